@@ -1,0 +1,1 @@
+"""Where an ImageNet network sees a synset: fully convolutional heatmaps."""
