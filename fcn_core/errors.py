@@ -5,7 +5,8 @@
     ├── ScaleError            a scale that cannot be read, or a pyramid without one
     ├── SynsetError
     │   ├── UnknownSynset     no synset has this wnid or word
-    │   └── AmbiguousSynset   several senses of the word; the message lists them
+    │   ├── AmbiguousSynset   several senses of the word; the message lists them
+    │   └── HierarchyInvalid  a file of synsets that is not what it should be
     ├── ModelError
     │   ├── UnknownModel      no such name in the zoo
     │   ├── WeightsUnavailable   not on this machine and not to be had now (exit status 3)
@@ -35,7 +36,7 @@ class ScaleError(FcnError):
 
 
 class SynsetError(FcnError):
-    """A synset that cannot be found by what was given."""
+    """A synset, or a hierarchy of them, that cannot be had from what was given."""
 
 
 class UnknownSynset(SynsetError):
@@ -44,6 +45,10 @@ class UnknownSynset(SynsetError):
 
 class AmbiguousSynset(SynsetError):
     """Several senses of a word; the message lists them."""
+
+
+class HierarchyInvalid(SynsetError):
+    """A file of synsets that is not what it should be."""
 
 
 class ModelError(FcnError):
