@@ -1,0 +1,230 @@
+"""From a heatmap at the size of the picture to a region: threshold, mask, boxes, outlines.
+
+Pictures larger than about four megapixels are labelled and traced on a copy thinned to that size (every k-th
+row and column), and the result is scaled back: boxes and outlines are then exact to k pixels, k = 2 up to 16
+megapixels, 4 up to 64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.measure import approximate_polygon
+
+Mask = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+_WORKING_PIXELS = 4_200_000
+_THRESHOLD_PIXELS = 250_000  # a histogram of this many pixels has the shape of the whole map's
+_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Bounding box of one connected region.
+
+    Attributes
+    ----------
+    x0, y0, x1, y1 : int
+        Pixels of the picture; the region lies within ``x0 <= x < x1`` and ``y0 <= y < y1``.
+    area : int
+        Pixels of the mask inside, not of the box.
+    peak : float
+        Largest value of the fine map in the region; NaN where no map was given.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    area: int
+    peak: float
+
+
+def normalise(values: npt.ArrayLike) -> Float32:
+    """Stretch finite values to 0 (smallest) .. 1 (largest); a constant map becomes 0, NaN stays NaN."""
+    array = np.asarray(values, np.float32)
+    finite = np.isfinite(array)
+    if not finite.any():
+        return np.zeros_like(array)
+    low, high = (
+        float(array.min(where=finite, initial=np.inf)),
+        float(array.max(where=finite, initial=-np.inf)),
+    )
+    if high <= low:
+        return np.zeros_like(array)
+    stretched: Float32 = np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
+    return stretched
+
+
+def suggest_threshold(fine: Float32) -> float:
+    """Threshold that splits a fine map into object and background without knowing the truth.
+
+    Otsu's: the one that leaves the least variance within the two sides (Otsu, "A threshold selection method
+    from gray-level histograms", 1979).
+
+    Parameters
+    ----------
+    fine : (H, W) float ndarray
+        From 0 to 1.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0.5 for a constant map, which has no two sides.
+    """
+    step = _thinning(fine.shape, _THRESHOLD_PIXELS)
+    sample = np.nan_to_num(fine[::step, ::step])
+    if sample.min() == sample.max():
+        return 0.5
+    return float(threshold_otsu(sample))
+
+
+def threshold_mask(fine: Float32, threshold: float) -> Mask:
+    """Pixels of a fine map (H, W) that reach the threshold; NaN never does."""
+    return np.greater_equal(fine, threshold)
+
+
+def boxes_of(mask: Mask, fine: Float32 | None = None, min_share: float = 0.001) -> tuple[Box, ...]:
+    """Bounding box of every connected region of a mask.
+
+    Pixels that touch at a corner are connected.
+
+    Parameters
+    ----------
+    mask : (H, W) bool ndarray
+    fine : (H, W) float ndarray, optional
+        The map the mask was made from, for the peak of each box.
+    min_share : float
+        Regions with a smaller share of the picture's pixels are left out.
+
+    Returns
+    -------
+    tuple of Box
+        The one with the largest region first.
+    """
+    height, width = mask.shape
+    step = _thinning(mask.shape, _WORKING_PIXELS)
+    thinned = mask[::step, ::step]
+    labels, count = ndimage.label(thinned, structure=_EIGHT_NEIGHBOURS)
+    if count == 0:
+        return ()
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    kept = np.flatnonzero(areas >= min_share * thinned.size)
+    extents = ndimage.find_objects(labels)
+    boxes = []
+    for index in kept:
+        rows, columns = extents[index]
+        peak = math.nan
+        if fine is not None:
+            inside = labels[rows, columns] == index + 1
+            peak = float(fine[::step, ::step][rows, columns][inside].max())
+        box = Box(
+            x0=columns.start * step,
+            y0=rows.start * step,
+            x1=min(columns.stop * step, width),
+            y1=min(rows.stop * step, height),
+            area=0,
+            peak=peak,
+        )
+        most = (box.x1 - box.x0) * (box.y1 - box.y0)
+        boxes.append(Box(box.x0, box.y0, box.x1, box.y1, min(int(areas[index]) * step * step, most), peak))
+    return tuple(sorted(boxes, key=lambda box: (-box.area, box.y0, box.x0)))
+
+
+def contours_of(mask: Mask, tolerance: float = 0.0) -> tuple[Float64, ...]:
+    """Outlines of a mask along the edges of its pixels, holes included.
+
+    Parameters
+    ----------
+    mask : (H, W) bool ndarray
+    tolerance : float
+        How far, in pixels, a simplified outline may lie from the true one (Douglas and Peucker, 1973); 0
+        keeps every corner.
+
+    Returns
+    -------
+    tuple of (n, 2) float ndarray
+        Closed polygons of (x, y), the first point not repeated, the largest first. Pixel (row r, column c)
+        covers ``c <= x <= c + 1`` and ``r <= y <= r + 1``. Outer outlines run clockwise as seen on the
+        picture, holes the other way round: with `polygon_area` the exact outlines add up to the number of
+        pixels in the mask.
+    """
+    height, width = mask.shape
+    step = _thinning(mask.shape, _WORKING_PIXELS)
+    polygons = []
+    for corners in _trace(mask[::step, ::step]):
+        polygon = np.minimum(corners * float(step), (width, height))
+        if tolerance > 0:
+            closed = np.concatenate([polygon, polygon[:1]])
+            polygon = approximate_polygon(closed, tolerance)[:-1]
+            if len(polygon) < 3:
+                continue
+        polygons.append(polygon)
+    return tuple(sorted(polygons, key=lambda polygon: -abs(polygon_area(polygon))))
+
+
+def polygon_area(polygon: Float64) -> float:
+    """Area of a closed polygon (n, 2) of (x, y); negative for holes (the shoelace formula)."""
+    x, y = polygon[:, 0], polygon[:, 1]
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+def _thinning(shape: tuple[int, ...], pixels: int) -> int:
+    return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / pixels)))
+
+
+def _trace(mask: Mask) -> list[Float64]:
+    """Rectilinear polygons around a mask, from its corners alone.
+
+    A grid point is a corner where one or three of the four pixels around it are set; where two opposite ones
+    are, two outlines touch and it counts twice. Along a grid row the corners, in order, are joined in pairs
+    by horizontal edges, along a grid column by vertical ones. Walking the edges in turn gives the outlines.
+    """
+    ring = np.pad(mask, 1)
+    nw, ne, sw, se = ring[:-1, :-1], ring[:-1, 1:], ring[1:, :-1], ring[1:, 1:]
+    corner = nw ^ ne ^ sw ^ se
+    touching = (nw == se) & (ne == sw) & (nw != ne)
+    y, x = np.nonzero(corner | touching)
+    if y.size == 0:
+        return []
+    twice = touching[y, x]
+    falling = nw[y, x] & twice  # set pixels at north-west and south-east
+    repeats = np.where(twice, 2, 1)
+    points = np.repeat(np.arange(y.size), repeats)
+    second = np.zeros(points.size, bool)
+    second[1:] = points[1:] == points[:-1]
+    y, x, falling = y[points], x[points], falling[points]
+    # At a touching point the first copy owns the edge to the west, the second the one to the east. To keep
+    # the set pixels joined, an outline turns round the empty pixel: west goes with south on a falling
+    # diagonal, with north on a rising one.
+    along_rows = np.lexsort((second, x, y))
+    along_columns = np.lexsort((second ^ falling, y, x))
+    beside, above = np.empty(points.size, np.intp), np.empty(points.size, np.intp)
+    for partner, order in ((beside, along_rows), (above, along_columns)):
+        partner[order[0::2]], partner[order[1::2]] = order[1::2], order[0::2]
+    outlines = []
+    seen = bytearray(points.size)
+    horizontal, vertical = beside.tolist(), above.tolist()
+    for start in along_rows.tolist():
+        if seen[start]:
+            continue
+        path: list[int] = []
+        point = start
+        while not seen[point]:
+            across = horizontal[point]
+            path += (point, across)
+            seen[point] = seen[across] = 1
+            point = vertical[across]
+        # The first corner in reading order is a north-west one: walking east from it is clockwise around set
+        # pixels, and clockwise around a hole too, which therefore is turned round.
+        outline = np.column_stack((x[path], y[path])).astype(np.float64)
+        is_hole = not ring[y[start] + 1, x[start] + 1]
+        outlines.append(outline[::-1] if is_hole else outline)
+    return outlines
