@@ -311,9 +311,10 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     region = draw_boxes(draw_contours(shown, contours, width=line), boxes, width=line)
     share = np.count_nonzero(analysis.mask) / analysis.mask.size
     count = f"{len(boxes)} box{'' if len(boxes) == 1 else 'es'}"
+    picture = analysis.image
     captions = (
-        ("photo", f"{_shortened(analysis.image.name, 50)}, {analysis.image.width} × {analysis.image.height}
-        pixels"), ("fine map", f"outline at {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"),
+        ("photo", f"{_shortened(picture.name, 50)}, {picture.width} × {picture.height} pixels"),
+        ("fine map", f"outline at {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"),
     )
     for place_, pixels, (title, caption) in zip(sheet.large(), (photo, region), captions, strict=True):
         axes = _framed(figure, sheet, place_)
@@ -340,8 +341,8 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
             _sign(figure, sheet, place_, "+" if index < scales else "=", sheet.gap)
 
     if analysis.kind == "probability":
-        _colour_bar(figure, sheet, sheet.bar("both"), top, cmap, "probability and fine map, fixed range 0 to
-        1")
+        label = "probability and fine map, fixed range 0 to 1"
+        _colour_bar(figure, sheet, sheet.bar("both"), top, cmap, label)
     else:
         _colour_bar(figure, sheet, sheet.bar("large"), 1.0, cmap, "fine map, 0 to 1")
         _colour_bar(figure, sheet, sheet.bar("small"), top, cmap, "evidence (logits), shared range")
