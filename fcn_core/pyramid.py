@@ -1,8 +1,8 @@
 """The sizes at which the network sees a picture, and the resizing to them.
 
-The resizing equals the notebook's ``skimage.transform.resize(..., mode='reflect', preserve_range=True)``. That one
-is separable and linear, so it is two banded matrices: for each axis a Gaussian against aliasing, then linear
-interpolation at half-pixel centres.
+The resizing equals the notebook's ``skimage.transform.resize(..., mode='reflect', preserve_range=True)``.
+That is separable and linear, so it is two banded matrices: for each axis a Gaussian against aliasing, then
+linear interpolation at half-pixel centres.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def plan_scales(
     scales : iterable of Scale
         The scales asked for, in any order.
     fit : {"aspect", "exact"}
-        "aspect" keeps the picture's proportions at the scale's number of pixels (no side of a strip goes below
-        32, the other gives way); "exact" stretches the picture to the scale, as the notebook does.
+        "aspect" keeps the picture's proportions at the scale's number of pixels (no side of a strip goes
+        below 32, the other gives way); "exact" stretches the picture to the scale, as the notebook does.
 
     Raises
     ------
@@ -197,10 +197,11 @@ def resize_matrix(n_in: int, n_out: int, dtype: DTypeLike = np.float32) -> spars
     weights[:, 1:] += part * gaussian
     columns = _mirrored(left[:, None] + np.arange(-radius, radius + 2), n_in)
     rows = np.repeat(np.arange(n_out), weights.shape[1])
-    matrix = sparse.coo_array((weights.ravel(), (rows, columns.ravel())), shape=(n_out, n_in)).tocsr()
+    taps = weights.astype(dtype).ravel()
+    matrix = sparse.coo_array((taps, (rows, columns.ravel())), shape=(n_out, n_in)).tocsr()
     matrix.eliminate_zeros()
     matrix.sort_indices()
-    return sparse.csr_array(matrix, dtype=dtype)
+    return matrix
 
 
 def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
