@@ -45,7 +45,7 @@ class Limits:
         Of the file.
     max_pixels : int
         Of the picture, known from its header before it is decoded; at most 89 million. Decoding takes at most
-        20 bytes a pixel.
+        13 bytes a pixel. Of a WebP half as many, since its decoder keeps several copies.
     """
 
     max_bytes: int = 25 * 2**20
@@ -133,8 +133,8 @@ def read_image(
     Returns
     -------
     RGBImage
-        Turned upright as EXIF says. Of an animation, the first frame; 16 bits a channel become 8; transparency
-        is laid on white; colour profiles are ignored.
+        Upright as EXIF says. Of an animation, the first frame; 16 bits a channel become 8; transparency is laid
+        on white; colour profiles are ignored.
 
     Raises
     ------
@@ -328,6 +328,9 @@ def _check_size(container: _Container, name: str, limits: Limits) -> None:
     received = f"Received {name} of {width} x {height} pixels"
     if height * width > limits.max_pixels:
         raise ImageError(f"{received}. Expected {limits}. Make it smaller.")
+    if container.format == "WEBP" and height * width > limits.max_pixels // 2:
+        megapixels = limits.max_pixels / 2e6
+        raise ImageError(f"{received}. Expected at most {megapixels:.4g} megapixels. Save it as JPEG or PNG.")
     if max(height, width) > MAX_SIDE:
         raise ImageError(f"{received}. Expected no side longer than {MAX_SIDE}. Cut it to pieces.")
     if min(height, width) < MIN_SIDE:
