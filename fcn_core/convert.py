@@ -1,0 +1,348 @@
+"""A Keras classifier becomes a fully convolutional network, and its graph's geometry is read off.
+
+The method is the notebook's: drop the global pooling and let a 1x1 convolution hold the Dense layer's
+weights (Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015).
+Because pooling and Dense are both linear, the spatial mean of the new map of logits is the classifier's own
+logits. Denser maps come from the a-trous construction (Chen et al., "Rethinking Atrous Convolution", 2017):
+the last strides become dilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from fcn_core.errors import ConversionError
+from fcn_core.geometry import Geometry, Node, Window
+from fcn_core.layers import SoftmaxMap
+
+Output = Literal["probabilities", "logits"]
+
+# Layers and operations that keep every cell where it is.
+_POINTWISE = (
+    "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax", "BatchNormalization", "LayerNormalization",
+    "Dropout", "SpatialDropout2D", "GaussianNoise", "Rescaling", "Normalization", "Add", "Multiply", "Concatenate",
+    "Subtract", "Average", "Maximum", "Minimum", "SoftmaxMap", "LayerScale", "StochasticDepth", "Identity",
+    "Sigmoid", "Silu", "Relu", "Relu6", "HardSigmoid", "HardSilu", "Gelu", "Tanh", "TrueDivide", "Divide",
+)  # fmt: skip
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+_POOLINGS = ("MaxPooling2D", "AveragePooling2D")
+
+
+def to_fully_convolutional(
+    classifier: keras.Model, *, output: Output = "probabilities", output_stride: int | None = None
+) -> keras.Model:
+    """Turn a classifier into a network that gives a map of classes for any input size.
+
+    Parameters
+    ----------
+    classifier : keras.Model
+        A functional image classifier that ends in global average pooling, (Dropout), Dense. A 1x1 convolution on
+        the pooled features in place of the Dense layer (MobileNet) serves as well. Its weights are shared, not
+        copied, where the layers stay as they are.
+    output : {"probabilities", "logits"}
+        What the model returns, of shape (N, h, w, classes): the notebook's probabilities, which sum to one at
+        every location, or the logits below them.
+    output_stride : int, optional
+        Input pixels from one cell to the next, smaller than the classifier's own (usually 32): the strides beyond
+        it become dilation, and the map grows denser without new weights.
+
+    Returns
+    -------
+    keras.Model
+        Model of free input size. Its layers "logits" and (with probabilities) "probabilities" can be had by name.
+
+    Raises
+    ------
+    ConversionError
+        The head is another one (the message names it), or the graph allows no such output stride.
+
+    Notes
+    -----
+    From the 2020 notebook: the Dense kernel (2048, 1000) of ResNet50 becomes a kernel (1, 1, 2048, 1000).
+
+    Examples
+    --------
+    >>> network = to_fully_convolutional(keras.applications.ResNet50(weights=None))
+    >>> network.compute_output_shape((1, 200, 300, 3))
+    (1, 7, 10, 1000)
+    """
+    features, kernel, bias = _head(classifier)
+    channels_first = keras.config.image_data_format() == "channels_first"
+    channels = classifier.inputs[0].shape[1 if channels_first else -1]
+    image = keras.Input((channels, None, None) if channels_first else (None, None, channels), name="image")
+    body = keras.Model(classifier.inputs, features)
+    clone = _same_layer if output_stride is None else _dilate(body, output_stride)
+    feature_map = body._run_through_graph([image], operation_fn=clone)
+    feature_map = feature_map[0] if isinstance(feature_map, list) else feature_map
+    head = keras.layers.Conv2D(kernel.shape[-1], 1, use_bias=bias is not None, name="logits")
+    logits = head(feature_map)
+    head.set_weights([kernel[None, None]] + ([] if bias is None else [bias]))
+    result = logits if output == "logits" else SoftmaxMap(name="probabilities")(logits)
+    return keras.Model(image, result, name=f"{classifier.name}_fcn")
+
+
+def logits_classifier(classifier: keras.Model) -> keras.Model:
+    """Return the classifier without its last activation: same layers, output of shape (N, classes).
+
+    Raises
+    ------
+    ConversionError
+        As :func:`to_fully_convolutional`.
+    """
+    features, kernel, bias = _head(classifier)
+    pooled = keras.layers.GlobalAveragePooling2D()(features)
+    dense = keras.layers.Dense(kernel.shape[-1], use_bias=bias is not None)
+    result = dense(pooled)
+    dense.set_weights([kernel] + ([] if bias is None else [bias]))
+    return keras.Model(classifier.inputs, result)
+
+
+def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarray) -> tuple[float, float]:
+    """Compare the spatial mean of `network`'s logits with `classifier`'s own logits on one input.
+
+    Parameters
+    ----------
+    classifier : keras.Model
+        The classifier that `network` was made from.
+    network : keras.Model
+        Fully convolutional, giving logits.
+    image : ndarray of shape (N, H, W, C)
+        Preprocessed input of the classifier's size.
+
+    Returns
+    -------
+    error : float
+        Largest absolute difference.
+    span : float
+        Largest minus smallest logit of the classifier, to judge the error by.
+    """
+    expected = np.asarray(logits_classifier(classifier)(image, training=False))
+    mean = np.asarray(network(image, training=False)).mean(axis=(1, 2))
+    return float(np.abs(mean - expected).max()), float(np.ptp(expected))
+
+
+def _head(classifier: keras.Model) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Walk back from the output to the pooled features; give them and the linear map that follows."""
+    found: list[str] = []
+    kernel: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    nodes = {id(t): node for node in _nodes(classifier) for t in node.outputs}
+    node = nodes.get(id(classifier.outputs[0]))
+    while node is not None and not node.is_input:
+        layer, kind = node.operation, type(node.operation).__name__
+        found.insert(0, kind)
+        if kind == "GlobalAveragePooling2D" and kernel is not None:
+            return node.input_tensors[0], kernel, bias
+        linear = kind == "Dense" or (kind == "Conv2D" and tuple(layer.kernel_size) == (1, 1))
+        if linear and kernel is None and _activation(layer) in ("linear", "softmax"):
+            kernel = np.asarray(keras.ops.convert_to_numpy(layer.kernel)).reshape(-1, layer.kernel.shape[-1])
+            bias = np.asarray(keras.ops.convert_to_numpy(layer.bias)) if layer.use_bias else None
+        elif not (
+            kind in ("Dropout", "Reshape", "Flatten", "Identity")
+            or (kernel is None and kind == "Softmax")
+            or (kernel is None and kind == "Activation" and _activation(layer) in ("linear", "softmax"))
+        ):
+            break
+        if len(node.input_tensors) != 1:
+            break
+        node = nodes.get(id(node.input_tensors[0]))
+    raise ConversionError(
+        f"Expected a classifier that ends in GlobalAveragePooling2D, (Dropout), Dense. Received {classifier.name!r}, "
+        f"which ends in {' -> '.join(found) or type(classifier).__name__}. Only a head that is linear after the "
+        f"average can become a 1x1 convolution whose mean is the classifier's answer."
+    )
+
+
+def _activation(layer: Any) -> str:
+    return str(getattr(layer.activation, "__name__", layer.activation))
+
+
+def _nodes(model: keras.Model) -> Iterator[Any]:
+    """The model's own graph nodes, inputs first."""
+    by_depth = getattr(model, "_nodes_by_depth", None)
+    if by_depth is None:
+        inner = getattr(model, "_functional", None)  # a built Sequential keeps its graph here
+        if inner is None:
+            raise ConversionError(
+                f"Expected a functional or built sequential Keras model. Received {type(model).__name__} "
+                f"{getattr(model, 'name', '')!r}, whose graph of layers is not known; rebuild it with keras.Input."
+            )
+        by_depth = inner._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        yield from by_depth[depth]
+
+
+def _same_layer(layer: Any) -> Any:
+    return layer
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
+    """Plan the a-trous construction: a function that gives each layer, or its dilated twin, for the new graph.
+
+    Every tensor carries the stride it has and the rate by which its grid is denser than it was. A window that
+    would carry the stride beyond `output_stride` slides by one instead, and all windows after it are spread by
+    the rate; zero padding before them grows likewise.
+    """
+    state: dict[int, tuple[int, int]] = {}
+    twins: dict[int, Any] = {}
+    for node in _nodes(body):
+        layer, kind = node.operation, type(node.operation).__name__
+        states = {state[id(t)] for t in node.input_tensors if id(t) in state}
+        stride, rate = max(states, default=(1, 1))
+        changes: dict[str, Any] = {}
+        if kind in _CONVOLUTIONS or kind in _POOLINGS:
+            step, size = (
+                max(_pair(layer.strides)),
+                layer.kernel_size if kind in _CONVOLUTIONS else layer.pool_size,
+            )
+            if kind in _POOLINGS and max(size) > 1 and rate > 1:
+                raise ConversionError(
+                    f"Output stride {output_stride} needs the pooling layer {layer.name!r} to be dilated, which Keras "
+                    f"cannot do. Received a network with pooling after stride {stride}; ask for a larger output stride."
+                )
+            if rate > 1 and kind in _CONVOLUTIONS:
+                changes["dilation_rate"] = tuple(d * rate for d in _pair(layer.dilation_rate))
+            if step > 1 and stride * step > output_stride:
+                changes["strides"] = (1, 1)
+                rate *= step
+            else:
+                stride *= step
+        elif kind in ("ZeroPadding2D", "Cropping2D") and rate > 1:
+            key = "padding" if kind == "ZeroPadding2D" else "cropping"
+            changes[key] = tuple(tuple(side * rate for side in pair) for pair in getattr(layer, key))
+        if changes:
+            twins[id(layer)] = _twin(layer, changes)
+        for tensor in node.outputs:
+            state[id(tensor)] = (stride, rate)
+    reached = max(stride for stride, _ in state.values())
+    if reached != output_stride:
+        raise ConversionError(
+            f"Expected an output stride that the network can have. Received {output_stride}; "
+            f"{body.name!r} would come to {reached}. Ask for 8, 16 or 32."
+        )
+    return lambda layer: twins.get(id(layer), layer)
+
+
+def _twin(layer: Any, changes: dict[str, Any]) -> Any:
+    """The same layer with some settings changed and the same weights."""
+    config = {**layer.get_config(), **changes}
+    if isinstance(config.get("pool_size"), tuple) and "strides" in changes:
+        config["strides"] = (1, 1)
+    twin = type(layer).from_config(config)
+    if layer.built and layer.weights:
+        twin.build(layer._build_shapes_dict["input_shape"] if layer._build_shapes_dict else None)
+        twin.set_weights(layer.get_weights())
+    return twin
+
+
+def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
+    """Read the spatial structure off a fully convolutional Keras model.
+
+    Returns
+    -------
+    geometry : Geometry
+        Every layer that slides, joins or pads, in order of computation; the nodes where the graph may be cut
+        into parts are marked.
+    cut_tensors : tuple of KerasTensor
+        The tensors at the cuts, in the order of the marked nodes.
+
+    Raises
+    ------
+    ConversionError
+        A layer whose windows are not known.
+    """
+    channels_first = keras.config.image_data_format() == "channels_first"
+    spatial = slice(2, 4) if channels_first else slice(1, 3)
+    nodes: list[Node] = []
+    index: dict[int, int] = {}  # tensor -> the node that fixed its cells, -1 for the input
+    read: dict[int, dict[int, Any]] = {}  # node -> the tensors of its cells that later nodes read
+    for graph_node in _nodes(network):
+        layer, kind = graph_node.operation, type(graph_node.operation).__name__
+        tensor = graph_node.outputs[0]
+        if graph_node.is_input:
+            index[id(tensor)] = -1
+            continue
+        sources = [t for t in graph_node.input_tensors if id(t) in index]
+        if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1) or not sources:
+            continue  # a vector beside the map (squeeze-and-excite)
+        inputs = tuple(dict.fromkeys(index[id(t)] for t in sources))
+        y, x = _windows(layer, kind)
+        squeezed = len(sources) < len(graph_node.input_tensors)
+        if len(inputs) == 1 and not squeezed and kind not in _CONVOLUTIONS and y == x == Window():
+            index[id(tensor)] = inputs[0]  # the same cells
+            continue
+        for source in sources:
+            read.setdefault(index[id(source)], {})[id(source)] = source
+        channels = int(tensor.shape[1 if channels_first else -1])
+        nodes.append(Node(layer.name, inputs, channels, y, x, whole=squeezed, macs=_macs(layer, kind)))
+        index[id(tensor)] = len(nodes) - 1
+    cuts = [i for i in _cuts(nodes) if len(read[i]) == 1]
+    geometry = Geometry(tuple(replace(n, cut=i in cuts) for i, n in enumerate(nodes)))
+    return geometry, tuple(next(iter(read[i].values())) for i in cuts)
+
+
+def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
+    """The layer's sliding windows along y and x."""
+    if kind in _CONVOLUTIONS or kind in _POOLINGS:
+        size = _pair(layer.kernel_size if kind in _CONVOLUTIONS else layer.pool_size)
+        dilation = _pair(layer.dilation_rate) if kind in _CONVOLUTIONS else (1, 1)
+        same = layer.padding == "same"
+        y, x = (
+            Window(k, s, d, same=same and (k, s) != (1, 1))
+            for k, s, d in zip(size, _pair(layer.strides), dilation, strict=True)
+        )
+        return y, x
+    if kind in ("ZeroPadding2D", "Cropping2D"):
+        sign, sides = (1, layer.padding) if kind == "ZeroPadding2D" else (-1, layer.cropping)
+        y, x = (Window(before=sign * before, after=sign * after) for before, after in sides)
+        return y, x
+    if kind in _POINTWISE:
+        return Window(), Window()
+    raise ConversionError(
+        f"Expected layers whose windows are known (convolution, pooling, padding, pointwise). Received {kind} "
+        f"{layer.name!r}: its cells cannot be placed on the picture."
+    )
+
+
+def _macs(layer: Any, kind: str) -> int:
+    """Multiply-adds for one cell of the layer's output."""
+    if kind not in _CONVOLUTIONS:
+        return 0
+    return int(sum(np.prod(w.shape) for w in layer.weights if len(w.shape) == 4))
+
+
+def _cuts(nodes: list[Node]) -> list[int]:
+    """Where everything passes through one narrow node, before the grid coarsens or its windows spread.
+
+    Stride 2 is left out: there the map is largest, and handing it from part to part costs most.
+    """
+    levels: list[int] = []
+    strides: list[int] = []
+    for node in nodes:
+        stride = max((strides[i] for i in node.inputs if i >= 0), default=1) * node.y.stride
+        level = stride * (node.y.dilation if node.y.kernel > 1 else 1)
+        strides.append(stride)
+        levels.append(max([level, *(levels[i] for i in node.inputs if i >= 0)]))
+    earliest, narrowest = len(nodes), dict[int, int]()
+    for i in range(len(nodes) - 1, -1, -1):
+        if earliest >= i and 4 <= levels[i] < levels[-1]:
+            best = narrowest.setdefault(levels[i], i)
+            if nodes[i].channels < nodes[best].channels:
+                narrowest[levels[i]] = i
+        earliest = min(earliest, *nodes[i].inputs)
+    return sorted(narrowest.values())
+
+
+def split(network: keras.Model, cut_tensors: Sequence[Any]) -> list[keras.Model]:
+    """Cut a network into parts that follow one another, at the tensors :func:`read_geometry` gave."""
+    ends = [*cut_tensors, network.outputs[0]]
+    return [keras.Model(a, b) for a, b in zip([network.inputs[0], *cut_tensors], ends, strict=True)]

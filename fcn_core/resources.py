@@ -1,0 +1,65 @@
+"""The memory the program has, may use and uses."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from fcn_core.errors import MemoryBudgetError
+
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def budget_mb() -> float:
+    """Memory the program may use, in megabytes (2**20 bytes).
+
+    ``FCN_MEMORY_MB`` where set, else what the container (cgroup) or the machine has.
+
+    Raises
+    ------
+    MemoryBudgetError
+        ``FCN_MEMORY_MB`` is not a positive number.
+    """
+    wanted = os.environ.get("FCN_MEMORY_MB", "").strip()
+    if wanted:
+        try:
+            budget = float(wanted)
+        except ValueError:
+            budget = 0.0
+        if not 0 < budget < float("inf"):
+            raise MemoryBudgetError(
+                f"FCN_MEMORY_MB is {wanted[:40]!r}. Expected a positive number of megabytes, for example 690."
+            )
+        return budget
+    total: float = psutil.virtual_memory().total
+    for path in _CGROUP_LIMITS:
+        with suppress(OSError, ValueError):
+            total = min(total, float(Path(path).read_text()))
+    return total / 2**20
+
+
+def rss_mb() -> float:
+    """Resident memory of this process, in megabytes."""
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory this process has had, in megabytes."""
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def trim() -> None:
+    """Give freed memory back to the system, where the C library can (glibc)."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
