@@ -314,7 +314,7 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     picture = analysis.image
     captions = (
         ("photo", f"{_shortened(picture.name, 50)}, {picture.width} × {picture.height} pixels"),
-        ("fine map", f"outline at {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"),
+        ("fine map", f"outline at threshold {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"),
     )
     for place_, pixels, (title, caption) in zip(sheet.large(), (photo, region), captions, strict=True):
         axes = _framed(figure, sheet, place_)
@@ -381,7 +381,7 @@ class _Sheet:
     @property
     def large_size(self) -> tuple[float, float]:
         wide = (self.content - self.gap) / 2
-        tall = min(wide * self.shape, 6.0)
+        tall = min(wide * self.shape, 7.0)
         return wide, tall
 
     @property
@@ -516,7 +516,7 @@ def _colour_bar(figure: Figure, sheet: _Sheet, place: _Place, top: float, cmap: 
 
 
 def _printable(text: str) -> str:
-    """What DejaVu Sans has no sign for becomes a box: file names come in every script."""
+    """Replace what DejaVu Sans has no sign for by a box: file names come in every script."""
     from matplotlib.font_manager import findfont, get_font
 
     known = get_font(findfont("DejaVu Sans")).get_charmap()
