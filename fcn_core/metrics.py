@@ -15,9 +15,9 @@ MaxBoxAccV2
 Mean IoU
     Intersection over union of ``score >= t`` and the object, averaged over pictures, at the one best t for all.
 
-Pictures weigh in PxAP by their pixels; the reference implementation shrinks them all to one size beforehand.
-Every score map is first stretched to 0 .. 1 by itself, at the size of the picture, as there. Void pixels take part in nothing. Boxes are ``x0, y0, x1, y1`` in pixels with x1 and y1
-exclusive; coordinates may be fractions.
+Every score map is first stretched to 0 .. 1 by itself at the size of the picture, as in the reference
+implementation; that one also shrinks all pictures to one size, while here they weigh in PxAP by their pixels. Void
+pixels take part in nothing. Boxes are ``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive; fractions are allowed.
 """
 
 from __future__ import annotations
