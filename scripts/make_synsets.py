@@ -60,7 +60,7 @@ def read_wnids(path: Path) -> list[str]:
 
 
 def hierarchy(nouns: dict[str, Noun], classes: list[str]) -> list[dict[str, object]]:
-    """Return the classes and all their hypernyms, each with its children."""
+    """Return the classes and all above them, each with its parents in WordNet's order and its children."""
     children: dict[str, set[str]] = {}
     waiting = list(classes)
     while waiting:
@@ -73,7 +73,13 @@ def hierarchy(nouns: dict[str, Noun], classes: list[str]) -> list[dict[str, obje
         for hypernym in nouns[wnid].hypernyms:
             children[hypernym].add(wnid)
     return [
-        {"wnid": w, "words": nouns[w].words, "gloss": nouns[w].gloss, "children": sorted(children[w])}
+        {
+            "wnid": w,
+            "words": nouns[w].words,
+            "gloss": nouns[w].gloss,
+            "parents": nouns[w].hypernyms,
+            "children": sorted(children[w]),
+        }
         for w in sorted(children, key=lambda w: (bool(children[w]), w))
     ]
 
