@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.measure import approximate_polygon
 
 Mask = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
@@ -83,7 +81,12 @@ def suggest_threshold(fine: Float32) -> float:
     sample = np.nan_to_num(fine[::step, ::step])
     if sample.min() == sample.max():
         return 0.5
-    return float(threshold_otsu(sample))
+    counts, edges = np.histogram(sample, bins=256)
+    middles = (edges[:-1] + edges[1:]) / 2
+    below, above = counts.cumsum(), counts[::-1].cumsum()[::-1]
+    sum_below, sum_above = (counts * middles).cumsum(), (counts * middles)[::-1].cumsum()[::-1]
+    apart = sum_below[:-1] / below[:-1] - sum_above[1:] / above[1:]
+    return float(edges[1:-1][np.argmax(below[:-1] * above[1:] * apart**2)])
 
 
 def threshold_mask(fine: Float32, threshold: float) -> Mask:
@@ -162,6 +165,8 @@ def contours_of(mask: Mask, tolerance: float = 0.0) -> tuple[Float64, ...]:
     for corners in _trace(mask[::step, ::step]):
         polygon = np.minimum(corners * float(step), (width, height))
         if tolerance > 0:
+            from skimage.measure import approximate_polygon  # slow to import, seldom needed
+
             closed = np.concatenate([polygon, polygon[:1]])
             polygon = approximate_polygon(closed, tolerance)[:-1]
             if len(polygon) < 3:
