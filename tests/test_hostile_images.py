@@ -1,0 +1,244 @@
+"""Whatever is uploaded: a picture or an ``ImageError``, in bounded time and memory, without a warning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import textwrap
+import unicodedata
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fcn_core.errors import ImageError
+from fcn_core.images import Limits, RGBImage, read_image
+from tests.hostile import hostile_files, variants
+
+SECONDS = 10
+# 13 bytes for each of 50 million pixels, twice the largest file, and the importing of decoders.
+MEGABYTES = 13 * 50 + 2 * 25 + 30
+
+# Reads a corpus of (label, name, data) in a process of its own, whose memory is its own.
+READER = """
+    import json, struct, sys, time, warnings
+    from fcn_core.errors import ImageError
+    from fcn_core.images import read_image
+    try:
+        from resource import RUSAGE_SELF, getrusage
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        peak = lambda: getrusage(RUSAGE_SELF).ru_maxrss / unit
+    except ImportError:
+        peak = lambda: 0.0
+    caught = []
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda message, *rest, **more: caught.append(str(message))
+    before = peak()
+    with open(sys.argv[1], "rb") as corpus:
+        while header := corpus.read(12):
+            fields = [corpus.read(size) for size in struct.unpack("<III", header)]
+            name, data = fields[1].decode(errors="surrogatepass"), fields[2]
+            begin = time.perf_counter()
+            record = {"label": fields[0].decode()}
+            try:
+                image = read_image(data, name=name)
+                record |= {"shape": image.pixels.shape, "type": str(image.pixels.dtype), "name": image.name}
+            except ImageError as error:
+                record["error"] = str(error)
+            record["seconds"] = time.perf_counter() - begin
+            print(json.dumps(record))
+    print(json.dumps({"rise": peak() - before, "warnings": caught}))
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The hostile files in one file, and their hash."""
+    path = tmp_path_factory.mktemp("hostile") / "corpus"
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for label, name, data in hostile_files():
+            fields = label.encode(), name.encode(errors="surrogatepass"), data
+            record = struct.pack("<III", *map(len, fields)) + b"".join(fields)
+            digest.update(record)
+            file.write(record)
+    return path, digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def outcomes(corpus: tuple[Path, str]) -> list[dict]:
+    """What became of every file, and last what became of the process."""
+    command = [sys.executable, "-c", textwrap.dedent(READER), str(corpus[0])]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_there_are_enough_and_none_twice(outcomes: list[dict]) -> None:
+    labels = [record["label"] for record in outcomes[:-1]]
+    assert len(labels) >= 500
+    assert len(set(labels)) == len(labels)
+
+
+def test_the_files_are_always_the_same(corpus: tuple[Path, str]) -> None:
+    digest = hashlib.sha256()
+    for label, name, data in hostile_files():
+        fields = label.encode(), name.encode(errors="surrogatepass"), data
+        digest.update(struct.pack("<III", *map(len, fields)) + b"".join(fields))
+    assert digest.hexdigest() == corpus[1]
+
+
+def test_pictures_are_read(outcomes: list[dict]) -> None:
+    refused = {
+        r["label"]: r["error"] for r in outcomes[:-1] if r["label"].startswith("valid") and "error" in r
+    }
+    assert not refused
+
+
+def test_pictures_are_well_formed(outcomes: list[dict]) -> None:
+    for record in outcomes[:-1]:
+        if "shape" in record:
+            assert record["type"] == "uint8"
+            assert len(record["shape"]) == 3
+            assert record["shape"][2] == 3
+            assert min(record["shape"][:2]) >= 2
+            assert_harmless_name(record["name"])
+
+
+def test_refusals_are_in_words(outcomes: list[dict]) -> None:
+    refusals = [record for record in outcomes[:-1] if "error" in record]
+    assert len(refusals) >= 300
+    for record in refusals:
+        message = record["error"]
+        assert message.startswith("Received "), record
+        assert message.isprintable(), record
+        assert len(message) < 400, record
+        assert "Expected" in message, record
+        for inner in ("Traceback", "Error", "unpack", "index out of range", "NoneType", "<_io"):
+            assert inner not in message, record
+
+
+def test_no_file_takes_long(outcomes: list[dict]) -> None:
+    slow = {r["label"]: r["seconds"] for r in outcomes[:-1] if r["seconds"] > SECONDS}
+    assert not slow
+
+
+def test_memory_stays_within_the_stated_bound(outcomes: list[dict]) -> None:
+    assert outcomes[-1]["rise"] < MEGABYTES
+
+
+def test_no_warning_leaks(outcomes: list[dict]) -> None:
+    assert outcomes[-1]["warnings"] == []
+
+
+def assert_harmless_name(name: str) -> None:
+    assert 1 <= len(name.encode()) <= 120
+    assert name not in (".", "..")
+    assert not set(name) & set('/\\<>:"|?*')
+    assert Path(name).stem.strip(". ")
+    assert all(unicodedata.category(c)[0] != "C" for c in name)
+
+
+# Such as FCN_FUZZ_EXAMPLES=100000, for a long search that differs each time.
+EXAMPLES = int(os.environ.get("FCN_FUZZ_EXAMPLES", "0"))
+search = settings(
+    max_examples=EXAMPLES or 300,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+VARIANTS = variants()
+SMALL = Limits(max_bytes=2**20, max_pixels=10**6)
+
+
+def read_or_refuse(data: bytes) -> RGBImage | None:
+    try:
+        image = read_image(data, limits=SMALL)
+    except ImageError as error:
+        assert str(error).isprintable()
+        return None
+    assert image.height * image.width <= SMALL.max_pixels
+    return image
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    """A valid file with bytes changed, cut, doubled, or spliced with another."""
+    data = bytearray(VARIANTS[draw(st.sampled_from(sorted(VARIANTS)))])
+    for _ in range(draw(st.integers(1, 6))):
+        position = draw(st.integers(0, len(data)))
+        match draw(st.sampled_from(("change", "number", "cut", "remove", "double", "splice"))):
+            case "change":
+                data[position : position + 1] = draw(st.binary(min_size=1, max_size=4))
+            case "number":
+                value = draw(st.sampled_from((0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)))
+                size = 1 if value < 0x100 else 2 if value < 0x10000 else 4
+                data[position : position + size] = value.to_bytes(
+                    size, draw(st.sampled_from(("big", "little")))
+                )
+            case "cut":
+                del data[position:]
+            case "remove":
+                del data[position : position + draw(st.integers(1, 40))]
+            case "double":
+                data[position:position] = data[position : position + draw(st.integers(1, 200))]
+            case "splice":
+                other = VARIANTS[draw(st.sampled_from(sorted(VARIANTS)))]
+                data[position:] = other[draw(st.integers(0, len(other))) :]
+    return bytes(data)
+
+
+@search
+@given(mutations())
+def test_mutated_files(data: bytes) -> None:
+    read_or_refuse(data)
+
+
+HEADS = (
+    b"",
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF89a",
+    b"BM",
+    b"RIFF\0\0\0\0WEBPVP8X",
+    b"RIFF\0\0\0\0WEBPVP8 ",
+)
+
+
+@search
+@given(st.sampled_from(HEADS), st.binary(max_size=300))
+def test_any_bytes(head: bytes, tail: bytes) -> None:
+    read_or_refuse(head + tail)
+
+
+@search
+@given(st.text(max_size=300))
+def test_any_name(name: str) -> None:
+    assert_harmless_name(read_image(VARIANTS["png"], name=name, limits=SMALL).name)
+
+
+def test_many_threads_leave_the_globals_alone() -> None:
+    """Pillow's settings and the warning filters are shared by the whole process."""
+    filters = list(warnings.filters)
+    pixels = Image.MAX_IMAGE_PIXELS
+    names = sorted(VARIANTS)
+    damaged = [VARIANTS[name][: len(VARIANTS[name]) // 2] for name in names]
+    whole = [read_image(VARIANTS[name]).pixels.tobytes() for name in names]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            list(pool.map(read_or_refuse, damaged))
+            again = pool.map(read_image, [VARIANTS[name] for name in names])
+            assert [image.pixels.tobytes() for image in again] == whole
+    assert list(warnings.filters) == filters
+    assert pixels == Image.MAX_IMAGE_PIXELS
