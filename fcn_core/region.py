@@ -8,16 +8,22 @@ megapixels, 4 up to 64.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from fcn_core.heatmap import ClassMap, MapKind, place, synset_heatmap
+from fcn_core.pyramid import resize_array, resize_image
+
 Mask = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
+_SNAP_SIDE = 320  # longest side at which regions are sought
+_SNAP_LEVELS = (50.0, 100.0, 200.0, 400.0)  # Felzenszwalb's scale: the larger, the larger the regions
 _WORKING_PIXELS = 4_200_000
 _THRESHOLD_PIXELS = 250_000  # a histogram of this many pixels has the shape of the whole map's
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
@@ -59,6 +65,82 @@ def normalise(values: npt.ArrayLike) -> Float32:
         return np.zeros_like(array)
     stretched: Float32 = np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
     return stretched
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """A picture cut into regions of like colour, at several levels; made once a picture, for every synset.
+
+    Attributes
+    ----------
+    labels : tuple of (h, w) int ndarray
+        Number of the region of every pixel, from 0, at a size of at most 320 pixels a side.
+    """
+
+    labels: tuple[npt.NDArray[np.intp], ...]
+
+
+def segment(pixels: npt.NDArray[np.uint8]) -> Regions:
+    """Cut a picture (H, W, 3) into regions (Felzenszwalb and Huttenlocher, IJCV 2004)."""
+    from skimage.segmentation import felzenszwalb  # slow to import
+
+    height, width = _bounded(pixels.shape[0], pixels.shape[1], _SNAP_SIDE)
+    small = resize_image(pixels, height, width) / 255
+    return Regions(tuple(felzenszwalb(small, scale=k, sigma=0.8, min_size=20) for k in _SNAP_LEVELS))
+
+
+def fine_map(
+    pixels: npt.NDArray[np.uint8],
+    class_maps: Sequence[ClassMap],
+    class_ids: Sequence[int],
+    *,
+    snap: bool = True,
+    kind: MapKind = "evidence",
+    regions: Regions | None = None,
+) -> Float32:
+    """Where the object is, at the size of the picture.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8 ndarray
+        The picture.
+    class_maps : sequence of ClassMap
+        One or more scales.
+    class_ids : sequence of int
+        Classes of the synset.
+    snap : bool
+        False: the mean of the scales' heatmaps of `kind`, every cell placed where it looks.
+    kind : "probability" or "evidence"
+        Of that plain mean.
+    regions : Regions, optional
+        From `segment`, to save its time when only the synset changed.
+
+    Returns
+    -------
+    (H, W) float32 ndarray
+        From 0 to 1.
+    """
+    height, width = pixels.shape[:2]
+    heatmaps = [synset_heatmap(m, class_ids, kind) for m in class_maps]
+    if not snap:
+        return normalise(sum(place(h, height, width) for h in heatmaps))
+    regions = segment(pixels) if regions is None else regions
+    rows, columns = regions.labels[0].shape
+    placed = np.asarray(sum(place(h, rows, columns) for h in heatmaps), np.float32)
+    averages = [_region_means(placed, labels) for labels in regions.labels]
+    return normalise(resize_array(np.asarray(sum(averages), np.float32), height, width))
+
+
+def _region_means(values: Float32, labels: npt.NDArray[np.intp]) -> Float32:
+    sums = np.bincount(labels.ravel(), values.ravel())
+    means: Float32 = (sums / np.bincount(labels.ravel())).astype(np.float32)[labels]
+    return means
+
+
+def _bounded(height: int, width: int, side: int) -> tuple[int, int]:
+    """Size with the same proportions and no side longer than `side`."""
+    factor = min(1.0, side / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def suggest_threshold(fine: Float32) -> float:
@@ -233,3 +315,12 @@ def _trace(mask: Mask) -> list[Float64]:
         is_hole = not ring[y[start] + 1, x[start] + 1]
         outlines.append(outline[::-1] if is_hole else outline)
     return outlines
+
+
+def fine_map(
+    pixels: npt.NDArray[np.uint8], class_maps: tuple[ClassMap, ...], class_ids: tuple[int, ...], *, snap: bool = True
+) -> Float32:
+    """Mean positive evidence over the scales, every cell where it looks, stretched to 0 .. 1: (H, W)."""
+    height, width = pixels.shape[:2]
+    placed = [place(synset_heatmap(m, class_ids, "evidence"), height, width) for m in class_maps]
+    return normalise(np.mean(placed, axis=0))
