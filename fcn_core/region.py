@@ -315,12 +315,3 @@ def _trace(mask: Mask) -> list[Float64]:
         is_hole = not ring[y[start] + 1, x[start] + 1]
         outlines.append(outline[::-1] if is_hole else outline)
     return outlines
-
-
-def fine_map(
-    pixels: npt.NDArray[np.uint8], class_maps: tuple[ClassMap, ...], class_ids: tuple[int, ...], *, snap: bool = True
-) -> Float32:
-    """Mean positive evidence over the scales, every cell where it looks, stretched to 0 .. 1: (H, W)."""
-    height, width = pixels.shape[:2]
-    placed = [place(synset_heatmap(m, class_ids, "evidence"), height, width) for m in class_maps]
-    return normalise(np.mean(placed, axis=0))
