@@ -1,0 +1,8 @@
+"""``python -m fcn_core``."""
+
+import sys
+
+from fcn_core.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
