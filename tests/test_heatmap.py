@@ -186,6 +186,10 @@ def test_nothing_stays_nothing(power):
     assert power_mean([[[0.0]], [[0.0]]], power).item() == 0
 
 
+def test_shares_that_round_to_more_than_one_do_no_harm():
+    assert power_mean(np.zeros((9, 1, 1)), 1e-4).item() == 0  # nine ninths add up to 1.0000000000000002
+
+
 def test_zero_under_a_positive_power():
     assert power_mean([[[0.0]], [[1.0]]], 2).item() == pytest.approx(np.sqrt(0.5))
 

@@ -57,6 +57,7 @@ def test_the_maximum_is_not_sought_in_the_void():
     scores = np.array([[0.5, 1.0, 0.2]])
     assert pointing_hit(scores, mask("#.."), np.array([[True, False, True]]))
     assert not pointing_hit(scores, mask("#.."))
+    assert pointing_hit(np.array([[0.5, 1.0, 1.0]]), mask("#.."), np.array([[True, False, False]]))
     with pytest.raises(DatasetError, match="void"):
         pointing_hit(scores, mask("#.."), np.zeros((1, 3), bool))
 
