@@ -1,0 +1,1 @@
+"""The browser app: pages, the record of a user's choices, the queue of analyses."""

@@ -1,0 +1,257 @@
+"""The one queue of analyses, for all users of the app.
+
+A job is one picture, one model and some scales. Scales are run coarse first and each finished class map can be
+shown at once. Equal jobs are the same job. A job that nobody has looked at for a while (its browser was closed)
+is cancelled; between bands and scales it notices, and its memory returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fcn_core.engines import Predictor
+from fcn_core.errors import Cancelled, FcnError
+from fcn_core.heatmap import ClassMap
+from fcn_core.images import RGBImage
+from fcn_core.pipeline import Step, compute_class_maps
+from fcn_core.pyramid import Fit, PlannedScale, Scale, plan_scales
+
+logger = logging.getLogger(__name__)
+
+State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
+FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
+_FORGOTTEN_AFTER = 20.0  # seconds without a look
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """Which predictor a job needs."""
+
+    name: str
+    engine: str = "auto"
+    output_stride: int = 32
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """What makes two jobs the same: the picture's content, the model, the sizes the network shall see."""
+
+    image_sha256: str
+    model: ModelKey
+    inputs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job as it stands, for a page to draw.
+
+    ``place`` counts the jobs before it; ``share`` is the finished part in [0, 1]; ``class_maps`` holds the scales that
+    are done, coarse first; ``error`` is what to tell the user, ``fault`` whether it was the program's own.
+    """
+
+    state: State
+    place: int
+    share: float
+    running: PlannedScale | None
+    class_maps: Mapping[str, ClassMap]
+    error: str | None = None
+    fault: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in FINISHED
+
+
+class ClassMapCache:
+    """Class maps by picture, model and input size, the least recently used dropped beyond a number of bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._entries: OrderedDict[tuple[str, ModelKey, int, int], ClassMap] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, sha256: str, model: ModelKey, plan: PlannedScale) -> ClassMap | None:
+        """The class map of this picture at this input size, if it is still here."""
+        key = (sha256, model, plan.height, plan.width)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+                if entry.scale != plan:
+                    entry = ClassMap(entry.logits, entry.cells, plan, entry.seconds)
+            return entry
+
+    def put(self, sha256: str, model: ModelKey, class_map: ClassMap) -> None:
+        """Keep a class map; larger ones than the whole cache are not kept."""
+        size = class_map.logits.nbytes
+        key = (sha256, model, class_map.scale.height, class_map.scale.width)
+        with self._lock:
+            if size > self._max_bytes or key in self._entries:
+                return
+            self._entries[key] = class_map
+            self._bytes += size
+            while self._bytes > self._max_bytes:
+                _, dropped = self._entries.popitem(last=False)
+                self._bytes -= dropped.logits.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._bytes
+
+
+@dataclass(eq=False)
+class Job:
+    """One analysis in the queue; read it through :meth:`Queue.look`."""
+
+    key: JobKey
+    image: RGBImage | None
+    scales: tuple[Scale, ...]
+    fit: Fit
+    state: State = "queued"
+    share: float = 0.0
+    running: PlannedScale | None = None
+    class_maps: dict[str, ClassMap] = field(default_factory=dict)
+    error: str | None = None
+    fault: bool = False
+    looked_at: float = field(default_factory=time.monotonic)
+    stop: bool = False
+
+    def unwanted(self) -> bool:
+        """Whether it was cancelled or nobody looks any more."""
+        return self.stop or time.monotonic() - self.looked_at > _FORGOTTEN_AFTER
+
+
+class Queue:
+    """Runs jobs one after another in a thread of its own.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the predictor of a model; may take long, may raise.
+    cache : ClassMapCache
+        Where finished class maps are kept and looked for.
+    workers : int
+        Threads. One fills the machine, as an engine uses every core; more only interleave.
+    """
+
+    def __init__(self, load: Callable[[ModelKey], Predictor], cache: ClassMapCache, workers: int = 1) -> None:
+        self._load, self.cache = load, cache
+        self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
+        self._changed = threading.Condition()
+        for number in range(workers):
+            threading.Thread(target=self._work, name=f"analyses-{number}", daemon=True).start()
+
+    def submit(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
+        """Ask for a picture's class maps; an equal job that is waiting or running is shared.
+
+        Raises
+        ------
+        ScaleError
+            The scales cannot be planned for this picture.
+        """
+        plans = plan_scales(image.height, image.width, scales, fit)
+        key = JobKey(image.sha256, model, tuple((p.height, p.width) for p in plans))
+        job = Job(key, image, scales, fit)
+        cached = {str(p.requested): self.cache.get(image.sha256, model, p) for p in plans}
+        if all(cached.values()):
+            job.class_maps = {k: m for k, m in cached.items() if m is not None}
+            job.state, job.share, job.image = "done", 1.0, None
+            return job
+        with self._changed:
+            known = self._jobs.get(key)
+            if known is not None and not known.unwanted():
+                known.looked_at = time.monotonic()
+                return known
+            self._jobs[key] = job
+            self._changed.notify()
+        return job
+
+    def look(self, job: Job) -> Snapshot:
+        """See how far a job is; looking also keeps it alive."""
+        job.looked_at = time.monotonic()
+        with self._changed:
+            place = 0
+            if job.state == "queued":
+                ahead = [j for j in self._jobs.values() if j.state in ("queued", "loading", "running")]
+                place = ahead.index(job) if job in ahead else 0
+            return Snapshot(
+                job.state, place, job.share, job.running, dict(job.class_maps), job.error, job.fault
+            )
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job between bands or scales; what is finished stays."""
+        job.stop = True
+        with self._changed:
+            if job.state == "queued":
+                self._finish(job, "cancelled")
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (job := self._next()) is None:
+                    self._changed.wait(timeout=_FORGOTTEN_AFTER)
+                job.state = "loading"
+            try:
+                self._run(job)
+                state: State = "done"
+            except Cancelled:
+                state = "cancelled"
+            except FcnError as error:
+                state, job.error = "failed", str(error)
+            except Exception:
+                logger.exception("An analysis failed")
+                state, job.fault = "failed", True
+                job.error = (
+                    "The program made a mistake. It was logged; your picture and choices are still here."
+                )
+            with self._changed:
+                self._finish(job, state)
+
+    def _next(self) -> Job | None:
+        for job in list(self._jobs.values()):
+            if job.state == "queued":
+                if not job.unwanted():
+                    return job
+                self._finish(job, "cancelled")
+        return None
+
+    def _finish(self, job: Job, state: State) -> None:
+        job.state, job.running, job.image = state, None, None
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
+
+    def _run(self, job: Job) -> None:
+        image = job.image
+        if image is None or job.unwanted():
+            raise Cancelled("Nobody waits for this analysis any more.")
+        predictor = self._load(job.key.model)
+        job.state = "running"
+        plans = plan_scales(image.height, image.width, job.scales, job.fit)
+        pixels = sum(p.height * p.width for p in plans)
+        finished = 0
+        for plan in plans:
+            job.running = plan
+            class_map = self.cache.get(image.sha256, job.key.model, plan)
+            if class_map is None:
+                base, part = finished / pixels, plan.height * plan.width / pixels
+
+                def progress(step: Step, base: float = base, part: float = part) -> None:
+                    job.share = base + part * step.share
+
+                found = compute_class_maps(
+                    image, predictor, [Scale(plan.height, plan.width)], "exact", progress, job.unwanted
+                )
+                (fresh,) = found.values()
+                class_map = ClassMap(fresh.logits, fresh.cells, plan, fresh.seconds)
+                self.cache.put(image.sha256, job.key.model, class_map)
+            job.class_maps[str(plan.requested)] = class_map
+            finished += plan.height * plan.width
+            job.share = finished / pixels

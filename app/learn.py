@@ -1,0 +1,5 @@
+"""Learn page."""
+
+import streamlit as st
+
+st.title("Learn")
