@@ -1,0 +1,314 @@
+"""Measure localisation on pictures with masks: ours and the peers' ways, on one network in one run.
+
+The index is a CSV file with the columns ``image,synset_wnid,mask`` and optionally ``boxes``; paths are relative to
+it. In a mask 255 is the object, 0 background, and 128 void, which takes part in nothing. Boxes are
+``x0 y0 x1 y1`` with semicolons between; where there are none, those of the mask's connected regions are taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn_core.engines import Predictor
+from fcn_core.errors import DatasetError, SynsetError
+from fcn_core.heatmap import ClassMap, MapKind, combine, place, synset_heatmap
+from fcn_core.images import RGBImage, read_image
+from fcn_core.metrics import Scores, Summary
+from fcn_core.pyramid import Fit, ResizedImage, Scale, plan_scales, resize_array
+from fcn_core.region import boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.synsets import Ontology
+
+#: What can be measured, by name.
+WAYS: Mapping[str, str] = {
+    "fine": "fine map",
+    "probability": "probability, cells placed, mean",
+    "evidence": "evidence, cells placed, mean",
+    "notebook": "probability, notebook's mean",
+    "gradcam-448": "Grad-CAM at 448x448",
+    "gradcam-224": "Grad-CAM at 224x224",
+}
+
+#: The three scales at which the measures are stated: the fourth doubles the time and finds little more.
+EVALUATION_SCALES = (Scale(200, 320), Scale(400, 640), Scale(800, 1280))
+
+Float32 = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+Maker = Callable[[RGBImage, Sequence[ClassMap], Sequence[int]], Float32]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of an index: find this synset in this picture.
+
+    Attributes
+    ----------
+    image, mask : Path
+    synset : str
+        Wnid or word.
+    boxes : tuple of (x0, y0, x1, y1)
+        Empty where the index has none.
+    line : int
+        In the index, for messages.
+    """
+
+    image: Path
+    synset: str
+    mask: Path
+    boxes: tuple[tuple[float, ...], ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way's measures over an index.
+
+    Attributes
+    ----------
+    way : str
+        Key of `WAYS`.
+    summary : Summary
+    seconds : float
+        Mean time from a decoded picture to its map: all forward passes and what follows.
+    forward_seconds : float
+        The forward passes' part of it.
+    """
+
+    way: str
+    summary: Summary
+    seconds: float
+    forward_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, keyed by the measures' names."""
+        return {
+            "way": self.way,
+            "title": WAYS[self.way],
+            **asdict(self.summary),
+            "seconds": self.seconds,
+            "forward_seconds": self.forward_seconds,
+        }
+
+
+def read_index(path: Path) -> tuple[Case, ...]:
+    """Read an index of pictures, synsets and masks.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read, lacks a column, or a row names a file that is not there.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            missing = [name for name in ("image", "synset_wnid", "mask") if name not in columns]
+            if missing:
+                raise DatasetError(
+                    f"Expected the columns image, synset_wnid and mask (and optionally boxes) in {path.name}. "
+                    f"Received {', '.join(columns)[:200] or 'an empty file'}: {', '.join(missing)} is missing."
+                )
+            cases = tuple(_case(row, path, reader.line_num) for row in reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"The index {path} cannot be read ({error}). Give a CSV file in UTF-8 with the columns "
+            f"image, synset_wnid and mask."
+        ) from error
+    if not cases:
+        raise DatasetError(f"Expected at least one row below the head of {path.name}. Received none.")
+    return cases
+
+
+def _case(row: dict[str, str | None], index: Path, line: int) -> Case:
+    image, synset, mask = ((row[name] or "").strip() for name in ("image", "synset_wnid", "mask"))
+    if not (image and synset and mask):
+        raise DatasetError(
+            f"Line {line} of {index.name} lacks an image, a synset or a mask. Fill it or remove it."
+        )
+    for name in (image, mask):
+        if not (index.parent / name).is_file():
+            raise DatasetError(
+                f"Line {line} of {index.name} names {name!r}, which is not there. Paths are relative to the index."
+            )
+    text = (row.get("boxes") or "").strip()
+    try:
+        boxes = tuple(tuple(float(n) for n in box.split()) for box in text.split(";") if box.strip())
+    except ValueError:
+        boxes = ((),)
+    if any(len(b) != 4 or not (b[0] < b[2] and b[1] < b[3]) for b in boxes):
+        raise DatasetError(
+            f"Line {line} of {index.name} has the boxes {text[:60]!r}. "
+            f"Expected 'x0 y0 x1 y1' with x0 < x1 and y0 < y1, and semicolons between several."
+        )
+    return Case(index.parent / image, synset, index.parent / mask, boxes, line)
+
+
+def read_mask(path: Path, height: int, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Read a mask file: the object's pixels, and those that are not void.
+
+    Raises
+    ------
+    DatasetError
+        Not a grey picture of the expected size holding 0, 128 and 255 alone, or without any 255.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as file:
+            if file.size != (width, height):
+                raise DatasetError(
+                    f"Expected the mask {path.name} to be {width}x{height} pixels, as its picture. "
+                    f"Received {file.size[0]}x{file.size[1]}."
+                )
+            grey = np.asarray(file.convert("L"))
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise DatasetError(
+            f"The mask {path.name} cannot be read ({error}). Save it as a grey PNG."
+        ) from error
+    known = np.isin(grey, (0, 128, 255))
+    if not known.all():
+        raise DatasetError(
+            f"Expected 255 (object), 0 (background) and 128 (void) in the mask {path.name}. "
+            f"Received {int(grey[~known][0])} as well; save it without compression losses, as PNG."
+        )
+    return grey == 255, grey != 128
+
+
+def evaluate_index(
+    index: str | Path,
+    model: Predictor,
+    ontology: Ontology | None = None,
+    *,
+    ways: Sequence[str] = ("fine",),
+    scales: Sequence[Scale] = EVALUATION_SCALES,
+    fit: Fit = "aspect",
+    progress: Progress | None = None,
+) -> tuple[Result, ...]:
+    """Measure several ways of making maps on the pictures of an index.
+
+    Parameters
+    ----------
+    index : path
+        CSV file, see the module.
+    model : Predictor
+        From `fcn_core.engines.load_model`.
+    ontology : Ontology, optional
+        The shipped one by default.
+    ways : sequence of str
+        Keys of `WAYS`.
+    scales, fit
+        Of the multi-scale ways; Grad-CAM has its own size.
+    progress : callable, optional
+        Called with (rows done, rows in all).
+
+    Returns
+    -------
+    tuple of Result
+        One a way, in the order asked for. `Summary.mask_iou` is that of the suggested threshold, which
+        is chosen without the truth.
+
+    Raises
+    ------
+    DatasetError
+        The index or one of its masks cannot be read, or a synset is unknown.
+    FcnError
+        What reading pictures, planning scales and running the network raise.
+    ValueError
+        If a way is unknown.
+    """
+    unknown = [way for way in ways if way not in WAYS]
+    if unknown or not ways:
+        raise ValueError(f"Expected ways among {', '.join(WAYS)}. Received: {ways!r}")
+    ontology = ontology or Ontology.load()
+    cases = read_index(Path(index))
+    class_ids = [_class_ids(ontology, case, Path(index)) for case in cases]
+    makers = {way: _maker(way, model) for way in ways}
+    multiscale = any(not way.startswith("gradcam") for way in ways)
+    scores = {way: Scores() for way in ways}
+    seconds = dict.fromkeys(ways, 0.0)
+    forward = 0.0
+    image = read_image(cases[0].image)
+    class_maps = _class_maps(image, model, scales, fit) if multiscale else ()
+    for done, (case, ids) in enumerate(zip(cases, class_ids, strict=True)):
+        if progress is not None:
+            progress(done, len(cases))
+        if done and case.image != cases[done - 1].image:
+            image = read_image(case.image)
+            class_maps = _class_maps(image, model, scales, fit) if multiscale else ()
+        truth, valid = read_mask(case.mask, image.height, image.width)
+        boxes = case.boxes or tuple((b.x0, b.y0, b.x1, b.y1) for b in boxes_of(truth))
+        forward += sum(m.seconds for m in class_maps)
+        for way, maker in makers.items():
+            start = time.perf_counter()
+            values = maker(image, class_maps, ids)
+            seconds[way] += time.perf_counter() - start
+            scores[way].add(values, truth, valid, boxes, threshold_mask(values, suggest_threshold(values)))
+    if progress is not None:
+        progress(len(cases), len(cases))
+    return tuple(
+        Result(way, scores[way].summary(), (seconds[way] + own) / len(cases), own / len(cases))
+        for way in ways
+        for own in [0.0 if way.startswith("gradcam") else forward]
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """Lay results out for a terminal, one row a way."""
+    head = ("", "pointing", "PxAP", "MaxBoxAccV2", "mean IoU", "at", "IoU, own threshold", "s/image")
+    rows: list[tuple[str, ...]] = [head]
+    for result in results:
+        s = result.summary
+        figures = (s.pointing, s.pxap, s.max_box_acc_v2, s.mean_iou, s.threshold, s.mask_iou)
+        shown = ["-" if f is None else f"{f:.3f}" for f in figures]
+        rows.append((WAYS[result.way], *shown, f"{result.seconds:.2f}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _class_ids(ontology: Ontology, case: Case, index: Path) -> tuple[int, ...]:
+    try:
+        return ontology.class_ids(ontology.find(case.synset).wnid)
+    except SynsetError as error:
+        raise DatasetError(f"Line {case.line} of {index.name}: {error}") from error
+
+
+def _class_maps(image: RGBImage, model: Predictor, scales: Sequence[Scale], fit: Fit) -> tuple[ClassMap, ...]:
+    maps = []
+    for plan in plan_scales(image.height, image.width, scales, fit):
+        start = time.perf_counter()
+        logits = model.logits(ResizedImage(image.pixels, plan.height, plan.width))
+        seconds = time.perf_counter() - start
+        maps.append(ClassMap(logits, model.cells(plan.height, plan.width), plan, seconds))
+    return tuple(maps)
+
+
+def _maker(way: str, model: Predictor) -> Maker:
+    """The function from a picture, its class maps and a synset's classes to a map at the picture's size."""
+    if way == "fine":
+        return lambda image, maps, ids: fine_map(image.pixels, maps, ids)
+    if way in ("probability", "evidence"):
+        kind: MapKind = "probability" if way == "probability" else "evidence"
+        return lambda image, maps, ids: fine_map(image.pixels, maps, ids, snap=False, kind=kind)
+    if way == "notebook":
+        return _notebook_mean
+    from fcn_core.gradcam import GradCAM  # loads TensorFlow
+
+    gradcam, size = GradCAM(model.info.name, random=model.info.weights == "random"), int(way[8:])
+    return lambda image, _, ids: resize_array(gradcam(image.pixels, ids, size), image.height, image.width)
+
+
+def _notebook_mean(image: RGBImage, class_maps: Sequence[ClassMap], class_ids: Sequence[int]) -> Float32:
+    mean = combine([synset_heatmap(m, class_ids) for m in class_maps])
+    return place(mean, image.height, image.width, placement="even")
