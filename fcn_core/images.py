@@ -330,7 +330,7 @@ def _check_size(container: _Container, name: str, limits: Limits) -> None:
         raise ImageError(f"{received}. Expected {limits}. Make it smaller.")
     if container.format == "WEBP" and height * width > limits.max_pixels // 2:
         megapixels = limits.max_pixels / 2e6
-        raise ImageError(f"{received}. Expected at most {megapixels:.4g} megapixels. Save it as JPEG or PNG.")
+        raise ImageError(f"{received}. Expected a WebP of at most {megapixels:.4g} megapixels. Save it as JPEG.")
     if max(height, width) > MAX_SIDE:
         raise ImageError(f"{received}. Expected no side longer than {MAX_SIDE}. Cut it to pieces.")
     if min(height, width) < MIN_SIDE:
