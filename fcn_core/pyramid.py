@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -27,8 +27,8 @@ MIN_SIDE = 32
 MAX_SCALE_PIXELS = 64_000_000
 MAX_SCALES = 16
 
-# Floats that one step of a lazily resized picture may hold, so that 7000 x 7000 costs tens of megabytes.
-_WORK_FLOATS = 4_000_000
+# Floats of the picture that one step takes: what fits into the cache of a processor is also little memory.
+_WORK_FLOATS = 2**18
 
 
 @dataclass(frozen=True, order=True)
@@ -228,10 +228,8 @@ def resize_image(pixels: NDArray[Any], height: int, width: int) -> NDArray[np.fl
         0.01 grey levels of 255.
     """
     layers = pixels if pixels.ndim == 3 else pixels[:, :, None]
-    resized = np.empty((height, width, layers.shape[2]), np.float32)
-    for start, stop, band in _bands(layers, 0, height, height, width, planar=False):
-        resized[start:stop] = band
-    return resized if pixels.ndim == 3 else resized[:, :, 0]
+    planes = _resize_rows(layers, 0, height, height, width)
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1)) if pixels.ndim == 3 else planes[0]
 
 
 def resize_array(values: NDArray[np.floating[Any]], height: int, width: int) -> NDArray[Any]:
@@ -285,23 +283,18 @@ class ResizedImage:
         """
         if not 0 <= start <= stop <= self.height:
             raise IndexError(f"rows {start} to {stop} of a picture of {self.height} rows")
-        rows = np.empty((self.pixels.shape[2], stop - start, self.width), np.float32)
-        for first, last, band in _bands(self.pixels, start, stop, self.height, self.width, planar=True):
-            rows[:, first - start : last - start] = band
-        return rows
+        return _resize_rows(self.pixels, start, stop, self.height, self.width)
 
 
-def _bands(
-    pixels: NDArray[Any], start: int, stop: int, height: int, width: int, *, planar: bool
-) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """Resize to ``height`` x ``width`` and yield the rows ``start`` to ``stop`` in bands of bounded memory.
-
-    Yields first row, last row (exclusive) and values: (rows, width, C), or (C, rows, width) when planar.
-    """
+def _resize_rows(pixels: NDArray[Any], start: int, stop: int, height: int, width: int) -> NDArray[np.float32]:
+    """Rows ``start`` to ``stop`` of the picture at ``height`` x ``width``: (C, stop - start, width)."""
     n_rows, n_columns, channels = pixels.shape
+    if (n_rows, n_columns) == (height, width):
+        return np.moveaxis(pixels[start:stop], -1, 0).astype(np.float32, order="C")
     A, B = resize_matrix(n_rows, height), resize_matrix(n_columns, width)
-    shrinks = height < n_rows
+    rows = np.empty((channels, stop - start, width), np.float32)
     # The step that makes less of the picture goes first: rows where it shrinks, else columns.
+    shrinks = height < n_rows
     row_floats = channels * (n_columns if shrinks else width)
     taps = int(np.diff(A.indptr).max())
     source_rows = max(
@@ -315,15 +308,12 @@ def _bands(
         if shrinks:
             band = (weights @ band.reshape(len(band), -1)).reshape(last - first, n_columns, channels)
         count = len(band)
-        if planar:
-            columns = B @ band.transpose(1, 2, 0).reshape(n_columns, -1)
-            band = columns.reshape(width, channels, count).transpose(2, 1, 0)
-        else:
-            columns = B @ band.transpose(1, 0, 2).reshape(n_columns, -1)
-            band = columns.reshape(width, count, channels).transpose(1, 0, 2)
+        columns = B @ band.transpose(1, 2, 0).reshape(n_columns, -1)
+        band = columns.reshape(width, channels, count).transpose(2, 1, 0)
         if not shrinks:
-            band = (weights @ band.reshape(count, -1)).reshape(last - first, *band.shape[1:])
-        yield first, last, (band.transpose(1, 0, 2) if planar else band)
+            band = (weights @ band.reshape(count, -1)).reshape(last - first, channels, width)
+        rows[:, first - start : last - start] = band.transpose(1, 0, 2)
+    return rows
 
 
 def _row_band(matrix: sparse.csr_array, first: int, last: int) -> tuple[sparse.csr_array, slice]:
