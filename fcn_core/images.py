@@ -330,7 +330,9 @@ def _check_size(container: _Container, name: str, limits: Limits) -> None:
         raise ImageError(f"{received}. Expected {limits}. Make it smaller.")
     if container.format == "WEBP" and height * width > limits.max_pixels // 2:
         megapixels = limits.max_pixels / 2e6
-        raise ImageError(f"{received}. Expected a WebP of at most {megapixels:.4g} megapixels. Save it as JPEG.")
+        raise ImageError(
+            f"{received}. Expected a WebP of at most {megapixels:.4g} megapixels. Save it as JPEG."
+        )
     if max(height, width) > MAX_SIDE:
         raise ImageError(f"{received}. Expected no side longer than {MAX_SIDE}. Cut it to pieces.")
     if min(height, width) < MIN_SIDE:
@@ -348,6 +350,8 @@ def _open_jpeg(data: bytes) -> _Container:
     position = 2
     while True:
         parts += 1
+        if parts > _MAX_PARTS:
+            raise _DamagedError(f"a JPEG of more than {_MAX_PARTS} parts")
         position = data.index(b"\xff", position) + 1
         while data[position] == 0xFF:
             position += 1
@@ -357,7 +361,7 @@ def _open_jpeg(data: bytes) -> _Container:
             continue
         if marker == 0xDA:
             break
-        if marker == 0xD9 or parts > _MAX_PARTS:
+        if marker == 0xD9:
             raise _DamagedError("a JPEG without a picture")
         length = _unpack(">H", data, position)[0]
         if marker in _JPEG_FRAMES:
@@ -390,7 +394,7 @@ def _end_of_scans(data: bytes, position: int) -> int:
             return position
         scans += marker == 0xDA
         if scans > _MAX_SCANS or parts > _MAX_PARTS:
-            raise _DamagedError(f"a JPEG of more than {_MAX_SCANS} scans")
+            raise _DamagedError(f"a JPEG of more than {_MAX_SCANS} scans or {_MAX_PARTS} parts")
         if marker in _JPEG_FRAMES:
             raise _DamagedError("a JPEG with two sizes")
         if marker > 0x01 and marker != 0xD8:

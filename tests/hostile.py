@@ -213,6 +213,8 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "valid/bomb-gif-frames", gif[:-1] + frame * 5_000 + b";"
     yield "bomb/webp-parts", simple_webp() + b"ABCD\0\0\0\0" * 200_000
     yield "bomb/bmp-run-lengths", _patched(files["bmp-palette"], 30, "<I", 1)
+    wide = _patched(files["bmp-palette"], 18, "<II", 7_000, 7_000)
+    yield "bomb/bmp-10-million-runs", _patched(wide, 30, "<I", 1)[:1078] + b"\1\0" * 10**7
     yield "bomb/too-many-bytes", files["png"] + b"\0" * (25 * 2**20)
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import itertools
 import os
 import struct
 import threading
@@ -269,6 +270,11 @@ def test_no_file_stays_open(tmp_path):
 # Refusals
 
 
+JPEG = saved(Image.fromarray(RGB), "JPEG", progressive=True)
+FRAME, LAST_SCAN = JPEG.index(b"\xff\xc2"), JPEG.rindex(b"\xff\xda")
+BMP = saved(Image.fromarray(RGB), "BMP")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -284,16 +290,31 @@ def test_no_file_stays_open(tmp_path):
         (saved(Image.fromarray(RGB), "WEBP")[:-30], "damaged or cut off"),
         (saved(Image.fromarray(RGB), "GIF")[:-300], "damaged or cut off"),
         (saved(Image.fromarray(RGB), "BMP")[:-1], "cut off"),
+        (JPEG[:-2] + JPEG[LAST_SCAN:-2] * 100 + JPEG[-2:], "more than 100 scans"),
+        (JPEG[:2] + b"\xff\xe1\0\2" * 100_001 + JPEG[2:], "more than 100000 parts"),
+        (JPEG[:FRAME] + JPEG[FRAME : FRAME + 19] * 2 + JPEG[FRAME + 19 :], "two sizes"),
+        (JPEG[:LAST_SCAN] + JPEG[FRAME : FRAME + 19] + JPEG[LAST_SCAN:], "two sizes"),
+        (JPEG[:2] + b"\xff\xd9", "without a picture"),
+        (BMP[:30] + b"\1" + BMP[31:], "a compressed BMP"),
         (saved(Image.new("RGB", (1, 1)), "PNG"), "1 x 1 pixels. Expected at least 2"),
         (saved(Image.new("RGB", (1, 50)), "JPEG"), "1 x 50 pixels. Expected at least 2"),
         (saved(Image.new("1", (65_537, 2)), "PNG"), "65537 x 2 pixels. Expected no side longer than 65535"),
         (saved(Image.new("1", (5000, 5001)), "WEBP", lossless=True, method=0), "a WebP of at most 25 megapixels"),
     ],
+    ids=itertools.count(),
 )  # fmt: skip
 def test_refusals(data, message):
     with pytest.raises(ImageError, match=message) as caught:
         read_image(data, name="a.png")
     assert str(caught.value).startswith("Received a.png")
+
+
+def test_a_decoder_that_finds_another_size_is_not_believed(monkeypatch):
+    genuine = Image.open
+    other = io.BytesIO(saved(Image.new("RGB", (4000, 3000)), "PNG"))
+    monkeypatch.setattr(Image, "open", lambda _file, formats: genuine(other, formats=formats))
+    with pytest.raises(ImageError, match="a size that contradicts itself"):
+        read_image(saved(Image.fromarray(RGB), "PNG"))
 
 
 def test_a_huge_header_is_refused_without_decoding(monkeypatch):
