@@ -32,7 +32,7 @@ MIN_SIDE = 2
 MAX_SIDE = 65_535
 _MAX_MEGAPIXELS = 89  # above it Pillow warns of a bomb, on its own
 _MAX_PARTS = 100_000
-_MAX_SCANS = 100  # a progressive JPEG has about 10; each costs a walk over the whole picture
+_MAX_SCANS = 64  # a progressive JPEG has about 10; each costs a walk over the whole picture
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ BMP = saved(Image.fromarray(RGB), "BMP")
         (saved(Image.fromarray(RGB), "WEBP")[:-30], "damaged or cut off"),
         (saved(Image.fromarray(RGB), "GIF")[:-300], "damaged or cut off"),
         (saved(Image.fromarray(RGB), "BMP")[:-1], "cut off"),
-        (JPEG[:-2] + JPEG[LAST_SCAN:-2] * 100 + JPEG[-2:], "more than 100 scans"),
+        (JPEG[:-2] + JPEG[LAST_SCAN:-2] * 100 + JPEG[-2:], "more than 64 scans"),
         (JPEG[:2] + b"\xff\xe1\0\2" * 100_001 + JPEG[2:], "more than 100000 parts"),
         (JPEG[:FRAME] + JPEG[FRAME : FRAME + 19] * 2 + JPEG[FRAME + 19 :], "two sizes"),
         (JPEG[:LAST_SCAN] + JPEG[FRAME : FRAME + 19] + JPEG[LAST_SCAN:], "two sizes"),
