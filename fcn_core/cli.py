@@ -1,27 +1,35 @@
 """The command line: ``python -m fcn_core``.
 
-Exit status: 0 done, 1 a proof or check failed, 2 bad input, 3 weights not available.
+Exit status: 0 done, 1 a proof or check failed, 2 bad arguments or input, 3 weights not available, 70 a fault of
+the program, 130 stopped by the user, 141 nobody reads the output any more. Whatever goes wrong is one line on
+standard error; with ``FCN_LOG=text`` or ``json`` the place of a fault is logged as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from fcn_core.errors import FcnError, ModelError, ScaleError, WeightsUnavailable
+from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
 
 if TYPE_CHECKING:
     from fcn_core.engines import Predictor
-    from fcn_core.pipeline import Analysis, Step
+    from fcn_core.evaluate import Result
+    from fcn_core.pipeline import Analysis
     from fcn_core.zoo import ModelSpec
 
 _SCALES = "200x320,400x640,800x1280,1600x2560"
+_EVALUATION_SCALES = "200x320,400x640,800x1280"
 _PROOF_LIMIT = 1e-4  # of the logits' range
+_FAULT = 70  # EX_SOFTWARE of sysexits.h
+_STRIDES = (32, 16, 8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,41 +46,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes are no news to a user
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not fit the terminal's encoding
     options = _parser().parse_args(arguments)
     try:
+        from fcn_core import logs
+
+        logs.configure("off")
         status: int = options.run(options)
+        sys.stdout.flush()
     except FcnError as error:
         return _report(error)
+    except MemoryError:
+        return _report(
+            MemoryBudgetError("The memory of this machine did not suffice. Choose smaller scales.")
+        )
     except KeyboardInterrupt:
-        print("fcn_core: stopped", file=sys.stderr)
+        _complain("stopped")
         return 130
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader has gone; nothing is left to flush
-        return 0
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), 1
+        )  # or the interpreter complains when it flushes at its end
+        return 141
+    except Exception as fault:  # the one place where a fault ends: a line for the user, the rest for the log
+        return _report_fault(fault)
     return status
 
 
-def _report(error: FcnError) -> int:
-    print(f"fcn_core: {' '.join(str(error).split())}", file=sys.stderr)
+def _complain(text: str) -> None:
+    print(f"fcn_core: {_shown(text)}", file=sys.stderr)
+
+
+def _report(error: FcnError, about: str = "") -> int:
+    _complain(f"{about}: {error}" if about else str(error))
     return 3 if isinstance(error, WeightsUnavailable) else 2
 
 
+def _report_fault(fault: Exception) -> int:
+    import logging
+
+    logger = logging.getLogger(__name__)
+    if logger.isEnabledFor(logging.INFO):
+        logger.exception("fault")
+    _complain(f"a fault of the program ({type(fault).__name__}: {fault}). FCN_LOG=text tells where.")
+    return _FAULT
+
+
+def _shown(text: str) -> str:
+    """One line without signs that would steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line; the usage is there for the asking."""
+
+    def error(self, message: str) -> NoReturn:
+        _complain(f"{message}. See: {self.prog} --help")
+        self.exit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fcn_core", description="Where does an ImageNet network see a synset?"
+    parser = _Parser(prog="python -m fcn_core", description="Where does an ImageNet network see a synset?")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="prove that this installation works: a sample gives its known answer",
     )
-    parser.add_argument("--check", action=_Check, help="prove that this installation works, and stop")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(run=lambda options: _check() if options.check else parser.error("COMMAND is missing"))
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     heatmap = commands.add_parser("heatmap", help="heatmaps of pictures, written to a folder each")
     heatmap.add_argument("images", nargs="+", metavar="IMAGE")
     heatmap.add_argument("--synset", required=True, metavar="WNID_OR_WORD")
     _model_options(heatmap)
-    heatmap.add_argument("--output-stride", type=int, choices=(32, 16, 8), default=32)
-    heatmap.add_argument(
-        "--scales", default=_SCALES, metavar="HxW,...", help=f"height x width, default {_SCALES}"
-    )
-    heatmap.add_argument("--fit", choices=("aspect", "exact"), default="aspect")
+    _scale_options(heatmap, _SCALES)
     heatmap.add_argument("--map", choices=("probability", "evidence"), default="probability")
     heatmap.add_argument("--threshold", default="auto", metavar="auto|FLOAT")
     heatmap.add_argument("--no-snap", action="store_true", help="the fine map ignores the picture's regions")
@@ -104,9 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks")
     evaluate.add_argument("index", type=Path, metavar="INDEX.csv")
     _model_options(evaluate)
-    evaluate.add_argument("--output-stride", type=int, choices=(32, 16, 8), default=32)
-    evaluate.add_argument("--scales", default="200x320,400x640,800x1280", metavar="HxW,...")
-    evaluate.add_argument("--fit", choices=("aspect", "exact"), default="aspect")
+    _scale_options(evaluate, _EVALUATION_SCALES)
     evaluate.add_argument(
         "--map", choices=("fine", "probability", "evidence"), default="fine", help="default: the fine map"
     )
@@ -118,24 +166,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="default: FCN_MODEL, else efficientnet-lite2")
-    parser.add_argument("--engine", choices=("auto", "openvino", "tensorflow"), default=None)
+    parser.add_argument(
+        "--engine", choices=("auto", "openvino", "tensorflow"), help="default: FCN_ENGINE, else auto"
+    )
     parser.add_argument(
         "--weights", choices=("imagenet", "none"), default="imagenet", help="none: random, seeded weights"
     )
 
 
-class _Check(argparse.Action):
-    """``--check`` stands alone, like ``--help``."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        try:
-            status = _check()
-        except FcnError as error:
-            status = _report(error)
-        parser.exit(status)
+def _scale_options(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--output-stride", type=int, choices=_STRIDES, default=_STRIDES[0])
+    parser.add_argument(
+        "--scales", default=default, metavar="HxW,...", help=f"height x width, default {default}"
+    )
+    parser.add_argument("--fit", choices=("aspect", "exact"), default="aspect")
 
 
 def _check() -> int:
@@ -147,7 +191,7 @@ def _check() -> int:
 
     model = _loaded(None, None, "imagenet", 32)
     cat = image_from_array(skimage.data.chelsea(), "chelsea")
-    (class_map,) = compute_class_maps(cat, model, [Scale(300, 451)]).values()
+    (class_map,) = compute_class_maps(cat, model, [Scale(cat.height, cat.width)]).values()
     best = int(class_map.logits.mean(axis=(0, 1)).argmax())
     good = best in range(281, 286)  # the five domestic cats
     print(
@@ -157,28 +201,33 @@ def _check() -> int:
     return 0 if good else 1
 
 
-def _loaded(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
-    from fcn_core.engines import load_model
-
+@contextmanager
+def _bar(title: str, bytes_: bool = False) -> Iterator[Callable[[float, float, str], None]]:
+    """A progress bar on a terminal, nothing elsewhere; what it gives takes (done, of, note)."""
     if not sys.stderr.isatty():
-        return load_model(name, engine, weights, output_stride)
+        yield lambda _done, _of, _note: None
+        return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Getting the model ready", total=None)
-        return load_model(
-            name,
-            engine,
-            weights,
-            output_stride,
-            lambda done, size: bar.update(task, completed=done, total=size),
+    amount = DownloadColumn() if bytes_ else TaskProgressColumn()
+    text = TextColumn("{task.description}", markup=False)  # a file's name is not markup
+    with Progress(text, BarColumn(), amount, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, of, note: bar.update(
+            task, completed=done, total=of, description=f"{title} {note}".rstrip()
         )
 
 
+def _loaded(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
+    from fcn_core.engines import load_model
+
+    with _bar("Getting the model ready", bytes_=True) as update:
+        return load_model(name, engine, weights, output_stride, lambda done, of: update(done, of, ""))
+
+
 def _heatmap(options: argparse.Namespace) -> int:
-    from fcn_core import export
+    from fcn_core import export, logs
     from fcn_core.images import read_image
     from fcn_core.pipeline import analyse
     from fcn_core.pyramid import parse_scales
@@ -187,11 +236,12 @@ def _heatmap(options: argparse.Namespace) -> int:
     synset = Ontology.load().find(options.synset)
     scales = parse_scales(options.scales)
     threshold = _threshold(options.threshold)
+    _writable(options.out)
     model = _loaded(options.model, options.engine, options.weights, options.output_stride)
-    status, taken = 0, set[str]()
-    for path in options.images:
+    status = 0
+    for path, folder in zip(options.images, _folders(options.images, options.out), strict=True):
         try:
-            with _StepBar(Path(path).name) as progress:
+            with _bar(_shown(Path(path).name)) as update:
                 analysis = analyse(
                     read_image(path),
                     synset,
@@ -201,16 +251,16 @@ def _heatmap(options: argparse.Namespace) -> int:
                     fit=options.fit,
                     threshold=threshold,
                     snap=not options.no_snap,
-                    progress=progress,
+                    progress=lambda s: update(s.index + s.share, s.count, str(s.scale.requested)),
                 )
-            folder = options.out / _free_name(Path(path).stem, taken)
             try:
                 export.write_folder(analysis, folder)
             except OSError as error:
                 raise FcnError(f"{folder} cannot be written ({error}). Choose another --out.") from error
         except FcnError as error:
-            status = max(status, _report(type(error)(f"{path}: {error}")))
+            status = max(status, _report(error, path))
             continue
+        logs.log_analysis(analysis, cache_hit=False)
         if options.json:
             print(json.dumps(export.manifest(analysis), ensure_ascii=False), flush=True)
         else:
@@ -226,23 +276,43 @@ def _threshold(text: str) -> Any:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise FcnError(f"Expected a threshold from 0 to 1, or auto. Received {text[:40]!r}.")
+        raise FcnError(f"Expected a --threshold from 0 to 1, or auto. Received {text[:40]!r}.")
     return value
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
-    """The picture's stem; a second one of the same name in this run gets a number."""
-    name, count = stem, 2
-    while name in taken:
-        name, count = f"{stem}-{count}", count + 1
-    taken.add(name)
-    return name
+def _writable(folder: Path) -> None:
+    """Make a folder now, rather than find out after minutes of work that it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise FcnError(f"--out {folder} cannot be made ({error}). Name a folder that can.") from error
+
+
+def _folders(paths: Sequence[str], out: Path) -> list[Path]:
+    """A folder a picture, named by its stem; a stem that comes again gets a number."""
+    from fcn_core.images import clean_name
+
+    taken: set[str] = set()
+    folders = []
+    for path in paths:
+        stem = Path(clean_name(path)).stem
+        name, count = stem, 2
+        while name.casefold() in taken:  # some file systems do not tell cases apart
+            name, count = f"{stem}-{count}", count + 1
+        taken.add(name.casefold())
+        folders.append(out / name)
+    return folders
+
+
+def _weights_note(weights: str) -> str:
+    return "" if weights == "imagenet" else f"  ({weights} weights)"
 
 
 def _summary(analysis: Analysis, path: str, folder: Path) -> str:
-    note = "" if analysis.model.weights == "imagenet" else f"  ({analysis.model.weights} weights)"
+    synset, classes = analysis.synset, len(analysis.class_ids)
     lines = [
-        f"{path}: {analysis.synset.words[0]} ({analysis.synset.wnid}, {len(analysis.class_ids)} classes){note}"
+        f"{_shown(path)}: {synset.words[0]} ({synset.wnid}, {classes} class{'' if classes == 1 else 'es'})"
+        + _weights_note(analysis.model.weights)
     ]
     for key, class_map in analysis.class_maps.items():
         heatmap = analysis.heatmaps[key]
@@ -255,40 +325,12 @@ def _summary(analysis: Analysis, path: str, folder: Path) -> str:
         mean = getattr(analysis, name)
         row, column = mean.peak_cell
         lines.append(f"  {name:>10}  peak {mean.peak:.3f} at row {row}, column {column}")
+    boxes = len(analysis.boxes)
     lines.append(
-        f"  {len(analysis.boxes)} box{'es' if len(analysis.boxes) != 1 else ''} above {analysis.threshold:.2f}, "
-        f"{analysis.seconds:.2f} s in all -> {folder}"
+        f"  {boxes} box{'' if boxes == 1 else 'es'} above {analysis.threshold:.2f}, "
+        f"{analysis.seconds:.2f} s in all -> {_shown(str(folder))}"
     )
     return "\n".join(lines)
-
-
-class _StepBar:
-    """A progress bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title, self._bar = title, None
-        self._task: Any = None
-
-    def __enter__(self) -> Callable[[Step], None]:
-        if not sys.stderr.isatty():
-            return lambda _: None
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar: Any = Progress(console=Console(stderr=True), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task(self._title, total=1.0)
-        return self._update
-
-    def _update(self, step: Step) -> None:
-        description = f"{self._title}  {step.scale.requested}"
-        self._bar.update(
-            self._task, completed=(step.index + step.share) / step.count, description=description
-        )
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
 
 def _synsets(options: argparse.Namespace) -> int:
@@ -303,7 +345,7 @@ def _synsets(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif not found:
-        print(f"No synset is like {options.query!r}.")
+        print(f"No synset is like {options.query[:60]!r}.")
     for s in () if options.json else found:
         print(f"{s.wnid}  {ontology.count(s.wnid):4d}  {', '.join(s.words)}: {s.gloss}")
     return 0
@@ -338,32 +380,38 @@ def _synset(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> int:
     from fcn_core.zoo import MODELS, model_spec
 
-    if options.prepare:
-        spec = model_spec(options.prepare)
-        model = _loaded(spec.name, None, "imagenet", 32)
-        print(f"{model.info.title} is ready on {model.info.engine}.")
-        return 0
+    if options.prepare is not None:
+        if not options.prepare:
+            raise FcnError(f"Expected --prepare with one of {', '.join(MODELS)}. Received an empty name.")
+        model = _loaded(model_spec(options.prepare).name, None, "imagenet", 32)
+        print(
+            f"{model.info.title} is ready on {model.info.engine}.", file=sys.stderr if options.json else None
+        )
     rows = [_model_row(spec) for spec in MODELS.values()]
     if options.json:
         print(json.dumps(rows, indent=2))
-        return 0
-    for row in rows:
-        print(f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<18} {row['licence']}")
+    for row in () if options.json or options.prepare else rows:
+        print(
+            f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<16}  {row['licence']}"
+        )
     return 0
 
 
 def _model_row(spec: ModelSpec) -> dict[str, Any]:
+    from importlib.util import find_spec
+
     from fcn_core.graphs import graph_folder, load_graph
     from fcn_core.zoo import digest, find_weights
 
     weights = find_weights(spec)
-    prepared = weights is not None and load_graph(graph_folder(spec, digest(weights), 32)) is not None
+    served = find_spec("openvino") is not None
+    graph = load_graph(graph_folder(spec, digest(weights), 32)) if weights and served else None
     fetch = 0.0 if weights else spec.weights.size / 1e6
     return {
         "name": spec.name,
         "title": spec.title,
-        "state": "ready" if prepared else "weights here" if weights else f"fetches {fetch:.0f} MB",
-        "ready": prepared,
+        "state": "ready" if graph else "weights here" if weights else f"fetches {fetch:.0f} MB",
+        "ready": graph is not None,
         "weights": str(weights) if weights else None,
         "fetch_mb": round(fetch, 1),
         "parameters": spec.parameters,
@@ -376,7 +424,7 @@ def _model_row(spec: ModelSpec) -> dict[str, Any]:
 def _verify(options: argparse.Namespace) -> int:
     from fcn_core.verify import verify_application, verify_model
 
-    if options.application:
+    if options.application is not None:
         proof = verify_application(options.application, options.weights)
     else:
         proof = verify_model(options.model, options.engine, options.weights)
@@ -386,7 +434,7 @@ def _verify(options: argparse.Namespace) -> int:
         return 0 if good else 1
     print(
         f"{proof.name} ({proof.weights} weights, {proof.engine}): at {proof.size}x{proof.size} the mean of the "
-        f"{proof.grid[0]}x{proof.grid[1]} map of logits equals the classifier's logits.\n"
+        f"{proof.grid[0]}x{proof.grid[1]} map of logits against the classifier's logits.\n"
         f"largest error {proof.error:.2e} in a range of {proof.span:.2e}: {proof.relative:.1e} of it, "
         f"{'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}"
     )
@@ -394,4 +442,50 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    raise ModelError("not yet") if not options else ScaleError("not yet")
+    from fcn_core.evaluate import WAYS, evaluate_index, read_index, table
+    from fcn_core.pyramid import parse_scales
+
+    scales = parse_scales(options.scales)
+    read_index(options.index)  # complain before the model is loaded
+    model = _loaded(options.model, options.engine, options.weights, options.output_stride)
+    with _bar(_shown(options.index.name)) as update:
+        results = evaluate_index(
+            options.index,
+            model,
+            ways=tuple(WAYS) if options.compare else (options.map,),
+            scales=scales,
+            fit=options.fit,
+            progress=lambda done, of: update(done, of, ""),
+        )
+    if options.json:
+        about = {
+            "model": model.info.name,
+            "weights": model.info.weights,
+            "engine": model.info.engine,
+            "output_stride": model.info.output_stride,
+            "scales": [str(s) for s in scales],
+            "fit": options.fit,
+        }
+        found = {"results": [r.to_json() for r in results]} if options.compare else results[0].to_json()
+        print(json.dumps({**about, **found}, ensure_ascii=False))
+        return 0
+    pictures = results[0].summary.pictures
+    print(
+        f"{pictures} picture{'' if pictures == 1 else 's'}, {model.info.title} on {model.info.engine}, "
+        f"{', '.join(map(str, scales))}, {options.fit}{_weights_note(model.info.weights)}"
+    )
+    print(table(results) if options.compare else _measures(results[0]))
+    return 0
+
+
+def _measures(result: Result) -> str:
+    s = result.summary
+    box = "no boxes" if s.max_box_acc_v2 is None else f"{s.max_box_acc_v2:.3f}"
+    rows = (
+        ("pointing accuracy", f"{s.pointing:.3f}"),
+        ("PxAP", f"{s.pxap:.3f}"),
+        ("MaxBoxAccV2", box),
+        ("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}"),
+        ("seconds an image", f"{result.seconds:.2f}"),
+    )
+    return "\n".join(f"{name:<18} {value}" for name, value in rows)

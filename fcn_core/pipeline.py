@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from fcn_core import resources
 from fcn_core.engines import ModelInfo, Predictor
-from fcn_core.errors import Cancelled, ScaleError
+from fcn_core.errors import Cancelled, FcnError, ScaleError
 from fcn_core.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.images import RGBImage
 from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales
-from fcn_core.region import Box, boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
 from fcn_core.synsets import Ontology, Synset
 
 _VERSIONS = ("numpy", "openvino", "keras", "tensorflow", "scikit-image", "scipy", "pillow")
@@ -30,7 +30,17 @@ _VERSIONS = ("numpy", "openvino", "keras", "tensorflow", "scikit-image", "scipy"
 
 @dataclass(frozen=True)
 class Step:
-    """How far an analysis has come: within one scale, or at its end with its class map."""
+    """How far an analysis has come: within one scale, or at its end with its class map.
+
+    Attributes
+    ----------
+    scale : PlannedScale
+        The one at work, the `index`-th of `count`, coarse first.
+    share : float
+        Of this scale, from 0 to 1.
+    class_map : ClassMap or None
+        Once the scale is done.
+    """
 
     scale: PlannedScale
     index: int
@@ -59,6 +69,8 @@ class Analysis:
     mask : bool ndarray of shape (H, W)
     boxes : tuple of Box
         One a connected part of the mask, largest first.
+    snapped : bool
+        Whether `fine` follows the picture's regions; it is then made from evidence whatever `kind` says.
     seconds : float
         From the decoded picture to this record.
     peak_rss_mb : float
@@ -149,6 +161,7 @@ def interpret(
     fit: Fit = "aspect",
     threshold: float | Literal["auto"] = "auto",
     snap: bool = True,
+    regions: Regions | None = None,
     ontology: Ontology | None = None,
     started: float | None = None,
 ) -> Analysis:
@@ -165,7 +178,9 @@ def interpret(
     threshold : float in [0, 1] or "auto"
         Where to cut the fine map.
     snap : bool
-        Whether the fine map follows the picture's regions.
+        Whether the fine map follows the picture's regions; if not, it is the mean of the heatmaps of `kind`.
+    regions : Regions, optional
+        From :func:`fcn_core.region.segment`: saves its time where only the synset changed.
     ontology : Ontology, optional
         The shipped one by default.
     started : float, optional
@@ -175,13 +190,20 @@ def interpret(
     ------
     ScaleError
         There is no class map.
+    FcnError
+        The threshold is not from 0 to 1.
     """
     started = time.perf_counter() if started is None else started
     if not class_maps:
         raise ScaleError("Expected at least one scale. Received none; choose for example 400x640.")
     class_ids = (ontology or Ontology.load()).class_ids(synset.wnid)
     heatmaps = {key: synset_heatmap(m, class_ids, kind) for key, m in class_maps.items()}
-    fine = fine_map(image.pixels, tuple(class_maps.values()), class_ids, snap=snap)
+    if threshold != "auto" and not 0 <= threshold <= 1:
+        raise FcnError(f"Expected a threshold from 0 to 1, or auto. Received {threshold!r}.")
+    basis: MapKind = "evidence" if snap else kind
+    fine = fine_map(
+        image.pixels, tuple(class_maps.values()), class_ids, snap=snap, kind=basis, regions=regions
+    )
     cut = suggest_threshold(fine) if threshold == "auto" else float(threshold)
     mask = threshold_mask(fine, cut)
     return Analysis(

@@ -104,13 +104,13 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
     random = weights in (None, "none")
     try:
         classifier = build(weights=None if random else "imagenet")
-    except Exception as error:
+    except Exception as cause:  # what Keras raises for a download that fails is not documented
         if random:
             raise
         raise WeightsUnavailable(
-            f"The ImageNet weights of {name} could not be fetched ({str(error)[:160]}). Try --weights none, which "
+            f"The ImageNet weights of {name} could not be fetched ({str(cause)[:160]}). Try --weights none, which "
             f"proves the same with random weights."
-        ) from error
+        ) from cause
     if random:
         seed_weights(classifier)
     network = to_fully_convolutional(classifier, output="logits")
@@ -131,4 +131,5 @@ def _logits(
     from fcn_core.convert import logits_classifier
 
     batch = np.moveaxis(preprocessing(planes), 0, -1)[None]
-    return np.asarray(logits_classifier(classifier)(batch, training=False))[0]
+    logits: NDArray[np.float32] = np.asarray(logits_classifier(classifier)(batch, training=False))[0]
+    return logits
