@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from fcn_core.errors import ConversionError
-from fcn_core.geometry import Geometry, Node, Window
+from fcn_core.geometry import Geometry, Node, Window, trace
 from fcn_core.layers import SoftmaxMap
 
 Output = Literal["probabilities", "logits"]
@@ -28,9 +28,14 @@ _POINTWISE = (
     "Dropout", "SpatialDropout2D", "GaussianNoise", "Rescaling", "Normalization", "Add", "Multiply", "Concatenate",
     "Subtract", "Average", "Maximum", "Minimum", "SoftmaxMap", "LayerScale", "StochasticDepth", "Identity",
     "Sigmoid", "Silu", "Relu", "Relu6", "HardSigmoid", "HardSilu", "Gelu", "Tanh", "TrueDivide", "Divide",
+    "CustomScaleLayer",
+    "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",  # training
 )  # fmt: skip
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 _POOLINGS = ("MaxPooling2D", "AveragePooling2D")
+_GLOBAL_POOLINGS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
+# What may stand in a head beside the pooling and the linear layer.
+_HEAD = ("Dropout", "Reshape", "Flatten", "Identity", "Activation", "Softmax")
 
 
 def to_fully_convolutional(
@@ -41,9 +46,10 @@ def to_fully_convolutional(
     Parameters
     ----------
     classifier : keras.Model
-        A functional image classifier that ends in global average pooling, (Dropout), Dense. A 1x1 convolution on
-        the pooled features in place of the Dense layer (MobileNet) serves as well. Its weights are shared, not
-        copied, where the layers stay as they are.
+        A functional or sequential image classifier that ends in global average pooling, (Dropout), Dense. A 1x1
+        convolution on the pooled features in place of the Dense layer (MobileNet) serves as well, and so do models
+        inside the model (a headless body with a new head on top). Its weights are shared, not copied, where the
+        layers stay as they are.
     output : {"probabilities", "logits"}
         What the model returns, of shape (N, h, w, classes): the notebook's probabilities, which sum to one at
         every location, or the logits below them.
@@ -71,19 +77,16 @@ def to_fully_convolutional(
     >>> network.compute_output_shape((1, 200, 300, 3))
     (1, 7, 10, 1000)
     """
-    features, kernel, bias = _head(classifier)
-    channels_first = keras.config.image_data_format() == "channels_first"
-    channels = classifier.inputs[0].shape[1 if channels_first else -1]
-    image = keras.Input((channels, None, None) if channels_first else (None, None, channels), name="image")
-    body = keras.Model(classifier.inputs, features)
+    flat = _flatten(classifier)
+    features, kernel, bias = _head(flat)
+    body = _any_size(keras.Model(flat.inputs[0], features, name=classifier.name))
     clone = _same_layer if output_stride is None else _dilate(body, output_stride)
-    feature_map = body._run_through_graph([image], operation_fn=clone)
-    feature_map = feature_map[0] if isinstance(feature_map, list) else feature_map
+    feature_map = _rebuild(body, clone, free_size=True)
     head = keras.layers.Conv2D(kernel.shape[-1], 1, use_bias=bias is not None, name="logits")
-    logits = head(feature_map)
+    logits = head(feature_map.outputs[0])
     head.set_weights([kernel[None, None]] + ([] if bias is None else [bias]))
     result = logits if output == "logits" else SoftmaxMap(name="probabilities")(logits)
-    return keras.Model(image, result, name=f"{classifier.name}_fcn")
+    return keras.Model(feature_map.inputs[0], result, name=f"{classifier.name}_fcn")
 
 
 def logits_classifier(classifier: keras.Model) -> keras.Model:
@@ -94,12 +97,13 @@ def logits_classifier(classifier: keras.Model) -> keras.Model:
     ConversionError
         As :func:`to_fully_convolutional`.
     """
-    features, kernel, bias = _head(classifier)
+    flat = _flatten(classifier)
+    features, kernel, bias = _head(flat)
     pooled = keras.layers.GlobalAveragePooling2D()(features)
     dense = keras.layers.Dense(kernel.shape[-1], use_bias=bias is not None)
     result = dense(pooled)
     dense.set_weights([kernel] + ([] if bias is None else [bias]))
-    return keras.Model(classifier.inputs, result)
+    return keras.Model(flat.inputs[0], result)
 
 
 def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarray) -> tuple[float, float]:
@@ -128,51 +132,70 @@ def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarr
 
 def _head(classifier: keras.Model) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Walk back from the output to the pooled features; give them and the linear map that follows."""
-    found: list[str] = []
-    kernel: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    nodes = {id(t): node for node in _nodes(classifier) for t in node.outputs}
-    node = nodes.get(id(classifier.outputs[0]))
-    while node is not None and not node.is_input:
-        layer, kind = node.operation, type(node.operation).__name__
-        found.insert(0, kind)
-        if kind == "GlobalAveragePooling2D" and kernel is not None:
-            return node.input_tensors[0], kernel, bias
-        linear = kind == "Dense" or (kind == "Conv2D" and tuple(layer.kernel_size) == (1, 1))
-        if linear and kernel is None and _activation(layer) in ("linear", "softmax"):
-            kernel = np.asarray(keras.ops.convert_to_numpy(layer.kernel)).reshape(-1, layer.kernel.shape[-1])
-            bias = np.asarray(keras.ops.convert_to_numpy(layer.bias)) if layer.use_bias else None
-        elif not (
-            kind in ("Dropout", "Reshape", "Flatten", "Identity")
-            or (kernel is None and kind == "Softmax")
-            or (kernel is None and kind == "Activation" and _activation(layer) in ("linear", "softmax"))
-        ):
+    head: list[Any] = []
+    makers = {id(t): node for node in _nodes(classifier) for t in node.outputs}
+    node = makers[id(classifier.outputs[0])]
+    while not node.is_input and len(head) < 8:
+        head.insert(0, node)
+        slides = _kind(node) in (*_POOLINGS, *_GLOBAL_POOLINGS, *_CONVOLUTIONS) and not _is_linear(node)
+        if slides or len(node.input_tensors) != 1:
             break
-        if len(node.input_tensors) != 1:
-            break
-        node = nodes.get(id(node.input_tensors[0]))
+        node = makers[id(node.input_tensors[0])]
+    weighing = [i for i, node in enumerate(head) if _is_linear(node)]
+    active = [(i, name) for i, node in enumerate(head) if (name := _activation(node)) != "linear"]
+    if (
+        len(weighing) == 1
+        and _kind(head[0]) == "GlobalAveragePooling2D"
+        and all(_kind(node) in _HEAD for i, node in enumerate(head) if i not in (0, *weighing))
+        and (not active or (len(active) == 1 and active[0][1] == "softmax" and active[0][0] >= weighing[0]))
+    ):
+        kernel, *bias = head[weighing[0]].operation.get_weights()
+        kernel = kernel.reshape(-1, kernel.shape[-1])
+        features = head[0].input_tensors[0]
+        channels = features.shape[1 if keras.config.image_data_format() == "channels_first" else -1]
+        if len(kernel) == channels:
+            return features, kernel, bias[0] if bias else None
+    found = [_kind(n) + ("" if _activation(n) == "linear" else f"({_activation(n)})") for n in head]
     raise ConversionError(
         f"Expected a classifier that ends in GlobalAveragePooling2D, (Dropout), Dense. Received {classifier.name!r}, "
-        f"which ends in {' -> '.join(found) or type(classifier).__name__}. Only a head that is linear after the "
-        f"average can become a 1x1 convolution whose mean is the classifier's answer."
+        f"which ends in {' -> '.join(found) or 'its input'}. Only a head that is linear after the average can become "
+        f"a 1x1 convolution whose mean is the classifier's answer."
     )
 
 
-def _activation(layer: Any) -> str:
-    return str(getattr(layer.activation, "__name__", layer.activation))
+def _kind(node: Any) -> str:
+    return type(node.operation).__name__
+
+
+def _is_linear(node: Any) -> bool:
+    """Whether the node weighs the channels of one cell: a Dense layer or a 1x1 convolution."""
+    return _kind(node) == "Dense" or (
+        _kind(node) == "Conv2D"
+        and _pair(node.operation.kernel_size) == _pair(node.operation.strides) == (1, 1)
+    )
+
+
+def _activation(node: Any) -> str:
+    activation = getattr(node.operation, "activation", None)
+    if activation is None:
+        return "softmax" if _kind(node) == "Softmax" else "linear"
+    return str(getattr(activation, "__name__", activation))
+
+
+def _graph(model: Any) -> Any:
+    """The model's graph of nodes; a built Sequential keeps it inside."""
+    graph = model if hasattr(model, "_nodes_by_depth") else getattr(model, "_functional", None)
+    if graph is None:
+        raise ConversionError(
+            f"Expected a functional or built sequential Keras model. Received {type(model).__name__} "
+            f"{getattr(model, 'name', '')!r}, whose graph of layers is not known; rebuild it with keras.Input."
+        )
+    return graph
 
 
 def _nodes(model: keras.Model) -> Iterator[Any]:
     """The model's own graph nodes, inputs first."""
-    by_depth = getattr(model, "_nodes_by_depth", None)
-    if by_depth is None:
-        inner = getattr(model, "_functional", None)  # a built Sequential keeps its graph here
-        if inner is None:
-            raise ConversionError(
-                f"Expected a functional or built sequential Keras model. Received {type(model).__name__} "
-                f"{getattr(model, 'name', '')!r}, whose graph of layers is not known; rebuild it with keras.Input."
-            )
-        by_depth = inner._nodes_by_depth
+    by_depth = _graph(model)._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
         yield from by_depth[depth]
 
@@ -181,37 +204,124 @@ def _same_layer(layer: Any) -> Any:
     return layer
 
 
+def _rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool = False) -> keras.Model:
+    """Send a new input through the model's graph, with the layers that `clone` gives for its layers."""
+    shape = list(model.inputs[0].shape[1:])
+    if free_size:
+        spatial = (1, 2) if keras.config.image_data_format() == "channels_first" else (0, 1)
+        shape = [None if axis in spatial else side for axis, side in enumerate(shape)]
+    image = keras.Input(shape, name="image")
+    try:
+        result = _graph(model)._run_through_graph([image], operation_fn=clone)
+    except (ValueError, TypeError) as error:
+        raise ConversionError(
+            f"Expected layers that take any size of input. Received {model.name!r}, in which one does not: "
+            f"{str(error).strip()[:200]}"
+        ) from error
+    return keras.Model(image, result[0] if isinstance(result, list) else result, name=model.name)
+
+
+def _flatten(classifier: keras.Model) -> keras.Model:
+    """The same graph without models inside models."""
+    if len(_graph(classifier).inputs) != 1 or len(classifier.outputs) != 1:
+        raise ConversionError(
+            f"Expected a classifier with one input and one output. Received {classifier.name!r} with "
+            f"{len(classifier.inputs)} and {len(classifier.outputs)}."
+        )
+    if not any(isinstance(node.operation, keras.Model) for node in _nodes(classifier)):
+        return classifier
+
+    def inside(layer: Any) -> Any:
+        if not isinstance(layer, keras.Model):
+            return layer
+        return lambda x, **_: _graph(layer)._run_through_graph([x], operation_fn=inside)
+
+    return _rebuild(classifier, inside)
+
+
 def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+@keras.saving.register_keras_serializable(package="fcn_core")
+class CropToSmallest(keras.layers.Layer):  # type: ignore[misc]
+    """Cut the last rows and columns off several maps, so that all are as large as the smallest."""
+
+    def call(self, maps: Any) -> Any:
+        """Return the maps, cropped."""
+        first = keras.config.image_data_format() == "channels_first"
+        shapes = [keras.ops.shape(m)[2:] if first else keras.ops.shape(m)[1:3] for m in maps]
+        rows, columns = shapes[0]
+        for h, w in shapes[1:]:
+            rows, columns = keras.ops.minimum(rows, h), keras.ops.minimum(columns, w)
+        return [m[:, :, :rows, :columns] if first else m[:, :rows, :columns] for m in maps]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shapes of the maps, cropped where all sizes are known."""
+        axes = (2, 3) if keras.config.image_data_format() == "channels_first" else (1, 2)
+        shapes = [list(shape) for shape in input_shape]
+        for axis in axes:
+            sizes = [shape[axis] for shape in shapes]
+            for shape in shapes:
+                shape[axis] = None if None in sizes else min(sizes)
+        return [tuple(shape) for shape in shapes]
+
+
+def _any_size(body: keras.Model) -> keras.Model:
+    """Let a body take any size although its branches meet only at some: NASNet pads by hand for the size it has."""
+    try:
+        nodes = read_geometry(body)[0].nodes
+    except ConversionError:  # layers whose windows are not known: the conversion does without
+        return body
+    traces = [trace(nodes, "y", size) for size in range(224, 256)]
+    uneven = {
+        node.name
+        for node in nodes
+        if any(len({t[i].size for i in node.inputs if i >= 0}) > 1 for t in traces)
+    }
+
+    def crop_first(layer: Any) -> Any:
+        if layer.name not in uneven:
+            return layer
+        return lambda maps: layer(CropToSmallest()(maps))
+
+    return _rebuild(body, crop_first) if uneven else body
 
 
 def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
     """Plan the a-trous construction: a function that gives each layer, or its dilated twin, for the new graph.
 
-    Every tensor carries the stride it has and the rate by which its grid is denser than it was. A window that
-    would carry the stride beyond `output_stride` slides by one instead, and all windows after it are spread by
-    the rate; zero padding before them grows likewise.
+    Every tensor carries the stride it has, the rate by which its grid is denser than it was, and its phase: old cell
+    ``i`` is new cell ``i*rate + phase`` (of an input whose sides are multiples of the stride). A window that would
+    carry the stride beyond `output_stride` slides by one instead, and all windows after it are spread by the rate;
+    zero padding before them grows likewise.
     """
-    state: dict[int, tuple[int, int]] = {}
+    state: dict[int, tuple[int, int, int]] = {}
     twins: dict[int, Any] = {}
     for node in _nodes(body):
-        layer, kind = node.operation, type(node.operation).__name__
-        states = {state[id(t)] for t in node.input_tensors if id(t) in state}
-        stride, rate = max(states, default=(1, 1))
+        layer, kind = node.operation, _kind(node)
+        states = {state[id(t)] for t in node.input_tensors}
+        stride, rate, phase = max(states, default=(1, 1, 0))
+        if len(states) > 1:
+            raise ConversionError(
+                f"Output stride {output_stride} needs the branches that meet in {layer.name!r} of {body.name!r} to "
+                f"look at the same pixels. Received branches that do not; keep the network's own stride."
+            )
         changes: dict[str, Any] = {}
         if kind in _CONVOLUTIONS or kind in _POOLINGS:
-            step, size = (
-                max(_pair(layer.strides)),
-                layer.kernel_size if kind in _CONVOLUTIONS else layer.pool_size,
-            )
-            if kind in _POOLINGS and max(size) > 1 and rate > 1:
+            size = max(_pair(layer.kernel_size if kind in _CONVOLUTIONS else layer.pool_size))
+            step, dilation = max(_pair(layer.strides)), max(_pair(getattr(layer, "dilation_rate", 1)))
+            if kind in _POOLINGS and size > 1 and rate > 1:
                 raise ConversionError(
                     f"Output stride {output_stride} needs the pooling layer {layer.name!r} to be dilated, which Keras "
                     f"cannot do. Received a network with pooling after stride {stride}; ask for a larger output stride."
                 )
-            if rate > 1 and kind in _CONVOLUTIONS:
-                changes["dilation_rate"] = tuple(d * rate for d in _pair(layer.dilation_rate))
-            if step > 1 and stride * step > output_stride:
+            if rate > 1 and size > 1:
+                changes["dilation_rate"] = (dilation * rate, dilation * rate)
+            reach, slide = (size - 1) * dilation, step > 1 and (rate > 1 or stride * step > output_stride)
+            if layer.padding == "same" and (slide or rate > 1):
+                phase += reach * rate // 2 - max(reach + 1 - step, 0) // 2 * rate
+            if slide:
                 changes["strides"] = (1, 1)
                 rate *= step
             else:
@@ -222,8 +332,8 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
         if changes:
             twins[id(layer)] = _twin(layer, changes)
         for tensor in node.outputs:
-            state[id(tensor)] = (stride, rate)
-    reached = max(stride for stride, _ in state.values())
+            state[id(tensor)] = (stride, rate, phase)
+    reached = max(stride for stride, *_ in state.values())
     if reached != output_stride:
         raise ConversionError(
             f"Expected an output stride that the network can have. Received {output_stride}; "
@@ -234,12 +344,9 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
 
 def _twin(layer: Any, changes: dict[str, Any]) -> Any:
     """The same layer with some settings changed and the same weights."""
-    config = {**layer.get_config(), **changes}
-    if isinstance(config.get("pool_size"), tuple) and "strides" in changes:
-        config["strides"] = (1, 1)
-    twin = type(layer).from_config(config)
-    if layer.built and layer.weights:
-        twin.build(layer._build_shapes_dict["input_shape"] if layer._build_shapes_dict else None)
+    twin = type(layer).from_config({**layer.get_config(), **changes})
+    if layer.weights:
+        twin.build(layer._build_shapes_dict["input_shape"])
         twin.set_weights(layer.get_weights())
     return twin
 
@@ -266,10 +373,14 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
     index: dict[int, int] = {}  # tensor -> the node that fixed its cells, -1 for the input
     read: dict[int, dict[int, Any]] = {}  # node -> the tensors of its cells that later nodes read
     for graph_node in _nodes(network):
-        layer, kind = graph_node.operation, type(graph_node.operation).__name__
+        layer, kind = graph_node.operation, _kind(graph_node)
         tensor = graph_node.outputs[0]
         if graph_node.is_input:
             index[id(tensor)] = -1
+            continue
+        if kind == "CropToSmallest":  # the node that joins the maps takes the smallest
+            for source, cropped in zip(graph_node.input_tensors, graph_node.outputs, strict=True):
+                index[id(cropped)] = index[id(source)]
             continue
         sources = [t for t in graph_node.input_tensors if id(t) in index]
         if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1) or not sources:
