@@ -290,12 +290,12 @@ def _writable(folder: Path) -> None:
 
 def _folders(paths: Sequence[str], out: Path) -> list[Path]:
     """A folder a picture, named by its stem; a stem that comes again gets a number."""
-    from fcn_core.images import clean_name
+    from fcn_core.export import file_stem
 
     taken: set[str] = set()
     folders = []
     for path in paths:
-        stem = Path(clean_name(path)).stem
+        stem = file_stem(path)
         name, count = stem, 2
         while name.casefold() in taken:  # some file systems do not tell cases apart
             name, count = f"{stem}-{count}", count + 1

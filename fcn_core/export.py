@@ -1,19 +1,53 @@
-"""An analysis as files: manifest, arrays, pictures."""
+"""An analysis as files: manifest, arrays, pictures, report, notebook, and all of them in one archive.
+
+Nothing here runs the network. Every file says so where the weights are not the published ones: the manifest and
+the texts in words, pictures in a PNG text chunk (the overlay also across its foot), ``maps.npz`` in the comment
+of its archive.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from fcn_core import render
+from fcn_core.coco import coco_json
 from fcn_core.heatmap import place
+from fcn_core.images import clean_name
 from fcn_core.pipeline import Analysis, versions
+from fcn_core.report import html_report
+from fcn_core.reproduce import command_line, notebook, python_snippet
+
+__all__ = [
+    "FILES",
+    "SCHEMA",
+    "arrays",
+    "coco_json",
+    "command_line",
+    "figure_png",
+    "file_stem",
+    "html_report",
+    "manifest",
+    "manifest_json",
+    "maps_npz",
+    "mask_png",
+    "notebook",
+    "overlay_png",
+    "python_snippet",
+    "write_folder",
+    "zip_all",
+]
 
 SCHEMA = "fcn-heatmap/1"
 
@@ -74,12 +108,14 @@ def maps_npz(analysis: Analysis) -> bytes:
     """The maps as a compressed NumPy archive."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays(analysis))  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = _description(analysis).encode()
     return buffer.getvalue()
 
 
 def mask_png(analysis: Analysis) -> bytes:
     """The mask at the picture's size: 255 inside, 0 outside."""
-    return render.encode(analysis.mask.astype(np.uint8) * 255, "png")
+    return _described(render.encode(analysis.mask, "png"), analysis)
 
 
 def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6) -> bytes:
@@ -91,7 +127,10 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6)
     values = place(analysis.arithmetic, image.height, image.width)
     top = 1.0 if analysis.kind == "probability" else max(analysis.arithmetic.peak, 1e-6)
     picture = render.overlay(image.pixels, render.colourise(values, 0.0, top, cmap), opacity)
-    return render.encode(render.draw_boxes(picture, analysis.boxes), "png")
+    picture = render.draw_boxes(picture, analysis.boxes)
+    if analysis.model.weights != "imagenet":
+        picture = _stamped(picture, f"{analysis.model.weights} weights")
+    return _described(render.encode(picture, "png"), analysis)
 
 
 def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
@@ -99,7 +138,39 @@ def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
     buffer = io.BytesIO()
     figure = render.report_figure(analysis, cmap)
     figure.savefig(buffer, format="png", dpi=figure.dpi)
-    return buffer.getvalue()
+    return _described(buffer.getvalue(), analysis)
+
+
+def _description(analysis: Analysis) -> str:
+    model = analysis.model
+    return (
+        f"fcn_core: {analysis.synset.wnid} {analysis.synset.words[0]}, {analysis.kind} map, {model.title}, "
+        f"{model.weights} weights"
+    )
+
+
+def _described(png: bytes, analysis: Analysis) -> bytes:
+    """Add a text chunk to a PNG, behind its header (PNG specification, 11.3.4.3)."""
+    chunk = b"tEXtDescription\0" + _description(analysis).encode("latin-1", "replace")
+    header = 33  # signature and IHDR
+    checked = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:header] + checked + png[header:]
+
+
+def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Write across the foot of a picture."""
+    canvas = Image.fromarray(picture)
+    font = ImageFont.load_default(max(8, canvas.height // 24))
+    anchor = (canvas.width // 2, canvas.height - canvas.height // 60)
+    ImageDraw.Draw(canvas).text(
+        anchor, text, fill="white", font=font, anchor="md", stroke_width=2, stroke_fill="black"
+    )
+    return np.asarray(canvas)
+
+
+def file_stem(name: str) -> str:
+    """What a picture's files and folders are called: its name without suffix, safe on every system."""
+    return Path(clean_name(name)).stem
 
 
 #: The files of one analysis, each with what makes it.
@@ -115,15 +186,55 @@ FILES: Mapping[str, Callable[[Analysis], bytes]] = {
 def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     """Write all files of an analysis into `folder`, made where missing.
 
+    The manifest comes last: where there is one, the other files are whole and belong to it.
+
     Returns
     -------
     tuple of Path
         What was written.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
     paths = []
-    for name, make in FILES.items():
-        path = folder / name
-        path.write_bytes(make(analysis))
+    for name in sorted(FILES, key="manifest.json".__eq__):
+        path, part = folder / name, folder / f".{name}.{os.getpid()}"
+        try:
+            part.write_bytes(FILES[name](analysis))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
         paths.append(path)
     return tuple(paths)
+
+
+def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:
+    """Everything there is to take away, in one archive with one folder.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    picture : bytes, optional
+        The picture's file, for the notebook.
+    """
+    stem = file_stem(analysis.image.name)
+    command = f"# {_description(analysis)}\n{command_line(analysis)}\n"
+    files = {
+        **{name: make(analysis) for name, make in FILES.items()},
+        "report.html": html_report(analysis),
+        "coco.json": coco_json(analysis),
+        "notebook.ipynb": notebook(analysis, picture),
+        "command.sh": command.encode(),
+        "snippet.py": python_snippet(analysis).encode(),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            packed = name.endswith((".png", ".npz"))
+            how = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+            archive.writestr(f"{stem}/{name}", content, how)
+    return buffer.getvalue()
