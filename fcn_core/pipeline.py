@@ -163,6 +163,7 @@ def interpret(
     snap: bool = True,
     regions: Regions | None = None,
     ontology: Ontology | None = None,
+    regions: Regions | None = None,
     started: float | None = None,
 ) -> Analysis:
     """Make an analysis from class maps that are already there: no network.
@@ -183,6 +184,8 @@ def interpret(
         From :func:`fcn_core.region.segment`: saves its time where only the synset changed.
     ontology : Ontology, optional
         The shipped one by default.
+    regions : Regions, optional
+        From :func:`fcn_core.region.segment`, to save its time when the picture was seen before.
     started : float, optional
         ``time.perf_counter()`` at which the work began, for the record.
 
