@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -25,7 +26,11 @@ from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, S
 from fcn_core.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
 from fcn_core.synsets import Ontology, Synset
 
-_VERSIONS = ("numpy", "openvino", "keras", "tensorflow", "scikit-image", "scipy", "pillow")
+# Name in a manifest -> the distributions that may bring it.
+_VERSIONS = {
+    **{name: (name,) for name in ("numpy", "openvino", "keras", "scikit-image", "scipy", "pillow")},
+    "tensorflow": ("tensorflow-cpu", "tensorflow"),
+}
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,6 @@ def interpret(
     snap: bool = True,
     regions: Regions | None = None,
     ontology: Ontology | None = None,
-    regions: Regions | None = None,
     started: float | None = None,
 ) -> Analysis:
     """Make an analysis from class maps that are already there: no network.
@@ -184,8 +188,6 @@ def interpret(
         From :func:`fcn_core.region.segment`: saves its time where only the synset changed.
     ontology : Ontology, optional
         The shipped one by default.
-    regions : Regions, optional
-        From :func:`fcn_core.region.segment`, to save its time when the picture was seen before.
     started : float, optional
         ``time.perf_counter()`` at which the work began, for the record.
 
@@ -289,9 +291,8 @@ def analyse(
 def versions() -> dict[str, str]:
     """Versions of Python and of what the numbers depend on."""
     found = {"python": platform.python_version()}
-    for package in _VERSIONS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    for name, distributions in _VERSIONS.items():
+        for distribution in distributions:
+            with suppress(PackageNotFoundError):
+                found[name] = version(distribution)
     return found
