@@ -6,6 +6,7 @@ import base64
 import html
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from fcn_core import render
 from fcn_core.heatmap import Heatmap, place
 from fcn_core.pipeline import Analysis, versions
 from fcn_core.pyramid import resize_image
-from fcn_core.region import contours_of
+from fcn_core.region import Box, contours_of
 from fcn_core.reproduce import command_line, python_snippet
 
 _LARGE, _SMALL = 1000, 480  # pixels of the longest side
@@ -74,6 +75,7 @@ def _region_section(analysis: Analysis, cmap: str) -> str:
     fine, mask = analysis.fine[sampled], analysis.mask[sampled]
     shown = render.overlay(photo, render.colourise(fine, 0, 1, cmap), 0.6)
     shown = render.draw_contours(shown, contours_of(mask))
+    shown = render.draw_boxes(shown, [_scaled(b, width / analysis.image.width) for b in analysis.boxes])
     count, share = len(analysis.boxes), analysis.mask.mean()
     region = (
         f"Fine map, 0 to 1, every cell placed where it looks; outlined where it reaches {analysis.threshold:.2f}: "
@@ -150,6 +152,11 @@ def _middles(of: int, count: int) -> NDArray[np.intp]:
     return ((np.arange(count) + 0.5) * of / count).astype(np.intp)
 
 
+def _scaled(box: Box, factor: float) -> Box:
+    x0, y0, x1, y1 = (round(n * factor) for n in (box.x0, box.y0, box.x1, box.y1))
+    return replace(box, x0=x0, y0=y0, x1=max(x1, x0 + 1), y1=max(y1, y0 + 1))
+
+
 def _figure(pixels: UInt8, caption: str, alt: str) -> str:
     return f"<figure>{_image(pixels, 'webp', alt)}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
 
@@ -201,7 +208,7 @@ header p, figcaption, .quiet { color: var(--quiet); font-size: .9rem; overflow-w
 .warning { color: #c2410c; font-weight: 600 }
 .pair, .grid { display: grid; gap: 1rem }
 .pair { grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)) }
-.grid { grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)) }
+.grid { grid-template-columns: repeat(auto-fill, minmax(min(12rem, 100%), 1fr)) }
 figure { margin: 0; break-inside: avoid }
 img { display: block; max-width: 100%; height: auto; border-radius: 6px }
 figure img { width: 100% }
