@@ -47,6 +47,8 @@ def load_graph(folder: Path) -> Graph | None:
     """Read a graph; None where it is missing or any of its bytes changed."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
+        if meta.pop("meta_sha256") != _meta_digest(meta):
+            return None
         if any(digest(folder / name) != expected for name, expected in meta["sha256"].items()):
             return None
         return Graph(
@@ -55,8 +57,12 @@ def load_graph(folder: Path) -> Graph | None:
             meta["weights_sha256"],
             meta["weights_published"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _meta_digest(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def prepare_graph(
@@ -136,7 +142,7 @@ def _write_meta(folder: Path, spec: ModelSpec, weights: Path | None, sha256: str
         "sha256": {name: digest(folder / name) for name in ("graph.xml", "graph.bin")},
     }
     (folder / "geometry.json").unlink()
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "meta.json").write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}))
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
