@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fcn_core import errors
 from fcn_core.errors import EngineError
@@ -30,7 +31,6 @@ from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require
 logger = logging.getLogger(__name__)
 
 _FORMAT = 2  # of what lies in a graph's folder
-_FILES = ("graph.xml", "graph.bin", "meta.json")
 _MAKING = ".making-"
 _ABANDONED = 3600.0  # seconds; an export takes a few
 _TIMEOUT = 900
@@ -59,14 +59,23 @@ def graph_folder(
 def load_graph(folder: Path) -> Graph | None:
     """Read a graph; None where it is missing or any of its bytes changed."""
     try:
-        digests = json.loads((folder / "digests.json").read_text())
-        if set(digests) != set(_FILES) or any(digest(folder / name) != digests[name] for name in _FILES):
-            return None
         meta = json.loads((folder / "meta.json").read_text())
-        geometry = Geometry.from_json(meta["geometry"])
-        return Graph(folder / "graph.xml", geometry, meta["weights_sha256"], meta["weights_published"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if meta.pop("meta_sha256") != _meta_digest(meta):
+            return None
+        if any(digest(folder / name) != expected for name, expected in meta["sha256"].items()):
+            return None
+        return Graph(
+            folder / "graph.xml",
+            Geometry.from_json(meta["geometry"]),
+            meta["weights_sha256"],
+            meta["weights_published"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _meta_digest(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def prepare_graph(
@@ -175,10 +184,10 @@ def _write_meta(folder: Path, spec: ModelSpec, weights: Path | None, sha256: str
         "weights_sha256": sha256,
         "weights_published": published,
         "geometry": json.loads(geometry.read_text()),
+        "sha256": {name: digest(folder / name) for name in ("graph.xml", "graph.bin")},
     }
     geometry.unlink()
-    (folder / "meta.json").write_text(json.dumps(meta))
-    (folder / "digests.json").write_text(json.dumps({name: digest(folder / name) for name in _FILES}))
+    (folder / "meta.json").write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}))
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
