@@ -8,12 +8,14 @@ standard error; with ``FCN_LOG=text`` or ``json`` the place of a fault is logged
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +32,11 @@ _EVALUATION_SCALES = "200x320,400x640,800x1280"
 _PROOF_LIMIT = 1e-4  # of the logits' range
 _FAULT = 70  # EX_SOFTWARE of sysexits.h
 _STRIDES = (32, 16, 8)
+_START_UP_NOTES = (
+    b"WARNING: All log messages before absl",
+    b"I0000 ",
+    b"To enable the following instructions",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,9 +226,29 @@ def _bar(title: str, bytes_: bool = False) -> Iterator[Callable[[float, float, s
         )
 
 
+def _import_tensorflow() -> None:
+    """Import TensorFlow without its start-up notes, which no setting stops: anything else it writes is passed on."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            with suppress(ImportError):  # whoever needs it complains
+                importlib.import_module("tensorflow")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            notes.seek(0)
+            for line in notes:
+                if not line.startswith(_START_UP_NOTES):
+                    os.write(2, line)
+
+
 def _loaded(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
     from fcn_core.engines import load_model
 
+    if (engine or os.environ.get("FCN_ENGINE")) == "tensorflow":
+        _import_tensorflow()
     with _bar("Getting the model ready", bytes_=True) as update:
         return load_model(name, engine, weights, output_stride, lambda done, of: update(done, of, ""))
 
@@ -424,10 +451,12 @@ def _model_row(spec: ModelSpec) -> dict[str, Any]:
 def _verify(options: argparse.Namespace) -> int:
     from fcn_core.verify import verify_application, verify_model
 
-    if options.application is not None:
-        proof = verify_application(options.application, options.weights)
-    else:
-        proof = verify_model(options.model, options.engine, options.weights)
+    _import_tensorflow()
+    with redirect_stdout(sys.stderr):  # Keras tells of downloads on standard output
+        if options.application is not None:
+            proof = verify_application(options.application, options.weights)
+        else:
+            proof = verify_model(options.model, options.engine, options.weights)
     good = proof.relative < _PROOF_LIMIT
     if options.json:
         print(json.dumps({**vars(proof), "relative": proof.relative, "ok": good}))

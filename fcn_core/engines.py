@@ -379,7 +379,9 @@ class TensorFlowEngine(_Engine):
 
     def _trace(self, network: Any) -> Any:
         signature = [self._tf.TensorSpec([1, None, None, network.inputs[0].shape[-1]], self._tf.float32)]
-        return self._tf.function(lambda x: network(x, training=False), input_signature=signature)
+        return self._tf.function(
+            lambda x: network(x, training=False), input_signature=signature, autograph=False
+        )
 
     def _batch(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.ascontiguousarray(np.moveaxis(self._preprocessing(planes), 0, -1))[None]
