@@ -31,6 +31,7 @@ from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require
 logger = logging.getLogger(__name__)
 
 _FORMAT = 2  # of what lies in a graph's folder
+_FILES = ("graph.xml", "graph.bin")
 _MAKING = ".making-"
 _ABANDONED = 3600.0  # seconds; an export takes a few
 _TIMEOUT = 900
@@ -62,7 +63,7 @@ def load_graph(folder: Path) -> Graph | None:
         meta = json.loads((folder / "meta.json").read_text())
         if meta.pop("meta_sha256") != _meta_digest(meta):
             return None
-        if any(digest(folder / name) != expected for name, expected in meta["sha256"].items()):
+        if any(digest(folder / name) != meta["sha256"][name] for name in _FILES):
             return None
         return Graph(
             folder / "graph.xml",
@@ -184,7 +185,7 @@ def _write_meta(folder: Path, spec: ModelSpec, weights: Path | None, sha256: str
         "weights_sha256": sha256,
         "weights_published": published,
         "geometry": json.loads(geometry.read_text()),
-        "sha256": {name: digest(folder / name) for name in ("graph.xml", "graph.bin")},
+        "sha256": {name: digest(folder / name) for name in _FILES},
     }
     geometry.unlink()
     (folder / "meta.json").write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}))
