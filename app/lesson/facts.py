@@ -1,0 +1,112 @@
+"""Live values that need no network: of the model's table, of the hierarchy, of this machine."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from app.lesson.stage import SYNSET, Stage
+from fcn_core import lesson
+from fcn_core.pyramid import NOTEBOOK_SCALES
+from fcn_core.synsets import Ontology
+
+ASKED = (200, 300)  # the notebook's noise: height and width
+CLASSES = 1000
+COLOURS = 3
+SIZES = (32, 1024)
+
+
+def shape(*sizes: int) -> str:
+    """A tensor's shape as Python writes it."""
+    return str(sizes)
+
+
+def grid(rows: int, columns: int) -> str:
+    """Rows by columns."""
+    return f"{rows} × {columns}"
+
+
+def cells_along(size: int, stride: int) -> int:
+    """The rule of the first step: divide by the stride and round up."""
+    return math.ceil(size / stride)
+
+
+def gather(stage: Stage) -> None:
+    """Put all of them on the stage."""
+    spec, stride = stage.spec, stage.model.output_stride
+    native = cells_along(spec.input_size, stride)
+    height, width = ASKED
+    picture = stage.picture
+    stage.say(
+        model=spec.title.split(",")[0],
+        input=spec.input_size,
+        colours=COLOURS,
+        features=spec.features,
+        classes=CLASSES,
+        stride=stride,
+        halvings=int(math.log2(stride)),
+        native_grid=grid(native, native),
+        native_places=native**2,
+        ask_height=height,
+        ask_width=width,
+        ask_grid=grid(cells_along(height, stride), cells_along(width, stride)),
+        ask_down=grid(height // stride, width // stride),
+        ask_rows_exact=f"{height / stride:g}",
+        ask_columns_exact=f"{width / stride:g}",
+        sizes_from=SIZES[0],
+        sizes_to=SIZES[1],
+        dense_shape=shape(spec.features, CLASSES),
+        convolution_shape=shape(1, 1, spec.features, CLASSES),
+        picture_size=grid(picture.height, picture.width),
+        scale_first=grid(NOTEBOOK_SCALES[0].height, NOTEBOOK_SCALES[0].width),
+        scale_last=grid(NOTEBOOK_SCALES[-1].height, NOTEBOOK_SCALES[-1].width),
+        synset=stage.ontology.label(SYNSET),
+        float_max=f"{np.finfo(np.float32).max:.1e}",
+        exp_limit=f"{float(np.log(np.finfo(np.float32).max)):.0f}",
+        versions=versions(),
+    )
+    random = lesson.random_logits().shape
+    stage.say(
+        random_shape=shape(*random),
+        random_samples=random[0],
+        random_rows=random[1],
+        random_columns=random[2],
+        random_classes=random[3],
+        places=math.prod(random[:3]),
+    )
+    stage.values.update(_counts(stage.ontology))
+
+
+@cache
+def _counts(ontology: Ontology) -> dict[str, str]:
+    animal, dog = ontology.find("animal").wnid, ontology.find("dog").wnid
+    entries, classes = len(ontology.naive_class_ids(animal)), ontology.count(animal)
+    return {
+        "dog_classes": str(ontology.count(dog)),
+        "synsets": str(len(ontology)),
+        "animal_entries": str(entries),
+        "animal_classes": str(classes),
+        "animal_extra": str(entries - classes),
+        "twice_synsets": str(len(lesson.counted_twice(ontology))),
+    }
+
+
+def versions() -> str:
+    """Versions of the libraries the last step speaks of."""
+    found = []
+    for title, package in (
+        ("Keras", "keras"),
+        ("TensorFlow", "tensorflow"),
+        ("TensorFlow", "tensorflow-cpu"),
+        ("NumPy", "numpy"),
+        ("SciPy", "scipy"),
+        ("scikit-image", "scikit-image"),
+    ):
+        try:
+            found.append(f"{title} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found[:-1]) + f" and {found[-1]}"

@@ -1,0 +1,228 @@
+"""What a step's figures work with: the model, the picture, live values, checks, and the queue behind them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import skimage.data
+import streamlit as st
+
+from app import cached
+from app.jobs import Job, ModelKey, Snapshot
+from app.lesson.text import FOLDER
+from fcn_core.errors import FcnError
+from fcn_core.geometry import Geometry
+from fcn_core.heatmap import ClassMap
+from fcn_core.images import RGBImage, image_from_array
+from fcn_core.lesson import Check
+from fcn_core.pyramid import Fit, Scale
+from fcn_core.synsets import Ontology
+from fcn_core.zoo import MODELS, ModelSpec, find_weights, model_spec
+
+SYNSET = "n02121620"  # cat, as in the picture
+_PROOF_SECONDS = 600
+
+
+class NotReadyError(Exception):
+    """A figure needs numbers that are still being computed."""
+
+    def __init__(self, share: float, what: str) -> None:
+        super().__init__(what)
+        self.share, self.what = share, what
+
+
+@cache
+def cat_picture() -> RGBImage:
+    """The lesson's picture: "Chelsea", by Stefan van der Walt, CC0, as scikit-image ships it."""
+    return image_from_array(skimage.data.chelsea(), "cat")
+
+
+@cache
+def cat_outline() -> tuple[tuple[float, float], ...]:
+    """Outline of the cat, drawn by hand: corners (x, y) in pixels of the picture."""
+    corners = json.loads((FOLDER / "cat_outline.json").read_text(encoding="utf-8"))["polygon"]
+    return tuple((float(x), float(y)) for x, y in corners)
+
+
+def available_models() -> tuple[str, ...]:
+    """Models whose weights are on this machine, the one to start with first."""
+    try:
+        first = model_spec().name
+    except FcnError:
+        first = next(iter(MODELS))
+    here = [name for name, spec in MODELS.items() if find_weights(spec) is not None]
+    return tuple(sorted(here, key=lambda name: name != first)) or (first,)
+
+
+@dataclass(eq=False)
+class Stage:
+    """One run of the page.
+
+    Attributes
+    ----------
+    values : dict
+        Live values by name, as the text shows them; figures add theirs.
+    checks : dict
+        Checks by name, added by figures.
+    waiting, futures : list
+        What the figures wait for.
+    """
+
+    model: ModelKey
+    values: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, Check] = field(default_factory=dict)
+    waiting: list[Job] = field(default_factory=list)
+    futures: list[Future[Any]] = field(default_factory=list)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the zoo says about the model."""
+        return MODELS[self.model.name]
+
+    @property
+    def ontology(self) -> Ontology:
+        """The hierarchy of synsets."""
+        return cached.ontology()
+
+    @property
+    def picture(self) -> RGBImage:
+        """The lesson's picture."""
+        return cat_picture()
+
+    def say(self, **values: object) -> None:
+        """Add live values for the text below."""
+        self.values.update({name: shown(value) for name, value in values.items()})
+
+    def geometry(self) -> Geometry:
+        """Where the model's cells look; plain data, kept for the session.
+
+        Raises
+        ------
+        NotReadyError
+            The model is still being prepared.
+        FcnError
+            It cannot be.
+        """
+        kept: dict[ModelKey, Geometry] = st.session_state.setdefault("lesson_geometry", {})
+        if self.model not in kept:
+            predictor = cached.predictor(self.model)
+            if predictor is None:
+                predictor = self.result_of(_preparation(self.model), f"{self.spec.title} is being prepared")
+                _preparation.clear(self.model)
+            kept[self.model] = predictor.geometry
+        return kept[self.model]
+
+    def class_maps(
+        self, purpose: str, image: RGBImage, scales: tuple[Scale, ...], fit: Fit = "aspect"
+    ) -> Mapping[str, ClassMap]:
+        """Class maps of a picture, computed by the queue.
+
+        Parameters
+        ----------
+        purpose : str
+            One set of class maps is kept for each, so that a small cache cannot make a step run for ever.
+
+        Raises
+        ------
+        NotReadyError
+            They are being computed.
+        FcnError
+            They cannot be.
+        """
+        kept: dict[str, tuple[Any, Job]] = st.session_state.setdefault("lesson_jobs", {})
+        key = (image.sha256, self.model, scales, fit)
+        if purpose not in kept or kept[purpose][0] != key:
+            kept[purpose] = (key, cached.queue().submit(image, self.model, scales, fit))
+        job = kept[purpose][1]
+        now = cached.queue().look(job)
+        if now.state == "cancelled":
+            del kept[purpose]
+            self.waiting.append(job)
+            raise NotReadyError(0.0, "starting again")
+        if now.error:
+            raise FcnError(now.error)
+        if not now.finished:
+            self.waiting.append(job)
+            raise NotReadyError(now.share, progress_words(now, self.spec.title))
+        return now.class_maps
+
+    @property
+    def busy(self) -> bool:
+        """Whether a figure waits for something."""
+        return bool(self.waiting or self.futures)
+
+    def result_of(self, future: Future[Any], what: str) -> Any:
+        """Give what a background task found, or say that the figure must wait for it."""
+        if not future.done():
+            self.futures.append(future)
+            raise NotReadyError(0.0, what)
+        return future.result()
+
+
+def progress_words(now: Snapshot, title: str) -> str:
+    """What the queue is doing for a job, in words."""
+    if now.state == "queued":
+        return "waiting for its turn"
+    if now.state == "loading" or now.running is None:
+        return f"{title} is being prepared"
+    return f"the network looks at {now.running.height} × {now.running.width} pixels"
+
+
+def shown(value: object) -> str:
+    """A live value as the text shows it: shapes as tuples, numbers short."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if 0 < abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.2f}"
+    return str(value)
+
+
+def percent(share: float) -> str:
+    """A share as the text shows it."""
+    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="lesson")
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _preparation(model: ModelKey) -> Future[Any]:
+    return _pool().submit(cached.models(), model)
+
+
+@dataclass(frozen=True)
+class ConversionProof:
+    """What ``python -m fcn_core verify`` said."""
+
+    relative: float
+    span: float
+    grid: tuple[int, int]
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def proof_of(model: str) -> Future[ConversionProof]:
+    """Start the conversion's proof in a process of its own; once a model for all users."""
+    return _pool().submit(_verify, model)
+
+
+def _verify(model: str) -> ConversionProof:
+    command = [sys.executable, "-m", "fcn_core", "verify", "--model", model, "--json"]
+    root = str(FOLDER.parents[1])
+    try:
+        child = subprocess.run(  # noqa: S603
+            command, cwd=root, capture_output=True, text=True, check=False, timeout=_PROOF_SECONDS
+        )
+        found = json.loads(child.stdout.strip().splitlines()[-1])
+        return ConversionProof(found["relative"], found["span"], tuple(found["grid"]))
+    except (ValueError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
+        raise FcnError(
+            "The proof could not be run on this machine: it loads the original classifier, which needs TensorFlow "
+            "and about a gigabyte of memory. In a terminal, `python -m fcn_core verify` says more."
+        ) from error

@@ -1,0 +1,126 @@
+"""Figures of step one: the tower of layers, the grid of cells."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.lesson import svg
+from app.lesson.facts import CLASSES, SIZES, grid, shape
+from app.lesson.stage import Stage, percent
+from fcn_core import lesson
+from fcn_core.geometry import CellGrid
+
+
+def layers(stage: Stage) -> None:
+    """Every layer with its window and the shape it gives, then the classifier's ending."""
+    size = stage.spec.input_size
+    rows = lesson.layer_table(stage.geometry(), size, size)
+    table = [
+        {
+            "Layer": r.name,
+            "Window": r.window,
+            "Shape": shape(*r.shape),
+            "Cells": r.shape[0] * r.shape[1],
+            "Patterns": r.shape[2],
+            "Pixels a cell": r.stride,
+        }
+        for r in rows[:-1]
+    ]
+    ending = [
+        ("global average pooling", "all cells", stage.spec.features),
+        ("Dense", "", CLASSES),
+        ("softmax", "", CLASSES),
+    ]
+    table += [
+        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Patterns": c, "Pixels a cell": None}
+        for n, w, c in ending
+    ]
+    every = st.toggle(
+        f"All {len(table)} layers", key="lesson_all_layers", help="Otherwise only where the map shrinks."
+    )
+    if not every:
+        strides = [r.stride for r in rows[:-1]]
+        last = [n for n, s in enumerate(strides) if n + 1 == len(strides) or strides[n + 1] != s]
+        table = [table[n] for n in last] + table[-len(ending) :]
+    most = max(row["Cells"] for row in table if isinstance(row["Cells"], int))
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=420 if every else "content",
+        column_config={
+            "Cells": st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
+            "Patterns": st.column_config.ProgressColumn(
+                format="localized", min_value=0, max_value=stage.spec.features
+            ),
+        },
+        alt="Table of the network's layers with window, shape, cells and patterns.",
+    )
+
+
+def grid_of_cells(stage: Stage) -> None:
+    """A picture of chosen size under its cells, and what one cell can see."""
+    geometry = stage.geometry()
+    first, second = st.columns(2)
+    height = first.slider("Height, in pixels", 32, 800, 200, key="lesson_grid_height")
+    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width")
+    cells = geometry.cells(height, width)
+    row = _cell(first, "Row of the cell", cells.y.size)
+    column = _cell(second, "Column of the cell", cells.x.size)
+    st.html(grid_drawing(stage, cells, row, column))
+    (top, bottom), (left, right) = lesson.field_of(cells.y, row), lesson.field_of(cells.x, column)
+    seen = (bottom - top + 1) * (right - left + 1) / (height * width)
+    stage.say(
+        grid_height=height,
+        grid_width=width,
+        grid=grid(cells.y.size, cells.x.size),
+        cell_row=row + 1,
+        cell_column=column + 1,
+        extent=cells.y.extent,
+        field_share=percent(seen),
+    )
+    stage.checks["grid"] = lesson.grid_check(geometry, range(SIZES[0], SIZES[1] + 1))
+
+
+def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> int:
+    """Which row or column, counted from zero; the middle at first."""
+    if cells == 1:
+        place.caption(f"{label}: there is only one.")
+        return 0
+    return int(place.slider(label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}")) - 1
+
+
+def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int) -> str:
+    """SVG of the picture stretched to the size, its grid, one cell and the receptive field around it."""
+    height, width, stride = cells.y.input_size, cells.x.input_size, cells.y.stride
+    weight = max(height, width) / 400
+    y, x = cells.y.centre(row) + 0.5, cells.x.centre(column) + 0.5
+    half = cells.y.extent / 2
+    marks = [
+        svg.lines(
+            [k * stride for k in range(1, cells.x.size)],
+            [k * stride for k in range(1, cells.y.size)],
+            height,
+            width,
+            weight,
+        ),
+        svg.rectangle(x - half, y - half, x + half, y + half, 1.5 * weight, fill=0.05, dashed=True),
+        svg.rectangle(
+            column * stride,
+            row * stride,
+            min((column + 1) * stride, width),
+            min((row + 1) * stride, height),
+            2 * weight,
+            fill=0.35,
+        ),
+        svg.dots([(x, y)], 4 * weight),
+    ]
+    shown = svg.stretched(stage.picture.pixels, min(height, 600), min(width, 600))
+    margin = 0.22 * max(height, width)
+    alt = (
+        f"A cat under a grid of {cells.y.size} times {cells.x.size} cells; one cell is marked, and a dashed square of "
+        f"{cells.y.extent} pixels a side around it."
+    )
+    return svg.picture(shown, marks, alt, size=(height, width), margin=margin, widest="44rem")
+
+
+FIGURES = {"layers": layers, "grid": grid_of_cells}

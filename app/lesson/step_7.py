@@ -1,0 +1,91 @@
+"""Figures of step seven: power means, a veto, what each size contributes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.lesson import charts
+from app.lesson.stage import SYNSET, Stage
+from fcn_core import lesson, render
+from fcn_core.heatmap import Heatmap, combine, place, synset_heatmap
+from fcn_core.pyramid import NOTEBOOK_SCALES
+
+
+def heatmaps(stage: Stage) -> dict[str, Heatmap]:
+    """The cat at the four sizes."""
+    ids = stage.ontology.class_ids(SYNSET)
+    maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, "aspect")
+    return {f"{m.scale.height} × {m.scale.width}": synset_heatmap(m, ids) for m in maps.values()}
+
+
+def _word(q: float) -> str:
+    named = {1.0: "the arithmetic mean", 0.0: "the geometric mean", -1.0: "the harmonic mean"}
+    return named.get(
+        q,
+        "near the largest value"
+        if q > 1
+        else "between the two means"
+        if q > 0
+        else "near the smallest value",
+    )
+
+
+def power(stage: Stage) -> None:
+    """The mean at a chosen power between the geometric and the arithmetic one."""
+    maps = tuple(heatmaps(stage).values())
+    q = float(st.slider("q", -5.0, 5.0, 1.0, 0.25, key="lesson_power", help="1 is arithmetic, 0 geometric."))
+    picture = stage.picture
+    shown = {
+        "geometric": combine(maps, 0.0),
+        f"q = {q:g}": combine(maps, q),
+        "arithmetic": combine(maps, 1.0),
+    }
+    for column, (name, mean) in zip(
+        st.columns([2, 3, 2], vertical_alignment="center"), shown.items(), strict=True
+    ):
+        spread = place(mean, picture.height, picture.width)
+        column.image(
+            render.overlay(picture.pixels, render.colourise(spread), 0.75),
+            width="stretch",
+            caption=f"{name}, peak {mean.peak:.2f}",
+            alt=f"The cat under the {name} mean of the four sizes.",
+        )
+    chosen = combine(maps, q)
+    stage.say(power=f"{q:g}", power_word=_word(q), power_peak=chosen.peak, power_mean=chosen.mean)
+    stage.checks["means"] = lesson.means_check(maps)
+
+
+def veto(stage: Stage) -> None:
+    """The four values in the cell where the means differ most."""
+    maps = heatmaps(stage)
+    found = lesson.strongest_veto(maps)
+    no = min(found.values, key=lambda k: found.values[k])
+    values = {**found.values, "arithmetic": found.arithmetic, "geometric": found.geometric}
+    st.altair_chart(
+        charts.bars(values, "probability", top=1.0, marked=no),
+        alt="Bars: what each size says in that cell, and both means.",
+    )
+    last = list(maps.values())[-1]
+    stage.say(
+        veto_row=found.cell[0] + 1,
+        veto_column=found.cell[1] + 1,
+        veto_scale=no,
+        veto_value=found.values[no],
+        veto_arithmetic=found.arithmetic,
+        veto_geometric=found.geometric,
+        peak_last=last.peak,
+    )
+
+
+def contribution(stage: Stage) -> None:
+    """How much the mean changes without each size."""
+    changes = lesson.leave_one_out(heatmaps(stage), float(st.session_state.get("lesson_power", 1.0)))
+    most = max(changes, key=lambda k: changes[k])
+    st.altair_chart(
+        charts.bars(changes, "change of the mean", marked=most),
+        alt="Bars: how much the mean changes when each size is left out.",
+    )
+    stage.say(contribution_most=most)
+
+
+FIGURES = {"power": power, "veto": veto, "contribution": contribution}

@@ -1,0 +1,131 @@
+"""Figures of step eight: the truth, the mask, saturation."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from app.lesson import charts, svg
+from app.lesson.facts import grid
+from app.lesson.stage import SYNSET, Stage, cat_outline, percent
+from fcn_core import lesson, render
+from fcn_core.heatmap import ClassMap, synset_heatmap
+from fcn_core.lesson import Check
+from fcn_core.metrics import iou, pointing_hit
+from fcn_core.pyramid import NOTEBOOK_SCALES
+from fcn_core.region import fine_map, suggest_threshold, threshold_mask
+
+_TRUTHS = ("the outline", "a box")
+
+
+def _truth(stage: Stage) -> tuple[npt.NDArray[np.bool_], str]:
+    """The truth as chosen, and the mark that shows it."""
+    height, width = stage.picture.height, stage.picture.width
+    if st.session_state.get("lesson_truth", _TRUTHS[0]) == _TRUTHS[0]:
+        return lesson.polygon_mask(cat_outline(), height, width), svg.polygon(cat_outline(), 2)
+    x0, x1 = st.session_state.get("lesson_box_x", (30, 370))
+    y0, y1 = st.session_state.get("lesson_box_y", (0, 300))
+    return lesson.box_mask(x0, y0, x1, y1, height, width), svg.rectangle(x0, y0, x1, y1, 2)
+
+
+def truth(stage: Stage) -> None:
+    """Choose the outline, or a box by its sides."""
+    chosen = st.segmented_control("Truth", _TRUTHS, default=_TRUTHS[0], required=True, key="lesson_truth")
+    picture = stage.picture
+    if chosen == _TRUTHS[1]:
+        first, second = st.columns(2)
+        first.slider("From left to right, in pixels", 0, picture.width, (30, 370), key="lesson_box_x")
+        second.slider("From top to bottom, in pixels", 0, picture.height, (0, 300), key="lesson_box_y")
+    mask, mark = _truth(stage)
+    st.html(
+        svg.picture(
+            picture.pixels, [mark], f"The cat with {chosen} that is taken for the truth.", widest="34rem"
+        )
+    )
+    stage.say(truth_name=chosen, truth_share=percent(float(mask.mean())))
+
+
+def _maps(stage: Stage) -> tuple[ClassMap, ...]:
+    return tuple(stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, "aspect").values())
+
+
+def _fine(stage: Stage, kind: str, snap: bool) -> npt.NDArray[np.float32]:
+    return fine_map(
+        stage.picture.pixels,
+        _maps(stage),
+        stage.ontology.class_ids(SYNSET),
+        snap=snap,
+        kind="evidence" if kind == "evidence" else "probability",
+    )
+
+
+def mask(stage: Stage) -> None:
+    """Cut the map at a threshold and compare with the truth."""
+    maps = _maps(stage)
+    first, second = st.columns(2)
+    kind = first.segmented_control(
+        "Map", ("evidence", "probability"), default="evidence", required=True, key="lesson_mask_kind"
+    )
+    snap = second.toggle(
+        "Follow the picture's regions",
+        key="lesson_snap",
+        help="Average the evidence over regions of like colour, as the program does for its masks.",
+    )
+    fine = _fine(stage, kind, snap)
+    suggested = round(float(suggest_threshold(fine)), 2)
+    cut = st.slider("Threshold", 0.0, 1.0, suggested, 0.01, key=f"lesson_threshold_{kind}_{snap}")
+    picture, (wanted, mark) = stage.picture, _truth(stage)
+    found = threshold_mask(fine, cut)
+    left, right = st.columns(2)
+    with left:
+        st.html(
+            svg.picture(
+                render.draw_mask(picture.pixels, found),
+                [mark],
+                "The cat; all but the mask is grey, the truth outlined.",
+            )
+        )
+    thresholds, scores = lesson.iou_curve(fine, wanted)
+    right.altair_chart(
+        charts.curves(thresholds.tolist(), {"IoU": scores.tolist()}, "threshold", "IoU", cut),
+        alt="A curve: IoU at every threshold, with a line at the chosen one.",
+    )
+    score = iou(found, wanted)
+    best = int(scores.argmax())
+    hit = pointing_hit(fine, wanted)
+    stage.say(
+        threshold=f"{cut:.2f}",
+        iou=score,
+        best_threshold=f"{thresholds[best]:.2f}",
+        best_iou=float(scores[best]),
+        pointing="lies on" if hit else "misses",
+    )
+    either = sum(bool(a or b) for a, b in zip(found.flat, wanted.flat, strict=True))
+    both = sum(bool(a and b) for a, b in zip(found.flat, wanted.flat, strict=True))
+    stage.checks["iou"] = Check(abs(score - (both / either if either else 1.0)), 1e-12)
+    del maps
+
+
+def saturation(stage: Stage) -> None:
+    """Probability and evidence of the same cells."""
+    class_map, ids = _maps(stage)[0], stage.ontology.class_ids(SYNSET)
+    wanted, _ = _truth(stage)
+    columns = st.columns(2)
+    said: dict[str, object] = {"saturation_scale": grid(class_map.scale.height, class_map.scale.width)}
+    for column, kind in zip(columns, ("probability", "evidence"), strict=True):
+        heatmap = synset_heatmap(class_map, ids, "evidence" if kind == "evidence" else "probability")
+        top = 1.0 if kind == "probability" else heatmap.peak
+        with column.container(key=f"cells-{kind}"):
+            st.image(
+                render.colourise(heatmap.values, 0.0, top),
+                width="stretch",
+                caption=f"{kind}, colours from 0 to {top:.3g}",
+                alt=f"The cat's cells: {kind}.",
+            )
+        said[f"saturated_{kind}"] = percent(lesson.share_near_top(heatmap.values))
+        said[f"best_{kind}"] = float(lesson.iou_curve(_fine(stage, kind, False), wanted)[1].max())
+    stage.say(**said)
+
+
+FIGURES = {"truth": truth, "mask": mask, "saturation": saturation}

@@ -1,0 +1,24 @@
+"""Figure of step nine: old lines tried on this machine."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.lesson.stage import Stage
+from fcn_core import lesson
+
+
+def changes(_: Stage) -> None:
+    """Try what needs no Keras, and say what happened."""
+    st.dataframe(
+        [
+            {"The old line": t.line, "Tried now": t.outcome, "Written now": t.today}
+            for t in lesson.old_lines()
+        ],
+        hide_index=True,
+        row_height=52,
+        alt="Old lines of code, what happened when they were tried now, and how they are written today.",
+    )
+
+
+FIGURES = {"changes": changes}

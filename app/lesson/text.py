@@ -1,0 +1,175 @@
+"""The lesson's text: Markdown files with a few marks for figures, code, checks and questions.
+
+A file opens with lines ``key: value`` between two ``---``. After that it is Markdown, with
+
+    $$ ... $$                         a formula, on lines of its own
+    [[figure NAME]]                   a figure; the lines "> ..." below it are its caption
+    [[code fcn_core.module.name]]     the source of that function or class
+    [[check NAME]]                    a check with its error; the lines "> ..." below it say what was compared
+    [[question]] ... [[answer]] ... [[end]]
+                                      a question with "- [ ]" choices, "- [x]" the right one, and what to reveal
+
+``{{name}}`` stands for a live value. Everything a teacher edits or translates is in these files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "lesson"
+UNKNOWN = "…"
+
+_MARK = re.compile(r"\[\[(\w+)(?: ([\w.]+))?\]\]\s*")
+_VALUE = re.compile(r"\{\{(\w+)\}\}")
+_CHOICE = re.compile(r"- \[([ x])\] (.*)")
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Markdown as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Formula:
+    """LaTeX of a formula on a line of its own."""
+
+    latex: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A place for a figure, by name."""
+
+    name: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """A place for the source of a function or class."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A place for a check, by name."""
+
+    name: str
+    claim: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """Predict, then reveal."""
+
+    text: str
+    choices: tuple[str, ...]
+    right: int
+    answer: str
+
+
+Block = Prose | Formula | Figure | Code | Proof | Question
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One step of the lesson."""
+
+    number: int
+    title: str
+    short: str
+    goal: str
+    blocks: tuple[Block, ...]
+
+
+@cache
+def read_lesson() -> tuple[Lesson, ...]:
+    """Read all steps, in the order of their file names."""
+    paths = sorted(FOLDER.glob("[0-9]*.md"))
+    return tuple(parse(path.read_text(encoding="utf-8"), n) for n, path in enumerate(paths, start=1))
+
+
+def parse(source: str, number: int = 1) -> Lesson:
+    """Read one step.
+
+    Raises
+    ------
+    ValueError
+        A mark is unknown or a question not complete; the message names the line.
+    """
+    _, head, body = source.split("---\n", 2)
+    keys = dict(line.split(": ", 1) for line in head.strip().splitlines())
+    lines = body.splitlines()
+    blocks: list[Block] = []
+    prose: list[str] = []
+
+    def close() -> None:
+        text = "\n".join(prose).strip()
+        if text:
+            blocks.append(Prose(text))
+        prose.clear()
+
+    i, fenced = 0, False
+    while i < len(lines):
+        line = lines[i]
+        i += 1
+        fenced ^= line.startswith("```")
+        mark = None if fenced else _MARK.fullmatch(line)
+        if line.strip() == "$$" and not fenced:
+            close()
+            end = lines.index("$$", i)
+            blocks.append(Formula("\n".join(lines[i:end])))
+            i = end + 1
+        elif mark is None:
+            prose.append(line)
+        elif mark[1] in ("figure", "check"):
+            close()
+            below: list[str] = []
+            while i < len(lines) and lines[i].startswith(">"):
+                below.append(lines[i][1:].strip())
+                i += 1
+            said = " ".join(below)
+            blocks.append(Figure(mark[2], said) if mark[1] == "figure" else Proof(mark[2], said))
+        elif mark[1] == "code":
+            close()
+            blocks.append(Code(mark[2]))
+        elif mark[1] == "question":
+            close()
+            end = lines.index("[[end]]", i)
+            blocks.append(_question(lines[i:end]))
+            i = end + 1
+        else:
+            raise ValueError(f"Expected figure, code, check or question. Received: {line!r}")
+    close()
+    return Lesson(number, keys["title"], keys["short"], keys["goal"], tuple(blocks))
+
+
+def _question(lines: list[str]) -> Question:
+    if "[[answer]]" not in lines:
+        raise ValueError(f"Expected [[answer]] in the question {' '.join(lines).strip()[:60]!r}.")
+    middle = lines.index("[[answer]]")
+    choices = [found for line in lines[:middle] if (found := _CHOICE.fullmatch(line.strip()))]
+    right = [n for n, choice in enumerate(choices) if choice[1] == "x"]
+    if len(right) != 1:
+        raise ValueError(f"Expected one choice marked [x]. Received {len(right)} in {lines[0]!r}.")
+    text = "\n".join(line for line in lines[:middle] if not _CHOICE.fullmatch(line.strip()))
+    return Question(
+        text.strip(), tuple(c[2] for c in choices), right[0], "\n".join(lines[middle + 1 :]).strip()
+    )
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put live values in the places of their names; what is not known yet shows as three dots."""
+    return _VALUE.sub(lambda found: values.get(found[1], UNKNOWN), text)
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Names of the live values that a text asks for."""
+    return frozenset(_VALUE.findall(text))
