@@ -1,0 +1,246 @@
+"""From a picture to an analysis: order, progress, cancelling, grids, the notebook's means, odd sizes."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import skimage.transform
+
+from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
+from fcn_core.images import image_from_array, read_image
+from fcn_core.pipeline import Step, analyse, compute_class_maps, interpret, versions
+from fcn_core.pyramid import NOTEBOOK_SCALES, Scale, parse_scales
+from fcn_core.region import segment
+from fcn_core.synsets import Ontology
+
+SMALL = parse_scales("96x128,64x64,128x192")
+CAT, DOG = "n02121620", "n02084071"
+
+
+@pytest.fixture(scope="module")
+def cat():
+    return image_from_array(skimage.data.chelsea(), "chelsea.png")
+
+
+@pytest.fixture(scope="module")
+def cat_maps(cat, lite0):
+    return compute_class_maps(cat, lite0, parse_scales("200x320,100x160"))
+
+
+@pytest.fixture(scope="module")
+def cat_analysis(cat, cat_maps, lite0):
+    return interpret(cat, cat_maps, Ontology.load().find(CAT), lite0.info)
+
+
+def test_scales_run_coarse_first_whatever_their_order(cat, lite0):
+    maps = compute_class_maps(cat, lite0, SMALL, "exact")
+    assert list(maps) == ["64x64", "96x128", "128x192"]
+    assert [m.grid for m in maps.values()] == [(2, 2), (3, 4), (4, 6)]
+    assert all(m.logits.shape == (*m.grid, 1000) and m.logits.dtype == np.float32 for m in maps.values())
+
+
+def test_progress_never_falls_and_hands_over_every_class_map(cat, lite0):
+    steps: list[Step] = []
+    maps = compute_class_maps(cat, lite0, SMALL, progress=steps.append)
+    whole = [(s.index + s.share) / s.count for s in steps]
+    assert whole == sorted(whole)
+    assert whole[0] == 0
+    assert whole[-1] == 1
+    done = [s.class_map for s in steps if s.class_map is not None]
+    assert done == list(maps.values())
+    assert {s.count for s in steps} == {3}
+
+
+def test_a_cancel_is_heeded_between_scales(cat, lite0):
+    finished: list[str] = []
+
+    def progress(step: Step) -> None:
+        if step.class_map is not None:
+            finished.append(str(step.scale.requested))
+
+    with pytest.raises(Cancelled, match="96x128"):
+        compute_class_maps(cat, lite0, SMALL, progress=progress, cancelled=lambda: bool(finished))
+    assert finished == ["64x64"]
+
+
+def test_what_the_progress_callback_raises_comes_through_and_the_model_still_runs(cat, lite0):
+    def progress(_: Step) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        compute_class_maps(cat, lite0, SMALL[:1], progress=progress)
+    assert compute_class_maps(cat, lite0, SMALL[:1])
+
+
+class _NoNetwork:
+    def __getattr__(self, name: str):
+        raise AssertionError(f"interpret asked the network for {name}")
+
+
+def test_a_new_synset_reuses_the_class_maps_and_runs_no_network(
+    cat, cat_maps, cat_analysis, lite0, monkeypatch
+):
+    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    dog = interpret(cat, cat_maps, Ontology.load().find(DOG), lite0.info)
+    assert dog.class_maps is cat_maps
+    assert len(dog.class_ids) == 118
+    assert dog.arithmetic.peak < 0.2 < 0.5 < cat_analysis.arithmetic.peak
+
+
+def test_analyse_is_both_halves(cat, cat_analysis, lite0):
+    whole = analyse(cat, "cat", lite0, parse_scales("200x320,100x160"))
+    assert whole.synset.wnid == CAT
+    np.testing.assert_allclose(whole.arithmetic.values, cat_analysis.arithmetic.values, atol=1e-6)
+    np.testing.assert_allclose(whole.fine, cat_analysis.fine, atol=1e-5)
+    assert whole.seconds > sum(m.seconds for m in whole.class_maps.values()) > 0
+    assert whole.peak_rss_mb > 10
+    assert analyse(cat, whole.synset, lite0, SMALL[:1]).synset is whole.synset
+
+
+def test_heatmaps_are_the_softmax_summed_over_the_synsets_classes(cat_analysis):
+    for key, class_map in cat_analysis.class_maps.items():
+        shifted = np.exp(class_map.logits.astype(np.float64) - class_map.logits.max(-1, keepdims=True))
+        expected = (shifted / shifted.sum(-1, keepdims=True))[..., list(cat_analysis.class_ids)].sum(-1)
+        np.testing.assert_allclose(cat_analysis.heatmaps[key].values, expected, atol=1e-5)
+
+
+def test_evidence_is_the_positive_part_of_the_largest_logit(cat, cat_maps, cat_analysis, lite0):
+    result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, kind="evidence")
+    for key, class_map in cat_maps.items():
+        expected = np.maximum(class_map.logits[..., list(result.class_ids)].max(-1), 0)
+        np.testing.assert_array_equal(result.heatmaps[key].values, expected)
+
+
+def test_means_are_the_notebooks_formulas(cat_analysis):
+    finest = max((h.values for h in cat_analysis.heatmaps.values()), key=np.size)
+    resized = [
+        h.values.astype(np.float64)
+        if h.values.shape == finest.shape
+        else skimage.transform.resize(
+            h.values.astype(np.float64), finest.shape, mode="reflect", preserve_range=True, anti_aliasing=True
+        )
+        for h in cat_analysis.heatmaps.values()
+    ]
+    np.testing.assert_allclose(cat_analysis.arithmetic.values, sum(resized) / len(resized), atol=1e-6)
+    geometric = np.power(np.prod(resized, axis=0), 1 / len(resized))
+    np.testing.assert_allclose(cat_analysis.geometric.values, geometric, atol=1e-6)
+
+
+def test_the_notebooks_scales_give_the_notebooks_grids(lite0):
+    base = skimage.data.coffee()
+    image = image_from_array(np.tile(base, (4, 5, 1))[:1600, :2560], "coffee.png")
+    maps = compute_class_maps(image, lite0, NOTEBOOK_SCALES, "exact")
+    assert [m.grid for m in maps.values()] == [(7, 10), (13, 20), (25, 40), (50, 80)]
+    assert not any(m.scale.enlarges for m in maps.values())
+
+
+@pytest.mark.parametrize("snap", [True, False])
+def test_the_fine_map_and_what_is_made_from_it_fit_the_picture(cat, cat_maps, cat_analysis, lite0, snap):
+    result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, snap=snap)
+    assert result.snapped is snap
+    assert result.fine.shape == result.mask.shape == (300, 451)
+    assert result.fine.dtype == np.float32
+    assert (result.fine.min(), result.fine.max()) == (0, 1)
+    np.testing.assert_array_equal(result.mask, result.fine >= result.threshold)
+    assert result.boxes
+    for box in result.boxes:
+        assert 0 <= box.x0 < box.x1 <= 451
+        assert 0 <= box.y0 < box.y1 <= 300
+        assert result.mask[box.y0 : box.y1, box.x0 : box.x1].any()
+
+
+def test_the_snapped_map_is_of_evidence_whatever_the_kind_and_the_plain_one_is_of_the_kind(
+    cat, cat_maps, cat_analysis, lite0
+):
+    def fine(kind, snap):
+        return interpret(cat, cat_maps, cat_analysis.synset, lite0.info, kind=kind, snap=snap).fine
+
+    np.testing.assert_array_equal(fine("probability", True), fine("evidence", True))
+    assert np.abs(fine("probability", False) - fine("evidence", False)).max() > 0.05
+
+
+def test_regions_may_be_given_and_change_nothing(cat, cat_maps, cat_analysis, lite0):
+    regions = segment(cat.pixels)
+    again = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, regions=regions)
+    np.testing.assert_array_equal(again.fine, cat_analysis.fine)
+
+
+@pytest.mark.parametrize(("threshold", "share"), [(0, 1.0), (0.0, 1.0), (1, None), (0.25, None)])
+def test_a_threshold_is_taken_as_given(cat, cat_maps, cat_analysis, lite0, threshold, share):
+    result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=threshold)
+    assert result.threshold == threshold
+    assert result.mask.mean() == (share if share is not None else (cat_analysis.fine >= threshold).mean())
+    assert result.mask.any()
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.01, float("nan"), float("inf")])
+def test_a_threshold_out_of_range_is_refused(cat, cat_maps, cat_analysis, lite0, threshold):
+    with pytest.raises(FcnError, match="from 0 to 1"):
+        interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=threshold)
+
+
+def test_without_a_scale_there_is_nothing_to_say(cat, cat_analysis, lite0):
+    with pytest.raises(ScaleError, match="at least one"):
+        interpret(cat, {}, cat_analysis.synset, lite0.info)
+    with pytest.raises(ScaleError, match="at least one"):
+        compute_class_maps(cat, lite0, ())
+
+
+def test_an_unknown_synset_is_refused_before_the_network_runs(cat, lite0, monkeypatch):
+    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    with pytest.raises(UnknownSynset):
+        analyse(cat, "flibbertigibbet", lite0)
+
+
+@pytest.mark.parametrize("fit", ["aspect", "exact"])
+@pytest.mark.parametrize(
+    ("height", "width"), [(2, 2), (2, 3), (5, 4), (31, 33), (40, 40), (2, 3000), (3000, 2), (17, 900)]
+)
+def test_tiny_pictures_and_strips_give_maps_of_their_size(lite0, height, width, fit):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    result = analyse(image_from_array(pixels, "strip"), "dog", lite0, [Scale(64, 96)], fit=fit)
+    assert result.fine.shape == result.mask.shape == (height, width)
+    assert np.isfinite(result.fine).all()
+    assert np.isfinite(result.arithmetic.values).all()
+    assert next(iter(result.class_maps.values())).scale.enlarges == (height * width < 64 * 96)
+
+
+def test_a_picture_of_one_colour_has_no_preferred_place_but_an_analysis(lite0):
+    result = analyse(image_from_array(np.full((60, 80, 3), 127, np.uint8)), "dog", lite0, [Scale(64, 64)])
+    assert result.fine.shape == (60, 80)
+    assert 0 <= result.threshold <= 1
+
+
+def test_an_analysis_is_frozen(cat_analysis):
+    with pytest.raises(AttributeError):
+        cat_analysis.threshold = 0.5
+    assert replace(cat_analysis, threshold=0.5).threshold == 0.5
+
+
+def test_versions_name_what_the_numbers_depend_on():
+    assert {"python", "numpy", "openvino", "keras", "tensorflow", "scikit-image"} <= set(versions())
+
+
+def _shared() -> Path:
+    return Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "shared")
+
+
+@pytest.mark.skipif(
+    not (_shared() / "images/corgi.jpg").is_file(), reason="the corgi's picture is not at hand"
+)
+def test_the_peaks_of_the_means_are_on_the_corgi(lite2):
+    image = read_image(_shared() / "images/corgi.jpg")
+    result = analyse(image, DOG, lite2, NOTEBOOK_SCALES, fit="exact")
+    assert [m.grid for m in result.class_maps.values()] == [(7, 10), (13, 20), (25, 40), (50, 80)]
+    for mean in (result.arithmetic, result.geometric):
+        assert mean.peak > 0.9
+        row, column = mean.peak_cell
+        y, x = mean.cells.y.centre(row), mean.cells.x.centre(column)
+        assert 1000 <= x * image.width / 2560 <= 1400
+        assert 750 <= y * image.height / 1600 <= 1450
+    largest = result.boxes[0]
+    assert largest.x0 < 1200 < largest.x1
+    assert largest.y0 < 1000 < largest.y1
