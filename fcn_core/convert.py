@@ -155,7 +155,11 @@ def _head(classifier: keras.Model) -> tuple[Any, np.ndarray, np.ndarray | None]:
         channels = features.shape[1 if keras.config.image_data_format() == "channels_first" else -1]
         if len(kernel) == channels:
             return features, kernel, bias[0] if bias else None
-    found = [_kind(n) + ("" if _activation(n) == "linear" else f"({_activation(n)})") for n in head]
+    found = [
+        kind if (name := _activation(n)) in ("linear", kind.lower()) else f"{kind}({name})"
+        for n in head
+        for kind in (_kind(n),)
+    ]
     raise ConversionError(
         f"Expected a classifier that ends in GlobalAveragePooling2D, (Dropout), Dense. Received {classifier.name!r}, "
         f"which ends in {' -> '.join(found) or 'its input'}. Only a head that is linear after the average can become "
@@ -207,18 +211,21 @@ def _same_layer(layer: Any) -> Any:
 def _rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool = False) -> keras.Model:
     """Send a new input through the model's graph, with the layers that `clone` gives for its layers."""
     shape = list(model.inputs[0].shape[1:])
+    spatial = (1, 2) if keras.config.image_data_format() == "channels_first" else (0, 1)
     if free_size:
-        spatial = (1, 2) if keras.config.image_data_format() == "channels_first" else (0, 1)
         shape = [None if axis in spatial else side for axis, side in enumerate(shape)]
     image = keras.Input(shape, name="image")
     try:
         result = _graph(model)._run_through_graph([image], operation_fn=clone)
+        result = result[0] if isinstance(result, list) else result
+        if free_size and any(result.shape[1 + axis] is not None for axis in spatial):
+            raise ValueError(f"the last map has the fixed shape {result.shape}")
     except (ValueError, TypeError) as error:
         raise ConversionError(
             f"Expected layers that take any size of input. Received {model.name!r}, in which one does not: "
-            f"{str(error).strip()[:200]}"
+            f"{' '.join(str(error).split())[:200]}"
         ) from error
-    return keras.Model(image, result[0] if isinstance(result, list) else result, name=model.name)
+    return keras.Model(image, result, name=model.name)
 
 
 def _flatten(classifier: keras.Model) -> keras.Model:

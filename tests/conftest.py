@@ -1,0 +1,161 @@
+"""What all tests share: an environment of their own, no network, models loaded once."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+_OWN_CACHE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before anything is imported; child processes inherit it."""
+    for name in [name for name in os.environ if name.startswith("FCN_") and name != "FCN_SHARED"]:
+        if name != "FCN_TEST_CACHE_DIR":
+            del os.environ[name]
+    cache = os.environ.get("FCN_TEST_CACHE_DIR")  # keeps prepared models from run to run
+    if not cache:
+        cache = config.stash[_OWN_CACHE] = tempfile.mkdtemp(prefix="fcn-tests-")
+    os.environ |= {
+        "FCN_CACHE_DIR": cache,
+        "KERAS_BACKEND": "tensorflow",
+        "KERAS_HOME": str(Path(cache) / "keras"),
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "MPLBACKEND": "Agg",
+    }
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the session's cache."""
+    cache = config.stash.get(_OWN_CACHE, None)
+    if cache:
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - for whoever still draws from the global generator
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "utils"):
+        keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections leave this machine for no test."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0]
+            try:
+                local = ip_address(host).is_loopback
+            except ValueError:
+                local = host == "localhost"
+            if not local:
+                raise OSError(f"tests have no network, and asked for {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def chelsea() -> np.ndarray:
+    """A cat: class 285, uint8 (300, 451, 3)."""
+    import skimage.data
+
+    return skimage.data.chelsea()
+
+
+@pytest.fixture(scope="session")
+def coffee() -> np.ndarray:
+    """A cup: class 967, uint8 (400, 600, 3)."""
+    import skimage.data
+
+    return skimage.data.coffee()
+
+
+@pytest.fixture(scope="session")
+def resized() -> Callable[[np.ndarray, int, int], Any]:
+    """Make the input of a `Predictor` from pixels."""
+    from fcn_core.pyramid import ResizedImage
+
+    return ResizedImage
+
+
+def _loaded(*arguments: Any, **options: Any) -> Any:
+    from fcn_core.engines import load_model
+
+    return load_model(*arguments, **options)
+
+
+@pytest.fixture(scope="session")
+def lite0() -> Any:
+    """EfficientNet-Lite0 on OpenVINO."""
+    return _loaded("efficientnet-lite0", "openvino")
+
+
+@pytest.fixture(scope="session")
+def lite2() -> Any:
+    """EfficientNet-Lite2 on OpenVINO."""
+    return _loaded("efficientnet-lite2", "openvino")
+
+
+@pytest.fixture(scope="session")
+def random_resnet50() -> Any:
+    """ResNet50 with random weights on OpenVINO."""
+    return _loaded("resnet50", "openvino", weights=None)
+
+
+@pytest.fixture(scope="session")
+def tf_lite0() -> Any:
+    """EfficientNet-Lite0 on TensorFlow."""
+    return _loaded("efficientnet-lite0", "tensorflow")
+
+
+@pytest.fixture(scope="session")
+def tf_lite2() -> Any:
+    """EfficientNet-Lite2 on TensorFlow."""
+    return _loaded("efficientnet-lite2", "tensorflow")
+
+
+@pytest.fixture(scope="session")
+def tf_random_resnet50() -> Any:
+    """ResNet50 with random weights on TensorFlow."""
+    return _loaded("resnet50", "tensorflow", weights=None)
+
+
+@pytest.fixture(scope="session")
+def fresh_python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run code in a fresh interpreter, from the root of the project; fails with its standard error."""
+
+    def run(code: str, *arguments: str, check: bool = True, **environment: str) -> Any:
+        child = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        if check and child.returncode != 0:
+            pytest.fail(f"exit status {child.returncode}\n{child.stdout}\n{child.stderr}")
+        return child
+
+    yield run
