@@ -2,10 +2,15 @@
 
 import streamlit as st
 
+from app import panels
+
 st.set_page_config(page_title="Where does the network see it?", page_icon=":material/grid_on:", layout="wide")
+panels.style()
 
 pages = [
     st.Page("app/explore.py", title="Explore", icon=":material/search:", default=True),
+    st.Page("app/compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
     st.Page("app/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
+    st.Page("app/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
 ]
 st.navigation(pages, position="top").run()

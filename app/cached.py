@@ -1,21 +1,40 @@
-"""What the app keeps between reruns and users: the only home of ``st.cache_*`` and of model locks."""
+"""What the app keeps between reruns and users: the only home of ``st.cache_*`` and of model locks.
+
+What belongs to one user (pictures, what was made of them) is kept for the session and goes with it.
+"""
+
+# ruff: noqa: ARG001 - arguments without an underscore are the keys of the caches
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
+from typing import Any, Literal
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from app.jobs import ClassMapCache, ModelKey, Queue
+from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
+from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import resources
+from fcn_core.contents import Finding, what_is_in
 from fcn_core.engines import Predictor, load_model
+from fcn_core.errors import FcnError
+from fcn_core.heatmap import ClassMap, MapKind
+from fcn_core.images import RGBImage, read_image
+from fcn_core.pipeline import Analysis, interpret
+from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, resize_image
+from fcn_core.region import Regions, segment
 from fcn_core.synsets import Ontology
+from fcn_core.zoo import model_spec
 
 logger = logging.getLogger(__name__)
 
 _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT = 512 * 2**20
+FIRST_SCALES = NOTEBOOK_SCALES[:3]
 
 
 class _Models:
@@ -49,9 +68,24 @@ def models() -> _Models:
 
 @st.cache_resource(show_spinner=False)
 def queue() -> Queue:
-    """The queue of analyses, shared by all users."""
+    """The queue of analyses, shared by all users.
+
+    It starts with the default sample's class maps, computed beforehand, so that the first page is complete at
+    once; behind it the default model is loaded, and computes them afresh.
+    """
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
-    return Queue(models(), ClassMapCache(size))
+    made = Queue(models(), ClassMapCache(size))
+    first = ModelKey(model_spec().name)
+    try:
+        sha256, info, class_maps = load_precomputed()
+        spec = model_spec(info.name)
+        if info.name == first.name and info.weights_sha256 == spec.weights.digest:
+            made.adopt(first, info, sha256, class_maps)
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning("The precomputed sample cannot be read: %s", error)
+    image, _ = sample(DEFAULT)
+    made.warm(image, first, FIRST_SCALES)
+    return made
 
 
 @st.cache_resource(show_spinner=False)
@@ -60,6 +94,154 @@ def ontology() -> Ontology:
     return Ontology.load()
 
 
+@st.cache_resource(show_spinner=False)
+def synset_choices() -> dict[str, str]:
+    """What a picker offers: every distinct map once, wnid to label, most classes first."""
+    synsets = ontology()
+    wnids = {synsets.collapse(s.wnid) for s in synsets}
+    ordered = sorted(wnids, key=lambda w: (-synsets.count(w), synsets.label(w).casefold(), w))
+    names: dict[str, list[str]] = {}
+    for wnid in ordered:
+        names.setdefault(synsets.label(wnid).casefold(), []).append(wnid)
+    choices = {}
+    for wnid in ordered:
+        count = synsets.count(wnid)
+        name = synsets.label(wnid)
+        if len(names[name.casefold()]) > 1:  # crane (wading bird), crane (lifting device)
+            name += f" ({synsets.label(synsets[wnid].parents[0])})"
+        choices[wnid] = f"{name} · {count} class{'' if count == 1 else 'es'}"
+    taken: dict[str, int] = {}
+    for label in choices.values():
+        taken[label] = taken.get(label, 0) + 1
+    return {w: f"{label} · {w}" if taken[label] > 1 else label for w, label in choices.items()}
+
+
+@st.cache_resource(show_spinner=False)
+def sample(name: str) -> tuple[RGBImage, bytes]:
+    """A sample picture and its file; one with an address is fetched when first asked for.
+
+    Raises
+    ------
+    FcnError
+        It cannot be had: there is no network, or the file is missing.
+    """
+    chosen = SAMPLES[name]
+    if chosen.url is not None:
+        from fcn_core.fetch import fetch_image_bytes
+
+        data = fetch_image_bytes(chosen.url)
+    else:
+        path = chosen.path
+        if path is None or not path.is_file():
+            raise FcnError(f"The sample {chosen.title!r} comes with scikit-image, which lacks it here.")
+        data = path.read_bytes()
+    return read_image(data, name=name), data
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def thumbnail(name: str, height: int = 120) -> bytes | None:
+    """A sample's small picture as JPEG; None for one that would have to be fetched."""
+    if SAMPLES[name].url is not None:
+        return None
+    from fcn_core import render
+
+    image, _ = sample(name)
+    side = min(image.height, image.width)
+    top, left = (image.height - side) // 2, (image.width - side) // 2
+    square = image.pixels[top : top + side, left : left + side]
+    return render.encode(resize_image(square, height, height).round().astype(np.uint8), "jpeg", 85)
+
+
 def predictor(key: ModelKey) -> Predictor | None:
     """A model that is loaded, or None while it is not; never waits."""
     return models().peek(key)
+
+
+# What belongs to one user
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
+def read_upload(sha256: str, name: str, _data: bytes) -> RGBImage:
+    """Decode an uploaded picture once (`sha256` of its bytes)."""
+    return read_image(_data, name=name)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
+def fetch(url: str) -> tuple[RGBImage, bytes]:
+    """Fetch and decode the picture at an address once."""
+    from fcn_core.fetch import fetch_image_bytes, name_of
+
+    data = fetch_image_bytes(url)
+    return read_image(data, name=name_of(url)), data
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=3)
+def working_copy(sha256: str, pixels: int, _image: RGBImage) -> RGBImage:
+    """The picture, or a smaller copy of it with at most so many pixels, which answers quickly."""
+    shrink = (pixels / (_image.height * _image.width)) ** 0.5
+    if shrink >= 1:
+        return _image
+    height, width = max(2, round(_image.height * shrink)), max(2, round(_image.width * shrink))
+    copy = resize_image(_image.pixels, height, width).round().astype(np.uint8)
+    return RGBImage(copy, _image.name, sha256)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=12)
+def photo(sha256: str, height: int, width: int, _image: RGBImage) -> NDArray[np.uint8]:
+    """The picture at the size it is shown."""
+    return resized(_image.pixels, (height, width))
+
+
+def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A drawing at the size (height, width) it is shown."""
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.clip(resize_image(pixels, *size).round(), 0, 255).astype(np.uint8)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=3)
+def regions(sha256: str, _image: RGBImage) -> Regions:
+    """The regions of a picture; they serve every synset."""
+    return segment(_image.pixels)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=4)
+def analysis(
+    key: JobKey,
+    done: tuple[tuple[str, int], ...],
+    wnid: str,
+    kind: MapKind,
+    fit: Fit,
+    snap: bool,
+    threshold: float | Literal["auto"],
+    whole: bool,
+    _image: RGBImage,
+    _class_maps: dict[str, ClassMap],
+    _info: Any,
+) -> Analysis:
+    """Interpret class maps: cheap, and cheaper the second time."""
+    return interpret(
+        _image,
+        _class_maps,
+        ontology()[wnid],
+        _info,
+        kind=kind,
+        fit=fit,
+        threshold=threshold,
+        snap=snap,
+        regions=regions(key.image_sha256, _image) if snap else None,
+        ontology=ontology(),
+    )
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=4)
+def findings(
+    key: JobKey, done: tuple[tuple[str, int], ...], _class_maps: dict[str, ClassMap]
+) -> tuple[Finding, ...]:
+    """What the network sees in the picture (`done`: the scales, and which arrays they are)."""
+    return what_is_in(tuple(_class_maps.values()), ontology())
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of a file, for the keys above."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,67 +1,145 @@
-"""Explore page: a picture, a synset, its heatmaps."""
+"""Explore page: a picture, what the network sees in it, and where."""
 
 from __future__ import annotations
 
-import time
+import logging
 
-import skimage.data
 import streamlit as st
 
-from app import cached
-from app.jobs import ModelKey
-from fcn_core import render
+from app import cached, inputs, panels, results, selection
+from app.inputs import Picture
+from app.jobs import Job, ModelKey, Snapshot, job_key
+from app.results import Result
 from fcn_core.errors import FcnError
-from fcn_core.images import image_from_array, read_image
-from fcn_core.pipeline import interpret
-from fcn_core.pyramid import NOTEBOOK_SCALES
+from fcn_core.pyramid import Fit, Scale
 
-st.title("Where does the network see it?")
-upload = st.sidebar.file_uploader("Picture", type=["jpg", "jpeg", "png", "webp"])
-try:
-    image = (
-        read_image(upload.getvalue(), name=upload.name)
-        if upload
-        else image_from_array(skimage.data.chelsea(), "cat")
-    )
-    query = st.text_input("Synset", "cat")
-    synset = cached.ontology().find(query)
-    labels = st.sidebar.pills(
-        "Scales",
-        [str(s) for s in NOTEBOOK_SCALES],
-        selection_mode="multi",
-        default=["200x320", "400x640", "800x1280"],
-    )
-    job = cached.queue().submit(
-        image, ModelKey("efficientnet-lite2"), tuple(s for s in NOTEBOOK_SCALES if str(s) in labels), "aspect"
-    )
-    bar = st.empty()
-    while not (now := cached.queue().look(job)).finished:
-        bar.progress(now.share, now.state)
-        time.sleep(0.1)
-    bar.empty()
-    if now.error:
-        st.error(now.error)
-    else:
-        result = interpret(
-            image, now.class_maps, synset, cached.predictor(ModelKey("efficientnet-lite2")).info
+logger = logging.getLogger(__name__)
+
+_POLL = 0.4  # seconds
+
+
+def page() -> None:
+    """Draw the page once."""
+    state = st.session_state
+    ignored = inputs.start()
+    if ignored:
+        st.toast(
+            f"Ignored in the address: {panels.escape_markdown(', '.join(ignored))}",
+            icon=":material/link_off:",
         )
-        cols = st.columns(3)
-        cols[0].image(image.pixels, width="stretch", caption="photo")
-        cols[1].image(
-            render.colourise(result.arithmetic.values),
-            width="stretch",
-            caption=f"arithmetic {result.arithmetic.peak:.2f}",
-        )
-        cols[2].image(
-            render.colourise(result.geometric.values),
-            width="stretch",
-            caption=f"geometric {result.geometric.peak:.2f}",
-        )
-        for column, (key, heatmap) in zip(st.columns(len(result.heatmaps)), result.heatmaps.items()):
-            column.image(
-                render.colourise(heatmap.values),
-                width="stretch",
-                caption=f"{key} {heatmap.grid} {heatmap.peak:.2f}",
+    messages = st.container()
+    with st.sidebar:
+        picture = inputs.choose_picture()
+        scales, fit = inputs.choose_scales(picture.image, _model())
+        model = inputs.choose_model()
+        _warming(model)
+    with messages:
+        if "explore-problem" in state:
+            panels.problem(state.pop("explore-problem"))
+        _show(picture, model, scales, fit)
+
+
+def _model() -> ModelKey:
+    """The model as it was chosen before its widget is drawn in this run."""
+    default = selection.default()
+    state = st.session_state
+    return ModelKey(str(state.get("model", default.model)), output_stride=int(state.get("stride", "32")))
+
+
+def _warming(model: ModelKey) -> None:
+    """While the model is still loading in the background, wait for it aside: forecasts need it."""
+    if cached.predictor(model) is None and model == ModelKey(selection.default().model):
+
+        def wait() -> None:
+            if cached.predictor(model) is not None and not cached.queue().busy(model):
+                st.rerun()
+
+        st.fragment(wait, run_every=1.0)()
+
+
+def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> None:
+    """Ask for what is missing, and show what is there."""
+    state = st.session_state
+    if not scales:
+        panels.problem("No scale is chosen. Choose at least one in the sidebar, for example 400 × 640.")
+        results.draw(state.get("explore-result"), picture, (), None)
+        return
+    queue = cached.queue()
+    plans = inputs.plans_of(picture.image, scales, fit)
+    key = job_key(picture.image, model, plans)
+    stopped = state.get("explore-stopped") == key
+    failed = state.get("explore-failed", (None, ""))
+    snapshot: Snapshot | None = None
+    job: Job | None = None
+    if not stopped and failed[0] != key:
+        job = queue.submit(picture.image, model, scales, fit)
+        snapshot = queue.look(job)
+        if snapshot.state == "failed":
+            failed = state["explore-failed"] = (key, snapshot.error or panels.FAULT)
+        state["explore-job"] = job
+    class_maps = queue.peek(picture.image, model, plans) if snapshot is None else dict(snapshot.class_maps)
+    info = queue.info(model)
+    result: Result | None = None
+    if class_maps and info is not None:
+        result = Result(key, model, picture, info, fit, class_maps, len(class_maps) == len(plans))
+    if result is not None and result.complete:
+        state["explore-result"] = result
+    if failed[0] == key:
+        panels.problem(failed[1])
+        st.button("Try again", on_click=_forget, icon=":material/refresh:")
+        earlier = state.get("explore-result")
+        if result is None and earlier is not None:
+            panels.note(
+                f"Below is the last result: {earlier.info.title} on {earlier.picture.image.name}. "
+                "It is not what was just asked for."
             )
+            results.draw(earlier, earlier.picture, (), None)
+            return
+    elif stopped:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            panels.note(f"Stopped after {len(class_maps)} of {len(plans)} scales.")
+            st.button("Resume", on_click=_forget, icon=":material/play_arrow:")
+    progress = None
+    if snapshot is not None and job is not None and not snapshot.finished:
+        waiting, seen = job, len(snapshot.class_maps)
+
+        def progress() -> None:
+            st.fragment(_progress, run_every=_POLL)(waiting, seen, len(plans))
+
+    results.draw(result, picture, plans, progress)
+
+
+def _forget() -> None:
+    for name in ("explore-failed", "explore-stopped"):
+        st.session_state.pop(name, None)
+
+
+def _stop(job: Job) -> None:
+    st.session_state["explore-stopped"] = job.key
+    cached.queue().cancel(job)
+
+
+def _progress(job: Job, seen: int, count: int) -> None:
+    """How far the run is; the whole page is drawn anew when there is something new to show."""
+    now = cached.queue().look(job)
+    if now.finished or len(now.class_maps) != seen:
+        st.rerun()
+    if now.state == "queued":
+        text = (
+            f"Waiting for {now.place} analysis before this one"
+            if now.place == 1
+            else (f"Waiting for {now.place} analyses before this one" if now.place else "About to begin")
+        )
+    elif now.state == "loading" or now.running is None:
+        text = "Loading the model. The first time on a machine it is prepared, which takes about 20 s."
+    else:
+        text = f"Scale {now.running.requested}: {seen + 1} of {count}"
+    with st.container(horizontal=True, vertical_alignment="center", key="progress"):
+        st.progress(min(now.share, 1.0), text)
+        st.button("Stop", on_click=_stop, args=(job,), icon=":material/stop:", key="stop")
+
+
+try:
+    page()
 except FcnError as error:
-    st.error(str(error))
+    panels.problem(str(error))

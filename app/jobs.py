@@ -11,11 +11,11 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fcn_core.engines import Predictor
+from fcn_core.engines import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError
 from fcn_core.heatmap import ClassMap
 from fcn_core.images import RGBImage
@@ -52,7 +52,8 @@ class Snapshot:
     """A job as it stands, for a page to draw.
 
     ``place`` counts the jobs before it; ``share`` is the finished part in [0, 1]; ``class_maps`` holds the scales that
-    are done, coarse first; ``error`` is what to tell the user, ``fault`` whether it was the program's own.
+    are done, coarse first; ``info`` is the model they come from, None before any is there; ``error`` is what to
+    tell the user, ``fault`` whether it was the program's own.
     """
 
     state: State
@@ -60,6 +61,7 @@ class Snapshot:
     share: float
     running: PlannedScale | None
     class_maps: Mapping[str, ClassMap]
+    info: ModelInfo | None = None
     error: str | None = None
     fault: bool = False
 
@@ -67,6 +69,11 @@ class Snapshot:
     def finished(self) -> bool:
         """Whether nothing more will come."""
         return self.state in FINISHED
+
+
+def job_key(image: RGBImage, model: ModelKey, plans: Iterable[PlannedScale]) -> JobKey:
+    """The key of the job that computes these scales of this picture."""
+    return JobKey(image.sha256, model, tuple((p.height, p.width) for p in plans))
 
 
 class ClassMapCache:
@@ -89,12 +96,15 @@ class ClassMapCache:
             return entry
 
     def put(self, sha256: str, model: ModelKey, class_map: ClassMap) -> None:
-        """Keep a class map; larger ones than the whole cache are not kept."""
+        """Keep a class map, in place of the one that was there; larger ones than the whole cache are not kept."""
         size = class_map.logits.nbytes
         key = (sha256, model, class_map.scale.height, class_map.scale.width)
         with self._lock:
-            if size > self._max_bytes or key in self._entries:
+            if size > self._max_bytes:
                 return
+            known = self._entries.pop(key, None)
+            if known is not None:
+                self._bytes -= known.logits.nbytes
             self._entries[key] = class_map
             self._bytes += size
             while self._bytes > self._max_bytes:
@@ -123,6 +133,7 @@ class Job:
     fault: bool = False
     looked_at: float = field(default_factory=time.monotonic)
     stop: bool = False
+    afresh: bool = False
 
     def unwanted(self) -> bool:
         """Whether it was cancelled or nobody looks any more."""
@@ -145,9 +156,26 @@ class Queue:
     def __init__(self, load: Callable[[ModelKey], Predictor], cache: ClassMapCache, workers: int = 1) -> None:
         self._load, self.cache = load, cache
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
+        self._infos: dict[ModelKey, ModelInfo] = {}
         self._changed = threading.Condition()
         for number in range(workers):
             threading.Thread(target=self._work, name=f"analyses-{number}", daemon=True).start()
+
+    def peek(self, image: RGBImage, model: ModelKey, plans: Iterable[PlannedScale]) -> dict[str, ClassMap]:
+        """Those of the class maps that are here already, coarse first; asks for none."""
+        if model not in self._infos:
+            return {}
+        found = {str(p.requested): self.cache.get(image.sha256, model, p) for p in plans}
+        return _coarse_first({key: m for key, m in found.items() if m is not None})
+
+    def info(self, model: ModelKey) -> ModelInfo | None:
+        """What a model is, once it was loaded."""
+        return self._infos.get(model)
+
+    def busy(self, model: ModelKey) -> bool:
+        """Whether the model is being loaded, or computing what comes with loading it."""
+        with self._changed:
+            return JobKey("warm", model, ()) in self._jobs
 
     def submit(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
         """Ask for a picture's class maps; an equal job that is waiting or running is shared.
@@ -158,11 +186,9 @@ class Queue:
             The scales cannot be planned for this picture.
         """
         plans = plan_scales(image.height, image.width, scales, fit)
-        key = JobKey(image.sha256, model, tuple((p.height, p.width) for p in plans))
-        job = Job(key, image, scales, fit)
-        cached = {str(p.requested): self.cache.get(image.sha256, model, p) for p in plans}
-        if all(cached.values()):
-            job.class_maps = {k: m for k, m in cached.items() if m is not None}
+        key = job_key(image, model, plans)
+        job = Job(key, image, scales, fit, class_maps=self.peek(image, model, plans))
+        if len(job.class_maps) == len(plans):
             job.state, job.share, job.image = "done", 1.0, None
             return job
         with self._changed:
@@ -174,16 +200,36 @@ class Queue:
             self._changed.notify()
         return job
 
+    def adopt(self, model: ModelKey, info: ModelInfo, sha256: str, class_maps: Iterable[ClassMap]) -> None:
+        """Take class maps that were computed elsewhere as this model's."""
+        self._infos[model] = info
+        for class_map in class_maps:
+            self.cache.put(sha256, model, class_map)
+
+    def warm(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...]) -> None:
+        """Load a model in the background and compute a picture's class maps afresh with it."""
+        job = Job(JobKey("warm", model, ()), image, scales, "aspect", looked_at=float("inf"), afresh=True)
+        with self._changed:
+            self._jobs[job.key] = job
+            self._changed.notify()
+
     def look(self, job: Job) -> Snapshot:
         """See how far a job is; looking also keeps it alive."""
-        job.looked_at = time.monotonic()
+        job.looked_at = max(job.looked_at, time.monotonic())
         with self._changed:
             place = 0
             if job.state == "queued":
                 ahead = [j for j in self._jobs.values() if j.state in ("queued", "loading", "running")]
                 place = ahead.index(job) if job in ahead else 0
             return Snapshot(
-                job.state, place, job.share, job.running, dict(job.class_maps), job.error, job.fault
+                job.state,
+                place,
+                job.share,
+                job.running,
+                _coarse_first(job.class_maps),
+                self._infos.get(job.key.model),
+                job.error,
+                job.fault,
             )
 
     def cancel(self, job: Job) -> None:
@@ -206,6 +252,9 @@ class Queue:
                 state = "cancelled"
             except FcnError as error:
                 state, job.error = "failed", str(error)
+            except MemoryError:
+                state = "failed"
+                job.error = "The memory of this machine did not suffice. Choose smaller scales."
             except Exception:
                 logger.exception("An analysis failed")
                 state, job.fault = "failed", True
@@ -233,13 +282,14 @@ class Queue:
         if image is None or job.unwanted():
             raise Cancelled("Nobody waits for this analysis any more.")
         predictor = self._load(job.key.model)
+        self._infos[job.key.model] = predictor.info
         job.state = "running"
         plans = plan_scales(image.height, image.width, job.scales, job.fit)
         pixels = sum(p.height * p.width for p in plans)
         finished = 0
         for plan in plans:
             job.running = plan
-            class_map = self.cache.get(image.sha256, job.key.model, plan)
+            class_map = None if job.afresh else self.cache.get(image.sha256, job.key.model, plan)
             if class_map is None:
                 base, part = finished / pixels, plan.height * plan.width / pixels
 
@@ -255,3 +305,8 @@ class Queue:
             job.class_maps[str(plan.requested)] = class_map
             finished += plan.height * plan.width
             job.share = finished / pixels
+
+
+def _coarse_first(class_maps: Mapping[str, ClassMap]) -> dict[str, ClassMap]:
+    pixels = {key: m.scale.height * m.scale.width for key, m in list(class_maps.items())}
+    return {key: class_maps[key] for key in sorted(pixels, key=pixels.__getitem__)}

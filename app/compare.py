@@ -1,0 +1,5 @@
+"""Compare page."""
+
+import streamlit as st
+
+st.title("Compare")

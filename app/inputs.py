@@ -1,0 +1,258 @@
+"""The sidebar of Explore: what goes in. Picture, scales, model."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import streamlit as st
+
+from app import cached, panels, selection
+from app.jobs import ModelKey
+from app.samples import DEFAULT, SAMPLES
+from fcn_core import resources
+from fcn_core.errors import FcnError, ScaleError
+from fcn_core.images import RGBImage
+from fcn_core.pyramid import MAX_SCALES, NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
+from fcn_core.zoo import MODELS
+
+logger = logging.getLogger(__name__)
+
+_SOURCES = ("Samples", "Upload", "Camera", "Link")
+_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """The picture on the page: decoded, as a file, and what the address calls it ("" where it cannot)."""
+
+    image: RGBImage
+    data: bytes
+    address: str
+
+    @property
+    def word(self) -> str | None:
+        """The synset a sample begins with."""
+        return SAMPLES[self.address].word if self.address in SAMPLES else None
+
+
+def start() -> tuple[str, ...]:
+    """Take the address over into the widgets, once a session.
+
+    Returns
+    -------
+    tuple of str
+        Parameters that meant nothing.
+    """
+    state = st.session_state
+    if "explore-started" in state:
+        return ()
+    chosen, ignored = selection.read(st.query_params.to_dict())
+    state["explore-started"] = True
+    is_sample = chosen.picture in SAMPLES
+    state["source"] = "Samples" if is_sample else "Link"
+    state["picture"] = chosen.picture if is_sample else DEFAULT
+    state["link"] = "" if is_sample else chosen.picture
+    state["synset"] = chosen.synset or cached.ontology().find("cat").wnid
+    state["synset-chosen"] = bool(chosen.synset)
+    state["offered"] = tuple(sorted({*NOTEBOOK_SCALES, *chosen.scales}, key=_pixels))
+    for scale in state["offered"]:
+        state[f"scale-{scale}"] = scale in chosen.scales
+    state["threshold"] = chosen.threshold
+    for scale, weight in zip(sorted(chosen.scales, key=_pixels), chosen.weights, strict=False):
+        state[f"weight-{scale}"] = weight
+    return ignored
+
+
+def _pixels(scale: Scale) -> tuple[int, Scale]:
+    return scale.height * scale.width, scale
+
+
+def choose_picture() -> Picture:
+    """Draw the choice of a picture; after a bad one the last good one stays, with a message."""
+    source = st.segmented_control(
+        "Picture",
+        _SOURCES,
+        key="source",
+        required=True,
+        width="stretch",
+        persist_state="session",
+        help="JPEG, PNG, WebP, GIF or BMP. An uploaded picture stays in this session's memory and goes with it.",
+    )
+    state = st.session_state
+    try:
+        picture = {"Samples": _sample, "Upload": _upload, "Camera": _camera, "Link": _link}[str(source)]()
+        if picture is not None:
+            state["explore-picture"] = picture
+    except FcnError as error:
+        state["explore-problem"] = str(error)
+    except Exception:
+        logger.exception("A picture could not be read")
+        state["explore-problem"] = panels.FAULT
+    if "explore-picture" not in state:
+        image, data = cached.sample(DEFAULT)
+        state["explore-picture"] = Picture(image, data, DEFAULT)
+    return cast(Picture, state["explore-picture"])
+
+
+def _sample() -> Picture:
+    def label(name: str) -> str:
+        small = cached.thumbnail(name)
+        title = SAMPLES[name].title
+        if small is None:
+            return f":material/cloud_download: {title}"
+        return f"![](data:image/jpeg;base64,{base64.b64encode(small).decode()}) {title}"
+
+    name = st.pills(
+        "Samples",
+        list(SAMPLES),
+        key="picture",
+        required=True,
+        format_func=label,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    chosen = SAMPLES[str(name)]
+    panels.note(chosen.credit)
+    image, data = cached.sample(str(name))
+    return Picture(image, data, str(name))
+
+
+def _upload() -> Picture | None:
+    file = st.file_uploader("Picture file", type=_TYPES, key="upload", label_visibility="collapsed")
+    if file is None:
+        return None
+    data = file.getvalue()
+    return Picture(cached.read_upload(cached.digest(data), file.name, data), data, "")
+
+
+def _camera() -> Picture | None:
+    shot = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
+    if shot is None:
+        return None
+    data = shot.getvalue()
+    return Picture(cached.read_upload(cached.digest(data), "camera", data), data, "")
+
+
+def _link() -> Picture | None:
+    url = st.text_input(
+        "Address of a picture",
+        key="link",
+        placeholder="https://",
+        persist_state="session",
+        help="Fetched by the server, from public addresses only, and treated like an upload.",
+    )
+    if not url or not url.strip():
+        return None
+    image, data = cached.fetch(url.strip())
+    return Picture(image, data, url.strip())
+
+
+def choose_model() -> ModelKey:
+    """Draw the choice of a model and its output stride."""
+    with st.expander("Model", icon=":material/deployed_code:"):
+        name = st.selectbox(
+            "Model",
+            list(MODELS),
+            index=list(MODELS).index(selection.default().model),
+            key="model",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        stride = st.segmented_control(
+            "Output stride",
+            selection.STRIDES,
+            default="32",
+            key="stride",
+            required=True,
+            bind="query-params",
+            help="Input pixels from one cell to the next. 16 and 8 dilate the last stages: finer maps, "
+            "4 and 16 times the cells, more time.",
+        )
+        spec = MODELS[str(name)]
+        key = ModelKey(spec.name, output_stride=int(str(stride)))
+        ready = cached.predictor(key) is not None
+        panels.note(
+            f"{spec.title}, {spec.parameters:g} million parameters, {spec.licence}. "
+            + ("Loaded." if ready else "Loads when first used.")
+        )
+    return key
+
+
+def choose_scales(image: RGBImage, model: ModelKey) -> tuple[tuple[Scale, ...], Fit]:
+    """Draw the choice of scales, each with what it will cost, and how the picture is fitted to them."""
+    state = st.session_state
+    st.markdown(
+        "**Scales**",
+        help="Height × width of the network's input. A small one sees the whole, a large one the details. "
+        "Time and memory are forecast for this machine.",
+    )
+    fit = cast(Fit, str(state.get("fit", "Aspect")).lower())
+    chosen = []
+    for scale in state["offered"]:
+        if st.checkbox(
+            f"**{scale.height} × {scale.width}** :small[:gray[{_cost(image, model, scale, fit)}]]",
+            key=f"scale-{scale}",
+            persist_state="session",
+        ):
+            chosen.append(scale)
+    st.text_input(
+        "Add a scale",
+        key="new-scale",
+        placeholder="Add another, such as 600x960",
+        label_visibility="collapsed",
+        on_change=_add_scale,
+    )
+    if "scale-problem" in state:
+        panels.problem(state.pop("scale-problem"))
+    fit_word = st.segmented_control(
+        "Fit",
+        selection.FITS,
+        default="Aspect",
+        key="fit",
+        required=True,
+        bind="query-params",
+        help="Aspect keeps the picture's proportions at the same number of pixels. Exact stretches the picture to the "
+        "scale, as the notebook does.",
+    )
+    return tuple(chosen), cast(Fit, str(fit_word).lower())
+
+
+def _cost(image: RGBImage, model: ModelKey, scale: Scale, fit: Fit) -> str:
+    (plan,) = plan_scales(image.height, image.width, [scale], fit)
+    predictor = cached.predictor(model)
+    if predictor is None:
+        stride = model.output_stride
+        return f"{-(-plan.height // stride)} × {-(-plan.width // stride)} cells"
+    cells = predictor.cells(plan.height, plan.width)
+    forecast = predictor.forecast(plan.height, plan.width)
+    text = f"{cells.y.size} × {cells.x.size} cells, {forecast.seconds:.1f} s, {forecast.memory_mb:.0f} MB"
+    if not forecast.fits:
+        return f"{text}]]  :small[:red[does not fit into {resources.budget_mb():.0f} MB"
+    return f"{text}, in bands" if forecast.band is not None else text
+
+
+def _add_scale() -> None:
+    state = st.session_state
+    text = str(state["new-scale"] or "")
+    state["new-scale"] = ""
+    if not text.strip():
+        return
+    try:
+        scale = Scale.parse(text)
+        if scale not in state["offered"] and len(state["offered"]) >= MAX_SCALES:
+            raise ScaleError(f"There are {MAX_SCALES} scales already. Expected no more.")
+    except ScaleError as error:
+        state["scale-problem"] = str(error)
+        return
+    state["offered"] = tuple(sorted({*state["offered"], scale}, key=_pixels))
+    state[f"scale-{scale}"] = True
+
+
+def plans_of(
+    image: RGBImage, scales: tuple[Scale, ...], fit: Literal["aspect", "exact"]
+) -> tuple[PlannedScale, ...]:
+    """What the chosen scales become for this picture; none where none is chosen."""
+    return plan_scales(image.height, image.width, scales, fit) if scales else ()

@@ -1,0 +1,167 @@
+"""One place of the picture, looked at through every scale: classes, receptive fields, the path to the root."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import cached, panels
+from app.panels import Look
+from fcn_core import render
+from fcn_core.geometry import CellAxis, CellGrid
+from fcn_core.heatmap import ClassMap
+from fcn_core.images import RGBImage
+from fcn_core.pipeline import Analysis
+from fcn_core.region import Box
+
+# Okabe and Ito's colours, told apart with every kind of colour blindness: one a scale.
+_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+_TOP = 5
+
+
+def top_classes(
+    class_maps: Mapping[str, ClassMap], cells: CellGrid | None
+) -> tuple[NDArray[np.intp], list[str]]:
+    """The strongest class of every cell of the finest scale, as an index into a list of names."""
+    finest = next((m for m in class_maps.values() if m.cells == cells), list(class_maps.values())[-1])
+    ids, index = np.unique(finest.logits.argmax(axis=-1), return_inverse=True)
+    synsets = cached.ontology()
+    return index.reshape(finest.grid), [synsets.label(synsets.classes[i]) for i in ids.tolist()]
+
+
+def picked(rows: int, columns: int) -> tuple[int, int] | None:
+    """The cell that was picked, moved into the grid where that has changed; None before any was."""
+    row, column = st.session_state.get("row"), st.session_state.get("column")
+    if row is None or column is None:
+        return None
+    return min(int(row), rows - 1), min(int(column), columns - 1)
+
+
+def pick() -> None:
+    """Take over the cell clicked on the map."""
+    cell = st.session_state["pointer"].get("cell")
+    if isinstance(cell, list | tuple) and len(cell) == 2:
+        st.session_state["row"], st.session_state["column"] = max(0, int(cell[0])), max(0, int(cell[1]))
+
+
+def draw(
+    class_maps: Mapping[str, ClassMap], analysis: Analysis, image: RGBImage, wnid: str, look: Look
+) -> None:
+    """Draw the inspector of the picked cell, or of the strongest one."""
+    del look
+    rows, columns = analysis.arithmetic.grid
+    cells = analysis.arithmetic.cells
+    if cells is None:
+        return
+    row, column = picked(rows, columns) or analysis.arithmetic.peak_cell
+    st.session_state["row"], st.session_state["column"] = row, column
+    left, right = st.columns([2, 3])
+    with left:
+        down, across = st.columns(2)
+        down.number_input("Row", 0, rows - 1, key="row", bind="query-params")
+        across.number_input("Column", 0, columns - 1, key="column", bind="query-params")
+        panels.note(
+            f"Of the finest grid, {rows} × {columns} cells. Click the large map above to choose another, or walk "
+            "over it with the arrow keys."
+        )
+        place = (
+            (cells.y.centre(row) + 0.5) / cells.y.input_size,
+            (cells.x.centre(column) + 0.5) / cells.x.input_size,
+        )
+        at = {
+            key: (_nearest(m.cells.y, place[0]), _nearest(m.cells.x, place[1]))
+            for key, m in class_maps.items()
+        }
+        panels.write(
+            panels.figure(_fields(image, class_maps, at), "The receptive field of the cell at every scale")
+        )
+        dots = "".join(
+            f'<span style="color:rgb{_COLOURS[i % len(_COLOURS)]}" aria-hidden="true">■</span> {key} &ensp;'
+            for i, key in enumerate(class_maps)
+        )
+        panels.write(f'<p class="fcn-note">{dots}<br>Frames: what the cell can see at each scale.</p>')
+    with right:
+        probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
+        _strongest(probabilities, analysis, at)
+        _path(probabilities, wnid)
+
+
+def _nearest(axis: CellAxis, share: float) -> int:
+    position = (share * axis.input_size - 0.5 - axis.first) / axis.stride
+    return min(max(round(position), 0), axis.size - 1)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    weights: NDArray[np.float32] = np.exp(logits - logits.max())
+    weights /= weights.sum()
+    return weights
+
+
+def _fields(
+    image: RGBImage, class_maps: Mapping[str, ClassMap], at: Mapping[str, tuple[int, int]]
+) -> NDArray[np.uint8]:
+    """The photo with a frame a scale around what its cell looks at."""
+    height, width = panels.shown_size(image, 460, 460)
+    drawn = cached.photo(image.sha256, height, width, image)
+    for index, (key, class_map) in enumerate(class_maps.items()):
+        y0, y1 = field(class_map.cells.y, at[key][0], height)
+        x0, x1 = field(class_map.cells.x, at[key][1], width)
+        frame = Box(x0, y0, x1, y1, 0, 0.0)
+        drawn = render.draw_boxes(drawn, [frame], _COLOURS[index % len(_COLOURS)], width=2)
+    return drawn
+
+
+def field(axis: CellAxis, cell: int, pixels: int) -> tuple[int, int]:
+    """First and last pixel (exclusive) of a cell's receptive field along a side shown with so many pixels."""
+    scale = pixels / axis.input_size
+    low = (axis.centre(cell) - axis.extent / 2 + 0.5) * scale
+    high = (axis.centre(cell) + axis.extent / 2 + 0.5) * scale
+    return max(0, round(low)), min(pixels, max(round(high), round(low) + 1))
+
+
+def _strongest(
+    probabilities: Mapping[str, NDArray[np.float32]], analysis: Analysis, at: Mapping[str, tuple[int, int]]
+) -> None:
+    synsets = cached.ontology()
+    st.markdown("**Strongest classes here**")
+    best = {key: np.argsort(-p)[:_TOP].tolist() for key, p in probabilities.items()}
+    rows = [
+        [
+            f"{synsets.label(synsets.classes[best[key][rank]])} {p[best[key][rank]]:.2f}"
+            for key, p in probabilities.items()
+        ]
+        for rank in range(_TOP)
+    ]
+    panels.write(panels.table([key.replace("x", " × ") for key in probabilities], rows))
+    name = panels.escape_markdown(synsets.label(analysis.synset.wnid))
+    values = ", ".join(f"{analysis.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
+    st.markdown(f"**{name}** here: {values}")
+
+
+def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
+    """Probability from the root down to the strongest class, averaged over the scales."""
+    synsets = cached.ontology()
+    mean = np.mean(list(probabilities.values()), axis=0)
+    leaf = synsets.classes[int(mean.argmax())]
+    st.markdown(
+        "**From the root to the strongest class**",
+        help="Each synset's probability is the sum over its classes, so it can only shrink on the way down. "
+        "Averaged over the scales.",
+    )
+    lines = []
+    for step in synsets.breadcrumb(leaf):
+        value = float(mean[list(synsets.class_ids(step))].sum())
+        label = html.escape(synsets.label(step))
+        shown = f"<b>{label}</b>" if step == wnid else label
+        lines.append(
+            f'<tr><td>{shown}</td><td class="n">{synsets.count(step)}</td>'
+            f'<td class="fcn-bar"><span style="width:{value:.1%}"></span></td><td class="n">{value:.2f}</td></tr>'
+        )
+    panels.write(
+        '<div class="fcn-scroll"><table class="fcn-table"><thead><tr><th>synset</th><th class="n">classes</th>'
+        f'<th></th><th class="n">mean</th></tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )

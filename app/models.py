@@ -1,0 +1,5 @@
+"""Models page."""
+
+import streamlit as st
+
+st.title("Models")

@@ -1,0 +1,123 @@
+"""Files of an analysis, made when they are asked for; nothing here reruns the network or the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app import panels
+from app.inputs import Picture
+from app.panels import Look
+from fcn_core import export, render
+from fcn_core.heatmap import Heatmap, place
+from fcn_core.pipeline import Analysis
+
+Make = Callable[[], Analysis]
+
+
+def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
+    """Offer everything there is to take away.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the analysis of the whole picture; called when a file is asked for.
+    shown : Analysis
+        As on the page, for the commands.
+    picture : Picture
+    look : Look
+        Colours and opacity of the pictures.
+    """
+    stem = f"{export.file_stem(picture.image.name)}-{export.file_stem(shown.synset.words[0])}"
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**Everything**")
+        _button(
+            "All files",
+            lambda: export.zip_all(make(), picture.data),
+            f"{stem}.zip",
+            "application/zip",
+            primary=True,
+        )
+        st.markdown("**Pictures**")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            names = (
+                "Overlay with boxes",
+                "Mask",
+                "Figure",
+                "Fine map",
+                *shown.heatmaps,
+                "Arithmetic mean",
+                "Geometric mean",
+            )
+            which = str(st.selectbox("Picture as PNG", names, key="png", label_visibility="collapsed"))
+            _button(
+                "PNG",
+                lambda: picture_png(make(), which, look),
+                f"{stem}-{export.file_stem(which)}.png",
+                "image/png",
+            )
+        st.markdown("**Numbers**")
+        with st.container(horizontal=True):
+            _button("Maps, NPZ", lambda: export.maps_npz(make()), f"{stem}-maps.npz", "application/zip")
+            _button(
+                "Manifest, JSON",
+                lambda: export.manifest_json(make()),
+                f"{stem}-manifest.json",
+                "application/json",
+            )
+            _button("Boxes, COCO", lambda: export.coco_json(make()), f"{stem}-coco.json", "application/json")
+        st.markdown("**To read on, to run on**")
+        with st.container(horizontal=True):
+            _button(
+                "Report, HTML", lambda: export.html_report(make(), look.colours), f"{stem}.html", "text/html"
+            )
+            _button(
+                "Notebook",
+                lambda: export.notebook(make(), picture.data),
+                f"{stem}.ipynb",
+                "application/x-ipynb+json",
+            )
+    with right:
+        st.markdown("**The same from a terminal**")
+        st.code(export.command_line(shown), language="bash", wrap_lines=True)
+        st.markdown("**The same in Python**")
+        st.code(export.python_snippet(shown), language="python", wrap_lines=True)
+        st.markdown("**The same page for others**")
+        panels.note(
+            "The address of this page holds every choice: copy it from the browser."
+            if picture.address
+            else "The address of this page holds every choice but the picture, which never leaves this session."
+        )
+
+
+def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
+    """One picture of the analysis at the photo's size, as PNG."""
+    if which == "Overlay with boxes":
+        return export.overlay_png(analysis, look.colours, look.opacity)
+    if which == "Mask":
+        return export.mask_png(analysis)
+    if which == "Figure":
+        return export.figure_png(analysis, look.colours)
+    maps = {**analysis.heatmaps, "Arithmetic mean": analysis.arithmetic, "Geometric mean": analysis.geometric}
+    heatmap = maps.get(which, Heatmap(analysis.fine, analysis.kind))
+    image = analysis.image
+    placement = look.placement if heatmap.cells is not None else "even"
+    values = place(heatmap, image.height, image.width, placement, look.smooth)
+    top = 1.0 if analysis.kind == "probability" or which == "Fine map" else max(heatmap.peak, 1e-6)
+    colours = render.colourise(values, 0.0, top, look.colours)
+    return render.encode(render.overlay(image.pixels, colours, look.opacity), "png")
+
+
+def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, primary: bool = False) -> None:
+    st.download_button(
+        label,
+        make,
+        file_name,
+        mime,
+        key=f"take-{label}",
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary" if primary else "secondary",
+    )

@@ -1,0 +1,25 @@
+"""Compute the default sample's class maps with the real model, for the page to show before any model is loaded.
+
+Run: python scripts/make_precomputed.py
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from app.samples import DEFAULT, PRECOMPUTED, SAMPLES, save_precomputed
+from fcn_core.engines import load_model
+from fcn_core.images import read_image
+from fcn_core.pipeline import compute_class_maps
+from fcn_core.pyramid import NOTEBOOK_SCALES
+
+if __name__ == "__main__":
+    path = SAMPLES[DEFAULT].path
+    if path is None:
+        sys.exit("scikit-image is not installed.")
+    image, model = read_image(path, name="cat"), load_model("efficientnet-lite2", "openvino")
+    save_precomputed(
+        PRECOMPUTED, image.sha256, model.info, compute_class_maps(image, model, NOTEBOOK_SCALES[:3])
+    )
+    print(f"{PRECOMPUTED}: {PRECOMPUTED.stat().st_size / 1e6:.1f} MB")
