@@ -65,7 +65,7 @@ def gather(stage: Stage) -> None:
         scale_last=grid(NOTEBOOK_SCALES[-1].height, NOTEBOOK_SCALES[-1].width),
         synset=stage.ontology.label(SYNSET),
         float_max=f"{np.finfo(np.float32).max:.1e}",
-        exp_limit=f"{float(np.log(np.finfo(np.float32).max)):.0f}",
+        exp_limit=f"{float(np.log(np.finfo(np.float32).max)):.1f}",
         versions=versions(),
     )
     random = lesson.random_logits().shape

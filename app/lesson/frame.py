@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import cached
 from app.lesson.stage import NotReadyError, Stage
-from app.lesson.text import Code, Figure, Formula, Lesson, Proof, Prose, Question, fill
+from app.lesson.text import (
+    Block,
+    Code,
+    Figure,
+    Formula,
+    Lesson,
+    Proof,
+    Prose,
+    Question,
+    Snippet,
+    fill,
+    names_of,
+)
 from fcn_core.errors import FcnError
-from fcn_core.lesson import source_of
+from fcn_core.lesson import Check, source_of
 
 Draw = Callable[[Stage], bool | None]
 """Draws a figure; False says that it has nothing to caption yet."""
@@ -18,17 +31,25 @@ Draw = Callable[[Stage], bool | None]
 _STYLE = """
 <style>
 .st-key-lesson { max-width: 56rem; margin: 0 auto; }
-.st-key-lesson [class*="st-key-prose"] { max-width: 42rem; }
+.st-key-lesson [class*="st-key-prose"], .st-key-lesson [class*="st-key-formula"],
+.st-key-lesson [class*="st-key-question"], .st-key-lesson [class*="st-key-check"],
+.st-key-lesson [class*="st-key-snippet"], .st-key-lesson [class*="st-key-caption"],
+.st-key-lesson-goal { max-width: 42rem; }
 .st-key-lesson [class*="st-key-prose"] p, .st-key-lesson [class*="st-key-prose"] li { line-height: 1.65; }
-.st-key-lesson h2 { margin-top: 1.5rem; }
+.st-key-lesson h1 { padding: 0 0 .5rem; text-wrap: balance; }
+.st-key-lesson h2 { margin-top: 1.5rem; font-size: 1.6rem; }
+.st-key-lesson [class*="st-key-prose"] .katex { font-size: 1.08em; }
 .st-key-lesson [class*="st-key-figure"] { margin: 1rem 0 1.25rem; }
-.st-key-lesson [class*="st-key-formula"] { overflow-x: auto; overflow-y: hidden; max-width: 42rem; }
-.st-key-lesson [class*="st-key-question"] { max-width: 42rem; margin: 1rem 0; }
-.st-key-lesson .lesson-caption { max-width: 42rem; }
-.st-key-lesson [data-testid="stImage"] img { border-radius: 4px; }
-.st-key-lesson [class*="st-key-cells"] img { image-rendering: pixelated; }
-.lesson-figure-wait { border: 1px dashed color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px;
+.st-key-lesson [class*="st-key-formula"] { overflow-x: auto; overflow-y: hidden; }
+.st-key-lesson [class*="st-key-question"] { margin: 1rem 0; }
+.st-key-lesson [data-testid="stImage"] img { border-radius: 4px; max-width: 100%; }
+.st-key-lesson [class*="st-key-before"] { opacity: .75; }
+.lesson-wait { border: 1px dashed color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px;
   min-height: 12rem; display: grid; place-items: center; opacity: .75; text-align: center; padding: 1rem; }
+[class*="st-key-lesson-link"] [data-testid="stPageLink-NavLink"]:not(:hover) { background: transparent; }
+[class*="st-key-lesson-link"] [data-testid="stPageLink-NavLink"] * { font-weight: 400; }
+.st-key-lesson-now [data-testid="stPageLink-NavLink"] * { font-weight: 600; }
+[class*="st-key-lesson-link"], .st-key-lesson-now { margin-bottom: -.6rem; }
 </style>
 """
 
@@ -48,86 +69,78 @@ def style(present: bool) -> None:
     st.html(_STYLE + (_PRESENT if present else ""))
 
 
-def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> None:
-    """Draw all blocks of a step, one after another; live values flow from figures to the text below them."""
+def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> list[Block]:
+    """Draw all blocks of a step.
+
+    Text whose live values come from a figure further down is filled in once that figure is drawn.
+
+    Returns
+    -------
+    list of Block
+        What was drawn, live values filled in, for paper; a figure carries its HTML in place of a name.
+    """
+    printed: dict[int, Block] = {}
+    later: list[tuple[int, Prose | Question, DeltaGenerator]] = []
     for n, block in enumerate(lesson.blocks):
         key = f"{lesson.number}-{n}"
-        match block:
-            case Prose(text):
-                with st.container(key=f"prose-{key}"):
-                    st.markdown(fill(text, stage.values))
-            case Formula(latex):
-                with st.container(key=f"formula-{key}"):
-                    st.latex(latex)
-            case Figure(name, caption):
-                with st.container(key=f"figure-{name}"):
-                    ready = _figure(figures[name], stage)
-                    if ready:
-                        st.caption(fill(caption, stage.values))
-            case Code(name):
-                with st.expander(f"The code: `{name.rsplit('.', 1)[-1]}`", icon=":material/code:"):
-                    st.caption(f"`{name}`, read from the program that runs this page.")
-                    st.code(source_of(name), language="python", wrap_lines=True)
-            case Proof(name, claim):
-                _check(name, claim, stage, key)
-            case Question():
-                _question(block, stage, key)
-    if stage.busy:
-        _watch(stage)
+        if isinstance(block, Prose | Question):
+            place = st.container(key=f"{type(block).__name__.lower()}-{key}")
+            if names_of(block) <= stage.values.keys():
+                printed[n] = _text(block, key, stage, place)
+            else:
+                later.append((n, block, place))
+        elif (found := _draw(block, key, stage, figures)) is not None:
+            printed[n] = found
+    for n, block, place in later:
+        printed[n] = _text(block, f"{lesson.number}-{n}", stage, place)
+    return [printed[n] for n in sorted(printed)]
 
 
-def _figure(draw_figure: Draw, stage: Stage) -> bool:
-    try:
-        return draw_figure(stage) is not False
-    except NotReadyError as wait:
-        share = f" · {wait.share:.0%}" if wait.share else ""
-        st.html(f'<div class="lesson-figure-wait" role="status">One moment: {wait.what}{share}</div>')
-        return False
-    except FcnError as error:
-        st.error(str(error), icon=":material/error:")
-        return False
+def _text(block: Prose | Question, key: str, stage: Stage, place: DeltaGenerator) -> Block:
+    with place:
+        if isinstance(block, Question):
+            return _question(block, stage, key)
+        text = fill(block.text, stage.values)
+        st.markdown(text)
+        return Prose(text)
 
 
-def _check(name: str, claim: str, stage: Stage, key: str) -> None:
-    check = stage.checks.get(name)
-    with st.container(key=f"check-{name}-{key}", border=True):
-        if check is None:
-            st.markdown(f":material/hourglass_empty: **Check.** {fill(claim, stage.values)} …")
-            return
-        icon, word = (
-            (":green[:material/check_circle:]", "holds")
-            if check.passed
-            else (":red[:material/cancel:]", "fails")
-        )
-        error = "exactly zero" if check.error == 0 else f"{check.error:.1e}"
-        st.markdown(
-            f"{icon} **Check: {word}.** {fill(claim, stage.values)} **{error}** (limit {check.limit:.0e})"
-        )
+def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> Block | None:
+    match block:
+        case Formula(latex):
+            with st.container(key=f"formula-{key}"):
+                st.latex(latex)
+            return block
+        case Figure(name, caption):
+            stage.paper.clear()
+            with st.container(key=f"figure-{name}"):
+                if not _figure(figures[name], stage):
+                    return None
+                caption = fill(caption, stage.values)
+                with st.container(key=f"caption-{key}"):
+                    st.caption(caption)
+            return Figure("".join(stage.paper), caption)
+        case Code(name):
+            code = source_of(name)
+            with st.expander(f"The code: `{name.rsplit('.', 1)[-1]}`", icon=":material/code:"):
+                st.caption(f"`{name}`, read from the program that runs this page.")
+                st.code(code, language="python", wrap_lines=True)
+            return Snippet(name, "", code)
+        case Snippet(when, _, code):
+            with st.container(key=f"snippet-{when}-{key}", gap="xsmall"):
+                st.caption("As it was" if when == "before" else ":primary[**As it is written now**]")
+                st.code(code, language="python", wrap_lines=True)
+            return Snippet("As it was" if when == "before" else "As it is written now", "", code)
+        case Proof(name, claim):
+            return _check(name, fill(claim, stage.values), stage.checks.get(name))
+        case _:
+            return None
 
 
-def _question(question: Question, stage: Stage, key: str) -> None:
-    with st.container(key=f"question-{key}", border=True):
-        st.markdown(f":primary[**Predict first**]\n\n{fill(question.text, stage.values)}")
-        choices = [fill(choice, stage.values) for choice in question.choices]
-        chosen = st.radio(
-            "Your prediction",
-            range(len(choices)),
-            index=None,
-            format_func=choices.__getitem__,
-            key=f"choice-{key}",
-            label_visibility="collapsed",
-        )
-        if st.toggle("Reveal", key=f"reveal-{key}"):
-            if chosen is not None:
-                if chosen == question.right:
-                    st.markdown(":green[:material/check: **As you said.**]")
-                else:
-                    st.markdown(f":orange[:material/arrow_forward: **{choices[question.right]}**]")
-            st.markdown(fill(question.answer, stage.values))
-
-
-def _watch(stage: Stage) -> None:
+def watch(stage: Stage) -> None:
     """Look at what the figures wait for, and draw the page anew when it is there."""
+    if not stage.busy:
+        return
 
     @st.fragment(run_every=0.5)
     def look() -> None:
@@ -135,9 +148,68 @@ def _watch(stage: Stage) -> None:
         if jobs:
             share = sum(job.share for job in jobs) / len(jobs)
             st.progress(min(share, 1.0), "The network is at work")
-        finished = any(job.finished for job in jobs)
-        if finished or any(future.done() for future in stage.futures):
+        if any(job.finished for job in jobs) or any(future.done() for future in stage.futures):
             st.rerun()
 
     with st.container(key="lesson-watch"):
         look()
+
+
+def _figure(draw_figure: Draw, stage: Stage) -> bool:
+    try:
+        return draw_figure(stage) is not False
+    except NotReadyError as wait:
+        share = f" · {wait.share:.0%}" if wait.share else ""
+        st.html(f'<div class="lesson-wait" role="status">One moment: {wait.what}{share}</div>')
+        return False
+    except FcnError as error:
+        st.error(str(error), icon=":material/error:")
+        return False
+
+
+def verdict(check: Check) -> str:
+    """The result of a check in words."""
+    limit = f" (rounding explains up to {scientific(check.limit)})" if check.limit else ""
+    return f"**{scientific(check.error)}**{limit}"
+
+
+def scientific(value: float) -> str:
+    """A small error as people write it."""
+    if value == 0:
+        return "none at all"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa.removesuffix('.0')} × 10{raised}"
+
+
+def _check(name: str, claim: str, check: Check | None) -> Block | None:
+    with st.container(key=f"check-{name}", border=True):
+        if check is None:
+            st.markdown(f":gray[:material/hourglass_empty: **Check, not run yet.**] {claim} …")
+            return None
+        icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
+        word = "Check: it holds." if check.passed else "Check: it fails."
+        st.markdown(f"{icon} **{word}** {claim} {verdict(check)}")
+    return Proof(word, f"{claim} {verdict(check)}")
+
+
+def _question(question: Question, stage: Stage, key: str) -> Question:
+    choices = tuple(fill(choice, stage.values) for choice in question.choices)
+    asked, answer = fill(question.text, stage.values), fill(question.answer, stage.values)
+    with st.container(border=True):
+        st.markdown(f":primary[**Predict first**]\n\n{asked}")
+        chosen = st.radio(
+            "Your prediction",
+            range(len(choices)),
+            index=None,
+            format_func=choices.__getitem__,
+            key=f"lesson_choice_{key}",
+            label_visibility="collapsed",
+        )
+        if st.toggle("Reveal", key=f"lesson_reveal_{key}"):
+            if chosen is not None and chosen == question.right:
+                st.markdown(":green[:material/check: **As you said.**]")
+            else:
+                st.markdown(f":primary[:material/arrow_forward: **{choices[question.right]}**]")
+            st.markdown(answer)
+    return Question(asked, choices, question.right, answer)

@@ -73,6 +73,8 @@ class Stage:
         Checks by name, added by figures.
     waiting, futures : list
         What the figures wait for.
+    paper : list of str
+        What the figure at hand looks like on paper, as HTML.
     """
 
     model: ModelKey
@@ -80,6 +82,7 @@ class Stage:
     checks: dict[str, Check] = field(default_factory=dict)
     waiting: list[Job] = field(default_factory=list)
     futures: list[Future[Any]] = field(default_factory=list)
+    paper: list[str] = field(default_factory=list)
 
     @property
     def spec(self) -> ModelSpec:

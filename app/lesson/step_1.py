@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.lesson import svg
+from app.lesson import draw, svg
 from app.lesson.facts import CLASSES, SIZES, grid, shape
 from app.lesson.stage import Stage, percent
 from fcn_core import lesson
@@ -43,17 +43,17 @@ def layers(stage: Stage) -> None:
         last = [n for n, s in enumerate(strides) if n + 1 == len(strides) or strides[n + 1] != s]
         table = [table[n] for n in last] + table[-len(ending) :]
     most = max(row["Cells"] for row in table if isinstance(row["Cells"], int))
-    st.dataframe(
+    draw.table(
+        stage,
         table,
-        hide_index=True,
+        "Table of the network's layers with window, shape, cells and patterns.",
         height=420 if every else "content",
-        column_config={
+        columns={
             "Cells": st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
             "Patterns": st.column_config.ProgressColumn(
                 format="localized", min_value=0, max_value=stage.spec.features
             ),
         },
-        alt="Table of the network's layers with window, shape, cells and patterns.",
     )
 
 
@@ -66,7 +66,9 @@ def grid_of_cells(stage: Stage) -> None:
     cells = geometry.cells(height, width)
     row = _cell(first, "Row of the cell", cells.y.size)
     column = _cell(second, "Column of the cell", cells.x.size)
-    st.html(grid_drawing(stage, cells, row, column))
+    whole = st.toggle("Show the cell's receptive field", key="lesson_field")
+    picture, said = grid_drawing(stage, cells, row, column, whole)
+    draw.drawing(stage, picture, said, width=max(160, min(720, 520 * width // height)))
     (top, bottom), (left, right) = lesson.field_of(cells.y, row), lesson.field_of(cells.x, column)
     seen = (bottom - top + 1) * (right - left + 1) / (height * width)
     stage.say(
@@ -89,10 +91,14 @@ def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> i
     return int(place.slider(label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}")) - 1
 
 
-def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int) -> str:
-    """SVG of the picture stretched to the size, its grid, one cell and the receptive field around it."""
+def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bool) -> tuple[str, str]:
+    """SVG of the picture stretched to the size, its grid and one cell, and what it shows in words.
+
+    With `whole` the drawing is wide enough for the square that the cell can see.
+    """
     height, width, stride = cells.y.input_size, cells.x.input_size, cells.y.stride
-    weight = max(height, width) / 400
+    margin = max(0.0, cells.y.extent / 2 - min(height, width) / 2) if whole else 0.0
+    weight = (max(height, width) + 2 * margin) / 400
     y, x = cells.y.centre(row) + 0.5, cells.x.centre(column) + 0.5
     half = cells.y.extent / 2
     marks = [
@@ -103,7 +109,6 @@ def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int) -> str:
             width,
             weight,
         ),
-        svg.rectangle(x - half, y - half, x + half, y + half, 1.5 * weight, fill=0.05, dashed=True),
         svg.rectangle(
             column * stride,
             row * stride,
@@ -114,13 +119,14 @@ def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int) -> str:
         ),
         svg.dots([(x, y)], 4 * weight),
     ]
+    if whole:
+        marks.append(
+            svg.rectangle(x - half, y - half, x + half, y + half, 1.5 * weight, fill=0.1, dashed=True)
+        )
     shown = svg.stretched(stage.picture.pixels, min(height, 600), min(width, 600))
-    margin = 0.22 * max(height, width)
-    alt = (
-        f"A cat under a grid of {cells.y.size} times {cells.x.size} cells; one cell is marked, and a dashed square of "
-        f"{cells.y.extent} pixels a side around it."
-    )
-    return svg.picture(shown, marks, alt, size=(height, width), margin=margin, widest="44rem")
+    said = f"A cat under a grid of {cells.y.size} times {cells.x.size} cells; one cell is marked"
+    said += f", and a dashed square of {cells.y.extent} pixels a side around it." if whole else "."
+    return svg.picture(shown, marks, said, size=(height, width), margin=margin), said
 
 
 FIGURES = {"layers": layers, "grid": grid_of_cells}

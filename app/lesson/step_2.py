@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.lesson import charts
+from app.lesson import draw
 from app.lesson.facts import grid
 from app.lesson.stage import Stage, proof_of
 from fcn_core import lesson
@@ -38,17 +38,17 @@ def toy(stage: Stage) -> None:
     )
     with right:
         st.markdown("**Logits, both ways**")
-        st.dataframe(
+        draw.table(
+            stage,
             [
                 {"Class": c, "average, then Dense": a, "Dense, then average": b}
                 for c, a, b in zip(_TOY_CLASSES, one.tolist(), other.tolist(), strict=True)
             ],
-            hide_index=True,
-            column_config={
+            "The logits of both orders, which are equal.",
+            columns={
                 k: st.column_config.NumberColumn(format="%.4f")
                 for k in ("average, then Dense", "Dense, then average")
             },
-            alt="The logits of both orders, which are equal.",
         )
     stage.checks["order"] = lesson.order_check(features, kernel, bias)
     stage.say(toy_grid=grid(_TOY_SIDE, _TOY_SIDE), toy_features=_TOY_CHANNELS, toy_classes=len(_TOY_CLASSES))
@@ -92,15 +92,16 @@ def after(stage: Stage) -> None:
     order = np.argsort(-(first + second))[:5]
     ontology = stage.ontology
     names = [ontology.label(ontology.classes[i]) for i in order]
-    chart = charts.pairs(
+    draw.pairs(
+        stage,
         names,
         {
             "average the logits, then softmax": first[order].tolist(),
             "softmax, then average": second[order].tolist(),
         },
         "probability",
+        "Bars: for five classes, the probabilities in both orders.",
     )
-    st.altair_chart(chart, alt="Bars: for five classes, the probabilities in both orders.")
     stage.say(after_class=names[0], after_first=float(first[order[0]]), after_second=float(second[order[0]]))
 
 

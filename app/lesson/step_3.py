@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.lesson import charts
+from app.lesson import draw
 from app.lesson.stage import Stage
 from fcn_core import lesson
 
@@ -27,12 +27,11 @@ def cell(stage: Stage) -> None:
     )
     left, right = st.columns(2)
     winner = f"class {int(logits[index].argmax()) + 1}"
-    left.altair_chart(
-        charts.bars(_bars(logits[index].tolist()), "logit", marked=winner), alt="Bars: the cell's logits."
-    )
-    right.altair_chart(
-        charts.bars(_bars(after[index].tolist()), "probability", top=1.0, marked=winner),
-        alt="Bars: the cell's probabilities.",
+    before = _bars(logits[index].tolist())
+    draw.bars(stage, before, "logit", "Bars: the cell's logits.", place=left, marked=winner)
+    result = _bars(after[index].tolist())
+    draw.bars(
+        stage, result, "probability", "Bars: the cell's probabilities.", place=right, top=1.0, marked=winner
     )
     stage.say(
         cell_sum_before=float(logits[index].sum()),
@@ -48,13 +47,13 @@ def overflow(stage: Stage) -> None:
     logits = lesson.random_logits() * np.float32(factor)
     plain, stable = lesson.naive_softmax(logits), lesson.softmax(logits)
     row = np.unravel_index(int(logits.argmax()), logits.shape)[:3]
-    st.dataframe(
+    draw.table(
+        stage,
         [
             {"": name, **{f"class {k}": f"{v:.3g}" for k, v in enumerate(values[row].tolist(), start=1)}}
             for name, values in (("logit", logits), ("plain formula", plain), ("stable formula", stable))
         ],
-        hide_index=True,
-        alt="The cell with the largest logit: its logits, the plain formula's result and the stable one's.",
+        "The cell with the largest logit: its logits, the plain formula's result and the stable one's.",
     )
     stage.say(
         factor=factor,
@@ -70,11 +69,13 @@ def temperature(stage: Stage) -> None:
     warmth = st.slider("Temperature T", 0.1, 5.0, 1.0, 0.1, key="lesson_temperature")
     logits = lesson.random_logits()[0, 0, 0]
     result = lesson.softmax(logits, warmth)
-    st.altair_chart(
-        charts.bars(
-            _bars(result.tolist()), "probability", top=1.0, marked=f"class {int(logits.argmax()) + 1}"
-        ),
-        alt="Bars: the probabilities at this temperature.",
+    draw.bars(
+        stage,
+        _bars(result.tolist()),
+        "probability",
+        "Bars: the probabilities at this temperature.",
+        top=1.0,
+        marked=f"class {int(logits.argmax()) + 1}",
     )
     stage.say(
         temperature=f"{warmth:.1f}",

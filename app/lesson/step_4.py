@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.lesson import draw
 from app.lesson.facts import ASKED, CLASSES, COLOURS, cells_along, grid, shape
 from app.lesson.stage import Stage
 from fcn_core import lesson, render
@@ -24,7 +25,9 @@ def size(stage: Stage) -> None:
     first, second = st.columns(2)
     height = first.slider("Height, in pixels", 32, 640, ASKED[0], key="lesson_noise_height")
     width = second.slider("Width, in pixels", 32, 640, ASKED[1], key="lesson_noise_width")
-    st.image(lesson.noise(height, width), width=min(width, 480), alt="A picture of random coloured pixels.")
+    draw.photo(
+        stage, lesson.noise(height, width), "A picture of random coloured pixels.", width=min(width, 480)
+    )
     stride = stage.model.output_stride
     h, w = cells_along(height, stride), cells_along(width, stride)
     native = cells_along(stage.spec.input_size, stride)
@@ -47,12 +50,12 @@ def noise(stage: Stage) -> bool:
     (class_map,) = stage.class_maps("noise", picture, (Scale(height, width),), "exact").values()
     probabilities = class_map.probabilities
     best = probabilities.max(axis=-1)
-    with st.container(key="cells-noise"):
-        st.image(
-            render.colourise(best),
-            width=min(480, 32 * best.shape[1]),
-            alt=f"A map of {best.shape[0]} times {best.shape[1]} squares: the largest probability in each cell.",
-        )
+    draw.cells(
+        stage,
+        render.colourise(best),
+        f"A map of {best.shape[0]} times {best.shape[1]} squares: the largest probability in each cell.",
+        width=min(480, 32 * best.shape[1]),
+    )
     row, column = divmod(int(best.argmax()), best.shape[1])
     label = stage.ontology.label(stage.ontology.classes[int(probabilities[row, column].argmax())])
     stage.say(

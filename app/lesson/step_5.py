@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import streamlit as st
 
+from app.lesson import draw
 from app.lesson.facts import grid
 from app.lesson.stage import Stage
 from fcn_core import lesson, render
@@ -62,7 +63,9 @@ def paths(stage: Stage) -> None:
     animal = ontology.find("animal").wnid
     wnid = next(w for w in _TWICE if len(lesson.paths_between(ontology, animal, w)) > 1)
     ways = lesson.paths_between(ontology, animal, wnid)
-    st.html(paths_drawing(ontology, ways))
+    draw.drawing(
+        stage, paths_drawing(ontology, ways), "Ways down the hierarchy that part and meet again.", width=520
+    )
     stage.say(twice_class=ontology.label(wnid), twice_paths=len(ways))
 
 
@@ -87,21 +90,21 @@ def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
     for n, way in enumerate(ways):
         chain = [spots.get((n, w), spots.get((-1, w))) for w in way]
         edges += [
-            f'<path d="M{a[0]} {a[1] + 32}L{b[0]} {b[1]}" stroke="currentColor" stroke-opacity=".45" fill="none"/>'
+            f'<path d="M{a[0]} {a[1] + 32}L{b[0]} {b[1]}" stroke="#8a94a6" fill="none"/>'
             for a, b in pairwise(chain)
             if a and b
         ]
     for (_, wnid), (x, y) in spots.items():
         boxes.append(
-            f'<rect x="{x - 92}" y="{y}" width="184" height="32" rx="16" fill="none" stroke="currentColor" '
-            f'stroke-opacity=".45"/><text x="{x}" y="{y + 21}" text-anchor="middle" font-size="15" '
-            f'fill="currentColor">{escape(ontology.label(wnid))}</text>'
+            f'<rect x="{x - 92}" y="{y}" width="184" height="32" rx="16" fill="#eef0f3"/>'
+            f'<text x="{x}" y="{y + 21}" text-anchor="middle" font-size="15" font-family="sans-serif" '
+            f'fill="#22262e">{escape(ontology.label(wnid))}</text>'
         )
     height = max(y for _, y in spots.values()) + 34
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width + 4} {height + 4}" role="img" '
         f'aria-label="Ways down the hierarchy that part and meet again." '
-        f'style="width:100%;max-width:{width / 16 * 1.1:.0f}rem;height:auto;display:block">'
+        f'width="{width + 4}" height="{height + 4:.0f}">'
         f"{''.join(edges)}{''.join(boxes)}</svg>"
     )
 
@@ -128,13 +131,13 @@ def double(stage: Stage) -> None:
         (left, ours, "each class once"),
         (right, theirs, "as found, repetitions and all"),
     ):
-        with place.container(key=f"cells-{'ours' if heatmap is ours else 'theirs'}"):
-            st.image(
-                render.colourise(heatmap.values, 0.0, top, "magma"),
-                width="stretch",
-                caption=f"{name}: up to {heatmap.peak:.2f} (colours from 0 to {top:.0f})",
-                alt=f"Heatmap, {name}; its largest value is {heatmap.peak:.2f}.",
-            )
+        draw.cells(
+            stage,
+            render.colourise(heatmap.values, 0.0, top, "magma"),
+            f"Heatmap, {name}; its largest value is {heatmap.peak:.2f}.",
+            place=place,
+            caption=f"{name}: up to {heatmap.peak:.2f} (colours from 0 to {top:.0f})",
+        )
     stage.say(
         double_scale=grid(class_map.scale.height, class_map.scale.width),
         double_synset=ontology.label(wnid),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.lesson import svg
+from app.lesson import draw, svg
 from app.lesson.facts import grid
 from app.lesson.stage import SYNSET, Stage, percent
 from fcn_core import lesson, render
@@ -23,23 +23,26 @@ def pyramid(stage: Stage) -> None:
     )
     maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, fit)
     picture, ids = stage.picture, stage.ontology.class_ids(SYNSET)
-    heatmaps = [(m, synset_heatmap(m, ids)) for m in maps.values()]
-    for column, (class_map, heatmap) in zip(st.columns(len(heatmaps)), heatmaps, strict=True):
+    heatmaps = [(key.replace("x", " × "), m, synset_heatmap(m, ids)) for key, m in maps.items()]
+    for column, (name, class_map, heatmap) in zip(st.columns(len(heatmaps)), heatmaps, strict=True):
         spread = place(heatmap, picture.height, picture.width, smooth=False)
-        size = grid(class_map.scale.height, class_map.scale.width)
-        column.image(
+        draw.photo(
+            stage,
             render.overlay(picture.pixels, render.colourise(spread), 0.75),
-            width="stretch",
-            alt=f"The cat under the heatmap of {size} pixels; its peak is {heatmap.peak:.2f}.",
+            f"The cat under the heatmap of the size {name}; its peak is {heatmap.peak:.2f}.",
+            place=column,
         )
-        column.caption(f"**{size}** pixels  \n{grid(*heatmap.grid)} cells  \npeak **{heatmap.peak:.2f}**")
+        shown = grid(class_map.scale.height, class_map.scale.width)
+        column.caption(
+            f"**{name}**  \nshown {shown}  \n{grid(*heatmap.grid)} cells  \npeak **{heatmap.peak:.2f}**"
+        )
     first, last = heatmaps[0], heatmaps[-1]
     stage.say(
         fit_word=_FITS[fit],
-        peak_first=first[1].peak,
-        peak_last=last[1].peak,
-        grid_first=grid(*first[1].grid),
-        grid_last=grid(*last[1].grid),
+        peak_first=first[2].peak,
+        peak_last=last[2].peak,
+        grid_first=grid(*first[2].grid),
+        grid_last=grid(*last[2].grid),
     )
 
 
@@ -47,11 +50,12 @@ def centres(stage: Stage) -> None:
     """Where the cells of one size look, and where even spreading would put them."""
     choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
     chosen = st.segmented_control("Size", choices, default=choices[0], required=True, key="lesson_centres")
-    picture, geometry = stage.picture, stage.geometry()
+    geometry = stage.geometry()
     scale = NOTEBOOK_SCALES[choices.index(chosen)]
-    (plan,) = plan_scales(picture.height, picture.width, [scale])
+    (plan,) = plan_scales(stage.picture.height, stage.picture.width, [scale])
     cells = geometry.cells(plan.height, plan.width)
-    st.html(centres_drawing(stage, cells))
+    picture, said = centres_drawing(stage, cells)
+    draw.drawing(stage, picture, said, width=640)
     stage.say(
         placed_grid=grid(cells.y.size, cells.x.size),
         placed_scale=grid(plan.height, plan.width),
@@ -68,7 +72,7 @@ def centres(stage: Stage) -> None:
     )
 
 
-def centres_drawing(stage: Stage, cells: CellGrid) -> str:
+def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
     """SVG: dots where cells look, rings at even spreading."""
     height, width = cells.y.input_size, cells.x.input_size
     radius = cells.y.stride / 6
@@ -85,7 +89,7 @@ def centres_drawing(stage: Stage, cells: CellGrid) -> str:
     marks = [svg.dots(even, radius, ring=True), svg.dots(true, radius)]
     shown = svg.stretched(stage.picture.pixels, 300, 451)
     alt = "The cat; a dot where each cell looks, beside it a ring where even spreading would put it."
-    return svg.picture(shown, marks, alt, size=(height, width), margin=cells.y.stride * 0.75, widest="44rem")
+    return svg.picture(shown, marks, alt, size=(height, width), margin=cells.y.stride * 0.75), alt
 
 
 FIGURES = {"pyramid": pyramid, "centres": centres}

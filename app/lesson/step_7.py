@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.lesson import charts
+from app.lesson import draw
 from app.lesson.stage import SYNSET, Stage
 from fcn_core import lesson, render
 from fcn_core.heatmap import Heatmap, combine, place, synset_heatmap
@@ -15,7 +15,7 @@ def heatmaps(stage: Stage) -> dict[str, Heatmap]:
     """The cat at the four sizes."""
     ids = stage.ontology.class_ids(SYNSET)
     maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, "aspect")
-    return {f"{m.scale.height} × {m.scale.width}": synset_heatmap(m, ids) for m in maps.values()}
+    return {key.replace("x", " × "): synset_heatmap(m, ids) for key, m in maps.items()}
 
 
 def _word(q: float) -> str:
@@ -44,11 +44,12 @@ def power(stage: Stage) -> None:
         st.columns([2, 3, 2], vertical_alignment="center"), shown.items(), strict=True
     ):
         spread = place(mean, picture.height, picture.width)
-        column.image(
+        draw.photo(
+            stage,
             render.overlay(picture.pixels, render.colourise(spread), 0.75),
-            width="stretch",
+            f"The cat under the mean of the four sizes: {name}.",
+            place=column,
             caption=f"{name}, peak {mean.peak:.2f}",
-            alt=f"The cat under the {name} mean of the four sizes.",
         )
     chosen = combine(maps, q)
     stage.say(power=f"{q:g}", power_word=_word(q), power_peak=chosen.peak, power_mean=chosen.mean)
@@ -61,9 +62,13 @@ def veto(stage: Stage) -> None:
     found = lesson.strongest_veto(maps)
     no = min(found.values, key=lambda k: found.values[k])
     values = {**found.values, "arithmetic": found.arithmetic, "geometric": found.geometric}
-    st.altair_chart(
-        charts.bars(values, "probability", top=1.0, marked=no),
-        alt="Bars: what each size says in that cell, and both means.",
+    draw.bars(
+        stage,
+        values,
+        "probability",
+        "Bars: what each size says in that cell, and both means.",
+        top=1.0,
+        marked=no,
     )
     last = list(maps.values())[-1]
     stage.say(
@@ -81,9 +86,12 @@ def contribution(stage: Stage) -> None:
     """How much the mean changes without each size."""
     changes = lesson.leave_one_out(heatmaps(stage), float(st.session_state.get("lesson_power", 1.0)))
     most = max(changes, key=lambda k: changes[k])
-    st.altair_chart(
-        charts.bars(changes, "change of the mean", marked=most),
-        alt="Bars: how much the mean changes when each size is left out.",
+    draw.bars(
+        stage,
+        changes,
+        "change of the mean",
+        "Bars: how much the mean changes without each size.",
+        marked=most,
     )
     stage.say(contribution_most=most)
 

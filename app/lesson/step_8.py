@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app.lesson import charts, svg
+from app.lesson import draw, svg
 from app.lesson.facts import grid
 from app.lesson.stage import SYNSET, Stage, cat_outline, percent
 from fcn_core import lesson, render
@@ -38,11 +38,8 @@ def truth(stage: Stage) -> None:
         first.slider("From left to right, in pixels", 0, picture.width, (30, 370), key="lesson_box_x")
         second.slider("From top to bottom, in pixels", 0, picture.height, (0, 300), key="lesson_box_y")
     mask, mark = _truth(stage)
-    st.html(
-        svg.picture(
-            picture.pixels, [mark], f"The cat with {chosen} that is taken for the truth.", widest="34rem"
-        )
-    )
+    said = f"The cat with {chosen} that is taken for the truth."
+    draw.drawing(stage, svg.picture(picture.pixels, [mark], said), said, width=540)
     stage.say(truth_name=chosen, truth_share=percent(float(mask.mean())))
 
 
@@ -78,18 +75,18 @@ def mask(stage: Stage) -> None:
     picture, (wanted, mark) = stage.picture, _truth(stage)
     found = threshold_mask(fine, cut)
     left, right = st.columns(2)
-    with left:
-        st.html(
-            svg.picture(
-                render.draw_mask(picture.pixels, found),
-                [mark],
-                "The cat; all but the mask is grey, the truth outlined.",
-            )
-        )
+    said = "The cat; all but the mask is grey, and the truth is outlined."
+    veiled = svg.picture(render.draw_mask(picture.pixels, found), [mark], said)
+    draw.drawing(stage, veiled, said, place=left, width="stretch")
     thresholds, scores = lesson.iou_curve(fine, wanted)
-    right.altair_chart(
-        charts.curves(thresholds.tolist(), {"IoU": scores.tolist()}, "threshold", "IoU", cut),
-        alt="A curve: IoU at every threshold, with a line at the chosen one.",
+    draw.curves(
+        stage,
+        thresholds.tolist(),
+        {"IoU": scores.tolist()},
+        ("threshold", "IoU"),
+        "A curve: IoU at every threshold, with a line at the chosen one.",
+        place=right,
+        at=cut,
     )
     score = iou(found, wanted)
     best = int(scores.argmax())
@@ -116,13 +113,13 @@ def saturation(stage: Stage) -> None:
     for column, kind in zip(columns, ("probability", "evidence"), strict=True):
         heatmap = synset_heatmap(class_map, ids, "evidence" if kind == "evidence" else "probability")
         top = 1.0 if kind == "probability" else heatmap.peak
-        with column.container(key=f"cells-{kind}"):
-            st.image(
-                render.colourise(heatmap.values, 0.0, top),
-                width="stretch",
-                caption=f"{kind}, colours from 0 to {top:.3g}",
-                alt=f"The cat's cells: {kind}.",
-            )
+        draw.cells(
+            stage,
+            render.colourise(heatmap.values, 0.0, top),
+            f"The cat's cells: {kind}.",
+            place=column,
+            caption=f"{kind}, colours from 0 to {top:.3g}",
+        )
         said[f"saturated_{kind}"] = percent(lesson.share_near_top(heatmap.values))
         said[f"best_{kind}"] = float(lesson.iou_curve(_fine(stage, kind, False), wanted)[1].max())
     stage.say(**said)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
+from app.lesson import draw
 from app.lesson.stage import Stage
 from fcn_core import lesson
 
 
-def changes(_: Stage) -> None:
+def changes(stage: Stage) -> None:
     """Try what needs no Keras, and say what happened."""
-    st.dataframe(
+    draw.table(
+        stage,
         [
             {"The old line": t.line, "Tried now": t.outcome, "Written now": t.today}
             for t in lesson.old_lines()
         ],
-        hide_index=True,
-        row_height=52,
-        alt="Old lines of code, what happened when they were tried now, and how they are written today.",
+        "Old lines of code, what happened when they were tried now, and how they are written today.",
     )
 
 

@@ -34,7 +34,6 @@ def picture(
     *,
     size: tuple[int, int] | None = None,
     margin: float = 0.0,
-    widest: str = "100%",
 ) -> str:
     """SVG of a picture with marks in its pixel coordinates.
 
@@ -49,14 +48,12 @@ def picture(
         Coordinates that the picture shall span, where they are not its own pixels.
     margin : float
         Free space around it, in the same coordinates.
-    widest : str
-        CSS width that the drawing does not exceed.
     """
     height, width = size or pixels.shape[:2]
     box = f"{-margin} {-margin} {width + 2 * margin} {height + 2 * margin}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-label="{escape(alt)}" '
-        f'style="width:100%;max-width:{widest};max-height:70vh;height:auto;display:block">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{width + 2 * margin:g}" '
+        f'height="{height + 2 * margin:g}" role="img" aria-label="{escape(alt)}">'
         f'<image href="{data_uri(pixels)}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
         f"{''.join(marks)}</svg>"
     )

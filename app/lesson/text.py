@@ -8,6 +8,8 @@ A file opens with lines ``key: value`` between two ``---``. After that it is Mar
     [[check NAME]]                    a check with its error; the lines "> ..." below it say what was compared
     [[question]] ... [[answer]] ... [[end]]
                                       a question with "- [ ]" choices, "- [x]" the right one, and what to reveal
+    ```python before  or  ```python after
+                                      code as it was, and as it is written now
 
 ``{{name}}`` stands for a live value. Everything a teacher edits or translates is in these files.
 """
@@ -25,6 +27,7 @@ UNKNOWN = "…"
 
 _MARK = re.compile(r"\[\[(\w+)(?: ([\w.]+))?\]\]\s*")
 _VALUE = re.compile(r"\{\{(\w+)\}\}")
+_SNIPPET = re.compile(r"```python (before|after) ?(\w*)")
 _CHOICE = re.compile(r"- \[([ x])\] (.*)")
 
 
@@ -75,7 +78,16 @@ class Question:
     answer: str
 
 
-Block = Prose | Formula | Figure | Code | Proof | Question
+@dataclass(frozen=True)
+class Snippet:
+    """A few lines of code as they were ("before") or as they are now ("after"); `needs` names what must be there."""
+
+    when: str
+    needs: str
+    code: str
+
+
+Block = Prose | Formula | Figure | Code | Proof | Question | Snippet
 
 
 @dataclass(frozen=True)
@@ -116,13 +128,17 @@ def parse(source: str, number: int = 1) -> Lesson:
             blocks.append(Prose(text))
         prose.clear()
 
-    i, fenced = 0, False
+    i = 0
     while i < len(lines):
         line = lines[i]
         i += 1
-        fenced ^= line.startswith("```")
-        mark = None if fenced else _MARK.fullmatch(line)
-        if line.strip() == "$$" and not fenced:
+        mark = _MARK.fullmatch(line)
+        if snippet := _SNIPPET.fullmatch(line):
+            close()
+            end = lines.index("```", i)
+            blocks.append(Snippet(snippet[1], snippet[2], "\n".join(lines[i:end])))
+            i = end + 1
+        elif line.strip() == "$$":
             close()
             end = lines.index("$$", i)
             blocks.append(Formula("\n".join(lines[i:end])))
@@ -170,6 +186,15 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _VALUE.sub(lambda found: values.get(found[1], UNKNOWN), text)
 
 
-def names_in(text: str) -> frozenset[str]:
-    """Names of the live values that a text asks for."""
-    return frozenset(_VALUE.findall(text))
+def names_of(block: Block) -> frozenset[str]:
+    """Names of the live values that a block asks for."""
+    match block:
+        case Prose(text):
+            texts: tuple[str, ...] = (text,)
+        case Figure(_, said) | Proof(_, said):
+            texts = (said,)
+        case Question(text, choices, _, answer):
+            texts = (text, *choices, answer)
+        case _:
+            texts = ()
+    return frozenset(name for text in texts for name in _VALUE.findall(text))
