@@ -450,7 +450,9 @@ def _model_row(spec: ModelSpec) -> dict[str, Any]:
 
 def _verify(options: argparse.Namespace) -> int:
     from fcn_core.verify import verify_application, verify_model
+    from fcn_core.zoo import model_spec
 
+    model_spec(options.model)  # complain before TensorFlow is loaded
     _import_tensorflow()
     with redirect_stdout(sys.stderr):  # Keras tells of downloads on standard output
         if options.application is not None:

@@ -160,7 +160,9 @@ def suggest_threshold(fine: Float32) -> float:
         From 0 to 1; 0.5 for a constant map, which has no two sides.
     """
     step = _thinning(fine.shape, _THRESHOLD_PIXELS)
-    sample = np.nan_to_num(fine[::step, ::step])
+    sample = np.nan_to_num(fine[::step, ::step]).astype(
+        np.float64
+    )  # float32 cannot part a narrow range in 256
     if sample.min() == sample.max():
         return 0.5
     counts, edges = np.histogram(sample, bins=256)

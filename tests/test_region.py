@@ -157,3 +157,9 @@ def test_large_pictures_are_thinned_and_scaled_back():
 
 def test_boxes_are_plain_records():
     assert Box(0, 0, 1, 1, 1, 0.5) == Box(0, 0, 1, 1, 1, 0.5)
+
+
+def test_a_range_too_narrow_for_single_precision_still_has_a_threshold():
+    fine = np.full((20, 20), 0.0071, np.float32)
+    fine[5] = np.nextafter(np.float32(0.0071), np.float32(1))
+    assert fine.min() <= suggest_threshold(fine) <= fine.max()

@@ -1,0 +1,92 @@
+"""The package: what it exports, and that asking for it loads no more than it must."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fcn_core
+
+INIT = Path(fcn_core.__file__)
+
+
+def test_all_is_what_the_lazy_table_and_the_type_checker_know():
+    assert fcn_core.__all__ == sorted(fcn_core.__all__, key=_isort_key)
+    assert set(fcn_core.__all__) == set(fcn_core._HOME)
+    guarded = next(n for n in ast.parse(INIT.read_text()).body if isinstance(n, ast.If))
+    typed = {
+        alias.asname or alias.name: node.module
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    homes = {name: f"fcn_core.{home}" if home else "fcn_core" for name, home in fcn_core._HOME.items()}
+    assert typed == homes
+
+
+def _isort_key(name: str) -> tuple[int, str]:
+    """Constants, classes, functions: ruff's order of ``__all__``."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def test_every_name_resolves_and_dir_lists_it():
+    for name in fcn_core.__all__:
+        assert getattr(fcn_core, name) is not None
+        assert name in dir(fcn_core)
+    assert fcn_core.read_image.__module__ == "fcn_core.images"
+    assert fcn_core.SoftmaxMap.__module__ == "fcn_core.layers"
+
+
+def test_a_name_it_has_not_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'fcn_core' has no attribute 'frobnicate'"):
+        fcn_core.frobnicate  # noqa: B018
+
+
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "openvino",
+    "matplotlib",
+    "skimage",
+    "streamlit",
+    "torch",
+    "scipy",
+    "PIL",
+    "numpy",
+)
+
+
+def test_importing_it_loads_nothing_heavy(fresh_python):
+    code = f"import sys, fcn_core; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert fresh_python(code).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forbidden"),
+    [
+        (["synset", "dog"], ("tensorflow", "keras", "openvino", "matplotlib", "skimage", "streamlit")),
+        (["synsets", "dog"], ("tensorflow", "keras", "openvino", "matplotlib", "skimage", "streamlit")),
+        (["models"], ("tensorflow", "keras", "openvino", "matplotlib", "skimage", "streamlit")),
+        (["--help"], ("tensorflow", "keras", "openvino", "matplotlib", "skimage", "streamlit", "numpy")),
+    ],
+)
+def test_light_commands_load_nothing_heavy(fresh_python, arguments, forbidden):
+    code = (
+        "import sys\nfrom fcn_core.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        f"print([m for m in {forbidden!r} if m in sys.modules])"
+    )
+    assert fresh_python(code).stdout.splitlines()[-1] == "[]"
+
+
+def test_a_heatmap_on_openvino_loads_neither_tensorflow_nor_keras(fresh_python, lite0, tmp_path):
+    code = (
+        "import sys, skimage.data, fcn_core as fcn\n"
+        "image = fcn.image_from_array(skimage.data.chelsea())\n"
+        "model = fcn.load_model('efficientnet-lite0', engine='openvino')\n"
+        "result = fcn.analyse(image, 'cat', model, fcn.parse_scales('64x96'))\n"
+        "fcn.export.write_folder(result, __import__('pathlib').Path(sys.argv[1]))\n"
+        "print([m for m in ('tensorflow', 'keras', 'torch', 'streamlit') if m in sys.modules])"
+    )
+    assert fresh_python(code, str(tmp_path)).stdout == "[]\n"
+    assert (tmp_path / "figure.png").is_file()
