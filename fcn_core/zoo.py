@@ -96,7 +96,7 @@ def _read_keras_h5(model: keras.Model, path: Path) -> None:
     except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
         raise WeightsInvalid(
             f"Expected the weights of {model.name} with its top layer, as Keras publishes them. Received {path.name}, "
-            f"which does not fit ({type(error).__name__}: {str(error)[:160]}). Replace the file or remove it."
+            f"which does not fit ({type(error).__name__}: {' '.join(str(error).split())[:160]}). Replace the file or remove it."
         ) from error
 
 
