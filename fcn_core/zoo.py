@@ -94,9 +94,10 @@ def _read_keras_h5(model: keras.Model, path: Path) -> None:
     try:
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
+        reason = " ".join(str(error).split())[:160]
         raise WeightsInvalid(
             f"Expected the weights of {model.name} with its top layer, as Keras publishes them. Received {path.name}, "
-            f"which does not fit ({type(error).__name__}: {' '.join(str(error).split())[:160]}). Replace the file or remove it."
+            f"which does not fit ({type(error).__name__}: {reason}). Replace the file or remove it."
         ) from error
 
 
