@@ -1,0 +1,335 @@
+"""Exported graphs: made once, kept, checked, made again."""
+
+import errno
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fcn_core import graphs
+from fcn_core.errors import EngineError, WeightsInvalid
+from fcn_core.graphs import graph_folder, load_graph, prepare_graph
+from fcn_core.zoo import MODELS, digest, find_weights
+
+LITE = MODELS["efficientnet-lite0"]
+FILES = {"graph.xml", "graph.bin", "meta.json"}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Files as the child makes them, made once."""
+    folder = tmp_path_factory.mktemp("exported")
+    graphs._export_in_child(LITE, find_weights(LITE), 32, folder)
+    return folder
+
+
+@pytest.fixture
+def children(monkeypatch, exported):
+    """Take the files that are there for those of a child; count how often one is asked for."""
+    calls = []
+
+    def copy(spec, weights, output_stride, folder):
+        calls.append((spec.name, output_stride))
+        for path in exported.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(graphs, "_export_in_child", copy)
+    return calls
+
+
+def making(cache):
+    return [path.name for path in (cache / "graphs").glob(".making-*")]
+
+
+def test_a_graph_is_made_once(cache, children):
+    graph = prepare_graph(LITE)
+    assert graph == prepare_graph(LITE) == load_graph(graph.path.parent)
+    assert len(children) == 1
+    assert {path.name for path in graph.path.parent.iterdir()} == FILES
+    assert making(cache) == []
+    assert graph.weights_published
+    assert graph.weights_sha256 == LITE.weights.digest
+    assert graph.geometry.grid(224, 224) == (7, 7)
+
+
+def test_what_makes_another_graph(cache, monkeypatch):
+    folders = {
+        graph_folder(LITE, LITE.weights.digest, 32),
+        graph_folder(LITE, None, 32),
+        graph_folder(LITE, LITE.weights.digest, 16),
+        graph_folder(MODELS["efficientnet-lite2"], LITE.weights.digest, 32),
+    }
+    for changed in ("keras", "openvino"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                graphs, "version", lambda name, changed=changed: "9.9" if name == changed else "1.0"
+            )
+            folders.add(graph_folder(LITE, LITE.weights.digest, 32))
+    monkeypatch.setattr(graphs, "_FORMAT", -1)
+    folders.add(graph_folder(LITE, LITE.weights.digest, 32))
+    assert len(folders) == 7
+    assert all(folder.parent == cache / "graphs" for folder in folders)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children):
+    path = prepare_graph(LITE).path.with_name(name)
+    whole = path.read_bytes()
+    draw = random.Random(name)
+    places = [0, len(whole) - 1, *(draw.randrange(len(whole)) for _ in range(20))]
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        assert load_graph(path.parent) is None, place
+    path.write_bytes(whole[:-1] if name != "meta.json" else b"")
+    assert load_graph(path.parent) is None
+    prepare_graph(LITE)
+    assert path.read_bytes() == whole
+    assert len(children) == 2
+    path.unlink()
+    prepare_graph(LITE)
+    assert len(children) == 3
+    assert making(cache) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "null", '{"meta_sha256": 1}', "[" * 100_000, "\x00", '{"sha256": []}']
+)
+def test_descriptions_that_are_none(text, cache, children):
+    folder = prepare_graph(LITE).path.parent
+    (folder / "meta.json").write_text(text)
+    assert load_graph(folder) is None
+
+
+def test_other_weights_make_another_graph(cache, children, tmp_path, monkeypatch):
+    """The user's own file of another content has a graph of its own, and is called unpublished."""
+    published = prepare_graph(LITE)
+    own = tmp_path / "own" / LITE.weights.name
+    own.parent.mkdir()
+    own.write_bytes(b"other weights")
+    monkeypatch.setenv("FCN_WEIGHTS_DIR", str(own))
+    spec = replace(LITE, weights=replace(LITE.weights, package=None))
+    other = prepare_graph(spec)
+    assert other.path != published.path
+    assert not other.weights_published
+    assert other.weights_sha256 == digest(own)
+    assert len(children) == 2
+    drawn = prepare_graph(LITE, random=True)
+    assert drawn.weights_sha256 is None
+    assert not drawn.weights_published
+    assert len({published.path, other.path, drawn.path}) == 3
+
+
+def test_threads_that_race_all_succeed(cache, children):
+    barrier, results = threading.Barrier(4), []
+
+    def prepare():
+        barrier.wait()
+        results.append(prepare_graph(LITE))
+
+    threads = [threading.Thread(target=prepare) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    assert len(set(map(repr, results))) == 1
+    assert load_graph(results[0].path.parent) is not None
+    assert making(cache) == []
+
+
+PREPARE = """
+import sys
+from fcn_core.graphs import prepare_graph
+from fcn_core.zoo import MODELS
+print(prepare_graph(MODELS["efficientnet-lite0"]).path)
+"""
+
+
+def started(code):
+    root = Path(__file__).resolve().parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_two_processes_that_race_both_succeed(cache):
+    processes = [started(PREPARE) for _ in range(2)]
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], answers
+    assert len({out for out, _ in answers}) == 1
+    assert load_graph(Path(answers[0][0].strip()).parent) is not None
+    assert making(cache) == []
+    assert len(list((cache / "graphs").iterdir())) == 1
+
+
+def killing(monkeypatch, number):
+    """Let the child be killed as soon as it runs."""
+    run = subprocess.run
+
+    def run_killed(arguments, **options):
+        code = f"import os; os.kill(os.getpid(), {int(number)})"
+        return run([arguments[0], "-c", code], **options)
+
+    monkeypatch.setattr(graphs.subprocess, "run", run_killed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_a_killed_child_is_told_in_words(cache, monkeypatch):
+    with monkeypatch.context() as patch:
+        killing(patch, signal.SIGKILL)
+        with pytest.raises(EngineError, match="stopped by signal 9") as refusal:
+            prepare_graph(LITE)
+    assert "memory" in str(refusal.value)
+    assert list((cache / "graphs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "words"),
+    [
+        ("import sys; sys.exit('Boom: it failed')", EngineError, "failed (Boom: it failed)"),
+        ("import sys; sys.exit(1)", EngineError, "failed (no message)"),
+        ("import sys; sys.stderr.write('WeightsInvalid: no tensor'); sys.exit(20)", WeightsInvalid, "no tensor"),
+        ("import time; time.sleep(60)", EngineError, "took longer than"),
+        ("import sys; sys.stderr.buffer.write(bytes(range(128, 256))); sys.exit(1)", EngineError, "failed"),
+    ],
+)  # fmt: skip
+def test_a_child_that_fails_is_told_in_words(code, expected, words, cache, monkeypatch):
+    run = subprocess.run
+    monkeypatch.setattr(graphs, "_TIMEOUT", 1)
+    monkeypatch.setattr(graphs.subprocess, "run", lambda arguments, **o: run([arguments[0], "-c", code], **o))
+    with pytest.raises(expected) as refusal:
+        prepare_graph(LITE)
+    assert words in str(refusal.value)
+    assert list((cache / "graphs").iterdir()) == []
+
+
+def test_an_export_that_gives_nothing(cache, monkeypatch):
+    monkeypatch.setattr(graphs, "_export_in_child", lambda *_: None)
+    with pytest.raises(EngineError, match="could be written neither"):
+        prepare_graph(LITE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_a_killed_parent_leaves_nothing_for_long(cache, children):
+    """Killed in mid-export: the half-made folder is no graph, and goes when it is old."""
+    with started(PREPARE) as process:
+        while not making(cache):
+            time.sleep(0.02)
+            assert process.poll() is None
+        process.kill()
+    [left] = making(cache)
+    prepare_graph(LITE)
+    assert making(cache) == [left]  # it might be another's, at work
+    old = time.time() - 2 * 3600
+    os.utime(cache / "graphs" / left, (old, old))
+    prepare_graph(LITE, output_stride=16)
+    assert making(cache) == []
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(-0.5, True), (0.5, True), (2, False), (-48, False)])
+def test_what_counts_as_abandoned(hours, stays, cache, children):
+    """Folders from the future were left before the clock was moved back."""
+    folder = cache / "graphs" / ".making-x"
+    folder.mkdir(parents=True)
+    then = time.time() - hours * 3600
+    os.utime(folder, (then, then))
+    prepare_graph(LITE)
+    assert folder.exists() == stays
+
+
+@pytest.fixture
+def temporary_root(tmp_path, monkeypatch):
+    """The fallback's folder, for this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(graphs, "_temporary_root", lambda: folder)
+    return folder
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path, monkeypatch, children, temporary_root, caplog
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with caplog.at_level(logging.WARNING):
+        graph = prepare_graph(LITE)
+        assert prepare_graph(LITE) == graph  # kept for this process
+    assert len(children) == 1
+    assert graph.path.is_relative_to(temporary_root)
+    assert "cannot be written" in caplog.text
+    assert "FCN_CACHE_DIR" in caplog.text
+
+
+def test_a_full_disk_is_done_without(cache, monkeypatch, children, temporary_root, caplog):
+    copy = graphs._export_in_child
+
+    def full(spec, weights, output_stride, folder):
+        if folder.is_relative_to(cache / "graphs"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copy(spec, weights, output_stride, folder)
+
+    monkeypatch.setattr(graphs, "_export_in_child", full)
+    assert prepare_graph(LITE).path.is_relative_to(temporary_root)
+    assert "No space left" in caplog.text
+    assert list((cache / "graphs").iterdir()) == []
+
+
+def test_nowhere_to_write(cache, monkeypatch, temporary_root):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(graphs, "_export_in_child", full)
+    with pytest.raises(EngineError, match="could be written neither to") as refusal:
+        prepare_graph(LITE)
+    assert "No space left" in str(refusal.value)
+    assert "FCN_CACHE_DIR" in str(refusal.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+def test_a_disk_that_fills_while_the_child_writes(cache, fresh_python):
+    """The system refuses all bytes of a file beyond the first million, in the child too."""
+    child = fresh_python(
+        """
+import resource
+from fcn_core.errors import EngineError
+from fcn_core.graphs import prepare_graph
+from fcn_core.zoo import MODELS
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+try:
+    prepare_graph(MODELS["efficientnet-lite0"])
+except EngineError as error:
+    print(error)
+"""
+    )
+    assert "could be written neither to" in child.stdout
+    assert list((cache / "graphs").iterdir()) == []
+
+
+def test_the_temporary_folder_goes_with_the_process(fresh_python):
+    child = fresh_python(
+        "from fcn_core.graphs import _temporary_root as root; print(root()); assert root() == root()"
+    )
+    assert not Path(child.stdout.strip()).exists()
+
+
+def test_graphs_are_removed_on_request(cache, children):
+    folder = prepare_graph(LITE).path.parent
+    graphs.remove_graphs()
+    assert not folder.exists()
+    graphs.remove_graphs()  # nothing there is no failure
