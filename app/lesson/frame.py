@@ -21,6 +21,7 @@ from app.lesson.text import (
     Snippet,
     fill,
     names_of,
+    parts_of,
 )
 from fcn_core.errors import FcnError
 from fcn_core.lesson import Check, source_of
@@ -37,7 +38,7 @@ _STYLE = """
 .st-key-lesson-goal { max-width: 42rem; }
 .st-key-lesson [class*="st-key-prose"] p, .st-key-lesson [class*="st-key-prose"] li { line-height: 1.65; }
 .st-key-lesson h1 { padding: 0 0 .5rem; text-wrap: balance; }
-.st-key-lesson h2 { margin-top: 1.5rem; font-size: 1.6rem; }
+.st-key-lesson h2 { margin-top: 1.5rem; }
 .st-key-lesson [class*="st-key-prose"] .katex { font-size: 1.08em; }
 .st-key-lesson [class*="st-key-figure"] { margin: 1rem 0 1.25rem; }
 .st-key-lesson [class*="st-key-formula"] { overflow-x: auto; overflow-y: hidden; }
@@ -108,8 +109,11 @@ def _text(block: Prose | Question, key: str, stage: Stage, place: DeltaGenerator
 def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> Block | None:
     match block:
         case Formula(latex):
-            with st.container(key=f"formula-{key}"):
-                st.latex(latex)
+            with st.container(
+                key=f"formula-{key}", horizontal=True, horizontal_alignment="center", gap="large"
+            ):
+                for part in parts_of(latex):
+                    st.latex(part, width="content")
             return block
         case Figure(name, caption):
             stage.paper.clear()

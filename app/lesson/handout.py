@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from app.lesson.text import Block, Figure, Formula, Lesson, Proof, Prose, Question, Snippet
+from app.lesson.text import Block, Figure, Formula, Lesson, Proof, Prose, Question, Snippet, parts_of
 
 _STYLE = """
 @page { size: A4; margin: 2cm; }
@@ -119,19 +119,16 @@ def inline(text: str) -> str:
 
 def formula(latex: str, points: float = 13) -> str:
     """Draw a formula as SVG, its LaTeX as the words for those who cannot see it."""
-    from matplotlib import mathtext, rcParams
+    from matplotlib import mathtext, rc_context
     from matplotlib.font_manager import FontProperties
 
-    rows = [_plain(part) for part in latex.replace("\n", " ").split(r"\qquad") if part.strip()]
     found = []
-    for row in rows:
+    for row in parts_of(latex):
         buffer = io.BytesIO()
-        fonts = {"mathtext.fontset": rcParams["mathtext.fontset"], "svg.hashsalt": "lesson"}
-        rcParams.update({"mathtext.fontset": "cm", "svg.hashsalt": "lesson"})
-        try:
-            mathtext.math_to_image(f"${row}$", buffer, FontProperties(size=points), dpi=72, format="svg")
-        finally:
-            rcParams["mathtext.fontset"] = fonts["mathtext.fontset"]
+        with rc_context({"mathtext.fontset": "cm", "svg.hashsalt": "lesson"}):
+            mathtext.math_to_image(
+                f"${_plain(row)}$", buffer, FontProperties(size=points), dpi=72, format="svg"
+            )
         drawn = buffer.getvalue().decode()
         drawn = drawn[drawn.index("<svg") :]
         found.append(re.sub("<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL))

@@ -198,3 +198,8 @@ def names_of(block: Block) -> frozenset[str]:
         case _:
             texts = ()
     return frozenset(name for text in texts for name in _VALUE.findall(text))
+
+
+def parts_of(latex: str) -> list[str]:
+    """The formulas of a line, which stand apart by wide space; on a narrow screen they stand below each other."""
+    return [part.strip() for part in latex.replace("\n", " ").split(r"\qquad") if part.strip()]
