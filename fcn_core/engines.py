@@ -122,7 +122,7 @@ def load_model(
         raise EngineError(f"Expected weights imagenet or none. Received {str(weights)[:40]!r}.")
     if output_stride not in (8, 16, 32):
         raise ConversionError(f"Expected output stride 32, 16 or 8. Received {output_stride}.")
-    if wanted == "tensorflow" or (wanted == "auto" and importlib.util.find_spec("openvino") is None):
+    if wanted == "tensorflow":
         return TensorFlowEngine(spec, random, output_stride, progress)
     try:
         return OpenVINOEngine(spec, random, output_stride, progress)
@@ -270,11 +270,11 @@ class OpenVINOEngine(_Engine):
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
         super().__init__(info, graph.geometry, spec.preprocessing)
         self._ov, self._path = openvino, graph.path
-        self._core = openvino.Core()
         self._whole: Any = None
         self._banded: list[Any] = []
         self._request: Any = None
         try:
+            self._core = openvino.Core()
             self._whole = self._compile(self._network(whole=True))
         except RuntimeError as error:
             raise EngineError(
@@ -302,7 +302,13 @@ class OpenVINOEngine(_Engine):
     @staticmethod
     def _infer(request: Any, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         inputs = {0: np.ascontiguousarray(batch)}
-        result: NDArray[np.float32] = request.infer(inputs, share_inputs=True, share_outputs=True)[0]
+        try:
+            result: NDArray[np.float32] = request.infer(inputs, share_inputs=True, share_outputs=True)[0]
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO failed on an input of shape {batch.shape} ({' '.join(str(error).split())[:200]}). "
+                f"Choose a smaller scale or engine tensorflow."
+            ) from error
         return result
 
     def _part_runs(self) -> list[Run]:

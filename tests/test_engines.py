@@ -1,0 +1,192 @@
+"""The two engines: the same numbers, one pass at a time, errors in words."""
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from fcn_core import engines
+from fcn_core.engines import OpenVINOEngine, load_model
+from fcn_core.errors import Cancelled, ConversionError, EngineError, UnknownModel
+from fcn_core.zoo import MODELS
+
+LITE = MODELS["efficientnet-lite0"]
+SIZES = [(200, 300), (257, 131)]
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True), dtype=np.float64)
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["lite0", "lite2", "random_resnet50"])
+def test_both_engines_give_the_same_probabilities(name, request, chelsea, coffee, resized):
+    openvino, tensorflow = request.getfixturevalue(name), request.getfixturevalue(f"tf_{name}")
+    assert (openvino.info.engine, tensorflow.info.engine) == ("openvino", "tensorflow")
+    assert openvino.geometry.to_json() == tensorflow.geometry.to_json()
+    for (height, width), pixels in zip(SIZES, (chelsea, coffee), strict=True):
+        image = resized(pixels, height, width)
+        served, reference = openvino.logits(image), tensorflow.logits(image)
+        assert served.shape == reference.shape == (*openvino.geometry.grid(height, width), 1000)
+        assert served.dtype == reference.dtype == np.float32
+        assert np.abs(softmax(served) - softmax(reference)).max() < 1e-4
+        assert np.abs(served - reference).max() < 1e-3 * np.ptp(reference)
+        assert softmax(reference).max() > 0.01  # not merely even
+
+
+@pytest.mark.tensorflow
+def test_both_engines_agree_at_output_stride_16(chelsea, resized, lite0):
+    image = resized(chelsea, 200, 300)
+    served, reference = (
+        load_model(LITE.name, engine, output_stride=16).logits(image) for engine in ("openvino", "tensorflow")
+    )
+    assert served.shape == reference.shape == (13, 19, 1000)
+    assert np.abs(softmax(served) - softmax(reference)).max() < 1e-4
+    coarse = lite0.logits(image)  # the same cells, with others between them
+    assert np.abs(served[::2, ::2] - coarse).max() < 1e-3 * np.ptp(coarse)
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_traces_once(tf_lite0, chelsea, resized):
+    for height, width in ((64, 64), (64, 96), (131, 97), (200, 300), (64, 64)):
+        tf_lite0.logits(resized(chelsea, height, width))
+    assert tf_lite0._traced.experimental_get_tracing_count() == 1
+
+
+def test_what_a_model_says_of_itself(lite0, lite2, random_resnet50):
+    assert lite0.info.name == "efficientnet-lite0"
+    assert lite2.info.title == "EfficientNet-Lite2"
+    assert (lite0.info.weights, lite0.info.weights_sha256) == ("imagenet", LITE.weights.digest)
+    assert (random_resnet50.info.weights, random_resnet50.info.weights_sha256) == ("random", None)
+    assert lite0.info.output_stride == lite0.geometry.stride == 32
+    assert lite0.cells(200, 300) == lite0.geometry.cells(200, 300)
+
+
+def test_results_are_the_callers_own(lite0, chelsea, resized):
+    """A second pass leaves the first one's numbers alone."""
+    first = lite0.logits(resized(chelsea, 96, 128))
+    kept = first.copy()
+    lite0.logits(resized(chelsea[::-1], 96, 128))
+    assert np.array_equal(first, kept)
+    assert first.flags.c_contiguous
+
+
+def test_tiny_inputs(lite0, chelsea, resized):
+    for size in ((1, 1), (1, 40), (33, 2)):
+        assert lite0.logits(resized(chelsea, *size)).shape == (*lite0.geometry.grid(*size), 1000)
+
+
+def test_a_pass_can_be_stopped_before_it_begins(lite0, chelsea, resized):
+    def stop(share):
+        raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        lite0.logits(resized(chelsea, 64, 64), stop)
+    lite0.logits(resized(chelsea, 64, 64))  # and the lock is free again
+
+
+def test_the_defaults_come_from_the_environment(monkeypatch, lite0):
+    made = []
+
+    class Recorder:
+        def __init__(self, spec, random, output_stride, progress):
+            made.append((type(self).__name__, spec.name, random, output_stride, progress))
+
+    served = type("openvino", (Recorder,), {})
+    reference = type("tensorflow", (Recorder,), {})
+    monkeypatch.setattr(engines, "OpenVINOEngine", served)
+    monkeypatch.setattr(engines, "TensorFlowEngine", reference)
+    load_model()
+    load_model("resnet50", "auto", None, 16, print)
+    load_model(engine="tensorflow", weights="none")
+    monkeypatch.setenv("FCN_ENGINE", "tensorflow")
+    monkeypatch.setenv("FCN_MODEL", "efficientnet-lite0")
+    load_model()
+    load_model(engine="openvino")
+    assert made == [
+        ("openvino", "efficientnet-lite2", False, 32, None),
+        ("openvino", "resnet50", True, 16, print),
+        ("tensorflow", "efficientnet-lite2", True, 32, None),
+        ("tensorflow", "efficientnet-lite0", False, 32, None),
+        ("openvino", "efficientnet-lite0", False, 32, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"name": "vgg16"}, UnknownModel, "'vgg16'"),
+        (
+            {"engine": "pytorch"},
+            EngineError,
+            "Expected engine auto, openvino or tensorflow. Received 'pytorch'",
+        ),
+        ({"weights": "noisy"}, EngineError, "Expected weights imagenet or none. Received 'noisy'"),
+        ({"output_stride": 4}, ConversionError, "Expected output stride 32, 16 or 8. Received 4"),
+    ],
+)
+def test_wrong_names(options, error, words):
+    with pytest.raises(error) as refusal:
+        load_model(**options)
+    assert words in str(refusal.value)
+
+
+class BrokenCore:
+    """OpenVINO on a machine where it does not work."""
+
+    def __init__(self):
+        raise RuntimeError("no plugin for CPU")
+
+
+@pytest.fixture(params=["missing", "broken", "fails to compile"])
+def broken_openvino(request, monkeypatch, lite0):
+    import openvino
+
+    if request.param == "missing":
+        monkeypatch.setitem(sys.modules, "openvino", None)  # import openvino raises ImportError
+    elif request.param == "broken":
+        monkeypatch.setattr(openvino, "Core", BrokenCore)
+    else:
+        monkeypatch.setattr(OpenVINOEngine, "_compile", lambda *_: BrokenCore())
+
+
+@pytest.mark.tensorflow
+def test_without_openvino_tensorflow_serves_and_says_so(broken_openvino, caplog, chelsea, resized):
+    with caplog.at_level(logging.WARNING):
+        predictor = load_model(LITE.name, "auto")
+    assert predictor.info.engine == "tensorflow"
+    assert "TensorFlow serves instead" in caplog.text
+    assert predictor.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
+
+
+def test_openvino_asked_for_by_name_is_not_replaced(broken_openvino):
+    with pytest.raises(EngineError, match="engine tensorflow"):
+        load_model(LITE.name, "openvino")
+
+
+def test_a_pass_that_fails_is_told_in_words(lite0, chelsea, resized, monkeypatch):
+    class Request:
+        def infer(self, *_, **__):
+            raise RuntimeError("std::bad_alloc\nat graph.cpp:17")
+
+    lite0.logits(resized(chelsea, 64, 64))
+    monkeypatch.setattr(lite0, "_request", Request())
+    with pytest.raises(EngineError, match="OpenVINO failed on an input of shape"):
+        lite0.logits(resized(chelsea, 64, 64))
+
+
+def test_keras_on_another_backend_is_told(fresh_python):
+    child = fresh_python(
+        """
+from fcn_core.engines import load_model
+from fcn_core.errors import EngineError
+try:
+    load_model("efficientnet-lite0", "tensorflow")
+except EngineError as error:
+    print(error)
+""",
+        KERAS_BACKEND="openvino",
+    )
+    assert "KERAS_BACKEND=tensorflow" in child.stdout
