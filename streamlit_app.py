@@ -1,11 +1,17 @@
 """Entry of the browser app: ``streamlit run streamlit_app.py``."""
 
+from pathlib import Path
+
 import streamlit as st
 
-from app import panels
+from app import panels, uploads
 
-st.set_page_config(page_title="Where does the network see it?", page_icon=":material/grid_on:", layout="wide")
+# A file of our own: Streamlit would fetch a Material symbol from elsewhere.
+_ICON = Path(__file__).parent / "assets" / "icon.png"
+
+st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
 panels.style()
+uploads.keep_in_memory()
 
 pages = [
     st.Page("app/explore.py", title="Explore", icon=":material/search:", default=True),

@@ -135,7 +135,7 @@ def sample(name: str) -> tuple[RGBImage, bytes]:
         if path is None or not path.is_file():
             raise FcnError(f"The sample {chosen.title!r} comes with scikit-image, which lacks it here.")
         data = path.read_bytes()
-    return read_image(data, name=name), data
+    return read_image(data, name=chosen.file_name), data
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

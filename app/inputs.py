@@ -187,7 +187,8 @@ def choose_scales(image: RGBImage, model: ModelKey) -> tuple[tuple[Scale, ...], 
     st.markdown(
         "**Scales**",
         help="Height × width of the network's input. A small one sees the whole, a large one the details. "
-        "Time and memory are forecast for this machine.",
+        "Beside each: rows × columns of cells, and the time and the memory of the whole program that this machine is "
+        "expected to need.",
     )
     fit = cast(Fit, str(state.get("fit", "Aspect")).lower())
     chosen = []
@@ -225,13 +226,13 @@ def _cost(image: RGBImage, model: ModelKey, scale: Scale, fit: Fit) -> str:
     predictor = cached.predictor(model)
     if predictor is None:
         stride = model.output_stride
-        return f"{-(-plan.height // stride)} × {-(-plan.width // stride)} cells"
+        return f"{-(-plan.height // stride)} × {-(-plan.width // stride)}"
     cells = predictor.cells(plan.height, plan.width)
     forecast = predictor.forecast(plan.height, plan.width)
-    text = f"{cells.y.size} × {cells.x.size} cells, {forecast.seconds:.1f} s, {forecast.memory_mb:.0f} MB"
+    text = f"{cells.y.size} × {cells.x.size} · {forecast.seconds:.1f} s · {forecast.memory_mb / 1024:.1f} GB"
     if not forecast.fits:
-        return f"{text}]]  :small[:red[does not fit into {resources.budget_mb():.0f} MB"
-    return f"{text}, in bands" if forecast.band is not None else text
+        return f"{text}]] :small[:red[does not fit into {resources.budget_mb() / 1024:.1f} GB"
+    return f"{text} · in bands" if forecast.band is not None else text
 
 
 def _add_scale() -> None:

@@ -43,6 +43,9 @@ _STYLE = """<style>
 .fcn-wait .frame { animation: fcn-breathe 1.6s ease-in-out infinite; }
 @keyframes fcn-breathe { 50% { opacity: .45; } }
 @media (prefers-reduced-motion: reduce) { .fcn-wait .frame { animation: none; } }
+[class*="st-key-synset-pick"] [data-testid="stWidgetLabel"] p { font-size: 1.15rem; font-weight: 600; }
+.fcn-warn { color: #b45309; font-weight: 600; }
+@media (prefers-color-scheme: dark) { .fcn-warn { color: #f59e0b; } }
 .fcn-legend { display: flex; align-items: center; gap: .6rem; font-size: .82rem; flex-wrap: wrap; }
 .fcn-legend .bar { width: 150px; height: .65rem; border-radius: .2rem; outline: 1px solid rgba(128,128,128,.4); }
 .fcn-legend .bar-block { display: flex; align-items: center; gap: .4rem; }
@@ -64,7 +67,8 @@ _STYLE = """<style>
 .st-key-source button { padding-inline: .35rem; }
 .st-key-name-row, .st-key-view-row { min-height: 2.7rem; }
 .st-key-pointer { line-height: 0; }
-@media (max-width: 640px) { .fcn-card { flex: 0 0 132px; } .stMainBlockContainer { padding-inline: 1rem; } }
+@media (max-width: 640px) { .fcn-card { flex: 0 0 132px; } .stMainBlockContainer { padding-inline: 1rem; }
+  .st-key-name-row { min-height: 0; } }
 </style>"""
 
 
@@ -182,7 +186,7 @@ def legend(span: tuple[float, float] | None, cmap: str, label: str, note: str = 
     table = render.colour_table(cmap)[np.linspace(0, 255, 17).round().astype(int)]
     stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in table.tolist())
     low, high = ("lowest", "highest of each map") if span is None else (number(span[0]), number(span[1]))
-    text = f"<b>{html.escape(note)}</b>" if note else ""
+    text = f'<span class="fcn-warn">{html.escape(note)}</span>' if note else ""
     return (
         f'<div class="fcn-legend"><span class="bar-block"><span>{low}</span>'
         f'<span class="bar" role="img" aria-label="Colour bar from {low} to {high}" '
@@ -230,10 +234,13 @@ def seconds(value: float) -> str:
 def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where does the network see") -> None:
     """A searchable picker of synsets: ``st.session_state[key]`` holds the wnid.
 
+    When that changes from elsewhere, the widget is a new one: a rerun that was under way in the browser with the
+    old value cannot bring it back.
+
     Parameters
     ----------
     key : str
-        Of the widget.
+        Of the wnid; the widget's own is made from it.
     chosen : callable
         Called with the wnid the user picked, from the list or by writing.
     label : str
@@ -241,37 +248,40 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
     """
     choices = cached.synset_choices()
     synsets = cached.ontology()
+    state = st.session_state
+    shown, serial = state.get(f"{key}-shown", ("", 0))
+    if shown != state[key]:
+        serial += 1
+        state[f"{key}-shown"] = (state[key], serial)
+        state[f"{key}-pick-{serial}"] = state[key]
+    widget = f"{key}-pick-{serial}"
 
     def changed() -> None:
-        text = st.session_state[key]
+        if state[f"{key}-shown"][1] != serial:
+            return
+        text = str(state[widget] or "")
         if text in choices:
+            state[f"{key}-shown"] = (text, serial)
             chosen(text)
             return
+        state[f"{key}-shown"] = ("", serial)  # what was written is replaced by what it means
         try:
-            wnid = synsets.collapse(synsets.find(str(text or "")).wnid)
-        except (AmbiguousSynset, UnknownSynset) as error:
-            found = (
-                synsets.senses(str(text))
-                if isinstance(error, AmbiguousSynset)
-                else synsets.search(str(text), 5)
-            )
-            st.session_state[f"{key}-asked"] = (str(text)[:60], tuple(s.wnid for s in found))
-            st.session_state[key] = st.session_state[f"{key}-last"]
-            return
-        st.session_state[key] = wnid
-        chosen(wnid)
+            chosen(synsets.collapse(synsets.find(text).wnid))
+        except AmbiguousSynset:
+            state[f"{key}-asked"] = (text[:60], tuple(s.wnid for s in synsets.senses(text)))
+        except UnknownSynset:
+            state[f"{key}-asked"] = (text[:60], tuple(s.wnid for s in synsets.search(text, 5)))
 
-    st.session_state[f"{key}-last"] = st.session_state[key]
     st.selectbox(
         label,
         list(choices),
         format_func=lambda wnid: choices.get(wnid, str(wnid)),
-        key=key,
+        key=widget,
         on_change=changed,
         accept_new_options=True,
         filter_mode="fuzzy",
-        help="Type to search the 1396 distinct kinds of things above ImageNet's 1000 classes. Any WordNet word or "
-        "wnid (n02084071) may be written too. The number says how many classes are summed.",
+        help=f"Type to search the {len(choices)} distinct kinds of things above ImageNet's 1000 classes. Any WordNet "
+        "word or wnid (n02084071) may be written too. The number says how many classes are summed.",
     )
     asked = st.session_state.pop(f"{key}-asked", None)
     if asked is not None:

@@ -245,10 +245,10 @@ def _header(result: Result | None) -> None:
     panels.note(f"{gloss}{f' ({others})' if others else ''}. {wnid}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="chips-explore"):
         if result is None:
-            st.markdown(":gray[What is in it? Looking …]", width="content")
+            st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
             return
         st.markdown(
-            ":gray[In this picture]",
+            ":small[:gray[In this picture]]",
             width="content",
             help="The strongest classes, each by itself where the network is sure of it and by its everyday kind "
             "(dog, cat, vehicle) where it is torn between that kind's classes. The number is the peak of the mean "
@@ -368,7 +368,9 @@ def _legend(analysis: Analysis, chosen: Selection) -> None:
     share = float(analysis.mask.mean())
     count = len(analysis.boxes)
     text = f"threshold {analysis.threshold:.2f}, {share:.0%} of the picture, {count} region{'' if count == 1 else 's'}"
-    panels.write(f'<div class="fcn-legend"><span class="fcn-muted">{text}</span><b>{note}</b></div>')
+    panels.write(
+        f'<div class="fcn-legend"><span class="fcn-muted">{text}</span><span class="fcn-warn">{note}</span></div>'
+    )
 
 
 def _scale_row(
@@ -431,14 +433,16 @@ def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> 
     photo = cached.photo(image.sha256, *size, image) if chosen.cards == "Overlay" else None
     span = _span(analysis, chosen)
     name = cached.ontology().label(chosen.synset)
+    how = {"Fixed": "fixed range", "Shared": "shared range", "Per map": "its own range"}[chosen.range]
 
     def show(heatmap: Heatmap, title: str, about: str, over: tuple[float, float] | None = None) -> None:
         range_ = over if over is not None else _own_span(heatmap, span)
         pixels = panels.paint(photo, heatmap, size, range_, look)
         caption = f"{title}: {about}, peak {panels.number(heatmap.peak)}, mean {panels.number(heatmap.mean)}"
-        panels.write(panels.figure(pixels, f"{title} of {name}, {caption}", caption, not look.smooth))
-        how = "" if over is None else "its own range"
-        panels.write(panels.legend(range_, look.colours, how))
+        picture = panels.figure(pixels, f"{title} of {name}: {about}", caption, not look.smooth)
+        panels.write(
+            picture + panels.legend(range_, look.colours, how if over is None else "0 to 0.5 or its peak")
+        )
 
     left, right = st.columns(2)
     with left:
@@ -447,14 +451,18 @@ def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> 
         show(analysis.geometric, "Geometric mean", "high where all scales are")
     left, right = st.columns(2)
     with left:
+        live_place = st.container()
         st.slider(
             "Live mean: from geometric (0) to arithmetic (1)", 0.0, 1.0, 1.0, 0.05, key="power", bind="query-params",
-            help="The power mean of the scales. Weight 0 leaves a scale out.",
+            help="The power mean of the scales.",
         )  # fmt: skip
-        keys = list(analysis.heatmaps)
-        columns = st.columns(min(len(keys), 4))
+    with right:
+        apart = spread(tuple(analysis.heatmaps.values()))
+        show(apart, "Disagreement of the scales", "their standard deviation", (0.0, max(0.5, apart.peak)))
+        columns = st.columns(min(len(analysis.heatmaps), 4))
         weights = []
-        for index, key in enumerate(keys):
+        for index, key in enumerate(analysis.heatmaps):
+            about = "Weight of this scale in the live mean. 0 leaves it out." if index == 0 else None
             with columns[index % len(columns)]:
                 weights.append(
                     st.slider(
@@ -465,17 +473,16 @@ def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> 
                         0.25,
                         key=f"weight-{key}",
                         persist_state="session",
+                        help=about,
                     )
                 )
+    with live_place:
         if any(weights):
-            live = combine(tuple(analysis.heatmaps.values()), float(st.session_state["power"]), weights)
-            show(live, "Live mean", f"power {st.session_state['power']:g}")
+            power = float(st.session_state["power"])
+            live = combine(tuple(analysis.heatmaps.values()), power, weights)
+            show(live, "Live mean", f"power {power:g}")
         else:
             panels.note("Every weight is 0, so nothing is left to average. Give one scale a weight.")
-    with right:
-        apart = spread(tuple(analysis.heatmaps.values()))
-        show(apart, "Disagreement of the scales", "their standard deviation", (0.0, max(0.5, apart.peak)))
-        panels.note("Bright where one scale sees it and another does not: trust the means least there.")
 
 
 def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> None:
@@ -488,8 +495,10 @@ def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> Non
         )  # fmt: skip
         suggested = suggest_threshold(analysis.fine)
         cut = suggested if chosen.threshold is None else chosen.threshold
-        st.session_state["threshold-slider"] = round(cut, 2)
-        st.slider("Threshold", 0.0, 1.0, step=0.01, key="threshold-slider", on_change=_set_threshold)
+        slider = f"threshold-{chosen.synset}-{chosen.snap}-{chosen.threshold is None}"
+        st.session_state.setdefault(slider, round(cut, 2))
+        st.session_state["threshold-shown"] = slider
+        st.slider("Threshold", 0.0, 1.0, step=0.01, key=slider, on_change=_set_threshold, args=(slider,))
         panels.write(
             f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
         )
@@ -527,8 +536,9 @@ def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> Non
         panels.write(panels.figure(cached.resized(drawn, size), alt))
 
 
-def _set_threshold() -> None:
-    st.session_state["threshold"] = st.session_state["threshold-slider"]
+def _set_threshold(slider: str) -> None:
+    if st.session_state["threshold-shown"] == slider:  # not one that is gone from the page by now
+        st.session_state["threshold"] = st.session_state[slider]
 
 
 def _suggest() -> None:

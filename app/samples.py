@@ -33,6 +33,11 @@ class Sample:
     url: str | None = None
 
     @property
+    def file_name(self) -> str:
+        """What the picture's file is called."""
+        return self.file or (self.url or "picture").rpartition("/")[2]
+
+    @property
     def path(self) -> Path | None:
         """Where the file is; nothing of scikit-image is imported to know."""
         spec = importlib.util.find_spec("skimage")

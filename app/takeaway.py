@@ -58,6 +58,7 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
                 f"{stem}-{export.file_stem(which)}.png",
                 "image/png",
             )
+            _button("The picture", lambda: picture.data, picture.image.name, "application/octet-stream")
         st.markdown("**Numbers**")
         with st.container(horizontal=True):
             _button("Maps, NPZ", lambda: export.maps_npz(make()), f"{stem}-maps.npz", "application/zip")
