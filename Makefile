@@ -1,18 +1,11 @@
 # Both targets do all their own set-up: a virtual environment in .venv and what it needs.
-PYTHON ?= python3
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: run test lint
-
-.venv/app: requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	touch $@
-
-.venv/dev: requirements-dev.txt requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch .venv/app $@
 
 run: .venv/app
 	$(BIN)/python -m streamlit run streamlit_app.py --server.port 8501
@@ -24,3 +17,17 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(BIN)/pip:
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || { \
+		echo 'Python 3.11 to 3.13 with venv is needed (Debian, Ubuntu: apt install python3-venv), or name one: make PYTHON=...'; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/app: requirements.txt | $(BIN)/pip
+	$(PIP) install -r requirements.txt
+	touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt | $(BIN)/pip
+	$(PIP) install -r requirements-dev.txt
+	touch .venv/app $@
