@@ -1,0 +1,177 @@
+"""Who may import whom, and what an import loads."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import fcn_core
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"tensorflow", "keras", "openvino"}
+MAY_LOAD_KERAS = {"convert", "layers", "efficientnet_lite", "zoo", "graphs", "gradcam", "engines", "verify"}
+MAY_LOAD_TENSORFLOW = {"engines", "gradcam", "verify"}
+MAY_LOAD_OPENVINO = {"engines", "graphs"}
+
+# The upper floors of the core; whatever is not named here lies below them.
+FLOORS = {
+    **dict.fromkeys(("pipeline", "render"), 1),
+    **dict.fromkeys(("export", "report", "reproduce", "coco", "evaluate", "verify"), 2),
+    **dict.fromkeys(("cli",), 3),
+    **dict.fromkeys(("__main__",), 4),
+}
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in sorted([*ROOT.glob("fcn_core/**/*.py"), *ROOT.glob("app/**/*.py")])}
+FILES["streamlit_app"] = ROOT / "streamlit_app.py"
+
+
+def imports(path, *, lazily=True):
+    """Modules that a file imports: those it runs (all, or those at its top), not those for type checkers."""
+    found = set()
+
+    def walk(node):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path.name} imports relatively"
+                inner = {f"{child.module}.{alias.name}" for alias in child.names} & set(FILES)
+                found.update(inner or {child.module})
+                if inner and len(inner) < len(child.names):
+                    found.add(child.module)
+            elif lazily or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                walk(child)
+
+    walk(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+CORE = {
+    name.removeprefix("fcn_core."): imports(path)
+    for name, path in FILES.items()
+    if name.startswith("fcn_core.")
+}
+
+
+def loads(modules, names):
+    return {name for name in modules if name.partition(".")[0] in names}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_run_downwards(name):
+    """The page -> app -> the core."""
+    for module in imports(FILES[name]):
+        assert module != "streamlit_app"
+        if name.startswith("fcn_core"):
+            assert module.partition(".")[0] not in ("app", "streamlit", "tests", "benchmarks"), module
+        if name.startswith("app"):
+            assert module.partition(".")[0] not in (*HEAVY, "tests", "benchmarks"), module
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_has_floors(name):
+    """Command line, export -> pipeline, render -> everything else; a module joins the floor of what it imports."""
+    here = FLOORS.get(name, 0)
+    for module in CORE[name]:
+        inner = module.removeprefix("fcn_core.")
+        if module.startswith("fcn_core."):
+            assert FLOORS.get(inner, 0) <= here, f"{name} imports {inner}, which lies above it"
+
+
+def test_no_imports_go_round():
+    for prefix in ("fcn_core", "app"):
+        graph = {
+            name: imports(path) & set(FILES) for name, path in FILES.items() if name.startswith(f"{prefix}.")
+        }
+        TopologicalSorter(graph).prepare()  # raises CycleError with the round trip
+
+
+def test_errors_and_geometry_stand_alone():
+    for name in ("errors", "geometry"):
+        assert not {m for m in CORE[name] if m.startswith("fcn_core")}
+    assert CORE["errors"] == set()
+    assert {m for m in CORE["layers"] if m.startswith("fcn_core")} == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [("keras", MAY_LOAD_KERAS), ("tensorflow", MAY_LOAD_TENSORFLOW), ("openvino", MAY_LOAD_OPENVINO)],
+)
+def test_few_load_the_heavy_packages(package, allowed):
+    loading = {name for name, modules in CORE.items() if loads(modules, {package})}
+    assert loading <= allowed
+    assert loading, "the list is out of date"
+
+
+def test_heavy_packages_are_loaded_late():
+    """Only modules that are nothing without Keras import it as they are imported."""
+    early = {
+        name
+        for name in CORE
+        if loads(imports(FILES[f"fcn_core.{name}"], lazily=False), HEAVY)
+    }  # fmt: skip
+    assert early == {"convert", "layers", "efficientnet_lite"}
+
+
+def test_the_front_door_lists_what_it_leads_to():
+    tree = ast.parse(FILES["fcn_core"].read_text(encoding="utf-8"))
+    for_type_checkers = {
+        alias.name: node.module.removeprefix("fcn_core.") if node.module != "fcn_core" else None
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        for alias in node.names
+    }
+    assert for_type_checkers == fcn_core._HOME
+    assert sorted(fcn_core.__all__) == sorted(fcn_core._HOME)
+    assert set(fcn_core.__all__) <= set(dir(fcn_core))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fcn_core.nonsense
+
+
+def test_importing_the_core_loads_nothing_heavy(fresh_python):
+    child = fresh_python(
+        """
+import sys
+loaded = lambda *names: sorted(set(names) & set(sys.modules))
+import fcn_core as fcn
+print(loaded("tensorflow", "keras", "openvino", "numpy", "scipy", "skimage", "matplotlib", "PIL"))
+for name in fcn.__all__:
+    if name not in ("convert", "SoftmaxMap"):  # these are made of Keras
+        getattr(fcn, name)
+print(loaded("tensorflow", "keras", "openvino", "streamlit"))
+fcn.SoftmaxMap, fcn.convert.to_fully_convolutional
+print(loaded("keras", "openvino"))
+"""
+    )
+    assert child.stdout.split("\n")[:3] == ["[]", "[]", "['keras']"]
+
+
+def test_serving_a_prepared_model_loads_neither_keras_nor_tensorflow(lite0, fresh_python, tmp_path):
+    """As a whole: read, compute, interpret, write; with Keras and TensorFlow made impossible to import."""
+    child = fresh_python(
+        """
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None  # importing them raises
+import skimage.data
+from PIL import Image
+from fcn_core.cli import main
+picture = sys.argv[1] + "/cat.png"
+Image.fromarray(skimage.data.chelsea()).save(picture)
+status = main(["heatmap", picture, "--synset", "cat", "--model", "efficientnet-lite0", "--scales", "200x300",
+               "--engine", "openvino", "--out", sys.argv[1]])
+print(status, "openvino" in sys.modules)
+""",
+        str(tmp_path),
+    )
+    assert child.stdout.split()[-2:] == ["0", "True"]
+    assert (tmp_path / "cat" / "manifest.json").is_file()
