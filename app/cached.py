@@ -43,6 +43,7 @@ class _Models:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded: dict[ModelKey, Predictor] = {}
+        self.fetched: dict[ModelKey, tuple[int, int]] = {}  # bytes so far and in all, of a download under way
 
     def __call__(self, key: ModelKey) -> Predictor:
         """Load a model, or give the one that is loaded; called in the queue's thread."""
@@ -52,7 +53,15 @@ class _Models:
                 while len(self._loaded) > keep:
                     self._loaded.pop(next(iter(self._loaded)))
                     resources.trim()
-                self._loaded[key] = load_model(key.name, key.engine, output_stride=key.output_stride)
+                try:
+                    self._loaded[key] = load_model(
+                        key.name,
+                        key.engine,
+                        output_stride=key.output_stride,
+                        progress=lambda done, whole: self.fetched.update({key: (done, whole)}),
+                    )
+                finally:
+                    self.fetched.pop(key, None)
             return self._loaded[key]
 
     def peek(self, key: ModelKey) -> Predictor | None:

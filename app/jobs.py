@@ -206,12 +206,16 @@ class Queue:
         for class_map in class_maps:
             self.cache.put(sha256, model, class_map)
 
-    def warm(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...]) -> None:
-        """Load a model in the background and compute a picture's class maps afresh with it."""
+    def warm(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...] = ()) -> Job:
+        """Load a model in the background, preparing it where needed, and compute a picture's class maps afresh.
+
+        It goes on whether or not somebody looks.
+        """
         job = Job(JobKey("warm", model, ()), image, scales, "aspect", looked_at=float("inf"), afresh=True)
         with self._changed:
-            self._jobs[job.key] = job
+            known = self._jobs.setdefault(job.key, job)
             self._changed.notify()
+        return known
 
     def look(self, job: Job) -> Snapshot:
         """See how far a job is; looking also keeps it alive."""
@@ -284,7 +288,7 @@ class Queue:
         predictor = self._load(job.key.model)
         self._infos[job.key.model] = predictor.info
         job.state = "running"
-        plans = plan_scales(image.height, image.width, job.scales, job.fit)
+        plans = plan_scales(image.height, image.width, job.scales, job.fit) if job.scales else ()
         pixels = sum(p.height * p.width for p in plans)
         finished = 0
         for plan in plans:

@@ -207,11 +207,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
             for cell, right in zip(cells, numeric, strict=True)
         )
 
+    top = f"<thead><tr>{line(head, 'th')}</tr></thead>" if any(head) else ""
     body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return (
-        f'<div class="fcn-scroll"><table class="fcn-table"><thead><tr>{line(head, "th")}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return f'<div class="fcn-scroll"><table class="fcn-table">{top}<tbody>{body}</tbody></table></div>'
 
 
 def _numeric(text: str) -> bool:
