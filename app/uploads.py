@@ -1,16 +1,55 @@
-"""Uploads stay in memory."""
+"""Uploads stay in memory, and no longer than their session."""
 
 from __future__ import annotations
 
+import gc
+import logging
 import sys
+import threading
+import time
+from functools import cache
+from typing import Any
 
 from starlette.formparsers import MultiPartParser
+from streamlit import runtime
+
+from fcn_core import resources
+
+logger = logging.getLogger(__name__)
+
+_EVERY = 10.0  # seconds
 
 
+@cache
 def keep_in_memory() -> None:
-    """Let no upload be written to disk while it is received.
+    """Let no upload be written to disk, and let those of closed sessions go; once a process.
 
     Streamlit receives files through Starlette, which moves those above 1 MB to a temporary file. What Streamlit
     lets in is bounded by ``server.maxUploadSize`` all the same.
     """
     MultiPartParser.spool_max_size = sys.maxsize
+    threading.Thread(target=_forget_closed_sessions, name="forget", daemon=True).start()
+
+
+def _forget_closed_sessions() -> None:
+    """Drop sessions that nobody came back to within ``server.disconnectedSessionTTL``.
+
+    Streamlit drops them when the next session is closed, which on a quiet server may be days later.
+    """
+    while True:
+        time.sleep(_EVERY)
+        try:
+            if runtime.exists():
+                running: Any = runtime.get_instance()
+                kept = running._session_mgr._session_storage._cache
+                running._get_async_objs().eventloop.call_soon_threadsafe(_drop_expired, kept)
+        except (AttributeError, RuntimeError) as error:  # another Streamlit, or one that is shutting down
+            logger.warning("Closed sessions are forgotten only when others close: %s", type(error).__name__)
+            return
+
+
+def _drop_expired(kept: Any) -> None:
+    before = len(kept._data)
+    if len(kept) < before:  # asking for the length drops what is past its time
+        gc.collect()  # a session and its pictures refer to each other
+        resources.trim()

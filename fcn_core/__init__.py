@@ -12,6 +12,7 @@ Examples
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from fcn_core.zoo import MODELS
 
 __version__ = "1.0.0"
+
+# OpenVINO reports to a third party that it was imported. Nothing leaves this machine unasked: it finds no reporter.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # Name -> module; None: the name is a module itself. Nothing is loaded before it is asked for.
 _HOME: dict[str, str | None] = {

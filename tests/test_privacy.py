@@ -1,0 +1,138 @@
+"""Nothing leaves the machine unasked; what is logged names nobody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+WATCH = """
+import sys
+asked = []
+def hook(event, arguments):
+    if event in ("urllib.Request", "socket.getaddrinfo", "socket.connect", "socket.sendto"):
+        asked.append((event, *map(repr, arguments)))
+sys.addaudithook(hook)
+"""
+RUN = """
+import numpy as np
+import fcn_core as fcn
+model = fcn.load_model("efficientnet-lite0", "openvino")
+image = fcn.image_from_array(np.zeros((64, 64, 3), np.uint8), "x")
+fcn.analyse(image, "dog", model, scales=fcn.parse_scales("64x64"))
+import time
+time.sleep(1)  # reporters work in threads of their own
+"""
+IMPORT_THE_CHILD = """
+import os
+os.environ["KERAS_BACKEND"] = "openvino"
+import fcn_core.graphs, keras, openvino.tools.ovc
+"""
+TELL = """
+reporters = [n for n, m in sys.modules.items() if "telemetry" in n and m is not None and "stub" not in n]
+reporters = [n for n in reporters if n.startswith(("openvino_telemetry", "analytics", "sentry"))]
+print(asked, reporters)
+"""
+
+
+def fresh(code: str, home: Path, **settings: str) -> str:
+    """Run as a user does: not in CI, where reporters hold their tongue, and with a home of its own."""
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("CI", "TF_BUILD", "JENKINS_URL", "PYTEST_VERSION")
+    }
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(home), **settings}
+    child = subprocess.run(
+        [sys.executable, "-c", WATCH + code + TELL],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert child.returncode == 0, child.stderr
+    return child.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("code", [RUN, IMPORT_THE_CHILD], ids=["serving", "exporting"])
+def test_using_the_library_asks_nobody_and_tells_nobody(code: str, tmp_path: Path, lite0: Any) -> None:
+    assert fresh(code, tmp_path) == "[] []"
+    assert [
+        p for p in tmp_path.rglob("*") if "intel" in str(p).lower() or "telemetry" in str(p).lower()
+    ] == []
+
+
+def test_the_watch_sees_a_reporter(tmp_path: Path) -> None:
+    """OpenVINO alone, told that this is CI so that it is silent: its reporter is there."""
+    if not _has_reporter():
+        pytest.skip("this OpenVINO has no reporter")
+    assert "openvino_telemetry" in fresh("import openvino\n", tmp_path, CI="true")
+
+
+def _has_reporter() -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution("openvino-telemetry")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def test_closed_sessions_are_dropped_on_a_quiet_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamlit.runtime.caching.ttl_cache import TTLCache
+
+    from app import uploads
+
+    now = [0.0]
+    kept: TTLCache[str, object] = TTLCache(8, 120, timer=lambda: now[0])
+    kept["closed"] = object()
+    uploads._drop_expired(kept)
+    assert len(kept._data) == 1
+    now[0] = 121
+    uploads._drop_expired(kept)
+    assert len(kept._data) == 0
+
+
+def test_another_streamlit_is_borne(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from app import uploads
+
+    monkeypatch.setattr(uploads, "_EVERY", 0.0)
+    monkeypatch.setattr(uploads.runtime, "exists", lambda: True)
+    monkeypatch.setattr(uploads.runtime, "get_instance", object)
+    uploads._forget_closed_sessions()
+    assert "AttributeError" in caplog.text
+
+
+@pytest.mark.parametrize("size", [100, 3 * 2**20])
+def test_no_upload_is_received_by_way_of_the_disk(
+    size: int, fresh_python: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As Streamlit receives files, with Starlette's parser."""
+    code = f"""
+import asyncio, sys
+from starlette.requests import Request
+from app import uploads
+uploads.keep_in_memory()
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
+body = b'--b\\r\\nContent-Disposition: form-data; name="file"; filename="x"\\r\\n\\r\\n' + bytes({size})
+body += b"\\r\\n--b--\\r\\n"
+async def receive():
+    return {{"type": "http.request", "body": body, "more_body": False}}
+headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+async def main():
+    form = await Request({{"type": "http", "method": "PUT", "headers": headers}}, receive).form()
+    assert len(await form["file"].read()) == {size}
+    assert form["file"]._in_memory
+asyncio.run(main())
+print([a for a in opened if "tmp" in str(a[0]) or a[2] & 1])
+"""
+    assert fresh_python(code, TMPDIR=str(tmp_path)).stdout.strip() == "[]"
