@@ -7,6 +7,7 @@ is cancelled; between bands and scales it notices, and its memory returns.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -158,8 +159,24 @@ class Queue:
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
         self._infos: dict[ModelKey, ModelInfo] = {}
         self._changed = threading.Condition()
-        for number in range(workers):
-            threading.Thread(target=self._work, name=f"analyses-{number}", daemon=True).start()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"analyses-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+        atexit.register(self.close)  # an engine that is torn down in mid-run takes the process with it
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Cancel everything and wait for the threads to end."""
+        with self._changed:
+            self._closed = True
+            for job in self._jobs.values():
+                job.stop = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(seconds)
 
     def peek(self, image: RGBImage, model: ModelKey, plans: Iterable[PlannedScale]) -> dict[str, ClassMap]:
         """Those of the class maps that are here already, coarse first; asks for none."""
@@ -247,6 +264,8 @@ class Queue:
         while True:
             with self._changed:
                 while (job := self._next()) is None:
+                    if self._closed:
+                        return
                     self._changed.wait(timeout=_FORGOTTEN_AFTER)
                 job.state = "loading"
             try:

@@ -1,0 +1,196 @@
+"""The queue of analyses, with a predictor that does what the test says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app import jobs
+from app.jobs import ClassMapCache, Job, ModelKey, Queue
+from fcn_core.engines import ModelInfo
+from fcn_core.errors import WeightsUnavailable
+from fcn_core.geometry import CellAxis, CellGrid
+from fcn_core.images import RGBImage, image_from_array
+from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage
+
+KEY = ModelKey("efficientnet-lite2")
+SCALES = NOTEBOOK_SCALES[:3]
+
+
+class Network:
+    """Counts its runs; waits at a gate where there is one."""
+
+    info = ModelInfo("fake", "Fake", "random", None, "none", 32)
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[int, int]] = []
+        self.gate: threading.Event | None = None
+        self.fails: Exception | None = None
+
+    def cells(self, height: int, width: int) -> CellGrid:
+        h, w = -(-height // 32), -(-width // 32)
+        return CellGrid(CellAxis(height, h, 32, 16, 100), CellAxis(width, w, 32, 16, 100))
+
+    def logits(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
+        checkpoint(0.0)
+        while self.gate is not None and not self.gate.wait(0.01):
+            checkpoint(0.5)
+        if self.fails is not None:
+            raise self.fails
+        self.runs.append((image.height, image.width))
+        cells = self.cells(image.height, image.width)
+        return np.zeros((cells.y.size, cells.x.size, 10), np.float32)
+
+
+def picture(seed: int = 0) -> RGBImage:
+    return image_from_array(np.random.default_rng(seed).integers(0, 255, (50, 80, 3), np.uint8), f"p{seed}")
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network()
+
+
+@pytest.fixture
+def queue(network: Network) -> Iterator[Queue]:
+    made = Queue(lambda _: network, ClassMapCache(10**7))  # type: ignore[arg-type,return-value]
+    yield made
+    if network.gate is not None:
+        network.gate.set()
+    made.close()
+
+
+def finished(queue: Queue, job: Job, seconds: float = 20.0) -> jobs.Snapshot:
+    end = time.monotonic() + seconds
+    while not (look := queue.look(job)).finished:
+        assert time.monotonic() < end, look
+        time.sleep(0.005)
+    return look
+
+
+def test_scales_come_coarse_first_and_once(queue: Queue, network: Network) -> None:
+    job = queue.submit(picture(), KEY, tuple(reversed(SCALES)), "exact")
+    look = finished(queue, job)
+    assert (look.state, look.share, look.info) == ("done", 1.0, Network.info)
+    assert list(look.class_maps) == [str(s) for s in SCALES]
+    assert network.runs == [(s.height, s.width) for s in SCALES]
+    again = queue.look(queue.submit(picture(), KEY, SCALES, "exact"))
+    assert again.state == "done"
+    assert len(network.runs) == 3, "nothing is run twice"
+
+
+def test_an_added_scale_runs_alone_and_the_others_are_shown_at_once(queue: Queue, network: Network) -> None:
+    finished(queue, queue.submit(picture(), KEY, SCALES[:2], "exact"))
+    network.gate = threading.Event()
+    look = queue.look(queue.submit(picture(), KEY, SCALES, "exact"))
+    assert list(look.class_maps) == ["200x320", "400x640"]
+    assert not look.finished
+    network.gate.set()
+    finished(queue, queue.submit(picture(), KEY, SCALES, "exact"))
+    assert network.runs[2:] == [(800, 1280)]
+
+
+def test_equal_jobs_are_one_and_others_wait_their_turn(queue: Queue, network: Network) -> None:
+    network.gate = threading.Event()
+    first = queue.submit(picture(0), KEY, SCALES, "exact")
+    assert queue.submit(picture(0), KEY, SCALES, "exact") is first
+    second = queue.submit(picture(1), KEY, SCALES, "exact")
+    third = queue.submit(picture(2), KEY, SCALES, "exact")
+    while queue.look(first).state != "running":
+        time.sleep(0.005)
+    assert [queue.look(j).place for j in (second, third)] == [1, 2]
+    network.gate.set()
+    assert [finished(queue, j).state for j in (first, second, third)] == ["done"] * 3
+
+
+def test_cancelling_stops_a_run_and_keeps_what_is_finished(queue: Queue, network: Network) -> None:
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+    network.gate = threading.Event()
+    job = queue.submit(picture(), KEY, SCALES, "exact")
+    waiting = queue.submit(picture(1), KEY, SCALES, "exact")
+    queue.cancel(waiting)
+    assert queue.look(waiting).state == "cancelled"
+    queue.cancel(job)
+    look = finished(queue, job)
+    assert look.state == "cancelled"
+    assert list(look.class_maps) == ["200x320"]
+    assert queue.submit(picture(), KEY, SCALES, "exact") is not job, "resuming is a new job"
+
+
+def test_a_job_nobody_looks_at_is_cancelled(
+    queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_FORGOTTEN_AFTER", 0.05)
+    network.gate = threading.Event()
+    job = queue.submit(picture(), KEY, SCALES, "exact")
+    end = time.monotonic() + 20
+    while job.state != "cancelled":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert job.image is None, "its picture is gone"
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "fault"),
+    [
+        (WeightsUnavailable("Put the file there."), "Put the file there.", False),
+        (ZeroDivisionError("secret"), "The program made a mistake", True),
+    ],
+)
+def test_what_a_user_can_mend_is_told_and_a_fault_is_logged(
+    queue: Queue,
+    network: Network,
+    error: Exception,
+    words: str,
+    fault: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network.fails = error
+    look = finished(queue, queue.submit(picture(), KEY, SCALES, "exact"))
+    assert look.state == "failed"
+    assert look.error is not None and words in look.error and "secret" not in look.error
+    assert look.fault is fault
+    assert ("ZeroDivisionError" in caplog.text) is fault
+    network.fails = None
+    assert finished(queue, queue.submit(picture(), KEY, SCALES, "exact")).state == "done", "the queue goes on"
+
+
+def test_warming_computes_afresh_and_replaces_what_was_adopted(queue: Queue, network: Network) -> None:
+    plan = SimpleNamespace(requested=SCALES[0], height=200, width=320)
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+    (old,) = queue.peek(picture(), KEY, [plan]).values()  # type: ignore[list-item]
+    queue.warm(picture(), KEY)
+    job = queue.warm(picture(1), KEY, SCALES[:1])
+    finished(queue, job)
+    assert not queue.busy(KEY)
+    assert len(network.runs) in (1, 2), "warming without scales runs nothing"
+    queue.adopt(KEY, Network.info, picture().sha256, [old])
+    assert queue.info(KEY) == Network.info
+
+
+def test_the_cache_is_bounded_in_bytes_and_drops_the_oldest() -> None:
+    network = Network()
+    maps = []
+    for scale in SCALES[:2]:
+        cells = network.cells(scale.height, scale.width)
+        plan = jobs.PlannedScale(scale, scale.height, scale.width, False)
+        maps.append(jobs.ClassMap(np.zeros((cells.y.size, cells.x.size, 10), np.float32), cells, plan, 0.1))
+    small, large = maps
+    cache = ClassMapCache(small.logits.nbytes + large.logits.nbytes)
+    cache.put("a", KEY, small)
+    cache.put("a", KEY, large)
+    cache.put("a", KEY, small)
+    assert cache.nbytes == small.logits.nbytes + large.logits.nbytes, "putting again replaces"
+    cache.put("b", KEY, small)
+    assert cache.get("a", KEY, large.scale) is None, "the one not used longest went"
+    assert cache.get("a", KEY, small.scale) is small
+    assert ClassMapCache(10).nbytes == 0
+    tiny = ClassMapCache(10)
+    tiny.put("a", KEY, small)
+    assert tiny.nbytes == 0
