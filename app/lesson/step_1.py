@@ -80,7 +80,7 @@ def grid_of_cells(stage: Stage) -> None:
         extent=cells.y.extent,
         field_share=percent(seen),
     )
-    stage.checks["grid"] = lesson.grid_check(geometry, range(SIZES[0], SIZES[1] + 1))
+    stage.checks["grid"] = lesson.grid_check(geometry, *SIZES)
 
 
 def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> int:

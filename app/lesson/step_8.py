@@ -59,7 +59,6 @@ def _fine(stage: Stage, kind: str, snap: bool) -> npt.NDArray[np.float32]:
 
 def mask(stage: Stage) -> None:
     """Cut the map at a threshold and compare with the truth."""
-    maps = _maps(stage)
     first, second = st.columns(2)
     kind = first.segmented_control(
         "Map", ("evidence", "probability"), default="evidence", required=True, key="lesson_mask_kind"
@@ -98,10 +97,9 @@ def mask(stage: Stage) -> None:
         best_iou=float(scores[best]),
         pointing="lies on" if hit else "misses",
     )
-    either = sum(bool(a or b) for a, b in zip(found.flat, wanted.flat, strict=True))
-    both = sum(bool(a and b) for a, b in zip(found.flat, wanted.flat, strict=True))
+    neither, _, _, both = np.bincount((2 * found + wanted).ravel(), minlength=4).tolist()
+    either = found.size - neither
     stage.checks["iou"] = Check(abs(score - (both / either if either else 1.0)), 1e-12)
-    del maps
 
 
 def saturation(stage: Stage) -> None:
