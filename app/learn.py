@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from app import panels
 from app.jobs import ModelKey
 from app.lesson import facts, frame, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
 from app.lesson.glossary import anchor, entries
@@ -55,7 +56,8 @@ def contents() -> ModelKey:
 def one_step(lesson: Lesson, stage: Stage) -> None:
     """Draw one step, and the way on."""
     if not known:
-        st.info(f"There is no step {asked[:20]!r}, so the lesson starts here.", icon=":material/info:")
+        text = panels.escape_markdown(repr(asked[:20]))
+        st.info(f"There is no step {text}, so the lesson starts here.", icon=":material/info:")
     st.caption(f"Step {lesson.number} of {len(lessons)}")
     heading(lesson)
     frame.draw(lesson, stage, FIGURES[lesson.number - 1])
