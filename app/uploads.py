@@ -49,7 +49,14 @@ def _forget_closed_sessions() -> None:
 
 
 def _drop_expired(kept: Any) -> None:
-    before = len(kept._data)
-    if len(kept) < before:  # asking for the length drops what is past its time
+    before = dict(kept._data)
+    len(kept)  # asking for it drops what is past its time
+    gone = [info.session for key, info in before.items() if key not in kept._data]
+    for session in gone:  # the server's loop may hold on to the last one until another comes
+        session.shutdown()
+        session.session_state.clear()
+    if gone:
+        del before, session
+        gone.clear()
         gc.collect()  # a session and its pictures refer to each other
         resources.trim()

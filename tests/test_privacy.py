@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -84,19 +85,24 @@ def _has_reporter() -> bool:
     return True
 
 
-def test_closed_sessions_are_dropped_on_a_quiet_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_sessions_are_dropped_on_a_quiet_server() -> None:
     from streamlit.runtime.caching.ttl_cache import TTLCache
 
     from app import uploads
 
     now = [0.0]
-    kept: TTLCache[str, object] = TTLCache(8, 120, timer=lambda: now[0])
-    kept["closed"] = object()
+    kept: TTLCache[str, Any] = TTLCache(8, 120, timer=lambda: now[0])
+    sessions = [Mock(session_state={"picture": 1}) for _ in range(2)]
+    kept["closed"] = Mock(session=sessions[0])
+    now[0] = 60
+    kept["later"] = Mock(session=sessions[1])
     uploads._drop_expired(kept)
-    assert len(kept._data) == 1
+    assert len(kept._data) == 2
     now[0] = 121
     uploads._drop_expired(kept)
-    assert len(kept._data) == 0
+    assert list(kept._data) == ["later"]
+    assert [s.shutdown.call_count for s in sessions] == [1, 0]
+    assert [s.session_state for s in sessions] == [{}, {"picture": 1}]
 
 
 def test_another_streamlit_is_borne(
