@@ -1,0 +1,159 @@
+"""The Learn page without a browser: every step draws, fills its text, and its checks hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
+from fcn_core.lesson import naive_softmax, random_logits
+from fcn_core.zoo import find_weights, model_spec
+
+ROOT = Path(__file__).resolve().parents[1]
+LESSONS = read_lesson()
+
+pytestmark = pytest.mark.skipif(
+    find_weights(model_spec()) is None, reason="the built-in weights are not installed"
+)
+
+
+def _site(page: str) -> None:
+    """The smallest app that holds the page."""
+    import streamlit as st
+
+    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
+
+
+def _html(app: AppTest) -> str:
+    return "".join(str(each.proto.body) for each in app.get("html"))
+
+
+def _settled(app: AppTest, seconds: float = 120) -> AppTest:
+    """Run until no figure waits for the network."""
+    end = time.monotonic() + seconds
+    while 'class="lesson-wait"' in _html(app.run(timeout=60)):
+        assert not app.exception
+        assert time.monotonic() < end, _html(app)
+        time.sleep(0.2)
+    assert not app.exception
+    assert not app.error, app.error[0].value
+    return app
+
+
+@pytest.fixture
+def opened() -> Callable[..., AppTest]:
+    def opened(**query: str) -> AppTest:
+        app = AppTest.from_function(_site, args=(str(ROOT / "app" / "learn.py"),), default_timeout=60)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return _settled(app)
+
+    return opened
+
+
+def _said(app: AppTest) -> list[str]:
+    return [each.value for each in app.markdown] + [each.value for each in app.caption]
+
+
+def _checks(app: AppTest) -> list[str]:
+    return [each for each in _said(app) if "**Check" in each]
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_a_step_draws_and_its_checks_hold(opened: Callable[..., AppTest], number: int) -> None:
+    app = opened(step=str(number))
+    lesson = LESSONS[number - 1]
+    assert app.title[0].value == lesson.title
+    for toggle in app.toggle:
+        toggle.set_value(True)
+    _settled(app)
+    wanted = [b.name for b in lesson.blocks if isinstance(b, Proof) and b.name != "proof"]
+    checks = [check for check in _checks(app) if "not run yet" not in check]
+    assert len(checks) == len(wanted)
+    assert all("it holds" in check for check in checks), checks
+    unfilled = [text for text in _said(app) if UNKNOWN in text and "not run yet" not in text]
+    assert unfilled == []
+    assert not any("{{" in text for text in _said(app))
+
+
+def test_the_right_choice_is_praised_and_another_corrected(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="1")
+    question = next(b for b in LESSONS[0].blocks if isinstance(b, Question))
+    app.radio[0].set_value(question.right)
+    reveal = next(t for t in app.toggle if t.label == "Reveal")
+    reveal.set_value(True)
+    _settled(app)
+    assert any("As you said" in text for text in _said(app))
+    app.radio[0].set_value(0)
+    _settled(app)
+    assert not any("As you said" in text for text in _said(app))
+    assert any("7 × 10" in text and "arrow_forward" in text for text in _said(app))
+
+
+@pytest.mark.parametrize("step", ["0", "10", "-1", "two", "", "1.5", "²", "<script>"])
+def test_an_unknown_step_is_the_first_with_a_word(opened: Callable[..., AppTest], step: str) -> None:
+    app = opened(step=step)
+    assert app.title[0].value == LESSONS[0].title
+    assert "no such step" in app.info[0].value
+
+
+def test_the_glossary_is_a_page(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="glossary")
+    assert "Receptive field" in [each.value for each in app.subheader]
+
+
+def _slider(app: AppTest, label: str) -> Any:
+    return next(each for each in [*app.slider, *app.select_slider] if each.label == label)
+
+
+def test_the_plain_softmax_breaks_on_the_page(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="3")
+    assert any("fails in 0 of 120 cells, the stable one in 0" in text for text in _said(app))
+    _slider(app, "Multiply all logits by").set_value(1000)
+    _settled(app)
+    broken = (~np.isfinite(naive_softmax(random_logits() * np.float32(1000))).all(axis=-1)).sum()
+    assert broken > 100
+    assert any(f"fails in {broken} of 120 cells, the stable one in 0" in text for text in _said(app))
+
+
+def test_the_grid_follows_the_sliders(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="1")
+    _slider(app, "Height, in pixels").set_value(33)
+    _slider(app, "Width, in pixels").set_value(32)
+    _settled(app)
+    assert any("33 × 32 pixels give 2 × 1 cells" in text for text in _said(app))
+
+
+def test_noise_of_another_size_gives_the_shape_that_was_said(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="4")
+    _slider(app, "Height, in pixels").set_value(65)
+    next(t for t in app.toggle if t.label.startswith("Run")).set_value(True)
+    _settled(app)
+    assert any("shape (1, 3, 10, 1000)" in text for text in _said(app))
+    assert all("it holds" in check for check in _checks(app))
+
+
+def test_one_can_walk_the_synsets(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="5")
+    down = next(p for p in app.button_group if p.label == "The ways down")
+    corgi = next(o for o in down.options if "corgi" in str(o))
+    assert "· 2" in str(getattr(corgi, "content", corgi))
+
+
+def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="8")
+    next(g for g in app.button_group if g.label == "Truth").set_value("a box")
+    _settled(app)
+    _slider(app, "From left to right, in pixels").set_value((0, 451))
+    _slider(app, "From top to bottom, in pixels").set_value((0, 150))
+    _settled(app)
+    assert any("a box. It covers 50% of the picture" in text for text in _said(app))
+    _slider(app, "Threshold").set_value(0.0)
+    _settled(app)
+    assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
