@@ -1,8 +1,8 @@
 """From untrusted bytes to a validated picture.
 
-Nothing is decoded before it is known to be small enough: the container is read here, and the decoder is shown
-only the parts that make the picture. Metadata, comments and previews never reach it, so that neither their
-size nor their content can do harm; colour profiles are ignored, as they were when the networks were trained.
+Pillow reads the file, with the decoders of `FORMATS` alone; the size in its header is held to `Limits` before
+anything is decoded. What is checked beside are the known ways to keep Pillow busy for minutes with a small file.
+Colour profiles are ignored, as they were when the networks were trained.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import io
 import os
 import re
 import stat
-import struct
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, WebPImagePlugin
+from PIL import Image, ImageOps
 
 from fcn_core.errors import ImageError
 
@@ -31,8 +30,10 @@ FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
 MIN_SIDE = 2
 MAX_SIDE = 65_535
 _MAX_MEGAPIXELS = 89  # above it Pillow warns of a bomb, on its own
-_MAX_PARTS = 100_000
-_MAX_SCANS = 64  # a progressive JPEG has about 10; each costs a walk over the whole picture
+_MAX_READS = 250_000  # a PNG of 25 MB in parts of 8 kB takes 10 000
+_MAX_METADATA = 100  # parts that Pillow joins or unpacks; a camera writes one or two
+_MAX_SEGMENTS = 500  # of a JPEG: 25 MB of comments fill 400
+_MAX_SCANS = 32  # of a JPEG: a progressive one has about 10
 
 
 @dataclass(frozen=True)
@@ -68,23 +69,17 @@ class Limits:
         ImageError
             When one of them is no number or out of bounds.
         """
-        megabytes = _number(environ, "FCN_MAX_UPLOAD_MB", 25)
-        megapixels = _number(environ, "FCN_MAX_MEGAPIXELS", 50)
-        return cls(int(megabytes * 2**20), int(megapixels * 10**6))
+        sizes = environ.get("FCN_MAX_UPLOAD_MB") or "25", environ.get("FCN_MAX_MEGAPIXELS") or "50"
+        try:
+            return cls(int(float(sizes[0]) * 2**20), int(float(sizes[1]) * 10**6))
+        except (ValueError, OverflowError) as error:
+            raise ImageError(
+                f"Received FCN_MAX_UPLOAD_MB={sizes[0][:40]!r} and FCN_MAX_MEGAPIXELS={sizes[1][:40]!r}. "
+                "Expected numbers such as 25 and 50."
+            ) from error
 
     def __str__(self) -> str:
         return f"at most {self.max_bytes / 2**20:.4g} MB and {self.max_pixels / 1e6:.4g} megapixels"
-
-
-def _number(environ: Mapping[str, str], variable: str, default: float) -> float:
-    text = environ.get(variable, "").strip()
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < 1e6:
-        raise ImageError(f"Received {variable}={text[:40]!r}. Expected a number such as {default:g}.")
-    return number
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,17 +148,13 @@ def read_image(
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(name, len(data), limits)
     try:
-        container = _open_container(data, name, limits)
-        _check_size(container, name, limits)
-        pixels = _decode(container)
+        pixels = _decode(_open(data, name, limits))
     except ImageError:
         raise
-    except MemoryError as error:
-        raise ImageError(f"Received {name}, too large for the memory there is. Make it smaller.") from error
     except Exception as error:  # whatever a decoder throws, the file is the cause
-        what = str(error) if isinstance(error, _DamagedError) else "a damaged or cut off file"
         raise ImageError(
-            f"Received {name}: {what}. Expected a whole picture. Save or download it again, as JPEG or PNG."
+            f"Received {name}: {_reason(error, data)}. Expected a whole {', '.join(FORMATS[:-1])} or "
+            f"{FORMATS[-1]}, {limits}. Save it again as JPEG or PNG."
         ) from error
     pixels.setflags(write=False)
     return RGBImage(pixels, name, hashlib.sha256(data).hexdigest())
@@ -185,7 +176,6 @@ def image_from_array(pixels: NDArray[Any], name: str = "array") -> RGBImage:
     ImageError
         When shape, type or range are others.
     """
-    name = clean_name(name)
     pixels = np.asarray(pixels)
     layers = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if layers.ndim != 3 or not 1 <= layers.shape[2] <= 4:
@@ -193,20 +183,16 @@ def image_from_array(pixels: NDArray[Any], name: str = "array") -> RGBImage:
             f"Received an array of shape {pixels.shape}. Expected (H, W) or (H, W, 1 to 4 channels)."
         )
     height, width, channels = layers.shape
-    if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
-        raise ImageError(
-            f"Received an array of {width} x {height} pixels. Expected {MIN_SIDE} to {MAX_SIDE} a side."
-        )
+    _check_sides("an array", height, width)
     levels = _eight_bits(layers)
     if channels in (2, 4):
         alpha = levels[:, :, -1:].astype(np.uint16)
         levels = ((levels[:, :, :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    rgb = np.ascontiguousarray(np.broadcast_to(levels, (height, width, 3)))
-    rgb = rgb.copy() if np.shares_memory(rgb, pixels) else rgb
+    rgb = np.broadcast_to(levels, (height, width, 3)).copy()
     rgb.setflags(write=False)
     digest = hashlib.sha256(f"{height}x{width} ".encode())
     digest.update(rgb.data)
-    return RGBImage(rgb, name, digest.hexdigest())
+    return RGBImage(rgb, clean_name(name), digest.hexdigest())
 
 
 def clean_name(text: str) -> str:
@@ -231,12 +217,8 @@ def _eight_bits(layers: NDArray[Any]) -> NDArray[np.uint8]:
     kind = layers.dtype
     if kind == np.uint8:
         return layers
-    if kind == np.bool_:
-        return layers.astype(np.uint8) * 255
-    if kind == np.uint16:
-        return ((layers.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    top = 255 if np.issubdtype(kind, np.integer) else 1
-    if not (np.issubdtype(kind, np.integer) or np.issubdtype(kind, np.floating)):
+    top = {"b": 1, "u": 65_535 if kind == np.uint16 else 255, "i": 255, "f": 1}.get(kind.kind)
+    if top is None:
         raise ImageError(f"Received an array of {kind}. Expected integers 0 to 255 or floats 0 to 1.")
     low, high = layers.min(), layers.max()
     if not (low >= 0 and high <= top):
@@ -244,26 +226,28 @@ def _eight_bits(layers: NDArray[Any]) -> NDArray[np.uint8]:
             f"Received an array of {kind} with values {low:g} to {high:g}. Expected 0 to {top}: scale it, or "
             "replace what is not a number."
         )
-    return np.rint(layers * (255 / top)).astype(np.uint8)
+    return np.rint(layers * np.float32(255 / top)).astype(np.uint8)
+
+
+def _check_sides(name: str, height: int, width: int) -> None:
+    if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
+        raise ImageError(
+            f"Received {name} of {width} x {height} pixels. Expected {MIN_SIDE} to {MAX_SIDE} a side. "
+            "Choose another, or cut it to pieces."
+        )
 
 
 def _read_file(path: str | os.PathLike[str], name: str, limits: Limits) -> bytes:
-    # Opened without waiting (a pipe would hang) and looked at while open (the name may be swapped meanwhile).
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"Received {name}, which is not a regular file. Name a picture's file.")
-            if status.st_size > limits.max_bytes:
-                raise _too_many_bytes(name, status.st_size, limits)
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(limits.max_bytes + 1)
-        finally:
-            os.close(descriptor)
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would hang, a device never end
+            raise ImageError(f"Received {name}, which is not a regular file. Name a picture's file.")
+        if status.st_size > limits.max_bytes:
+            raise _too_many_bytes(name, status.st_size, limits)
+        return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise ImageError(f"Received {name}, which cannot be read: {_first_line(error)}.") from error
+        why = getattr(error, "strerror", None) or "its name cannot be a file's"
+        raise ImageError(f"Received {name}, which cannot be read: {why}.") from error
 
 
 def _too_many_bytes(name: str, size: int, limits: Limits) -> ImageError:
@@ -272,296 +256,100 @@ def _too_many_bytes(name: str, size: int, limits: Limits) -> ImageError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (text.splitlines() or [type(error).__name__])[0][:100].rstrip(".")
+class _RefusedError(Exception):
+    """A file that would keep Pillow busy; the message says what it is."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Container:
-    """What a file's header says, and the bytes its decoder may see."""
+class _File(io.BytesIO):
+    """Bytes that are read only so often: 25 MB of JPEG padding take Pillow 32 s, of GIF comments 1 GB."""
 
-    format: str
-    height: int
-    width: int
-    data: bytes
-    orientation: int = 1
+    reads = 0
 
-
-def _open_container(data: bytes, name: str, limits: Limits) -> _Container:
-    if data.startswith(b"\xff\xd8\xff"):
-        return _open_jpeg(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _open_png(data)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _open_webp(data)
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return _open_gif(data)
-    if data.startswith(b"BM"):
-        return _open_bmp(data)
-    raise ImageError(
-        f"Received {name}: {_kind(data)}. Expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, {limits}. "
-        "Save it as JPEG or PNG."
-    )
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > _MAX_READS:
+            raise _RefusedError("a picture of too many parts")
+        return super().read(size)
 
 
-def _kind(data: bytes) -> str:
-    """Guess, for the message, what a file of no known format may be."""
-    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not data:
-        return "an empty file"
-    if data[4:8] == b"ftyp":
-        return "a HEIC or AVIF picture, or a film"
-    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "a TIFF picture"
-    if start.startswith(b"%PDF"):
-        return "a PDF document"
-    if start.startswith(b"PK"):
-        return "a ZIP archive or an office document"
-    if start.startswith(b"<"):
-        return "a web page, an SVG drawing or other markup"
-    return "no picture of a known kind"
+def _check_metadata(data: bytes) -> None:
+    """Pillow joins EXIF in quadratic time and unpacks up to 1 MB a text or profile: 25 MB take over a minute."""
+    if sum(map(data.count, (b"Exif\0\0", b"iCCP", b"iTXt", b"zTXt"))) > _MAX_METADATA:
+        raise _RefusedError("a picture with too much metadata")
 
 
-def _check_size(container: _Container, name: str, limits: Limits) -> None:
-    height, width = container.height, container.width
-    received = f"Received {name} of {width} x {height} pixels"
-    if height * width > limits.max_pixels:
-        raise ImageError(f"{received}. Expected {limits}. Make it smaller.")
-    if container.format == "WEBP" and height * width > limits.max_pixels // 2:
-        megapixels = limits.max_pixels / 2e6
-        raise ImageError(
-            f"{received}. Expected a WebP of at most {megapixels:.4g} megapixels. Save it as JPEG."
-        )
-    if max(height, width) > MAX_SIDE:
-        raise ImageError(f"{received}. Expected no side longer than {MAX_SIDE}. Cut it to pieces.")
-    if min(height, width) < MIN_SIDE:
-        raise ImageError(f"{received}. Expected at least {MIN_SIDE} pixels a side. Choose a larger picture.")
-
-
-class _DamagedError(Exception):
-    """A container that contradicts its format."""
-
-
-def _open_jpeg(data: bytes) -> _Container:
-    kept = [data[:2]]
-    height = width = parts = 0
-    orientation = 1
-    position = 2
-    while True:
-        parts += 1
-        if parts > _MAX_PARTS:
-            raise _DamagedError(f"a JPEG of more than {_MAX_PARTS} parts")
-        position = data.index(b"\xff", position) + 1
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
-        if marker in (0x01, 0xD8) or 0xD0 <= marker <= 0xD7 or marker == 0:
-            continue
-        if marker == 0xDA:
+def _check_scans(data: bytes) -> None:
+    """Each scan of a JPEG walks over the whole picture: 300 kB can take minutes."""
+    position = scans = 0
+    for _ in range(_MAX_SEGMENTS):
+        marker = _JPEG_MARKER.search(data, position)
+        if marker is None or marker[0] == b"\xff\xd9":  # previews and films may follow
+            return
+        scans += marker[0] == b"\xff\xda"
+        if scans > _MAX_SCANS:
             break
-        if marker == 0xD9:
-            raise _DamagedError("a JPEG without a picture")
-        length = _unpack(">H", data, position)[0]
-        if marker in _JPEG_FRAMES:
-            if height:
-                raise _DamagedError("a JPEG with two sizes")
-            height, width = _unpack(">HH", data, position + 3)
-        if marker == 0xE1 and data[position + 2 : position + 8] == b"Exif\0\0":
-            orientation = _orientation(data[position + 8 : position + length])
-        if (
-            not (0xE1 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE
-        ):  # EE: how Adobe coded the colours
-            kept.append(data[position - 2 : position + length])
-        position += max(length, 2)
-    kept.append(data[position - 2 : _end_of_scans(data, position)])
-    return _Container("JPEG", height, width, b"".join(kept), orientation)
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+    raise _RefusedError(f"a JPEG of more than {_MAX_SCANS} scans or {_MAX_SEGMENTS} parts")
 
 
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of those that a length or the end follows
 
 
-def _end_of_scans(data: bytes, position: int) -> int:
-    """Where the picture ends, so that previews and films behind it are left out."""
-    scans, parts = 1, 0
-    while match := _JPEG_MARKER.search(data, position):
-        parts += 1
-        position = match.end()
-        marker = data[position - 1]
-        if marker == 0xD9:
-            return position
-        scans += marker == 0xDA
-        if scans > _MAX_SCANS or parts > _MAX_PARTS:
-            raise _DamagedError(f"a JPEG of more than {_MAX_SCANS} scans or {_MAX_PARTS} parts")
-        if marker in _JPEG_FRAMES:
-            raise _DamagedError("a JPEG with two sizes")
-        if marker > 0x01 and marker != 0xD8:
-            position += _unpack(">H", data, position)[0] if position + 2 <= len(data) else 0
-    return len(data)
+def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, _RefusedError):
+        return str(error)
+    if isinstance(error, (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return "a picture too large to decode"
+    return next(kind for start, kind in _KINDS.items() if re.match(start, data, re.DOTALL))
 
 
-def _open_png(data: bytes) -> _Container:
-    kept = [data[:8]]
-    size: tuple[int, int] | None = None
-    orientation = 1
-    position = 8
-    for _ in range(_MAX_PARTS):
-        if position + 8 > len(data):
-            break
-        length, kind = _unpack(">I4s", data, position)
-        end = position + 12 + length
-        if kind == b"IHDR" and size is None:
-            size = _unpack(">II", data, position + 8)
-            kept.append(data[position:end])
-        elif kind in (b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            kept.append(data[position:end])
-        elif kind == b"eXIf":
-            orientation = _orientation(data[position + 8 : end - 4])
-        position = end
-        if kind == b"IEND":
-            break
-    else:
-        raise _DamagedError(f"a PNG of more than {_MAX_PARTS} parts")
-    if size is None:
-        raise _DamagedError("a PNG without a header")
-    return _Container("PNG", size[1], size[0], b"".join(kept), orientation)
-
-
-def _open_webp(data: bytes) -> _Container:
-    if not WebPImagePlugin.SUPPORTED:
-        raise ImageError("Received a WebP picture, which this installation of Pillow cannot read. Use PNG.")
-    kind = data[12:16]
-    if kind == b"VP8X":
-        width, height = (1 + int.from_bytes(data[i : i + 3], "little") for i in (24, 27))
-    elif kind == b"VP8 ":
-        width, height = (side & 0x3FFF for side in _unpack("<HH", data, 26))
-    elif kind == b"VP8L":
-        (bits,) = _unpack("<I", data, 21)
-        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    else:
-        raise _DamagedError("a WebP without a picture")
-    orientation = 1
-    position = 12
-    for _ in range(_MAX_PARTS):
-        if position + 8 > len(data):
-            break
-        part, length = _unpack("<4sI", data, position)
-        if part == b"EXIF":
-            orientation = _orientation(data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
-        position += 8 + length + length % 2
-    else:
-        raise _DamagedError(f"a WebP of more than {_MAX_PARTS} parts")
-    return _Container("WEBP", height, width, data, orientation)
-
-
-def _open_gif(data: bytes) -> _Container:
-    width, height = _unpack("<HH", data, 6)
-    position = 13 + _gif_colours(data[10])
-    kept = [data[:position]]
-    control = b""
-    for _ in range(_MAX_PARTS):
-        introducer = data[position]
-        if introducer == 0x2C:
-            break
-        if introducer != 0x21:
-            raise _DamagedError("a GIF without a picture")
-        start, label = position, data[position + 1]
-        position += 2
-        for _ in range(_MAX_PARTS):
-            count = data[position]
-            position += 1 + count
-            if count == 0:
-                break
-        else:
-            raise _DamagedError("a GIF with too long a comment")
-        if label == 0xF9:  # transparency of the picture that follows
-            control = data[start:position]
-    else:
-        raise _DamagedError(f"a GIF of more than {_MAX_PARTS} parts")
-    left, top, frame_width, frame_height = _unpack("<HHHH", data, position + 1)
-    kept += [control, data[position:]]
-    return _Container("GIF", max(height, top + frame_height), max(width, left + frame_width), b"".join(kept))
-
-
-def _gif_colours(flags: int) -> int:
-    """Bytes of the colour table behind a header with these flags."""
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-def _open_bmp(data: bytes) -> _Container:
-    offset, header = _unpack("<II", data, 10)
-    if header == 12:
-        width, height, _, bits = _unpack("<HHHH", data, 18)
-        compression = 0
-    else:
-        width, height, _, bits, compression = _unpack("<iiHHI", data, 18)
-    if compression not in (0, 3, 6):  # plain, or with masks: run lengths are unpacked far too slowly
-        raise _DamagedError("a compressed BMP")
-    width, height = abs(width), abs(height)
-    if len(data) < offset + (width * bits + 31) // 32 * 4 * height:
-        raise _DamagedError("a BMP that is cut off")
-    return _Container("BMP", height, width, data)
-
-
-def _unpack(layout: str, data: bytes, position: int) -> tuple[Any, ...]:
-    return struct.unpack_from(layout, data, position)
-
-
-def _orientation(exif: bytes) -> int:
-    """EXIF's tag 0x0112 of the first directory, 1 where it is not to be had."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    try:
-        if order is None:
-            return 1
-        (directory,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, entry)
-            if tag == 0x0112 and kind == 3 and 1 <= value <= 8:
-                return int(value)
-    except struct.error:
-        pass
-    return 1
-
-
-def _decode(container: _Container) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(container.data), formats=[container.format]) as picture:
-        width, height = picture.size
-        if (height, width) != (container.height, container.width):
-            raise _DamagedError("a size that contradicts itself")
-        picture.load()
-        upright = _UPRIGHT[container.orientation]
-        turned = container.orientation >= 5
-        pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
-        target = upright(pixels)
-        # In bands: never more than the decoded picture and the result at once.
-        step = max(1, 2**20 // width)
-        for top in range(0, height, step):
-            bottom = min(top + step, height)
-            target[top:bottom] = _rgb(picture.crop((0, top, width, bottom)))
-    return pixels
-
-
-# Views of the upright picture that lie as the file does, by EXIF orientation.
-_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
-    1: lambda p: p,
-    2: lambda p: p[:, ::-1],
-    3: lambda p: p[::-1, ::-1],
-    4: lambda p: p[::-1],
-    5: lambda p: p.swapaxes(0, 1),
-    6: lambda p: p.swapaxes(0, 1)[::-1],
-    7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
-    8: lambda p: p.swapaxes(0, 1)[:, ::-1],
+# What a file may be, by how it begins.
+_KINDS = {
+    rb"\Z": "an empty file",
+    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM": "a damaged or cut off file",
+    rb"....ftyp": "a HEIC or AVIF picture, or a film",
+    rb"II[*+]\0|MM\0[*+]": "a TIFF picture",
+    rb"\s*%PDF": "a PDF document",
+    rb"PK": "a ZIP archive or an office document",
+    rb"(\xef\xbb\xbf)?\s*<": "a web page, an SVG drawing or other markup",
+    rb"": "no picture of a known kind",
 }
 
 
-def _rgb(band: Image.Image) -> NDArray[np.uint8]:
-    if band.mode.startswith("I;16"):
-        grey = _eight_bits(np.asarray(band).astype(np.uint16))
-        return np.broadcast_to(grey[:, :, None], (*grey.shape, 3))
-    if band.mode in ("LA", "PA", "RGBA") or "transparency" in band.info:
-        white = Image.new("RGBA", band.size, "white")
-        band = Image.alpha_composite(white, band.convert("RGBA"))
-    return np.asarray(band.convert("RGB"))
+def _open(data: bytes, name: str, limits: Limits) -> Image.Image:
+    """Read the header; refuse what is too large or too laborious."""
+    _check_metadata(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        _check_scans(data)
+    picture = Image.open(_File(data), formats=[known.upper() for known in FORMATS])
+    width, height = picture.size
+    most = limits.max_pixels // (2 if picture.format == "WEBP" else 1)  # 49 megapixels of WebP take 1 GB
+    if height * width > most:
+        raise ImageError(
+            f"Received {name} of {width} x {height} pixels. Expected at most {most / 1e6:.4g} megapixels "
+            f"({picture.format}). Make it smaller."
+        )
+    _check_sides(name, height, width)
+    if any(tile.codec_name == "bmp_rle" for tile in getattr(picture, "tile", ())):
+        raise _RefusedError("a compressed BMP")  # unpacked in Python: 9 s for 25 MB
+    return picture
+
+
+def _decode(picture: Image.Image) -> NDArray[np.uint8]:
+    picture.load()
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except Exception as error:  # broken EXIF does not spoil a picture
+        if isinstance(error, MemoryError):
+            raise
+    if picture.mode.startswith("I;16"):
+        grey = _eight_bits(np.asarray(picture).astype(np.uint16))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture)
+        picture = white
+    elif picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    return np.asarray(picture)

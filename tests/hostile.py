@@ -184,6 +184,11 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "valid/bomb-png-49-megapixels", png(7_000, 7_000, b"\0" * 7_001 * 7_000, colour=0)
     yield "bomb/png-400-megapixels", png(20_000, 20_000, zlib.compress(b"\0" * 10**6) * 400, packed=True)
     yield "bomb/png-more-data-than-pixels", png(9, 9, b"\0" * 30_000_000)
+    turned = Image.new("RGB", (7_000, 7_000))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    yield "valid/bomb-jpeg-49-megapixels-turned", saved(turned, "JPEG", progressive=True, exif=exif)
+    yield "valid/bomb-png-49-megapixels-clear", saved(turned.convert("RGBA"), "PNG", compress_level=1)
     flat = png(9, 9, b"\0" * 28 * 9)
     million = zlib.compress(b"\0" * 10**8)
     for kind, body in (
@@ -191,7 +196,10 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
         (b"iTXt", b"a\0\1\0\0\0" + million),
         (b"iCCP", b"a\0\0" + million),
     ):
-        yield f"valid/bomb-png-{kind.decode()}", flat[:33] + png_chunk(kind, body) + flat[33:]
+        yield f"bomb/png-{kind.decode()}", flat[:33] + png_chunk(kind, body) + flat[33:]
+        unpacked = png_chunk(kind, body[: body.index(million)] + zlib.compress(b"\0" * 10**6, 9))
+        yield f"bomb/png-10000-{kind.decode()}", flat[:33] + unpacked * 10_000 + flat[33:]
+        yield f"bomb/png-10000-{kind.decode()}-behind", flat[:-12] + unpacked * 10_000 + flat[-12:]
     empty = png_chunk(b"IDAT", b"")
     yield "bomb/png-many-parts", flat[:33] + empty * 150_000 + flat[33:]
     yield "valid/bomb-png-comments", flat[:33] + png_chunk(b"tEXt", b"a\0" + b"x" * 200) * 60_000 + flat[33:]
@@ -199,6 +207,12 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     jpeg = files["jpeg-progressive"]
     last = jpeg[jpeg.rindex(b"\xff\xda") : -2]
     yield "bomb/jpeg-1000-scans", jpeg[:-2] + last * 1_000 + b"\xff\xd9"
+    large = saved(turned, "JPEG", progressive=True)
+    short = last[:10]
+    yield "bomb/jpeg-30000-scans-of-49-megapixels", large[:-2] + short * 30_000 + b"\xff\xd9"
+    exif_part = segment(0xE1, b"Exif\0\0" + b"x" * 2_000)
+    yield "bomb/jpeg-exif-in-12000-parts", jpeg[:2] + exif_part * 12_000 + jpeg[2:]
+    yield "bomb/jpeg-exif-behind-a-false-end", jpeg[:2] + b"\xff\xd9" + exif_part * 12_000 + jpeg[2:]
     yield "bomb/jpeg-fill", jpeg[:2] + b"\xff" * 5_000_000 + jpeg[2:]
     yield "bomb/jpeg-empty-markers", jpeg[:2] + b"\xff\xd0" * 1_000_000 + jpeg[2:]
     yield "bomb/jpeg-segments", jpeg[:2] + b"\xff\xe1\0\2" * 1_000_000 + jpeg[2:]
@@ -208,6 +222,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "valid/bomb-gif-comment", gif[:start] + comment + gif[start:]
     yield "bomb/gif-comments", gif[:start] + b"\x21\xfe\1x\0" * 300_000 + gif[start:]
     yield "bomb/gif-endless-comment", gif[:start] + b"\x21\xfe" + b"\1x" * 1_000_000
+    yield "bomb/gif-comment-of-12-million-parts", gif[:start] + b"\x21\xfe" + b"\1x" * 12_000_000
     yield "bomb/gif-no-end", gif[:start] + b"\x21\xf9\4\0\0\0\0\0" * 10_000
     frame = gif[_gif_descriptor(gif) : -1]
     yield "valid/bomb-gif-frames", gif[:-1] + frame * 5_000 + b";"
@@ -264,7 +279,7 @@ def _metadata() -> Iterator[tuple[str, bytes]]:
     yield "valid/jpeg-film-behind", jpeg + rng.randbytes(2_000_000)
     yield "valid/png-film-behind", flat + rng.randbytes(2_000_000)
     yield "valid/png-part-unknown", flat[:33] + png_chunk(b"ABCD", rng.randbytes(99)) + flat[33:]
-    yield "valid/png-wrong-checksum-of-comment", flat[:33] + b"\0\0\0\4tEXta\0bcXXXX" + flat[33:]
+    yield "metadata/png-wrong-checksum-of-comment", flat[:33] + b"\0\0\0\4tEXta\0bcXXXX" + flat[33:]
 
 
 def _sides() -> Iterator[tuple[str, bytes]]:
