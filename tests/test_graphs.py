@@ -1,14 +1,17 @@
 """Exported graphs: made once, kept, checked, made again."""
 
 import errno
+import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ import pytest
 from fcn_core import graphs
 from fcn_core.errors import EngineError, WeightsInvalid
 from fcn_core.graphs import graph_folder, load_graph, prepare_graph
-from fcn_core.zoo import MODELS, digest, find_weights
+from fcn_core.zoo import MODELS, digest
 
 LITE = MODELS["efficientnet-lite0"]
 FILES = {"graph.xml", "graph.bin", "meta.json"}
@@ -29,11 +32,14 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Files as the child makes them, made once."""
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, lite0):
+    """Files as the child makes them."""
     folder = tmp_path_factory.mktemp("exported")
-    graphs._export_in_child(LITE, find_weights(LITE), 32, folder)
+    graph = prepare_graph(LITE)
+    for name in ("graph.xml", "graph.bin"):
+        (folder / name).write_bytes(graph.path.with_name(name).read_bytes())
+    (folder / "geometry.json").write_text(json.dumps(graph.geometry.to_json()))
     return folder
 
 
@@ -44,8 +50,7 @@ def children(monkeypatch, exported):
 
     def copy(spec, weights, output_stride, folder):
         calls.append((spec.name, output_stride))
-        for path in exported.iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(exported, folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(graphs, "_export_in_child", copy)
     return calls
@@ -154,28 +159,47 @@ def test_threads_that_race_all_succeed(cache, children):
 
 
 PREPARE = """
-import sys
-from fcn_core.graphs import prepare_graph
+import shutil, sys, time
+from fcn_core import graphs
 from fcn_core.zoo import MODELS
-print(prepare_graph(MODELS["efficientnet-lite0"]).path)
+
+def export(spec, weights, output_stride, folder):
+    print("exporting", flush=True)
+    sys.stdin.readline()
+    shutil.copytree(sys.argv[1], folder, dirs_exist_ok=True)
+
+graphs._export_in_child = export
+print(graphs.prepare_graph(MODELS["efficientnet-lite0"]).path)
 """
 
 
-def started(code):
+@contextmanager
+def preparing(exported):
+    """A process that prepares a model, and stops in the middle of its export until it gets a line."""
     root = Path(__file__).resolve().parents[1]
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    process = subprocess.Popen(
+        [sys.executable, "-c", PREPARE, str(exported)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    with process:
+        try:
+            assert process.stdout.readline() == "exporting\n"
+            yield process
+        finally:
+            process.kill()
 
 
-def test_two_processes_that_race_both_succeed(cache):
-    processes = [started(PREPARE) for _ in range(2)]
-    answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], answers
-    assert len({out for out, _ in answers}) == 1
-    assert load_graph(Path(answers[0][0].strip()).parent) is not None
-    assert making(cache) == []
-    assert len(list((cache / "graphs").iterdir())) == 1
+def test_processes_that_race_all_succeed(cache, exported):
+    with preparing(exported) as one, preparing(exported) as two, preparing(exported) as three:
+        assert len(making(cache)) == 3
+        answers = [process.communicate("go on\n")[0].strip() for process in (one, two, three)]
+        assert [process.returncode for process in (one, two, three)] == [0, 0, 0]
+    assert len(set(answers)) == 1
+    assert load_graph(Path(answers[0]).parent) is not None
+    assert [path.name for path in (cache / "graphs").iterdir()] == [Path(answers[0]).parent.name]
 
 
 def killing(monkeypatch, number):
@@ -226,12 +250,9 @@ def test_an_export_that_gives_nothing(cache, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_a_killed_parent_leaves_nothing_for_long(cache, children):
+def test_a_killed_parent_leaves_nothing_for_long(cache, children, exported):
     """Killed in mid-export: the half-made folder is no graph, and goes when it is old."""
-    with started(PREPARE) as process:
-        while not making(cache):
-            time.sleep(0.02)
-            assert process.poll() is None
+    with preparing(exported) as process:
         process.kill()
     [left] = making(cache)
     prepare_graph(LITE)
@@ -307,16 +328,20 @@ def test_a_disk_that_fills_while_the_child_writes(cache, fresh_python):
     child = fresh_python(
         """
 import resource
+from fcn_core import graphs
 from fcn_core.errors import EngineError
-from fcn_core.graphs import prepare_graph
 from fcn_core.zoo import MODELS
+def full():
+    raise OSError("no room there either")
+graphs._temporary_root = full
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    prepare_graph(MODELS["efficientnet-lite0"])
+    graphs.prepare_graph(MODELS["efficientnet-lite0"])
 except EngineError as error:
     print(error)
 """
     )
+    assert "cannot be written or read back" in child.stderr
     assert "could be written neither to" in child.stdout
     assert list((cache / "graphs").iterdir()) == []
 

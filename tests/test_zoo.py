@@ -232,13 +232,15 @@ def test_a_wrong_file_is_refused_in_words(damage, keras_h5, monkeypatch, tmp_pat
         import keras
 
         body = keras.Model(classifier.inputs[0], classifier.layers[-3].output)
+        another = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
         with h5py.File(path, "w") as file:
-            legacy_h5_format.save_weights_to_hdf5_group(file, LITE.build() if "another" in damage else body)
+            legacy_h5_format.save_weights_to_hdf5_group(file, another if "another" in damage else body)
+    spec = replace(RESNET, build=lambda: classifier)  # building takes long
     monkeypatch.setenv("FCN_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(
         WeightsInvalid, match="Expected the weights of resnet50 with its top layer"
     ) as refusal:
-        build_classifier(RESNET, require_weights(RESNET))
+        build_classifier(spec, require_weights(spec))
     assert path.name in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -250,7 +252,6 @@ def test_a_wrong_file_is_refused_by_openvino_too(monkeypatch, tmp_path):
     (tmp_path / RESNET.weights.name).write_text("<!doctype html>")
     monkeypatch.setenv("FCN_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
-    for engine in ("openvino", "auto"):
-        with pytest.raises(WeightsInvalid, match="Expected the weights of resnet50"):
-            load_model("resnet50", engine)
+    with pytest.raises(WeightsInvalid, match="Expected the weights of resnet50"):
+        load_model("resnet50", "auto")  # which does not try the other engine: the file is wrong for both
     assert list((tmp_path / "graphs").iterdir()) == []
