@@ -66,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(206, b"\0" * (len(CONTENT) - start), start)
         elif fault == "another range":
             self.answer(206, CONTENT[start - 7 :], start - 7)
+        elif fault == "the whole as a range":
+            self.answer(206, CONTENT, 0)
         elif fault == "short":
             self.answer(200, CONTENT[:-1])
         elif fault == "long":
@@ -163,6 +165,7 @@ def test_a_cut_download_goes_on_where_it_stopped(fault, file, server, tmp_path):
 # What is there before, what the server does, the ranges it is asked for.
 RESUMED = {
     "the server ignores Range": (CONTENT[:HALF], ["ignores Range"], [f"bytes={HALF}-"]),
+    "the server gives the whole as a range": (CONTENT[:HALF], ["the whole as a range"], [f"bytes={HALF}-"]),
     "the server gives another range": (CONTENT[:HALF], ["another range", None], None),
     "the server knows no such range": (CONTENT[:HALF], ["no such range"], [f"bytes={HALF}-", None]),
     "what was there was damaged": (b"\0" * HALF, [], [f"bytes={HALF}-", None]),
