@@ -55,6 +55,7 @@ def _drop_expired(kept: Any) -> None:
     for session in gone:  # the server's loop may hold on to the last one until another comes
         session.shutdown()
         session.session_state.clear()
+        session._fragment_storage.clear()
     if gone:
         del before, session
         gone.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +34,7 @@ time.sleep(1)  # reporters work in threads of their own
 """
 IMPORT_THE_CHILD = """
 import os
+import re
 os.environ["KERAS_BACKEND"] = "openvino"
 import fcn_core.graphs, keras, openvino.tools.ovc
 """
@@ -142,3 +144,14 @@ asyncio.run(main())
 print([a for a in opened if "tmp" in str(a[0]) or a[2] & 1])
 """
     assert fresh_python(code, TMPDIR=str(tmp_path)).stdout.strip() == "[]"
+
+
+def test_every_promise_names_a_test_that_is_there() -> None:
+    promises = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")]
+    promises = [line for line in promises if not line.startswith("| promise")]
+    assert len(promises) > 10
+    for line in promises:
+        named = re.findall(r"`((?:tests|fuzz)/[\w/.]*)`", line)
+        assert named, line
+        for path in named:
+            assert (ROOT / path).exists(), path

@@ -1,0 +1,355 @@
+"""What SECURITY.md promises of the page, in Chromium against the running app."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from app.selection import _READ
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("/", "/compare", "/learn?step=1", "/learn?step=all", "/models")
+PARAMETERS = (*_READ, "step", "present", "embed_options", "unknown")
+PAYLOADS = (
+    '<img src=x onerror="window.hacked=1">',
+    '"><script>window.hacked=1</script><svg onload="window.hacked=1">',
+    "[a](//evil.test)![b](//evil.test/b.png)",
+    "javascript:window.hacked=1//",
+    "$\\href{javascript:window.hacked=1}{x}$ :material/home: :red[x]",
+)
+
+
+@dataclass
+class App:
+    """The running app."""
+
+    port: int
+    log: Path
+    folders: tuple[Path, ...]
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", port: int = 0, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request(method, path, body or None, headers)
+            response = connection.getresponse()
+            return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+
+    def held(self) -> dict[str, Any]:
+        return json.loads(self.ask("GET", "/", port=self.port + 1)[2])
+
+    def events(self, start: int = 0) -> list[list[str]]:
+        return [json.loads(line) for line in self.log.read_bytes()[start:].splitlines()]
+
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Every file the app could leave something in, with size and time."""
+        found = {}
+        for folder in self.folders:
+            for path in folder.rglob("*"):
+                with contextlib.suppress(OSError):
+                    if path.is_file() and "__pycache__" not in path.parts:
+                        found[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns)
+        return found
+
+
+def _free_ports() -> int:
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+    raise OSError("no two free ports in a row")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: Browser) -> Iterator[App]:
+    """The app as shipped, but that it forgets closed sessions sooner, under watch (`lite2`: its graph is there)."""
+    folder = tmp_path_factory.mktemp("app")
+    home, temporary = folder / "home", folder / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    port = _free_ports()
+    command = [sys.executable, str(Path(__file__).with_name("audited.py")), str(folder / "audit"), str(port)]
+    command += ["--server.disconnectedSessionTTL", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(temporary)}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    app = App(port, folder / "audit", (home, temporary, Path(os.environ["FCN_CACHE_DIR"])))
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                if app.ask("GET", "/_stcore/health")[0] == 200:
+                    break
+            assert server.poll() is None, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield app
+    finally:
+        server.terminate()
+        server.wait(20)
+    said = (folder / "log").read_text()
+    assert "Traceback" not in said, said
+
+
+@pytest.fixture
+def visit(app: App, chromium_browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """Open pages; every request, dialog and error of theirs is watched until the test ends."""
+    context = chromium_browser.new_context()
+    asked: list[str] = []
+    dialogs: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def open_page(path: str) -> Page:
+        page = context.new_page()
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        page.goto(app.origin + path)
+        settle(page)
+        return page
+
+    yield open_page
+    context.close()
+    foreign = [
+        url
+        for url in asked
+        if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).port != app.port
+    ]
+    assert not foreign, "requests to others"
+    assert asked
+    assert not dialogs
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has run and nothing more is being computed."""
+    page.wait_for_selector('[data-testid="stApp"]', timeout=30_000)
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid="stApp"]');
+            return app.getAttribute('data-test-script-state') === 'notRunning'
+                && !document.querySelector('[data-testid="stSkeleton"], [data-testid="stAppSkeleton"]');
+        }""",
+        timeout=60_000,
+    )
+
+
+def assert_harmless(page: Page) -> None:
+    """Nothing that was typed became part of the page but as text."""
+    assert page.evaluate("window.hacked") is None
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('*')].flatMap(element => [
+            ...element.getAttributeNames().filter(name => name.startsWith('on')),
+            ...['href', 'src', 'action'].map(name => element.getAttribute(name) || '').filter(
+                value => /^\\s*javascript:/i.test(value) || value.includes('evil.test') || value === 'x'),
+        ])"""
+    )
+    assert found == []
+
+
+def png(seed: int, side: int, **options: Any) -> bytes:
+    """A picture that does not compress."""
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def upload(page: Page, name: str, data: bytes) -> None:
+    page.get_by_role("radio", name="Upload").or_(
+        page.get_by_role("button", name="Upload", exact=True)
+    ).first.click()
+    page.locator('input[type="file"]').first.set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": data}
+    )
+    settle(page)
+
+
+# Nothing goes out
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_ask_nobody_else(visit: Callable[[str], Page], path: str) -> None:
+    page = visit(path)
+    page.wait_for_timeout(500)
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+
+# What is typed stays text
+
+
+@pytest.mark.parametrize("turn", [0, 2])
+@pytest.mark.parametrize("path", ["/", "/compare", "/learn", "/models"])
+def test_parameters_of_the_address_are_text(visit: Callable[[str], Page], path: str, turn: int) -> None:
+    query = {name: PAYLOADS[(i + turn) % len(PAYLOADS)] for i, name in enumerate(PARAMETERS)}
+    page = visit(f"{path}?{urlencode(query, quote_via=quote)}")
+    assert_harmless(page)
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+
+def test_file_names_and_metadata_are_text(visit: Callable[[str], Page]) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    page = visit("/")
+    for payload in PAYLOADS[:3]:
+        info = PngInfo()
+        info.add_text("Title", payload)
+        exif = Image.Exif()
+        exif[0x010E] = payload
+        upload(page, payload.replace("/", "∕") + ".png", png(1, 64, pnginfo=info, exif=exif))
+        assert_harmless(page)
+        assert page.locator('[data-testid="stException"]').count() == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:{port}/", "http://[::1]/", 'http://a.test/<img src=x onerror="window.hacked=1">'],
+)
+def test_addresses_that_lead_inside_are_refused_in_words(
+    app: App, visit: Callable[[str], Page], address: str
+) -> None:
+    start = app.log.stat().st_size
+    page = visit(f"/?{urlencode({'picture': address.format(port=app.port)})}")
+    words = page.get_by_text("public internet").or_(page.get_by_text("Expected"))
+    expect(words.first).to_be_visible(timeout=20_000)
+    assert_harmless(page)
+    assert [e for e in app.events(start) if e[0] == "socket.connect" and str(app.port) in str(e)] == []
+
+
+# Uploads
+
+
+def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_browser: Browser) -> None:
+    context = chromium_browser.new_context()
+    page = context.new_page()
+    page.goto(app.origin)
+    settle(page)
+    page.wait_for_timeout(1500)
+    start, files = app.log.stat().st_size, app.files()
+    picture = png(7, 1100)
+    assert len(picture) > 3 * 2**20, "larger than what web servers keep in memory of themselves"
+    upload(page, "very-private.png", picture)
+    deadline = time.monotonic() + 60
+    while "very-private.png" not in (held := app.held())["pictures"]:
+        assert time.monotonic() < deadline, held
+        page.wait_for_timeout(200)
+    settle(page)
+    assert held["files"] == 1
+    written = [
+        e for e in app.events(start) if e[0] not in ("socket.connect", "socket.getaddrinfo", "mmap.__new__")
+    ]
+    assert written == [], "the app opened files for writing"
+    assert app.files() == files
+    context.close()
+    deadline = time.monotonic() + 60
+    while "very-private.png" in (held := app.held())["pictures"] or held["files"]:
+        assert time.monotonic() < deadline, f"still held: {held}"
+        time.sleep(0.5)
+    assert app.files() == files
+    assert "very-private" not in (app.log.parent / "log").read_text()
+
+
+def test_all_this_while_the_server_asked_nobody(app: App, visit: Callable[[str], Page]) -> None:
+    visit("/")
+    outward = [
+        event
+        for event in app.events()
+        if event[0] in ("socket.getaddrinfo", "socket.connect", "socket.sendto", "urllib.Request")
+        and not any(inside in str(event) for inside in ("127.0.0.1", "localhost", "'::1'", "'a.test'", "'/"))
+    ]
+    assert outward == [], "but what a link named"
+
+
+def test_an_upload_needs_the_session_and_its_token(app: App) -> None:
+    for headers in ({}, {"X-Xsrftoken": "1"}, {"Origin": "http://evil.test"}):
+        status, _, _ = app.ask("PUT", "/_stcore/upload_file/somebody/1", b"x", **headers)
+        assert status in (400, 403)
+
+
+def test_an_upload_beyond_the_limit_is_refused_before_it_is_read(app: App) -> None:
+    _, headers, _ = app.ask("GET", "/_stcore/health")
+    cookie = headers["set-cookie"].partition(";")[0]
+    token = cookie.partition("=")[2]
+    headers = {"X-Xsrftoken": token, "Cookie": cookie, "Content-Length": str(2**30)}
+    status, _, _ = app.ask("PUT", "/_stcore/upload_file/somebody/1", **headers)
+    assert status in (400, 413)
+
+
+# The server
+
+
+def test_cookies_and_cross_origin_answers(app: App) -> None:
+    _, headers, _ = app.ask("GET", "/_stcore/health", Origin="http://evil.test")
+    assert "SameSite=Lax" in headers["set-cookie"]
+    assert "access-control-allow-origin" not in headers
+    key = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    key["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    for origin, expected in (("http://evil.test", 403), (app.origin, 101)):
+        with socket.create_connection(("127.0.0.1", app.port), timeout=10) as raw:
+            lines = [
+                f"{k}: {v}" for k, v in {**key, "Host": f"127.0.0.1:{app.port}", "Origin": origin}.items()
+            ]
+            raw.sendall("\r\n".join(["GET /_stcore/stream HTTP/1.1", *lines, "", ""]).encode())
+            assert raw.recv(64).split()[1] == str(expected).encode(), origin
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/_stcore/agent/interact", "/_stcore/agent/mcp"],
+)
+def test_nothing_but_the_page_drives_the_app(app: App, path: str) -> None:
+    status, _, body = app.ask("POST", path, b"{}")
+    assert status in (400, 403, 404, 405), body
+    assert b"result" not in body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../streamlit_app.py", "/..%2fstreamlit_app.py", "/app/static/../../streamlit_app.py", "/media/../../etc/passwd",
+     "/static/..%5c..%5cstreamlit_app.py", "/component/../../../../etc/passwd", "/.git/config",
+     "/.streamlit/config.toml"],
+)  # fmt: skip
+def test_no_file_of_the_server_is_handed_out(app: App, path: str) -> None:
+    _, _, body = app.ask("GET", path)
+    for secret in (b"set_page_config", b"root:", b"[core]", b"maxUploadSize"):
+        assert secret not in body
+
+
+def test_no_telemetry_and_no_details_of_faults() -> None:
+    from streamlit import config
+
+    for option, expected in (
+        ("browser.gatherUsageStats", False),
+        ("client.showErrorDetails", "none"),
+        ("client.toolbarMode", "minimal"),
+        ("server.enableXsrfProtection", True),
+        ("server.enableCORS", True),
+        ("server.enableStaticServing", False),
+        ("server.enableAgentApi", False),
+        ("server.maxUploadSize", 25),
+    ):
+        assert config.get_option(option) == expected, option
