@@ -223,7 +223,6 @@ def analysis(
     fit: Fit,
     snap: bool,
     threshold: float | Literal["auto"],
-    whole: bool,
     _image: RGBImage,
     _class_maps: dict[str, ClassMap],
     _info: Any,

@@ -127,7 +127,7 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
                 continue
             done = tuple((key, id(m.logits)) for key, m in look.class_maps.items())
             analysis = cached.analysis(
-                job.key, done, side.wnid, "probability", "aspect", True, "auto", False, working,
+                job.key, done, side.wnid, "probability", "aspect", True, "auto", working,
                 dict(look.class_maps), look.info,
             )  # fmt: skip
             analyses.append(analysis)

@@ -71,9 +71,17 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     failed = state.get("explore-failed", (None, ""))
     snapshot: Snapshot | None = None
     job: Job | None = None
+    before: Job | None = state.get("explore-job")
+    if before is not None and before.key != key:
+        queue.leave(before)
     if not stopped and failed[0] != key:
         job = queue.submit(picture.image, model, scales, fit)
         snapshot = queue.look(job)
+        if (
+            snapshot.state == "cancelled"
+        ):  # by somebody else, or this page was hidden too long: still wanted here
+            job = queue.submit(picture.image, model, scales, fit)
+            snapshot = queue.look(job)
         if snapshot.state == "failed":
             failed = state["explore-failed"] = (key, snapshot.error or panels.FAULT)
         state["explore-job"] = job
@@ -122,7 +130,7 @@ def _stop(job: Job) -> None:
 def _progress(job: Job, seen: int, count: int) -> None:
     """How far the run is; the whole page is drawn anew when there is something new to show."""
     now = cached.queue().look(job)
-    if now.finished or len(now.class_maps) != seen:
+    if now.finished or len(now.class_maps) != seen or st.session_state.get("explore-stopped") == job.key:
         st.rerun()
     if now.state == "queued":
         text = (

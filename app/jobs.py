@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 _FORGOTTEN_AFTER = 20.0  # seconds without a look
+_GRACE = 2.0  # seconds for others to look at a job that one has left
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,10 @@ class Queue:
                 job.error,
                 job.fault,
             )
+
+    def leave(self, job: Job) -> None:
+        """Stop looking at a job: it is cancelled soon, unless somebody else looks at it."""
+        job.looked_at = min(job.looked_at, time.monotonic() - _FORGOTTEN_AFTER + _GRACE)
 
     def cancel(self, job: Job) -> None:
         """Stop a job between bands or scales; what is finished stays."""

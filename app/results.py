@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -19,9 +20,10 @@ from fcn_core import render
 from fcn_core.engines import ModelInfo
 from fcn_core.heatmap import ClassMap, Heatmap, MapKind, combine, spread
 from fcn_core.images import RGBImage
-from fcn_core.pipeline import Analysis
+from fcn_core.pipeline import Analysis, interpret
 from fcn_core.pyramid import Fit, PlannedScale
 from fcn_core.region import contours_of, suggest_threshold
+from fcn_core.synsets import Ontology
 
 _WORKING_PIXELS = (
     1_500_000  # pictures are interpreted at most at this size, for the page; files get the whole
@@ -55,8 +57,8 @@ class Result:
         image = self.picture.image
         return cached.working_copy(image.sha256, _WORKING_PIXELS, image)
 
-    def analysis(self, chosen: Selection, whole: bool = False) -> Analysis:
-        """The class maps interpreted as chosen, at the page's working size or the whole picture's."""
+    def analysis(self, chosen: Selection) -> Analysis:
+        """The class maps interpreted as chosen, at the page's working size."""
         return cached.analysis(
             self.key,
             self.done,
@@ -65,11 +67,31 @@ class Result:
             self.fit,
             chosen.snap,
             "auto" if chosen.threshold is None else chosen.threshold,
-            whole,
-            self.picture.image if whole else self.working,
+            self.working,
             dict(self.class_maps),
             self.info,
         )
+
+    def whole(self, chosen: Selection) -> Callable[[], Analysis]:
+        """What makes the analysis of the whole picture, once: files are made outside the page's own thread."""
+        image = self.picture.image
+        regions = cached.regions(image.sha256, image) if chosen.snap and self.working is image else None
+
+        @cache
+        def make() -> Analysis:
+            return interpret(
+                image,
+                self.class_maps,
+                Ontology.load()[chosen.synset],
+                self.info,
+                kind=cast(MapKind, chosen.map.lower()),
+                fit=self.fit,
+                threshold="auto" if chosen.threshold is None else chosen.threshold,
+                snap=chosen.snap,
+                regions=regions,
+            )
+
+        return make
 
 
 def draw(
@@ -495,9 +517,11 @@ def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> Non
         )  # fmt: skip
         suggested = suggest_threshold(analysis.fine)
         cut = suggested if chosen.threshold is None else chosen.threshold
-        slider = f"threshold-{chosen.synset}-{chosen.snap}-{chosen.threshold is None}"
-        st.session_state.setdefault(slider, round(cut, 2))
-        st.session_state["threshold-shown"] = slider
+        slider = st.session_state.get("threshold-shown", "")
+        if chosen.threshold is None or slider not in st.session_state:
+            slider = f"threshold-{chosen.synset}-{cut:.2f}-{st.session_state.get('threshold-serial', 0)}"
+            st.session_state["threshold-shown"] = slider
+            st.session_state[slider] = round(cut, 2)
         st.slider("Threshold", 0.0, 1.0, step=0.01, key=slider, on_change=_set_threshold, args=(slider,))
         panels.write(
             f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
@@ -543,6 +567,7 @@ def _set_threshold(slider: str) -> None:
 
 def _suggest() -> None:
     st.session_state["threshold"] = None
+    st.session_state["threshold-serial"] = st.session_state.get("threshold-serial", 0) + 1  # a new widget
 
 
 def _inspect(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> None:
@@ -550,4 +575,4 @@ def _inspect(result: Result, analysis: Analysis, chosen: Selection, look: Look) 
 
 
 def _take(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> None:
-    takeaway.draw(lambda: result.analysis(chosen, whole=True), analysis, result.picture, look)
+    takeaway.draw(result.whole(chosen), analysis, result.picture, look)

@@ -56,7 +56,9 @@ SAMPLES: Mapping[str, Sample] = {
         "Middlebury 2014 stereo benchmark, by Nera Nesic and others. CC0.",
         "motorcycle_left.png",
     ),
-    "astronaut": Sample("Astronaut", "helmet", "Eileen Collins, by NASA. Public domain.", "astronaut.png"),
+    "astronaut": Sample(
+        "Astronaut", "football helmet", "Eileen Collins, by NASA. Public domain.", "astronaut.png"
+    ),
     "labrador": Sample(
         "Labrador",
         "dog",

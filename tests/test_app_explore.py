@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cached
 from app.jobs import ModelKey
+from app.samples import SAMPLES
 
 APP = Path(__file__).resolve().parents[1] / "streamlit_app.py"
 CAT, ESPRESSO, DOG = "n02121620", "n07920052", "n02084071"
@@ -114,6 +115,14 @@ def test_the_precomputed_sample_equals_a_fresh_run(lite2: Any) -> None:
         assert stored.cells == new.cells and stored.scale == new.scale
         assert np.abs(stored.logits - new.logits).max() < 0.02, "half precision"
         assert np.abs(stored.probabilities - new.probabilities).max() < 0.01
+
+
+@pytest.mark.parametrize("name", [n for n, s in SAMPLES.items() if s.file])
+def test_every_sample_is_there_and_begins_with_a_synset(name: str) -> None:
+    image, data = cached.sample(name)
+    assert image.name == SAMPLES[name].file and len(data) > 10_000
+    assert cached.ontology().find(SAMPLES[name].word).wnid
+    assert "CC0" in SAMPLES[name].credit or "Public domain" in SAMPLES[name].credit
 
 
 def test_choosing_a_chip_redraws_without_running_the_network(

@@ -1,0 +1,324 @@
+"""Explore as its users meet it: the real page in Chromium."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.samples import SAMPLES
+from tests.browser.conftest import ROOT, settle
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., Any]
+COFFEE = SAMPLES["coffee"].path
+
+
+def picker(page: Any) -> Any:
+    return page.locator('[class*="st-key-synset-pick"] input').first
+
+
+def picked(page: Any) -> str:
+    return str(picker(page).input_value())
+
+
+def step(page: Any, label: str) -> Any:
+    return page.locator(".st-key-crumbs-explore").get_by_role("button", name=label, exact=True).first
+
+
+def chips(page: Any) -> Any:
+    return (
+        page.locator(".st-key-chips-explore").get_by_role("button").filter(has_text=re.compile(r"0\.\d|1\.0"))
+    )
+
+
+def big_map(page: Any) -> Any:
+    return page.locator('figure[role="application"]')
+
+
+def source_of(page: Any) -> str:
+    return str(big_map(page).locator("img").get_attribute("src"))
+
+
+def changed(page: Any, read: Callable[[Any], Any], before: Any) -> None:
+    """Wait until something is not as before."""
+    end = time.monotonic() + 45
+    while read(page) == before:
+        assert time.monotonic() < end, "nothing changed"
+        page.wait_for_timeout(50)
+    settle(page)
+
+
+def tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    settle(page)
+
+
+def upload(page: Any, path: Path | dict[str, Any]) -> None:
+    page.locator(".st-key-source button", has_text="Upload").click()
+    page.locator('input[type="file"]').first.set_input_files(path)
+
+
+def test_the_first_paint_is_complete(visit: Visit) -> None:
+    page = visit(wait=False)
+    page.locator(".fcn-card img").nth(4).wait_for(timeout=30_000)
+    cards = page.locator(".fcn-card").all_inner_texts()
+    assert len(cards) == 5
+    assert ["peak 1.00" in c or "peak 0." in c for c in cards] == [True] * 5
+    assert "cat" in picked(page)
+    big_map(page).locator("img").wait_for()
+    settle(page)
+    boxes = [i.bounding_box() for i in (page.locator(".fcn-figure img").first, big_map(page))]
+    assert abs(boxes[0]["y"] - boxes[1]["y"]) < 3, "photo and map stand side by side"
+    assert abs(boxes[0]["height"] - boxes[1]["height"]) < 3
+    without = page.evaluate(
+        "[...document.querySelectorAll('img')].filter(i => !i.hasAttribute('alt')).length"
+    )
+    assert without == 0
+
+
+def test_upload_then_chip_changes_the_maps(visit: Visit) -> None:
+    page = visit("/?scales=200x320,400x640")
+    before = source_of(page)
+    upload(page, COFFEE)
+    changed(page, source_of, before)
+    assert "espresso" in picked(page)
+    assert "600 × 400" in page.locator(".st-key-name-row").inner_text()
+    before = source_of(page)
+    second = chips(page).nth(1)
+    word = second.inner_text().rsplit(" ", 1)[0].strip()
+    second.click()
+    changed(page, source_of, before)
+    assert word in picked(page)
+    upload(page, {"name": "bad.png", "mimeType": "image/png", "buffer": COFFEE.read_bytes()[:500]})
+    page.get_by_role("alert").filter(has_text="bad.png").wait_for()
+    settle(page)
+    assert "600 × 400" in page.locator(".st-key-name-row").inner_text(), "the good one is still there"
+    assert word in picked(page)
+
+
+def test_search_widen_narrow(visit: Visit) -> None:
+    page = visit()
+    picker(page).click()
+    picker(page).fill("hunting dog")
+    page.locator('[role="option"]').filter(has_text="hunting dog").first.wait_for()
+    picker(page).press("Enter")
+    changed(page, lambda p: "synset=" in p.url, False)
+    assert "hunting dog" in picked(page)
+    before = source_of(page)
+    step(page, "dog").click()
+    changed(page, source_of, before)
+    assert "dog · 118 classes" in picked(page)
+    assert "synset=dog" in page.url
+    before = source_of(page)
+    step(page, "working dog").click()
+    changed(page, source_of, before)
+    assert "working dog" in picked(page)
+
+
+def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> None:
+    page = visit()
+    picker(page).click()
+    picker(page).fill("qqxzzv")
+    picker(page).press("Enter")
+    page.get_by_text("is not among the synsets").wait_for()
+    settle(page)
+    assert "cat · 7 classes" in picked(page)
+
+
+def test_add_a_scale_stop_and_resume(visit: Visit) -> None:
+    page = visit("/?picture=rocket&scales=200x320")
+    assert page.locator(".fcn-card").count() == 3
+    box = page.get_by_placeholder("Add another")
+    box.fill("1800x2700")
+    box.press("Enter")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped after 1 of 2 scales").wait_for()
+    waiting = page.locator(".fcn-card").filter(has_text="waiting")
+    waiting.first.wait_for()
+    assert set(waiting.locator("b").all_inner_texts()) == {"1800 × 2700"}
+    page.get_by_role("button", name="Resume").click()
+    page.locator(".st-key-progress").wait_for()
+    settle(page)
+    assert page.locator(".fcn-card").filter(has_text="1800 × 2700").locator("img").count() == 1
+    assert "scales=200x320%2C1800x2700" in page.url
+
+
+def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: Visit) -> None:
+    page = visit("/?picture=astronaut&scales=200x320")
+    old = page.locator(".fcn-card img").first.get_attribute("src")
+    page.get_by_text("1600 × 2560").click()
+    page.locator(".st-key-progress").wait_for()
+    page.locator(".st-key-picture button", has_text="Motorcycle").click()
+    page.locator(".st-key-name-row").filter(has_text="motorcycle").wait_for()
+    assert page.locator(".fcn-card img").count() == 0 or (
+        page.locator(".fcn-card img").first.get_attribute("src") != old
+    )
+    page.get_by_role("button", name="Stop").click()
+
+
+def test_the_threshold_draws_the_mask_and_its_boxes(visit: Visit) -> None:
+    page = visit("/?tab=Mask")
+    mask = page.locator('.fcn-figure img[alt^="Mask of"]')
+    before = mask.get_attribute("alt")
+    assert re.search(r"at threshold 0\.\d\d with [1-9]", before)
+    handle = page.locator('[class*="st-key-threshold"] input[type="range"]')
+    handle.focus()
+    for _ in range(12):
+        handle.press("ArrowRight")
+    changed(page, lambda p: mask.get_attribute("alt"), before)
+    assert "threshold=0." in page.url
+    page.get_by_role("button", name="Use the suggested threshold").click()
+    changed(page, lambda p: "threshold" in p.url, True)
+    assert mask.get_attribute("alt") == before
+
+
+def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visit) -> None:
+    page = visit("/?tab=Inspect")
+    frame = big_map(page).bounding_box()
+    page.mouse.move(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)
+    tip = big_map(page).locator(".tip")
+    tip.wait_for(state="visible")
+    said = re.fullmatch(r"(\d\.\d{3}) +(.+) +\(row (\d+), column (\d+)\)", tip.inner_text())
+    assert said, tip.inner_text()
+    before = page.get_by_label("Row", exact=True).input_value()
+    page.mouse.click(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)
+    changed(page, lambda p: p.get_by_label("Row", exact=True).input_value(), before)
+    assert page.get_by_label("Row", exact=True).input_value() == said[3]
+    assert page.get_by_label("Column", exact=True).input_value() == said[4]
+    assert said[2] in page.locator(".fcn-table").first.inner_text(), "the class at the finest scale"
+    assert "entity" in page.locator(".fcn-table").nth(1).inner_text()
+    big_map(page).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    changed(page, lambda p: p.get_by_label("Row", exact=True).input_value(), said[3])
+    assert page.get_by_label("Row", exact=True).input_value() == str(int(said[3]) + 1)
+
+
+def download(page: Any, label: str) -> tuple[str, bytes]:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=label, exact=True).click()
+    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+
+
+def test_everything_can_be_taken_away_and_made_again(visit: Visit, tmp_path: Path) -> None:
+    page = visit("/?tab=Take+it+away&picture=coffee&scales=200x320,400x640")
+    before = source_of(page)
+    got = {
+        label: download(page, label)
+        for label in ("All files", "PNG", "The picture", "Maps, NPZ", "Manifest, JSON", "Boxes, COCO")
+    }
+    got |= {label: download(page, label) for label in ("Report, HTML", "Notebook")}
+    names = [name for name, _ in got.values()]
+    assert len(set(names)) == len(names)
+    assert Image.open(io.BytesIO(got["PNG"][1])).size == (600, 400)
+    assert got["The picture"][1] == COFFEE.read_bytes()
+    manifest = json.loads(got["Manifest, JSON"][1])
+    assert manifest["synset"]["wnid"] == "n07920052"
+    coco = json.loads(got["Boxes, COCO"][1])
+    assert len(coco["annotations"]) == len(manifest["boxes"])
+    maps = np.load(io.BytesIO(got["Maps, NPZ"][1]))
+    assert {"200x320", "400x640", "arithmetic", "geometric", "fine"} <= set(maps.files)
+    with zipfile.ZipFile(io.BytesIO(got["All files"][1])) as archive:
+        assert archive.testzip() is None
+        assert {Path(n).name for n in archive.namelist()} >= {"manifest.json", "mask.png", "report.html"}
+
+    report = tmp_path / "report.html"
+    report.write_bytes(got["Report, HTML"][1])
+    opened = page.context.new_page()
+    opened.goto(report.as_uri())
+    assert "espresso" in opened.locator("body").inner_text()
+    assert opened.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+    (tmp_path / "coffee.png").write_bytes(got["The picture"][1])
+    command = page.locator("[data-testid=stCode]").first.inner_text()
+    run = subprocess.run(
+        [sys.executable, *command.split()[1:]],
+        cwd=tmp_path,
+        env={**__import__("os").environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    again = json.loads((tmp_path / "out" / "coffee" / "manifest.json").read_text())
+    for key in ("boxes", "synset", "model", "map", "fit"):
+        assert again[key] == manifest[key], key
+    made = np.load(tmp_path / "out" / "coffee" / "maps.npz")
+    for name in maps.files:
+        np.testing.assert_allclose(made[name], maps[name], atol=1e-4, err_msg=name)
+
+    import nbformat
+    from nbclient import NotebookClient
+
+    book = nbformat.reads(got["Notebook"][1].decode(), as_version=4)
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+    book.cells.insert(0, nbformat.v4.new_code_cell(code))
+    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+    assert source_of(page) == before, "nothing of it changed the page"
+
+
+def test_a_shared_address_restores_the_view_and_a_refresh_keeps_it(visit: Visit) -> None:
+    page = visit("/?picture=coffee&scales=200x320,400x640")
+    for label in ("Contour",):
+        page.locator(".st-key-view button", has_text=label).click()
+    settle(page)
+    before = source_of(page)
+    chips(page).nth(1).click()
+    changed(page, source_of, before)
+    tab(page, "Mask")
+    page.wait_for_function("location.search.includes('tab=Mask') && location.search.includes('synset=')")
+    shown, word = source_of(page), picked(page)
+    other = visit(page.url)
+    assert (source_of(other), picked(other)) == (shown, word)
+    assert other.get_by_role("tab", name="Mask").get_attribute("aria-selected") == "true"
+    page.reload()
+    settle(page)
+    assert (source_of(page), picked(page)) == (shown, word)
+
+
+def test_nonsense_in_the_address_is_ignored_with_a_word(visit: Visit) -> None:
+    page = visit("/?view=Nonsense&opacity=9&synset=%3Cb%3Ex", wait=False)
+    said = page.locator('[data-testid="stToast"]')
+    said.wait_for()
+    assert "Ignored in the address" in said.inner_text()
+    settle(page)
+    assert "cat · 7 classes" in picked(page)
+
+
+def test_on_a_phone_nothing_scrolls_sideways_but_the_row_of_scales(visit: Visit) -> None:
+    page = visit(width=390, height=844)
+    widths = page.evaluate(
+        "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
+    )
+    assert max(widths) <= 390
+    row = page.evaluate("(r => [r.scrollWidth, r.clientWidth])(document.querySelector('.fcn-sum'))")
+    assert row[0] > row[1]
+    photo, heat = page.locator(".fcn-figure img").first.bounding_box(), big_map(page).bounding_box()
+    assert heat["y"] > photo["y"] + photo["height"], "they stand one under the other"
+    assert heat["width"] > 330
+    for name in ("Mask", "Inspect", "Take it away"):
+        tab(page, name)
+        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert wide <= 390, name
+
+
+def test_compare_and_models(visit: Visit) -> None:
+    page = visit("/compare?compare=Pictures")
+    page.get_by_text("arithmetic mean of probability").wait_for()
+    assert page.locator(".fcn-figure img").count() == 2
+    page = visit("/models")
+    assert "EfficientNet-Lite2" in page.locator("[data-testid=stMain]").inner_text()
