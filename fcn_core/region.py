@@ -82,14 +82,12 @@ class Snapping:
         How many regions a picture is cut into, about.
     compactness : float
         How square they are (Achanta et al., "SLIC Superpixels", TPAMI 2012).
-    colour, distance : float
-        Differences of neighbours at which a step between them becomes unlikely: in CIELAB, and as a share of
-        the picture's longer side.
-    answer, far_answer : float
-        The same for what the network says, as a share of the picture's median squared difference, for steps
-        nearby and anywhere.
-    far_colour, far : float
-        Colour for steps anywhere, and how often those are taken for one step nearby.
+    colour, distance, answer : float
+        Differences of regions at which a step between them becomes unlikely (sigma of a Gaussian): of colour in
+        CIELAB; of place as a share of the picture's longer side; of what the network says, between positive
+        parts of logits scaled to length 1.
+    far_colour, far_answer, far : float
+        The same for steps to anywhere in the picture, and how often those are taken for one step nearby.
     stop : float
         How readily a walker stops where the network is sure.
     background, certainty : float
@@ -106,9 +104,9 @@ class Snapping:
     compactness: float = 20.0
     colour: float = 10.0
     distance: float = 0.1
-    answer: float = 0.2
-    far_answer: float = 0.3
+    answer: float = 0.34
     far_colour: float = 5.0
+    far_answer: float = 0.41
     far: float = 0.1
     stop: float = 0.1
     background: float = 2.0
@@ -226,7 +224,7 @@ def fine_map(
     if regions.sizes.size < 2:
         return fine_map(pixels, class_maps, class_ids, snap=False, kind="evidence")
     confidence = _confidence(regions, class_maps, class_ids, snapping)
-    found = _walk(regions, _steps(regions, class_maps, snapping), confidence, snapping)
+    found = _complete(regions, _steps(regions, class_maps, snapping), confidence, snapping)
     small = Heatmap(found.astype(np.float32)[regions.labels], "evidence")
     return normalise(place(small, height, width, placement="even"))
 
@@ -255,33 +253,35 @@ def _steps(regions: Regions, class_maps: Sequence[ClassMap], snapping: Snapping)
     finest = min(class_maps, key=lambda m: abs(math.log(m.scale.height * m.scale.width / _ANSWER_SCALE)))
     said = np.maximum(_logits_at(finest, regions), 0)
     said /= np.maximum(np.linalg.norm(said, axis=1, keepdims=True), 1e-6)
-    answer = _squared_distances(said)
-    answer /= max(float(np.median(answer)), 1e-6)
-    colour = _squared_distances(regions.colours)
-    place_ = _squared_distances(regions.centres / max(regions.labels.shape))
-    near = answer / snapping.answer + colour / (2 * snapping.colour**2) + place_ / (2 * snapping.distance**2)
-    far = answer / snapping.far_answer + colour / (2 * snapping.far_colour**2)
+    answer = _squared_distances(said) / 2
+    colour = _squared_distances(regions.colours) / 2
+    apart = _squared_distances(regions.centres / max(regions.labels.shape)) / 2
+    near = answer / snapping.answer**2 + colour / snapping.colour**2 + apart / snapping.distance**2
+    far = answer / snapping.far_answer**2 + colour / snapping.far_colour**2
     steps: Float64 = _transitions(near) + snapping.far * _transitions(far)
     return steps / (1 + snapping.far)
 
 
-def _walk(regions: Regions, steps: Float64, confidence: Float64, snapping: Snapping) -> Float64:
-    """Probability that a walker stops as object, from each region, 0 to 1; see `fine_map`."""
+def _complete(regions: Regions, steps: Float64, confidence: Float64, snapping: Snapping) -> Float64:
+    """The object completed from where the network is sure of it, 0 to 1 for each region; see `fine_map`."""
     rows, columns = regions.labels.shape
     y, x = regions.centres.T
     rim = np.minimum.reduce([y, x, rows - 1 - y, columns - 1 - x]).clip(0) / max(rows, columns)
     background = snapping.background * (1 - confidence) ** snapping.certainty
     background += snapping.border * np.exp(-rim / _RIM)
-    moves = np.eye(steps.shape[0]) - steps
+    first = _walk(steps, snapping.stop * confidence, snapping.stop * background)
+    cut = suggest_threshold(first[regions.labels])
+    likely = snapping.stop / (1 + np.exp((cut - first) / snapping.softness))
+    return (first + _walk(steps, likely, snapping.stop - likely)) / 2
 
-    def solve(stops: Float64, objects: Float64) -> Float64:
-        found = np.linalg.solve(moves + snapping.stop * np.diag(stops), snapping.stop * objects)
-        return cast(Float64, normalise(found).astype(np.float64))
 
-    first = solve(confidence + background, confidence)
-    cut = suggest_threshold(first.astype(np.float32)[regions.labels])
-    second = solve(np.ones_like(first), 1 / (1 + np.exp((cut - first) / snapping.softness)))
-    return (first + second) / 2
+def _walk(steps: Float64, to_object: Float64, to_background: Float64) -> Float64:
+    """Probability that a walker stops as object, from each region, stretched to 0 to 1.
+
+    `steps` (n, n) are the probabilities of its steps; `to_object` and `to_background` (n,) weigh its stopping.
+    """
+    system = np.eye(steps.shape[0]) - steps + np.diag(to_object + to_background)
+    return cast(Float64, normalise(np.linalg.solve(system, to_object)).astype(np.float64))
 
 
 def _logits_at(class_map: ClassMap, regions: Regions) -> Float32:
@@ -321,7 +321,7 @@ def _bounded(height: int, width: int, side: int) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def suggest_threshold(fine: Float32) -> float:
+def suggest_threshold(fine: Float32 | Float64) -> float:
     """Threshold that splits a fine map into object and background without knowing the truth.
 
     Otsu's: the one that leaves the least variance within the two sides (Otsu, "A threshold selection method
