@@ -1,118 +1,146 @@
 """Big pictures in small memory: a network run band by band, exactly.
 
-The network is cut into parts (see :func:`fcn_core.convert.read_geometry`). A band of a part's output rows needs the
-input rows that its receptive field reaches, so each part asks the one before it for just those rows; rows that
-no later band needs are forgotten. The result equals the unbanded one, because every window keeps the phase it
-has in the whole picture and rows that saw an artificial border are dropped. The halo is computed from the layers.
+The network is cut into parts (see :func:`fcn_core.convert.read_geometry`). Each part slides a window of constant
+height over its input: it asks the part before it for just the rows that fill the window, and forgets the rows that
+no later window needs. Windows start at multiples of the part's stride and are congruent to the whole input modulo
+that stride, so that every strided layer and every "same" padding keeps the phase it has in the whole; output cells
+that saw the artificial border of a window are dropped. Hence the result equals the unbanded one, and since all
+windows of a part have one shape, an engine prepares for it once. Very wide pictures are run in strips besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.geometry import Node, Trace, trace
+from fcn_core.geometry import Geometry, Node, trace
 
 Array = NDArray[np.float32]
-Rows = Callable[[int, int], Array]
+Rows = Callable[[int, int, int, int], Array]
 Run = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
-class BandWindow:
-    """Input rows ``start:stop`` of a part, and how many of its first output rows to drop."""
+class Window:
+    """One window over an axis: where it starts in the input, and the output cells ``first:last`` taken from it."""
 
     start: int
-    stop: int
-    drop: int
+    first: int
+    last: int
 
 
-@lru_cache(maxsize=4096)
-def band_window(nodes: tuple[Node, ...], size: int, first: int, last: int) -> BandWindow:
-    """Find the input rows from which output rows ``first:last`` of a part come out as in the whole.
+@dataclass(frozen=True)
+class Tiling:
+    """Windows of one length that together give every output cell of a part along one axis, each once.
+
+    ``length`` counts input positions, ``cells`` the output cells of one window (with those to be dropped),
+    ``stride`` input positions from output cell to output cell.
+    """
+
+    length: int
+    cells: int
+    stride: int
+    windows: tuple[Window, ...]
+
+
+def tile(nodes: Sequence[Node], axis: str, size: int, step: int) -> Tiling:
+    """Cover an axis of a part's input with windows.
 
     Parameters
     ----------
-    nodes : tuple of Node
+    nodes : sequence of Node
         The part.
+    axis : {"y", "x"}
+        Along which to cut.
     size : int
-        Rows of the part's whole input.
-    first, last : int
-        Wanted output rows, half open.
+        Positions of the whole input.
+    step : int
+        Input positions by which a window may advance, its halo not counted; less where equal windows allow it.
 
     Returns
     -------
-    BandWindow
-        The smallest window that holds the receptive field and in which every strided layer keeps its phase.
+    Tiling
+        A single window over everything where the halo leaves no room for two.
     """
-    whole = trace(nodes, "y", size)
-    end = whole[-1]
-    low = max(first * end.stride + end.low, 0)
-    high = min((last - 1) * end.stride + end.high + 1, size)
-    slack = 2 * end.stride
-    for start in range(low, max(low - slack, -1), -1):
-        for stop in range(high, min(high + slack, size) + 1):
-            shift = _shift(whole, trace(nodes, "y", stop - start), start, stop == size)
-            if shift is not None:
-                return BandWindow(start, stop, first - shift)
-    return BandWindow(0, size, first)
+    whole = trace(nodes, axis, size)[-1]
+    stride = whole.stride
+    before, after = _spoiled(nodes, axis, size)
+    inner = whole.size - before - after
+    count = -(-inner // max(1, step // stride))
+    if count <= 1:
+        return Tiling(size, whole.size, stride, (Window(0, 0, whole.size),))
+    cells = -(-inner // count) + before + after
+    length = size - (whole.size - cells) * stride
+    windows = [Window(0, 0, cells - after)]
+    while windows[-1].last < whole.size:
+        done = windows[-1].last
+        start = min((done - before) * stride, size - length)
+        at_end = start + length == size
+        windows.append(Window(start, done, whole.size if at_end else start // stride + cells - after))
+    return Tiling(length, cells, stride, tuple(windows))
 
 
-def _shift(whole: Sequence[Trace], window: Sequence[Trace], start: int, at_end: bool) -> int | None:
-    """Rows by which the window's output lags behind the whole's; None where some layer's phase differs."""
-    shift = 0
-    for full, part in zip(whole, window, strict=True):
-        shift, remainder = divmod(start + part.low - full.low, full.stride)
-        if remainder or (start == 0 and shift) or (at_end and part.size + shift != full.size):
-            return None
-    return shift
+def _spoiled(nodes: Sequence[Node], axis: str, size: int) -> tuple[int, int]:
+    """Output cells at both ends of an input of `size` positions that see beyond it."""
+    traces = trace(nodes, axis, size)
+    clean: list[tuple[int, int]] = []  # first and last cell of each node that see the input alone
+    for node, traced in zip(nodes, traces, strict=True):
+        sources = [(0, size - 1, size) if i < 0 else (*clean[i], traces[i].size) for i in node.inputs]
+        first, last, length = (
+            max(s[0] for s in sources),
+            min(s[1] for s in sources),
+            min(s[2] for s in sources),
+        )
+        window = node.y if axis == "y" else node.x
+        padding = window.padding(length)
+        clean.append(
+            (
+                max(-(-(first + padding) // window.stride), 0),
+                min((last + padding - window.reach + 1) // window.stride, traced.size - 1),
+            )
+        )
+    first, last = clean[-1]
+    return first, traces[-1].size - 1 - last
 
 
-@dataclass
-class _Part:
-    """One part of the network, its input rows, and the output rows that are still needed."""
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is run: the tiling of every part along y, and the strips of the whole along x."""
 
-    nodes: tuple[Node, ...]
-    run: Run
-    source: Rows
-    size: int
-    step: int
-    axis: int
-    kept: Array | None = None
-    first: int = 0
+    parts: tuple[Tiling, ...]
+    strips: Tiling
 
-    def band(self, first: int, last: int) -> Array:
-        """Compute output rows ``first:last``."""
-        window = band_window(self.nodes, self.size, first, last)
-        result = self.run(self.source(window.start, window.stop))
-        rows = slice(window.drop, window.drop + last - first)
-        return result[:, rows] if self.axis == 1 else result[:, :, rows]
 
-    def rows(self, first: int, last: int) -> Array:
-        """Output rows ``first:last``; asked for in order, so that rows before `first` are forgotten."""
-        pieces = []
-        end = first
-        if self.kept is not None:
-            end = self.first + self.kept.shape[self.axis]
-            pieces.append(np.take(self.kept, range(first - self.first, end - self.first), self.axis))
-        height = trace(self.nodes, "y", self.size)[-1].size
-        while end < last:
-            stop = min(end + self.step, height)
-            pieces.append(self.band(end, stop).copy())
-            end = stop
-        self.kept, self.first = np.concatenate(pieces, self.axis), first
-        return self.kept[:, : last - first] if self.axis == 1 else self.kept[:, :, : last - first]
+def plan(geometry: Geometry, height: int, width: int, band: int, strip: int | None = None) -> Plan:
+    """Plan the bands of a picture.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The network.
+    height, width : int
+        Of its whole input.
+    band : int
+        Rows of its own input by which each part's window advances.
+    strip : int, optional
+        Columns of the picture by which a strip advances; None for no strips.
+    """
+    tilings, size = [], height
+    for part in geometry.parts():
+        tilings.append(tile(part, "y", size, band))
+        size = trace(part, "y", size)[-1].size
+    return Plan(tuple(tilings), tile(geometry.nodes, "x", width, width if strip is None else strip))
 
 
 def run_in_bands(
-    parts: Sequence[tuple[tuple[Node, ...], Run]],
+    bands: Plan,
+    runs: Sequence[Run],
     rows: Rows,
     height: int,
-    band: int,
     *,
     axis: int = 2,
     checkpoint: Callable[[float], None] | None = None,
@@ -121,42 +149,89 @@ def run_in_bands(
 
     Parameters
     ----------
-    parts : sequence of (nodes, run)
-        The network's parts in order; ``run`` takes and gives batches of one.
+    bands : Plan
+        The windows, see :func:`plan`.
+    runs : sequence of callable
+        The network's parts in order: each takes and gives a batch of one; the last gives (1, h, w, classes).
     rows : callable
-        ``rows(start, stop)`` gives those rows of the input as a batch of one; asked for in order.
+        ``rows(start, stop, left, right)`` gives that piece of the input as a batch of one; asked for in order.
     height : int
         Rows of the whole input.
-    band : int
-        Input rows that a band covers, before its halo.
     axis : int
-        Where the rows are: 2 for (N, C, H, W), 1 for (N, H, W, C).
+        Where the rows of all batches but the last are: 2 for (N, C, H, W), 1 for (N, H, W, C).
     checkpoint : callable, optional
-        Called with the finished share in [0, 1] after each band; may raise to stop.
+        Called with the finished share in [0, 1] after each window; may raise to stop.
 
     Returns
     -------
-    ndarray
-        The last part's output, equal to that of the whole network run at once up to rounding.
+    ndarray of shape (h, w, classes)
+        Equal to that of the whole network run at once, up to rounding.
     """
-    size, stride, source = height, 1, rows
-    part: _Part | None = None
-    for nodes, run in parts:
-        end = trace(nodes, "y", size)[-1]
-        stride *= end.stride
-        part = _Part(nodes, run, source, size, max(1, band // stride), axis)
-        source, size = part.rows, end.size
-    assert part is not None, "a network has at least one part"  # noqa: S101
-    result: Array | None = None
-    for first in range(0, size, part.step):
-        last = min(first + part.step, size)
-        piece = part.band(first, last)
-        if result is None:
-            shape = list(piece.shape)
-            shape[axis] = size
-            result = np.empty(shape, np.float32)
-        result[(slice(None),) * axis + (slice(first, last),)] = piece
+    strips = bands.strips
+    shape = (bands.parts[-1].windows[-1].last, strips.windows[-1].last)
+    total = len(strips.windows) * sum(len(tiling.windows) for tiling in bands.parts)
+    done = 0
+
+    def counted(run: Run, window: Array) -> Array:
+        nonlocal done
+        output = run(window)
+        done += 1
         if checkpoint is not None:
-            checkpoint(last / size)
-    assert result is not None  # noqa: S101
+            checkpoint(done / total)
+        return output
+
+    result: Array | None = None
+    for strip in strips.windows:
+        flow = _picture(rows, height, bands.parts[0].length, strip.start, strip.start + strips.length)
+        for number, (tiling, run) in enumerate(zip(bands.parts, runs, strict=True), 1):
+            flow = _outputs(tiling, partial(counted, run), flow, axis, 1 if number == len(runs) else axis)
+        first, drop = 0, strip.first - strip.start // strips.stride
+        for piece in flow:
+            if result is None:
+                result = np.empty((*shape, piece.shape[-1]), np.float32)
+            last = first + piece.shape[1]
+            columns = slice(drop, drop + strip.last - strip.first)
+            result[first:last, strip.first : strip.last] = piece[0, :, columns]
+            first = last
+    assert result is not None, "a plan has at least one window"  # noqa: S101
     return result
+
+
+def _picture(rows: Rows, height: int, step: int, left: int, right: int) -> Iterator[Array]:
+    for start in range(0, height, step):
+        yield rows(start, min(start + step, height), left, right)
+
+
+def _outputs(tiling: Tiling, run: Run, source: Iterator[Array], axis: int, axis_out: int) -> Iterator[Array]:
+    """Output rows of a part, in order, from its input rows, in order.
+
+    Nothing but the window is held between two outputs: what a source gave beyond it is at most one output of
+    the part before.
+    """
+    window: Array | None = None
+    rest: Array | None = None
+    start = filled = 0
+    for place in tiling.windows:
+        if window is not None:
+            kept = filled - (place.start - start)
+            window[_rows(0, kept, axis)] = window[_rows(filled - kept, filled, axis)]
+            start, filled = place.start, kept
+        while filled < tiling.length:
+            if rest is None:
+                rest = next(source)
+            if window is None:
+                shape = list(rest.shape)
+                shape[axis] = tiling.length
+                window = np.empty(shape, np.float32)
+            fit = min(tiling.length - filled, rest.shape[axis])
+            window[_rows(filled, filled + fit, axis)] = rest[_rows(0, fit, axis)]
+            filled += fit
+            # A copy, so that the output it came from is freed.
+            rest = rest[_rows(fit, rest.shape[axis], axis)].copy() if fit < rest.shape[axis] else None
+        assert window is not None  # noqa: S101
+        above = place.first - place.start // tiling.stride
+        yield run(window)[_rows(above, above + place.last - place.first, axis_out)]
+
+
+def _rows(start: int, stop: int, axis: int) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (slice(start, stop),)

@@ -34,6 +34,7 @@ _POINTWISE = (
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 _POOLINGS = ("MaxPooling2D", "AveragePooling2D")
 _GLOBAL_POOLINGS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
+_HALO = 24
 # What may stand in a head beside the pooling and the linear layer.
 _HEAD = ("Dropout", "Reshape", "Flatten", "Identity", "Activation", "Softmax")
 
@@ -403,7 +404,7 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
         channels = int(tensor.shape[1 if channels_first else -1])
         nodes.append(Node(layer.name, inputs, channels, y, x, whole=squeezed, macs=_macs(layer, kind)))
         index[id(tensor)] = len(nodes) - 1
-    cuts = [i for i in _cuts(nodes) if len(read[i]) == 1]
+    cuts = _cuts(nodes, lambda i: len(read[i]) == 1)
     geometry = Geometry(tuple(replace(n, cut=i in cuts) for i, n in enumerate(nodes)))
     return geometry, tuple(next(iter(read[i].values())) for i in cuts)
 
@@ -438,26 +439,30 @@ def _macs(layer: Any, kind: str) -> int:
     return int(sum(np.prod(w.shape) for w in layer.weights if len(w.shape) == 4))
 
 
-def _cuts(nodes: list[Node]) -> list[int]:
-    """Where everything passes through one narrow node, before the grid coarsens or its windows spread.
+def _cuts(nodes: list[Node], single: Callable[[int], bool]) -> list[int]:
+    """Where to cut: nodes through which everything passes, in one tensor (`single`).
 
-    Stride 2 is left out: there the map is largest, and handing it from part to part costs most.
+    A part ends where the map is smallest before its halo exceeds 24 rows of its input. Strides 1 and 2 are left
+    out: there the map is largest, and handing it from part to part costs most.
     """
-    levels: list[int] = []
-    strides: list[int] = []
-    for node in nodes:
-        stride = max((strides[i] for i in node.inputs if i >= 0), default=1) * node.y.stride
-        level = stride * (node.y.dilation if node.y.kernel > 1 else 1)
-        strides.append(stride)
-        levels.append(max([level, *(levels[i] for i in node.inputs if i >= 0)]))
-    earliest, narrowest = len(nodes), dict[int, int]()
+    through, earliest = list[int](), len(nodes)
     for i in range(len(nodes) - 1, -1, -1):
-        if earliest >= i and 4 <= levels[i] < levels[-1]:
-            best = narrowest.setdefault(levels[i], i)
-            if nodes[i].channels < nodes[best].channels:
-                narrowest[levels[i]] = i
+        if earliest >= i:
+            through.insert(0, i)
         earliest = min(earliest, *nodes[i].inputs)
-    return sorted(narrowest.values())
+    traces = trace(nodes, "y", 4096)
+    halos = [t.high - t.low + 1 - t.stride for t in traces]
+    cuts: list[int] = []
+    stride, halo = 1, 0
+    while halos[-1] - halo > _HALO * stride:
+        left = [i for i in through[:-1] if traces[i].stride >= 4 and single(i) and i > max(cuts, default=-1)]
+        near = [i for i in left if halos[i] - halo <= _HALO * stride] or left[:1]
+        if not near:
+            break
+        cut = min(near, key=lambda i: (nodes[i].channels / traces[i].stride ** 2, -i))
+        cuts.append(cut)
+        stride, halo = traces[cut].stride, halos[cut]
+    return cuts
 
 
 def split(network: keras.Model, cut_tensors: Sequence[Any]) -> list[keras.Model]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import mmap
 import os
 import threading
 import time
@@ -20,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core import resources
-from fcn_core.bands import Run, run_in_bands
+from fcn_core.bands import Plan, Run, run_in_bands
+from fcn_core.bands import plan as plan_bands
 from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError
-from fcn_core.geometry import CellGrid, Geometry, trace
+from fcn_core.forecast import banded_demand, held_mb, running_mb, whole_demand
+from fcn_core.geometry import CellGrid, Geometry
 from fcn_core.pyramid import ResizedImage
 from fcn_core.zoo import ModelSpec, Preprocessing, Progress, model_spec, require_weights
 
@@ -32,7 +35,8 @@ EngineName = Literal["auto", "openvino", "tensorflow"]
 Checkpoint = Callable[[float], None]
 Logits = NDArray[np.float32]
 
-_BANDS = (512, 384, 256, 192, 128, 96, 64, 32)  # input rows, the tallest that fits is taken
+_KEEP_MB = 2048  # a process larger than this gives its memory back after every pass
+_ROWS = 64  # of a picture, that are resized and preprocessed at a time
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Forecast:
     memory_mb: float
     band: int | None
     fits: bool
+    strip: int | None = None
 
 
 class Predictor(Protocol):
@@ -137,12 +142,16 @@ class _Engine:
     """What both engines share: planning, preprocessing, running whole or in bands, one pass at a time."""
 
     axis = 2  # where the rows are in a batch
+    _memory_factor = 1.1  # measured, of what :mod:`fcn_core.forecast` foresees
+    _in_parts = False
 
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
         self._info, self._geometry, self._preprocessing = info, geometry, preprocessing
         self._lock = threading.Lock()
-        self._seconds_per_mac = 1 / 40e9  # a guess, until something has been measured
-        self._parts = geometry.parts()
+        self._seconds_per_mac = 1 / (50e9 * resources.cpus())  # a guess, until something has been measured
+        self._measured = (0.0, 0.0)  # seconds, multiply-adds
+        self._held_mb = 0.0  # kept since the last pass, for the next one
+        self._unpacked_mb = 0.0  # weights that the first pass will copy into the layout it likes
 
     @property
     def info(self) -> ModelInfo:
@@ -159,19 +168,18 @@ class _Engine:
         return self._geometry.cells(height, width)
 
     def forecast(self, height: int, width: int) -> Forecast:
-        """Time and memory of :meth:`logits`, and whether it needs bands."""
-        budget, base = resources.budget_mb(), resources.rss_mb()
-        seconds = self._geometry.macs(height, width) * self._seconds_per_mac
-        whole = base + self._whole_mb(height, width)
-        if whole <= budget:
-            return Forecast(seconds, whole, None, True)
-        if not self._geometry.bandable:
-            return Forecast(seconds, whole, None, False)
-        for band in _BANDS:
-            memory = base + self._banded_mb(height, width, band)
-            if memory <= budget:
-                return Forecast(seconds * 1.4, memory, band, True)
-        return Forecast(seconds * 1.4, memory, _BANDS[-1], False)
+        """Time and memory of :meth:`logits`, and whether it needs bands.
+
+        The memory is within 20 % of what is then measured; the time within a factor of two once a pass has been
+        made (a first pass over a new size takes up to twice as long).
+        """
+        budget, rss = resources.budget_mb(), resources.rss_mb()
+        base = rss - self._held_mb + self._unpacked_mb
+        best = whole_demand(self._geometry, height, width)
+        if self._geometry.bandable and (self._in_parts or base + best.mb * self._memory_factor > budget):
+            best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
+        seconds, memory = best.macs * self._seconds_per_mac, base + best.mb * self._memory_factor
+        return Forecast(seconds, max(memory, rss), best.band, memory <= budget, best.strip)
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Class map of logits, shape (h, w, 1000), float32.
@@ -191,64 +199,56 @@ class _Engine:
         with self._lock:
             plan = self.forecast(image.height, image.width)
             if not plan.fits:
+                how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
                 raise MemoryBudgetError(
-                    f"A scale of {image.height}x{image.width} needs about {plan.memory_mb:.0f} MB even in bands. "
-                    f"The budget is {resources.budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+                    f"A scale of {image.height}x{image.width} needs about {plan.memory_mb:.0f} MB {how}. The "
+                    f"budget is {resources.budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
                 )
             if checkpoint is not None:
                 checkpoint(0.0)
             start = time.perf_counter()
-            if plan.band is None:
-                result = self._run_whole(self._batch(image.rows(0, image.height)))
-            else:
-                rows = lambda a, b: self._batch(image.rows(a, b))  # noqa: E731
-                parts = list(zip(self._parts, self._part_runs(), strict=True))
-                result = run_in_bands(
-                    parts, rows, image.height, plan.band, axis=self.axis, checkpoint=checkpoint
-                )
-            seconds = time.perf_counter() - start
-            if plan.band is None:
-                self._seconds_per_mac = seconds / self._geometry.macs(image.height, image.width)
-            self._release(image.height * image.width)
-        logits: Logits = self._channels_last(result)[0]
-        return logits
+            try:
+                if plan.band is None:
+                    result = self._run_whole(self._batch(image, 0, image.height, 0, image.width))
+                else:
+                    bands = plan_bands(self._geometry, image.height, image.width, plan.band, plan.strip)
+                    result = run_in_bands(
+                        bands,
+                        self._part_runs(bands, plan.memory_mb),
+                        partial(self._batch, image),
+                        image.height,
+                        axis=self.axis,
+                        checkpoint=checkpoint,
+                    )
+            finally:
+                self._unpacked_mb = 0.0
+                self._release(held_mb(self._geometry, image.height, image.width))
+            self._learn(plan, time.perf_counter() - start)
+        return result
 
-    def _batch(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._preprocessing(planes)[None]
+    def _learn(self, plan: Forecast, seconds: float) -> None:
+        """Take the pass into the average time of a multiply-add, in which large passes weigh most."""
+        macs = plan.seconds / self._seconds_per_mac
+        self._measured = (self._measured[0] / 2 + seconds, self._measured[1] / 2 + macs)
+        self._seconds_per_mac = self._measured[0] / self._measured[1]
 
-    def _whole_mb(self, height: int, width: int) -> float:
-        """Memory that a pass over the whole adds: the largest layer's input and output, twice, and the input."""
-        rows, columns = trace(self._geometry.nodes, "y", height), trace(self._geometry.nodes, "x", width)
-        cells = [
-            n.channels * r.size * c.size for n, r, c in zip(self._geometry.nodes, rows, columns, strict=True)
-        ]
-        pairs = [a + b for a, b in zip([3 * height * width, *cells], cells, strict=False)]
-        return (max(pairs) * 1.6 + 6 * height * width) * 4 / 2**20 + 30
-
-    def _banded_mb(self, height: int, width: int, band: int) -> float:
-        total = cells = 0.0
-        rows_in, columns, stride = height, width, 1
-        for part in self._parts:
-            step = max(1, band // stride)
-            end = trace(part, "y", rows_in)[-1]
-            tall = min(step + end.high - end.low, rows_in)
-            rows, across = trace(part, "y", tall), trace(part, "x", columns)
-            cells = max(n.channels * r.size * c.size for n, r, c in zip(part, rows, across, strict=True))
-            total += 2.5 * cells
-            rows_in, columns, stride = end.size, across[-1].size, stride * end.stride
-        return (total + 1000 * rows_in * columns) * 4 / 2**20 + 60
+    def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
+        """That piece of the picture, preprocessed, as a batch of one; made in pieces that fit into the cache."""
+        batch = np.empty((1, 3, end - top, right - left), np.float32)
+        for start in range(top, end, _ROWS):
+            stop = min(start + _ROWS, end)
+            rows = image.rows(start, stop)[:, :, left:right]
+            batch[0, :, start - top : stop - top] = self._preprocessing(rows)
+        return batch
 
     def _run_whole(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         raise NotImplementedError
 
-    def _part_runs(self) -> list[Run]:
+    def _part_runs(self, bands: Plan, limit_mb: float) -> list[Run]:
         raise NotImplementedError
 
-    def _release(self, pixels: int) -> None:
-        """Give back what the pass held."""
-
-    def _channels_last(self, result: NDArray[np.float32]) -> NDArray[np.float32]:
-        return result
+    def _release(self, held_mb: float) -> None:
+        """Give back what the pass held, or remember that it is held."""
 
 
 class OpenVINOEngine(_Engine):
@@ -269,41 +269,63 @@ class OpenVINOEngine(_Engine):
         weights: Any = "random" if random else "imagenet" if graph.weights_published else "unpublished"
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
         super().__init__(info, graph.geometry, spec.preprocessing)
+        self._unpacked_mb = graph.path.with_suffix(".bin").stat().st_size / 2**20
         self._ov, self._path = openvino, graph.path
+        with graph.path.with_suffix(".bin").open("rb") as file:  # nothing is written: the copy is none
+            self._weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         self._whole: Any = None
-        self._banded: list[Any] = []
-        self._request: Any = None
+        self._parts: list[Any] = []
         try:
             self._core = openvino.Core()
-            self._whole = self._compile(self._network(whole=True))
+            network = self._network()
+            self._whole = self._compile(self._ov.Model([network.results[0]], network.get_parameters()))
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO failed to load {spec.title} ({str(error)[:200]}). Choose engine tensorflow."
             ) from error
 
     def _compile(self, network: Any) -> Any:
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if resources.cpus() < (os.cpu_count() or 1):  # threads beyond a container's quota are halted in turns
+            settings["INFERENCE_NUM_THREADS"] = resources.cpus()
         return self._core.compile_model(network, "CPU", settings)
 
-    def _network(self, whole: bool) -> Any:
-        """The graph without the outputs that mark its cuts, or with them."""
-        network = self._core.read_model(self._path)
-        return self._ov.Model([network.results[0]], network.get_parameters()) if whole else network
+    def _network(self) -> Any:
+        """The graph, its weights mapped from the file."""
+        weights = self._ov.Tensor(np.frombuffer(self._weights, np.uint8), shared_memory=True)
+        return self._core.read_model(self._path.read_bytes(), weights)
 
-    def _run_whole(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._whole is None:
-            self._banded = []
+    def _run_whole(self, batch: Logits) -> Logits:
+        result = np.empty(
+            (1, *self._geometry.grid(*batch.shape[2:]), self._geometry.nodes[-1].channels), np.float32
+        )
+        request = self._whole.create_infer_request()
+        request.set_output_tensor(self._ov.Tensor(result, shared_memory=True))
+        self._infer(request, batch)
+        logits: Logits = result[0]
+        return logits
+
+    def _part_runs(self, bands: Plan, limit_mb: float) -> list[Run]:
+        if not self._in_parts:
+            self._whole, self._in_parts = None, True
             resources.trim()
-            self._whole = self._compile(self._network(whole=True))
-        if self._request is None:
-            self._request = self._whole.create_infer_request()
-        return self._infer(self._request, batch)
+            self._parts = [self._compile(part) for part in self._cut()]
+            self._give_back()
+        most = [limit_mb - mb * self._memory_factor for mb in running_mb(self._geometry, bands)]
+        return [partial(self._run_part, *arguments) for arguments in zip(self._parts, most, strict=True)]
+
+    def _run_part(self, compiled: Any, most_mb: float, window: Logits) -> Logits:
+        """Run a part; its memory goes to the C library for the other parts, and to the system only if need be."""
+        if resources.rss_mb() > most_mb:
+            self._give_back()
+        result = self._infer(compiled.create_infer_request(), window)
+        compiled.release_memory()
+        return result
 
     @staticmethod
-    def _infer(request: Any, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        inputs = {0: np.ascontiguousarray(batch)}
+    def _infer(request: Any, batch: Logits) -> Logits:
         try:
-            result: NDArray[np.float32] = request.infer(inputs, share_inputs=True, share_outputs=True)[0]
+            result: Logits = request.infer({0: batch}, share_inputs=True, share_outputs=True)[0]
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO failed on an input of shape {batch.shape} ({' '.join(str(error).split())[:200]}). "
@@ -311,18 +333,11 @@ class OpenVINOEngine(_Engine):
             ) from error
         return result
 
-    def _part_runs(self) -> list[Run]:
-        if not self._banded:
-            self._whole = self._request = None
-            resources.trim()
-            self._banded = [self._compile(part) for part in self._cut()]
-        return [partial(self._infer, compiled.create_infer_request()) for compiled in self._banded]
-
     def _cut(self) -> list[Any]:
         """Networks for the parts: between two cuts, a new input takes the place of what came before."""
-        count, parts = len(self._parts), []
+        count, parts = len(self._geometry.parts()), []
         for index in range(count):
-            network = self._network(whole=False)
+            network = self._network()
             results, inputs = network.results, network.get_parameters()
             if index > 0:
                 entry = results[index].input_value(0)
@@ -335,13 +350,22 @@ class OpenVINOEngine(_Engine):
             parts.append(self._ov.Model([end], inputs))
         return parts
 
-    def _release(self, pixels: int) -> None:
-        if pixels > 1_500_000:  # a request keeps the memory of the largest picture it has seen
-            self._request = None
-            resources.trim()
+    def _release(self, held_mb: float) -> None:
+        """Give back what the pass held, unless there is plenty: taking it anew costs up to half the time again."""
+        rss = resources.rss_mb()
+        if not self._in_parts and rss < min(resources.budget_mb() / 2, _KEEP_MB):
+            self._held_mb = max(self._held_mb, held_mb * self._memory_factor)
+            return
+        for compiled in [*self._parts, *([self._whole] if self._whole else [])]:
+            compiled.release_memory()
+        self._give_back()
+        self._held_mb = 0.0
 
-    def _channels_last(self, result: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(np.moveaxis(result, 1, -1))
+    def _give_back(self) -> None:
+        """Give what is free back to the system, and the weights as they were read: the file is still there."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._weights.madvise(mmap.MADV_DONTNEED)
+        resources.trim()
 
 
 class TensorFlowEngine(_Engine):
@@ -389,17 +413,18 @@ class TensorFlowEngine(_Engine):
             lambda x: network(x, training=False), input_signature=signature, autograph=False
         )
 
-    def _batch(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(np.moveaxis(self._preprocessing(planes), 0, -1))[None]
+    def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
+        return np.ascontiguousarray(np.moveaxis(super()._batch(image, top, end, left, right), 1, -1))
 
     def _run_whole(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._infer(self._traced, batch)
+        logits: Logits = self._infer(self._traced, batch)[0]
+        return logits
 
     @staticmethod
     def _infer(run: Any, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(run(batch))
 
-    def _part_runs(self) -> list[Run]:
+    def _part_runs(self, bands: Plan, limit_mb: float) -> list[Run]:  # noqa: ARG002
         self._banded = self._banded or [
             self._trace(part) for part in self._split(self.network, self._cut_tensors)
         ]

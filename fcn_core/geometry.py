@@ -9,8 +9,8 @@ and answers every question about positions without Keras.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 
@@ -60,6 +60,12 @@ class Window:
         """Input cells from the first to the last tap."""
         return (self.kernel - 1) * self.dilation + 1
 
+    def padding(self, size: int) -> int:
+        """Cells of padding before an input of `size` cells; negative where it is cropped."""
+        if not self.same:
+            return self.before
+        return max((-(-size // self.stride) - 1) * self.stride + self.reach - size, 0) // 2
+
 
 @dataclass(frozen=True)
 class Node:
@@ -99,11 +105,10 @@ def trace(nodes: Sequence[Node], axis: str, size: int) -> tuple[Trace, ...]:
         window: Window = node.y if axis == "y" else node.x
         size_in, stride = min(s.size for s in sources), sources[0].stride
         low, high = min(s.low for s in sources), max(s.high for s in sources)
+        before = window.padding(size_in)
         if window.same:
             size_out = -(-size_in // window.stride)
-            before = max((size_out - 1) * window.stride + window.reach - size_in, 0) // 2
         else:
-            before = window.before
             size_out = (size_in + before + window.after - window.reach) // window.stride + 1
         traces.append(
             Trace(
@@ -148,12 +153,16 @@ class Geometry:
 
     def parts(self) -> tuple[tuple[Node, ...], ...]:
         """The graph cut at its marked nodes; each part's inputs are renumbered, -1 its own input."""
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[Node, ...], ...]:
         parts, start = [], 0
         for end, node in enumerate(self.nodes):
             if node.cut or end == len(self.nodes) - 1:
                 parts.append(
                     tuple(
-                        Node(**{**vars(n), "inputs": tuple(max(i - start, -1) for i in n.inputs)})
+                        replace(n, inputs=tuple(max(i - start, -1) for i in n.inputs))
                         for n in self.nodes[start : end + 1]
                     )
                 )

@@ -1,4 +1,4 @@
-"""The memory the program has, may use and uses."""
+"""The memory and the processors the program has, may use and uses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ import psutil
 from fcn_core.errors import MemoryBudgetError
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_CGROUP_QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max", None),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 
 
 def budget_mb() -> float:
@@ -41,6 +45,17 @@ def budget_mb() -> float:
         with suppress(OSError, ValueError):
             total = min(total, float(Path(path).read_text()))
     return total / 2**20
+
+
+def cpus() -> int:
+    """Processor cores this process may use: by affinity and by the container's quota, at least one."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in _CGROUP_QUOTAS:
+        with suppress(OSError, ValueError, IndexError):
+            words = [*Path(quota).read_text().split(), *(Path(period).read_text().split() if period else [])]
+            if int(words[0]) > 0:  # "max" or -1: no limit
+                count = min(count, -(-int(words[0]) // int(words[1])))
+    return max(1, count)
 
 
 def rss_mb() -> float:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -168,11 +169,16 @@ def test_openvino_asked_for_by_name_is_not_replaced(broken_openvino):
 
 def test_a_pass_that_fails_is_told_in_words(lite0, chelsea, resized, monkeypatch):
     class Request:
+        def set_output_tensor(self, *_):
+            pass
+
         def infer(self, *_, **__):
             raise RuntimeError("std::bad_alloc\nat graph.cpp:17")
 
     lite0.logits(resized(chelsea, 64, 64))
-    monkeypatch.setattr(lite0, "_request", Request())
+    monkeypatch.setattr(
+        lite0, "_whole", SimpleNamespace(create_infer_request=Request, release_memory=Request)
+    )
     with pytest.raises(EngineError, match="OpenVINO failed on an input of shape"):
         lite0.logits(resized(chelsea, 64, 64))
 

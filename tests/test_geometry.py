@@ -37,7 +37,7 @@ def test_the_grid_is_the_one_the_network_gives(graph):
     for height, width in SIZES:
         network.reshape([1, 3, height, width])
         shape = tuple(network.output(0).get_shape())
-        assert shape == (1, 1000, *graph.geometry.grid(height, width)), (height, width)
+        assert shape == (1, *graph.geometry.grid(height, width), 1000), (height, width)
 
 
 def test_json_round_trip(graph):
