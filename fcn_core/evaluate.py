@@ -28,7 +28,7 @@ from fcn_core.synsets import Ontology
 
 #: What can be measured, by name.
 WAYS: Mapping[str, str] = {
-    "fine": "fine map",
+    "fine": "fine map (ours)",
     "probability": "probability, cells placed, mean",
     "evidence": "evidence, cells placed, mean",
     "notebook": "probability, notebook's mean",
