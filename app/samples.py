@@ -53,7 +53,7 @@ SAMPLES: Mapping[str, Sample] = {
     "motorcycle": Sample(
         "Motorcycle",
         "motor scooter",
-        "Middlebury 2014 stereo benchmark, by Nera Nesic and others. CC0.",
+        "Middlebury 2014 stereo benchmark, by Nera Nesic and others, as distributed with scikit-image.",
         "motorcycle_left.png",
     ),
     "astronaut": Sample(

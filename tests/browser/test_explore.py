@@ -163,10 +163,17 @@ def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: V
     page.locator(".st-key-progress").wait_for()
     page.locator(".st-key-picture button", has_text="Motorcycle").click()
     page.locator(".st-key-name-row").filter(has_text="motorcycle").wait_for()
-    assert page.locator(".fcn-card img").count() == 0 or (
-        page.locator(".fcn-card img").first.get_attribute("src") != old
+    page.wait_for_function(  # as soon as the page has been drawn anew
+        """old => {
+            const image = document.querySelector('.fcn-card img')
+            return !image || image.getAttribute('src') !== old
+        }""",
+        arg=old,
+        timeout=10_000,
     )
-    page.get_by_role("button", name="Stop").click()
+    page.locator(".fcn-card img").first.wait_for()
+    assert "motor scooter" in picked(page)
+    assert page.locator(".fcn-card img").first.get_attribute("src") != old
 
 
 def test_the_threshold_draws_the_mask_and_its_boxes(visit: Visit) -> None:

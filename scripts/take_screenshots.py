@@ -1,0 +1,71 @@
+"""Take the README's screenshots from the running app.
+
+Run: python scripts/take_screenshots.py [FOLDER]   (default: docs/screenshots; needs Playwright and Chromium)
+"""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# name, address, width, height, colour scheme
+SHOTS = (
+    ("explore", "/?picture=coffee", 1280, 900, "light"),
+    ("explore-dark", "/?picture=rocket&view=Mean&tab=Mask", 1280, 1180, "dark"),
+    ("inspect", "/?tab=Inspect", 1280, 1400, "light"),
+    ("phone", "/?picture=motorcycle", 390, 844, "light"),
+    ("compare", "/compare", 1280, 900, "light"),
+)
+READY = """() => document.querySelector('.fcn-figure img')
+    && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
+    && document.querySelector('[data-testid="stApp"]').getAttribute('data-test-script-state') === 'notRunning'"""
+
+
+def main(folder: Path) -> None:
+    """Start the app, visit the pages, write one PNG each."""
+    if CHROMIUM is None:
+        sys.exit("Chromium is not installed.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT)  # noqa: S603
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):  # noqa: S310
+                break
+            time.sleep(0.1)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+            )
+            for name, path, width, height, scheme in SHOTS:
+                viewport = {"width": width, "height": height}
+                context = browser.new_context(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
+                page = context.new_page()
+                page.goto(address + path)
+                page.wait_for_function(READY, timeout=180_000)
+                page.wait_for_timeout(1500)  # fonts and the last images
+                page.wait_for_function(READY, timeout=180_000)
+                page.screenshot(path=folder / f"{name}.png")
+                print(folder / f"{name}.png")
+                context.close()
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screenshots")
