@@ -52,7 +52,7 @@ SAMPLES: Mapping[str, Sample] = {
     "rocket": Sample("Rocket", "missile", "SpaceX DSCOVR launch. Public domain.", "rocket.jpg"),
     "motorcycle": Sample(
         "Motorcycle",
-        "motor scooter",
+        "vehicle",
         "Middlebury 2014 stereo benchmark, by Nera Nesic and others, as distributed with scikit-image.",
         "motorcycle_left.png",
     ),

@@ -172,7 +172,7 @@ def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: V
         timeout=10_000,
     )
     page.locator(".fcn-card img").first.wait_for()
-    assert "motor scooter" in picked(page)
+    assert "vehicle" in picked(page)
     assert page.locator(".fcn-card img").first.get_attribute("src") != old
 
 
