@@ -11,20 +11,24 @@ import csv
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core.engines import Predictor
 from fcn_core.errors import DatasetError, SynsetError
-from fcn_core.heatmap import ClassMap, MapKind, combine, place, synset_heatmap
+from fcn_core.heatmap import ClassMap, combine, place, synset_heatmap
 from fcn_core.images import RGBImage, read_image
 from fcn_core.metrics import Scores, Summary
 from fcn_core.pyramid import Fit, ResizedImage, Scale, plan_scales, resize_array
 from fcn_core.region import boxes_of, fine_map, suggest_threshold, threshold_mask
 from fcn_core.synsets import Ontology
+
+if TYPE_CHECKING:
+    from fcn_core.gradcam import GradCAM
 
 #: What can be measured, by name.
 WAYS: Mapping[str, str] = {
@@ -229,7 +233,7 @@ def evaluate_index(
     ontology = ontology or Ontology.load()
     cases = read_index(Path(index))
     class_ids = [_class_ids(ontology, case, Path(index)) for case in cases]
-    makers = {way: _maker(way, model) for way in ways}
+    makers = _makers(ways, model)
     multiscale = any(not way.startswith("gradcam") for way in ways)
     scores = {way: Scores() for way in ways}
     seconds = dict.fromkeys(ways, 0.0)
@@ -294,19 +298,29 @@ def _class_maps(image: RGBImage, model: Predictor, scales: Sequence[Scale], fit:
     return tuple(maps)
 
 
-def _maker(way: str, model: Predictor) -> Maker:
-    """The function from a picture, its class maps and a synset's classes to a map at the picture's size."""
-    if way == "fine":
-        return lambda image, maps, ids: fine_map(image.pixels, maps, ids)
-    if way in ("probability", "evidence"):
-        kind: MapKind = "probability" if way == "probability" else "evidence"
-        return lambda image, maps, ids: fine_map(image.pixels, maps, ids, snap=False, kind=kind)
-    if way == "notebook":
-        return _notebook_mean
-    from fcn_core.gradcam import GradCAM  # loads TensorFlow
+def _makers(ways: Sequence[str], model: Predictor) -> dict[str, Maker]:
+    """For each way the function from a picture, its class maps and a synset's classes to a map of its size."""
+    makers: dict[str, Maker] = {
+        "fine": lambda image, maps, ids: fine_map(image.pixels, maps, ids),
+        "probability": lambda image, maps, ids: fine_map(
+            image.pixels, maps, ids, snap=False, kind="probability"
+        ),
+        "evidence": lambda image, maps, ids: fine_map(image.pixels, maps, ids, snap=False, kind="evidence"),
+        "notebook": _notebook_mean,
+    }
+    sizes = {way: int(way.removeprefix("gradcam-")) for way in ways if way.startswith("gradcam-")}
+    if sizes:
+        from fcn_core.gradcam import GradCAM  # loads TensorFlow
 
-    gradcam, size = GradCAM(model.info.name, random=model.info.weights == "random"), int(way[8:])
-    return lambda image, _, ids: resize_array(gradcam(image.pixels, ids, size), image.height, image.width)
+        gradcam = GradCAM(model.info.name, random=model.info.weights == "random")
+        makers |= {way: partial(_gradcam_map, gradcam, size) for way, size in sizes.items()}
+    return {way: makers[way] for way in ways}
+
+
+def _gradcam_map(
+    gradcam: GradCAM, size: int, image: RGBImage, _: Sequence[ClassMap], class_ids: Sequence[int]
+) -> Float32:
+    return resize_array(gradcam(image.pixels, class_ids, size), image.height, image.width)
 
 
 def _notebook_mean(image: RGBImage, class_maps: Sequence[ClassMap], class_ids: Sequence[int]) -> Float32:
