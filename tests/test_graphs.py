@@ -341,7 +341,7 @@ except EngineError as error:
     print(error)
 """
     )
-    assert "cannot be written or read back" in child.stderr
+    assert "cannot be written" in child.stderr
     assert "could be written neither to" in child.stdout
     assert list((cache / "graphs").iterdir()) == []
 
