@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
 from app.samples import DEFAULT, SAMPLES, load_precomputed
-from fcn_core import resources
+from fcn_core import logs, resources
 from fcn_core.contents import Finding, what_is_in
 from fcn_core.engines import Predictor, load_model
 from fcn_core.errors import FcnError
@@ -82,6 +82,7 @@ def queue() -> Queue:
     It starts with the default sample's class maps, computed beforehand, so that the first page is complete at
     once; behind it the default model is loaded, and computes them afresh.
     """
+    logs.configure("text")
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
     made = Queue(models(), ClassMapCache(size))
     first = ModelKey(model_spec().name)

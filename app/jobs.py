@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fcn_core import logs, resources
 from fcn_core.engines import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError
 from fcn_core.heatmap import ClassMap
@@ -208,6 +209,7 @@ class Queue:
         job = Job(key, image, scales, fit, class_maps=self.peek(image, model, plans))
         if len(job.class_maps) == len(plans):
             job.state, job.share, job.image = "done", 1.0, None
+            _record(self._infos[model], job, 0.0, cache_hit=True)
             return job
         with self._changed:
             known = self._jobs.get(key)
@@ -309,6 +311,7 @@ class Queue:
         image = job.image
         if image is None or job.unwanted():
             raise Cancelled("Nobody waits for this analysis any more.")
+        started = time.perf_counter()
         predictor = self._load(job.key.model)
         self._infos[job.key.model] = predictor.info
         job.state = "running"
@@ -333,6 +336,12 @@ class Queue:
             job.class_maps[str(plan.requested)] = class_map
             finished += plan.height * plan.width
             job.share = finished / pixels
+        _record(predictor.info, job, time.perf_counter() - started, cache_hit=False)
+
+
+def _record(info: ModelInfo, job: Job, seconds: float, *, cache_hit: bool) -> None:
+    scales, peak = list(job.class_maps), resources.peak_rss_mb()
+    logs.log_run(info, scales=scales, seconds=seconds, peak_rss_mb=peak, cache_hit=cache_hit, fit=job.fit)
 
 
 def _coarse_first(class_maps: Mapping[str, ClassMap]) -> dict[str, ClassMap]:

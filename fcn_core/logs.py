@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fcn_core.errors import FcnError
 
 if TYPE_CHECKING:
+    from fcn_core.engines import ModelInfo
     from fcn_core.pipeline import Analysis
 
 STYLES = ("json", "text", "off")
@@ -70,24 +71,33 @@ def log_analysis(analysis: Analysis, *, cache_hit: bool) -> None:
     cache_hit : bool
         Whether its class maps were there already, so that no network ran.
     """
-    model = analysis.model
-    logger.info(
-        "analysis",
-        extra={
-            "fields": {
-                "model": model.name,
-                "weights": model.weights,
-                "engine": model.engine,
-                "output_stride": model.output_stride,
-                "fit": analysis.fit,
-                "map": analysis.kind,
-                "scales": list(analysis.class_maps),
-                "seconds": round(analysis.seconds, 3),
-                "peak_rss_mb": round(analysis.peak_rss_mb, 1),
-                "cache_hit": cache_hit,
-            }
-        },
+    log_run(
+        analysis.model,
+        scales=list(analysis.class_maps),
+        seconds=analysis.seconds,
+        peak_rss_mb=analysis.peak_rss_mb,
+        cache_hit=cache_hit,
+        fit=analysis.fit,
+        map=analysis.kind,
     )
+
+
+def log_run(
+    model: ModelInfo, *, scales: list[str], seconds: float, peak_rss_mb: float, cache_hit: bool, **choices: str
+) -> None:
+    """Record what a model did; `choices` are settings that tell nothing of the picture."""
+    fields = {
+        "model": model.name,
+        "weights": model.weights,
+        "engine": model.engine,
+        "output_stride": model.output_stride,
+        **choices,
+        "scales": scales,
+        "seconds": round(seconds, 3),
+        "peak_rss_mb": round(peak_rss_mb, 1),
+        "cache_hit": cache_hit,
+    }
+    logger.info("analysis", extra={"fields": fields})
 
 
 class _Formatter(logging.Formatter):

@@ -194,3 +194,21 @@ def test_the_cache_is_bounded_in_bytes_and_drops_the_oldest() -> None:
     tiny = ClassMapCache(10)
     tiny.put("a", KEY, small)
     assert tiny.nbytes == 0
+
+
+def test_every_run_is_logged_without_the_picture(caplog: pytest.LogCaptureFixture) -> None:
+    """Model, scales, seconds, peak memory and whether it was cached; never the picture nor its name."""
+    network = Network()
+    queue = Queue(lambda _: network, ClassMapCache(10**7))  # type: ignore[arg-type,return-value]
+    image = image_from_array(np.zeros((200, 300, 3), np.uint8), "holiday.jpg")
+    with caplog.at_level("INFO", "fcn_core.logs"):
+        finished(queue, queue.submit(image, KEY, SCALES[:1], "exact"))
+        queue.submit(image, KEY, SCALES[:1], "exact")
+    queue.close()
+    records = [record.__dict__["fields"] for record in caplog.records]
+    assert [(r["model"], r["scales"], r["fit"], r["cache_hit"]) for r in records] == [
+        ("fake", ["200x320"], "exact", False),
+        ("fake", ["200x320"], "exact", True),
+    ]
+    assert all(r["seconds"] >= 0 and r["peak_rss_mb"] > 0 for r in records)
+    assert "holiday" not in str(records) and image.sha256 not in str(records)
