@@ -120,7 +120,7 @@ def _results(
             st.segmented_control(
                 "View",
                 selection.VIEWS,
-                default="Fine",
+                default=selection.VIEWS[0],
                 key="view",
                 required=True,
                 bind="query-params",
@@ -378,7 +378,7 @@ def _legend(analysis: Analysis, chosen: Selection) -> None:
     if analysis.kind == "probability" and peak < _LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
-        basis = "evidence averaged over image regions" if chosen.snap else _LABELS[analysis.kind]
+        basis = "evidence completed along the picture's regions" if chosen.snap else _LABELS[analysis.kind]
         label = f"fine map: {basis}, stretched from its lowest to its highest"
         panels.write(panels.legend((0.0, 1.0), chosen.colours, label, note))
         return

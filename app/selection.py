@@ -18,7 +18,7 @@ from fcn_core.render import COLOUR_MAPS
 from fcn_core.synsets import Ontology
 from fcn_core.zoo import MODELS, model_spec
 
-VIEWS = ("Fine", "Mean", "Mask", "Contour")
+VIEWS = ("Mean", "Fine", "Mask", "Contour")
 RANGES = ("Fixed", "Shared", "Per map")
 MAPS = ("Probability", "Evidence")
 CELLS = ("Smooth", "Blocks")
@@ -54,7 +54,7 @@ class Selection:
     stride: str = "32"
     fit: str = "Aspect"
     map: str = "Probability"
-    view: str = "Fine"
+    view: str = "Mean"
     range: str = "Fixed"
     colours: str = "viridis"
     opacity: float = 0.6

@@ -171,9 +171,9 @@ def _has(page: AppTest, key: str) -> bool:
 @pytest.mark.parametrize(
     ("key", "value", "default", "shows"),
     [
-        ("view", "Mean", "Fine", "probability, fixed range"),
-        ("view", "Mask", "Fine", "threshold"),
-        ("view", "Contour", "Fine", "regions"),
+        ("view", "Fine", "Mean", "stretched from its lowest to its highest"),
+        ("view", "Mask", "Mean", "threshold"),
+        ("view", "Contour", "Mean", "regions"),
         ("range", "Shared", "Fixed", "shared range"),
         ("range", "Per map", "Fixed", "its own range"),
         ("map", "Evidence", "Probability", "20.00"),
@@ -368,7 +368,7 @@ def test_a_link_is_refused_in_words_and_the_picture_stays(monkeypatch: pytest.Mo
 def test_nonsense_in_the_address_is_ignored_with_a_word() -> None:
     page = opened(view="Nothing", synset="dog", bogus="1", opacity="x")
     assert page.session_state["synset"] == DOG
-    assert group(page, "view").value == "Fine"
+    assert group(page, "view").value == "Mean"
 
 
 def test_a_low_peak_is_said() -> None:
