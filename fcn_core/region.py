@@ -58,18 +58,23 @@ class Box:
 
 def normalise(values: npt.ArrayLike) -> Float32:
     """Stretch finite values to 0 (smallest) .. 1 (largest); a constant map becomes 0, NaN stays NaN."""
-    array = np.asarray(values, np.float32)
+    return _stretch(np.array(values, np.float32))
+
+
+def _stretch(array: Float32) -> Float32:
+    """`normalise` in place: a map of 50 megapixels is held once."""
     finite = np.isfinite(array)
     if not finite.any():
-        return np.zeros_like(array)
-    low, high = (
-        float(array.min(where=finite, initial=np.inf)),
-        float(array.max(where=finite, initial=-np.inf)),
-    )
+        array[...] = 0
+        return array
+    low = float(array.min(where=finite, initial=np.inf))
+    high = float(array.max(where=finite, initial=-np.inf))
     if high <= low:
-        return np.zeros_like(array)
-    stretched: Float32 = np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
-    return stretched
+        array[...] = 0
+        return array
+    array -= np.float32(low)
+    array /= np.float32(high - low)
+    return np.clip(array, 0, 1, out=array)
 
 
 @dataclass(frozen=True)
@@ -218,15 +223,17 @@ def fine_map(
     """
     height, width = pixels.shape[:2]
     if not snap:
-        heatmaps = [synset_heatmap(m, class_ids, kind) for m in class_maps]
-        return normalise(sum(place(h, height, width) for h in heatmaps))
+        total = np.zeros((height, width), np.float32)
+        for class_map in class_maps:
+            total += place(synset_heatmap(class_map, class_ids, kind), height, width)
+        return _stretch(total)
     regions = segment(pixels, snapping) if regions is None else regions
     if regions.sizes.size < 2:
         return fine_map(pixels, class_maps, class_ids, snap=False, kind="evidence")
     confidence = _confidence(regions, class_maps, class_ids, snapping)
     found = _complete(regions, _steps(regions, class_maps, snapping), confidence, snapping)
     small = Heatmap(found.astype(np.float32)[regions.labels], "evidence")
-    return normalise(place(small, height, width, placement="even"))
+    return _stretch(place(small, height, width, placement="even"))
 
 
 def _confidence(

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -322,3 +324,17 @@ def test_logits_are_read_where_the_cells_look():
     rows, columns = np.indices((4, 6)) * 16 + 7.5
     found = region._logits_at(class_map(np.stack([rows, columns], -1), stride=16), regions)
     np.testing.assert_allclose(found, np.clip(regions.centres, 7.5, (55.5, 87.5)), atol=1e-3)
+
+
+@pytest.mark.parametrize("snap", [True, False])
+def test_a_large_map_is_held_hardly_more_than_once(snap):
+    pixels = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)
+    maps = [class_map(seen_in_part()), class_map(seen_in_part(6, 10))]
+    fine_map(pixels[:200, :300], maps, [0])  # imports
+    tracemalloc.start()
+    try:
+        fine = fine_map(pixels, maps, [0], snap=snap)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (1.5 if snap else 2.5) * fine.nbytes + 40e6
