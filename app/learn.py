@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from app import panels
@@ -15,21 +13,34 @@ from app.lesson.stage import Stage, available_models
 from app.lesson.text import Lesson, read_lesson
 from fcn_core.zoo import MODELS
 
-PAGE = str(Path(__file__).resolve())
 FIGURES = [s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9)]
 OTHERS = {"glossary": "Glossary", "all": "All on one page"}
 
 lessons = read_lesson()
+if "lesson_next" in st.session_state:
+    st.query_params.from_dict(st.session_state.pop("lesson_next"))
 present = st.query_params.get("present") == "1"
 asked = st.query_params.get("step", "1")
 known = asked in OTHERS or (asked.isdecimal() and 1 <= int(asked) <= len(lessons))
 here = asked if known else "1"
 
 
-def link(step: str, label: str, *, icon: str | None = None, right: bool = False) -> None:
-    """A link to a step, in the same mode."""
-    query = {"step": step, **({"present": "1"} if present else {})}
-    st.page_link(PAGE, label=label, icon=icon, icon_position="right" if right else "left", query_params=query)
+def go(step: str, large: bool) -> None:
+    """Ask for another step; the address follows in the run of the page, where the browser heeds it."""
+    st.session_state["lesson_next"] = {"step": step, **({"present": "1"} if large else {})}
+
+
+def link(step: str, label: str, place: str, *, icon: str | None = None, right: bool = False) -> None:
+    """A way to a step, in the same mode."""
+    st.button(
+        label,
+        key=f"lesson-go-{place}-{step}",
+        icon=icon,
+        icon_position="right" if right else "left",
+        type="tertiary",
+        on_click=go,
+        args=(step, present),
+    )
 
 
 def contents() -> ModelKey:
@@ -40,15 +51,16 @@ def contents() -> ModelKey:
         steps = [(str(each.number), f"{each.number}\u2002{each.short}") for each in lessons]
         for step, label in [*steps, *OTHERS.items()]:
             with st.container(key="lesson-now" if step == here else f"lesson-link-{step}"):
-                link(step, label)
+                link(step, label, "contents")
         st.divider()
         name = st.selectbox("Model", names, format_func=lambda n: MODELS[n].title, key="lesson_model")
-        st.page_link(
-            PAGE,
-            label="Present",
+        st.button(
+            "Present",
+            key="lesson-present",
             icon=":material/slideshow:",
-            query_params={"step": here, "present": "1"},
             help="Large type, nothing around the lesson.",
+            on_click=go,
+            args=(here, True),
         )
     return ModelKey(name)
 
@@ -65,10 +77,11 @@ def one_step(lesson: Lesson, stage: Stage) -> None:
     st.divider()
     with st.container(horizontal=True, horizontal_alignment="distribute", key="lesson-way"):
         if lesson.number > 1:
-            link(str(lesson.number - 1), lessons[lesson.number - 2].short, icon=":material/arrow_back:")
+            before = lessons[lesson.number - 2]
+            link(str(before.number), before.short, "way", icon=":material/arrow_back:")
         if lesson.number < len(lessons):
             following = lessons[lesson.number]
-            link(str(following.number), following.short, icon=":material/arrow_forward:", right=True)
+            link(str(following.number), following.short, "way", icon=":material/arrow_forward:", right=True)
 
 
 def heading(lesson: Lesson) -> None:
@@ -114,6 +127,7 @@ def glossary_page() -> None:
             st.markdown(text)
 
 
+frame.arrive(here)
 frame.style(present)
 the_stage = Stage(contents())
 facts.gather(the_stage)
@@ -124,5 +138,9 @@ with st.container(key="lesson"):
         whole_lesson(the_stage)
     else:
         one_step(lessons[int(here) - 1], the_stage)
+    with st.container(key="lesson-end"):
+        st.empty()
     if present:
-        st.page_link(PAGE, label="Leave present mode", query_params={"step": here}, icon=":material/close:")
+        st.button(
+            "Leave present mode", key="lesson-leave", icon=":material/close:", on_click=go, args=(here, False)
+        )

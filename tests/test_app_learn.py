@@ -100,7 +100,7 @@ def test_the_right_choice_is_praised_and_another_corrected(opened: Callable[...,
 def test_an_unknown_step_is_the_first_with_a_word(opened: Callable[..., AppTest], step: str) -> None:
     app = opened(step=step)
     assert app.title[0].value == LESSONS[0].title
-    assert "no such step" in app.info[0].value
+    assert "lesson starts here" in app.info[0].value
 
 
 def test_the_glossary_is_a_page(opened: Callable[..., AppTest]) -> None:

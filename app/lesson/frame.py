@@ -47,10 +47,10 @@ _STYLE = """
 .st-key-lesson [class*="st-key-before"] { opacity: .75; }
 .lesson-wait { border: 1px dashed color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px;
   min-height: 12rem; display: grid; place-items: center; opacity: .75; text-align: center; padding: 1rem; }
-[class*="st-key-lesson-link"] [data-testid="stPageLink-NavLink"]:not(:hover) { background: transparent; }
-[class*="st-key-lesson-link"] [data-testid="stPageLink-NavLink"] * { font-weight: 400; }
-.st-key-lesson-now [data-testid="stPageLink-NavLink"] * { font-weight: 600; }
-[class*="st-key-lesson-link"], .st-key-lesson-now { margin-bottom: -.6rem; }
+[class*="st-key-lesson-link"], .st-key-lesson-now { margin-bottom: -.75rem; }
+[class*="st-key-lesson-link"] button, .st-key-lesson-now button { min-height: 0; padding: .15rem .5rem; }
+[class*="st-key-lesson-link"] button, .st-key-lesson-now button { width: 100%; justify-content: flex-start; }
+.st-key-lesson-now button { background: color-mix(in srgb, currentColor 9%, transparent); }
 </style>
 """
 
@@ -64,10 +64,24 @@ html { font-size: 22px !important; }
 </style>
 """
 
+_TO_THE_TOP = """
+<script>
+// step STEP: other text for every step, or the browser would not run it again
+document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+</script>
+"""
+
 
 def style(present: bool) -> None:
     """Measure and rhythm of the lesson; in present mode large type and nothing around it."""
     st.html(_STYLE + (_PRESENT if present else ""))
+
+
+def arrive(step: str) -> None:
+    """Begin a step at its top: Streamlit stays where the last one was left."""
+    if st.session_state.get("lesson_place", step) != step:
+        st.html(_TO_THE_TOP.replace("STEP", step), unsafe_allow_javascript=True)
+    st.session_state["lesson_place"] = step
 
 
 def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> list[Block]:
@@ -110,7 +124,11 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
     match block:
         case Formula(latex):
             with st.container(
-                key=f"formula-{key}", horizontal=True, horizontal_alignment="center", gap="large"
+                key=f"formula-{key}",
+                horizontal=True,
+                horizontal_alignment="center",
+                vertical_alignment="center",
+                gap="large",
             ):
                 for part in parts_of(latex):
                     st.latex(part, width="content")

@@ -1,0 +1,141 @@
+"""The lesson in Chromium: every step by its address, every slider and reveal, the handout, present mode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.lesson.text import Proof, Question, read_lesson
+
+pytestmark = pytest.mark.browser
+
+LESSONS = read_lesson()
+SLOW = 45_000  # milliseconds: the network runs on a machine that others use, too
+
+
+Visit = Callable[..., Page]
+
+
+def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
+    """Go to an address of the lesson and wait until nothing is computed any more."""
+    page = visit("/learn?" + "&".join(f"{k}={v}" for k, v in query.items()), width, wait=False)
+    expect(page.locator(".st-key-lesson-end")).to_be_attached(timeout=SLOW)
+    _settle(page)
+    return page
+
+
+def _settle(page: Page) -> None:
+    """Wait until the script rests, no figure is missing, and it stays so for a moment."""
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector("[data-testid=stApp]")
+            const done = app?.getAttribute("data-test-script-state") === "notRunning"
+                && document.querySelector(".st-key-lesson-end") && !document.querySelector(".lesson-wait")
+            if (!done) { window._rest = 0; return false }
+            window._rest = window._rest || performance.now()
+            return performance.now() - window._rest > 300
+        }""",
+        timeout=SLOW,
+        polling=50,
+    )
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_a_step_by_its_address(visit: Visit, number: int) -> None:
+    lesson = LESSONS[number - 1]
+    page = _open(visit, step=str(number))
+    expect(page.locator(".st-key-lesson h1")).to_contain_text(lesson.title)
+    sliders = page.locator(".st-key-lesson").get_by_role("slider")
+    for k in range(sliders.count()):
+        before = sliders.nth(k).input_value()
+        sliders.nth(k).focus()
+        page.keyboard.press("ArrowRight")
+        if sliders.nth(k).input_value() == before:  # it stood at its end
+            page.keyboard.press("ArrowLeft")
+        _settle(page)
+        assert sliders.nth(k).input_value() != before
+    toggles = page.locator(".st-key-lesson [data-testid=stCheckbox]")
+    for k in range(toggles.count()):
+        toggles.nth(k).locator("label").first.click()
+        _settle(page)
+        expect(toggles.nth(k).get_by_role("switch")).to_be_checked()
+    for n, block in enumerate(lesson.blocks):
+        if isinstance(block, Question):
+            asked = page.locator(f".st-key-question-{number}-{n}")
+            asked.locator("[role=radiogroup] label").nth(block.right).click()
+            expect(asked.get_by_text("As you said.")).to_be_visible(timeout=SLOW)
+    _settle(page)
+    for block in lesson.blocks:
+        if isinstance(block, Proof) and block.name != "proof":
+            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text(
+                "Check: it holds.", timeout=SLOW
+            )
+    formulas = page.locator(".st-key-lesson .katex").count()
+    assert formulas or number in (4, 9)
+    expect(page.locator(".st-key-lesson .katex-error")).to_have_count(0)
+    pictures = page.locator(".st-key-lesson img")
+    for k in range(pictures.count()):
+        assert pictures.nth(k).get_attribute("alt")
+        assert pictures.nth(k).evaluate("async i => { await i.decode(); return i.naturalWidth }") > 0
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 1280
+
+
+def test_next_and_previous_change_the_address_and_start_at_the_top(visit: Visit) -> None:
+    page = _open(visit, step="2")
+    page.locator(".st-key-lesson-way button").nth(1).click()
+    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[2].title, timeout=SLOW)
+    expect(page).to_have_url(re.compile("step=3"))
+    _settle(page)
+    expect(page.locator(".st-key-lesson h1")).to_be_in_viewport()
+    page.locator(".st-key-lesson-way button").nth(0).click()
+    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[1].title, timeout=SLOW)
+
+
+def test_present_mode_shows_the_lesson_alone_and_large(visit: Visit) -> None:
+    page = _open(visit, step="3")
+    size = "parseFloat(getComputedStyle(document.querySelector('.st-key-lesson p')).fontSize)"
+    plain = page.evaluate(size)
+    page = _open(visit, step="3", present="1")
+    assert page.evaluate(size) > 1.3 * plain
+    expect(page.locator("[data-testid=stSidebar]")).to_be_hidden()
+    page.get_by_role("button", name="Leave present mode").click()
+    expect(page.locator("[data-testid=stSidebar]")).to_be_visible(timeout=SLOW)
+
+
+def test_a_phone_shows_a_step_without_scrolling_sideways(visit: Visit) -> None:
+    for step in ("1", "8"):
+        page = _open(visit, 390, step=step)
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+
+
+def test_the_handout_holds_the_lesson_and_needs_no_network(visit: Visit, tmp_path: Path) -> None:
+    page = _open(visit, step="all")
+    button = page.get_by_role("button", name="Handout")
+    expect(button).to_be_enabled(timeout=SLOW)
+    with page.expect_download(timeout=SLOW) as download:
+        button.click()
+    path = tmp_path / "lesson.html"
+    download.value.save_as(path)
+    text = path.read_text(encoding="utf-8")
+    assert "{{" not in text
+    assert "it fails" not in text
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    for lesson in LESSONS:
+        expect(page.get_by_role("heading", name=lesson.title)).to_be_visible()
+    broken = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
+    assert page.locator("figure").count() > 10
+    assert page.evaluate(broken) == 0
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_the_glossary_has_an_address_for_every_term(visit: Visit) -> None:
+    page = visit("/learn?step=glossary#softmax", wait=False)
+    expect(page.locator("#softmax")).to_be_visible(timeout=SLOW)
