@@ -214,7 +214,7 @@ class _Engine:
                     bands = plan_bands(self._geometry, image.height, image.width, plan.band, plan.strip)
                     result = run_in_bands(
                         bands,
-                        self._part_runs(bands, plan.memory_mb),
+                        self._part_runs(bands, min(resources.budget_mb(), plan.memory_mb * 1.15)),
                         partial(self._batch, image),
                         image.height,
                         axis=self.axis,
@@ -257,15 +257,17 @@ class OpenVINOEngine(_Engine):
     def __init__(
         self, spec: ModelSpec, random: bool, output_stride: int, progress: Progress | None = None
     ) -> None:
+        missing = "Run: pip install openvino, or choose engine tensorflow."
+        if importlib.util.find_spec("openvino") is None:
+            raise EngineError(f"OpenVINO is not installed here. {missing}")
+        from fcn_core.graphs import prepare_graph
+
+        # Before OpenVINO is loaded: the child that prepares needs the memory.
+        graph = prepare_graph(spec, random=random, output_stride=output_stride, progress=progress)
         try:
             import openvino
         except ImportError as error:
-            raise EngineError(
-                f"OpenVINO cannot be loaded here ({error}). Run: pip install openvino, or choose engine tensorflow."
-            ) from error
-        from fcn_core.graphs import prepare_graph
-
-        graph = prepare_graph(spec, random=random, output_stride=output_stride, progress=progress)
+            raise EngineError(f"OpenVINO cannot be loaded here ({error}). {missing}") from error
         weights: Any = "random" if random else "imagenet" if graph.weights_published else "unpublished"
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
         super().__init__(info, graph.geometry, spec.preprocessing)
@@ -275,6 +277,7 @@ class OpenVINOEngine(_Engine):
             self._weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         self._whole: Any = None
         self._parts: list[Any] = []
+        self._running: Any = None  # the part that has memory
         try:
             self._core = openvino.Core()
             network = self._network()
@@ -315,12 +318,14 @@ class OpenVINOEngine(_Engine):
         return [partial(self._run_part, *arguments) for arguments in zip(self._parts, most, strict=True)]
 
     def _run_part(self, compiled: Any, most_mb: float, window: Logits) -> Logits:
-        """Run a part; its memory goes to the C library for the other parts, and to the system only if need be."""
-        if resources.rss_mb() > most_mb:
-            self._give_back()
-        result = self._infer(compiled.create_infer_request(), window)
-        compiled.release_memory()
-        return result
+        """Run a part; its memory goes to the next part that runs, and to the system only if need be."""
+        if self._running is not compiled:
+            if self._running is not None:
+                self._running.release_memory()
+            self._running = compiled
+            if resources.rss_mb() > most_mb:
+                self._give_back()
+        return self._infer(compiled.create_infer_request(), window)
 
     @staticmethod
     def _infer(request: Any, batch: Logits) -> Logits:
@@ -358,6 +363,7 @@ class OpenVINOEngine(_Engine):
             return
         for compiled in [*self._parts, *([self._whole] if self._whole else [])]:
             compiled.release_memory()
+        self._running = None
         self._give_back()
         self._held_mb = 0.0
 
