@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT = 512 * 2**20
+_PAGES_SHARE = 0.17  # of the memory budget, for pages drawn while a network runs
+_PAGES_LIMIT = 256  # megabytes
 FIRST_SCALES = NOTEBOOK_SCALES[:3]
 
 
@@ -83,6 +85,7 @@ def queue() -> Queue:
     once; behind it the default model is loaded, and computes them afresh.
     """
     logs.configure("text")
+    resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
     made = Queue(models(), ClassMapCache(size))
     first = ModelKey(model_spec().name)

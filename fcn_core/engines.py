@@ -173,7 +173,7 @@ class _Engine:
         The memory is within 20 % of what is then measured; the time within a factor of two once a pass has been
         made (a first pass over a new size takes up to twice as long).
         """
-        budget, rss = resources.budget_mb(), resources.rss_mb()
+        budget, rss = resources.pass_budget_mb(), resources.rss_mb()
         base = rss - self._held_mb + self._unpacked_mb
         best = whole_demand(self._geometry, height, width)
         if self._geometry.bandable and (self._in_parts or base + best.mb * self._memory_factor > budget):
@@ -202,7 +202,7 @@ class _Engine:
                 how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
                 raise MemoryBudgetError(
                     f"A scale of {image.height}x{image.width} needs about {plan.memory_mb:.0f} MB {how}. The "
-                    f"budget is {resources.budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+                    f"budget is {resources.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
                 )
             if checkpoint is not None:
                 checkpoint(0.0)
@@ -214,7 +214,7 @@ class _Engine:
                     bands = plan_bands(self._geometry, image.height, image.width, plan.band, plan.strip)
                     result = run_in_bands(
                         bands,
-                        self._part_runs(bands, min(resources.budget_mb(), plan.memory_mb * 1.15)),
+                        self._part_runs(bands, min(resources.pass_budget_mb(), plan.memory_mb * 1.15)),
                         partial(self._batch, image),
                         image.height,
                         axis=self.axis,

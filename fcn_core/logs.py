@@ -83,7 +83,13 @@ def log_analysis(analysis: Analysis, *, cache_hit: bool) -> None:
 
 
 def log_run(
-    model: ModelInfo, *, scales: list[str], seconds: float, peak_rss_mb: float, cache_hit: bool, **choices: str
+    model: ModelInfo,
+    *,
+    scales: list[str],
+    seconds: float,
+    peak_rss_mb: float,
+    cache_hit: bool,
+    **choices: str,
 ) -> None:
     """Record what a model did; `choices` are settings that tell nothing of the picture."""
     fields = {

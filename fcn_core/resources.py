@@ -47,6 +47,20 @@ def budget_mb() -> float:
     return total / 2**20
 
 
+_kept_free_mb = 0.0
+
+
+def keep_free(megabytes: float) -> None:
+    """Leave so much of the budget to what runs beside the network, for the rest of the process."""
+    global _kept_free_mb
+    _kept_free_mb = megabytes
+
+
+def pass_budget_mb() -> float:
+    """What the process may hold while a network runs: the budget less what was kept free."""
+    return budget_mb() - _kept_free_mb
+
+
 def cpus() -> int:
     """Processor cores this process may use: by affinity and by the container's quota, at least one."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

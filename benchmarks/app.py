@@ -1,0 +1,270 @@
+"""The running app in Chromium: cold start, memory of all its processes, interaction, many users.
+
+    python -m benchmarks.app [--resnet50]
+
+Each measurement starts ``streamlit run`` anew. Times are from the start of the process, or of an action, to a page that
+waits for nothing; memory is the resident memory of the server and its children, read 20 times a second. ``--resnet50``
+measures the notebook's model too, with random weights in a file of Keras' own layout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = "200x320,400x640,800x1280,1600x2560"
+USERS = 8
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+_READY = """() => {
+    const app = document.querySelector('[data-testid="stApp"]')
+    return app && app.getAttribute('data-test-script-state') === 'notRunning'
+        && document.querySelectorAll('.fcn-card img').length >= 2
+        && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
+}"""
+
+
+class Server:
+    """The app as a process, and the memory of it and its children."""
+
+    def __init__(self, **settings: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.started = time.perf_counter()
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+        command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
+        environment = {**os.environ, "FCN_LOG": "json", **settings}
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.peak = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            server = psutil.Process(self.process.pid)
+            while self.process.poll() is None:
+                self.peak = max(self.peak, self.memory(server))
+                time.sleep(0.05)
+
+    @staticmethod
+    def memory(server: psutil.Process) -> float:
+        """Megabytes of the server and its children now."""
+        total = 0
+        for process in [server, *server.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+        return total / 2**20
+
+    def wait(self) -> None:
+        """Until it answers."""
+        while True:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=5),  # noqa: S310
+            ):
+                return
+            if self.process.poll() is not None:
+                raise SystemExit("the app ended before it answered")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@contextlib.contextmanager
+def server(**settings: str) -> Iterator[Server]:
+    """A server that is stopped afterwards."""
+    made = Server(**settings)
+    try:
+        made.wait()
+        yield made
+    finally:
+        made.stop()
+
+
+def ready(page: Any, timeout: float = 300) -> None:
+    """Wait until nothing runs and nothing is missing."""
+    page.wait_for_function(_READY, timeout=timeout * 1000, polling=20)
+
+
+def cold_start(browser: Any, cache: Path, runs: int) -> list[float]:
+    """Seconds from the start of the process to a complete first page."""
+    seconds = []
+    for _ in range(runs):
+        with server(FCN_CACHE_DIR=str(cache)) as app:
+            page = browser.new_page()
+            page.goto(app.url)
+            ready(page)
+            seconds.append(time.perf_counter() - app.started)
+            page.close()
+    return seconds
+
+
+def whole_app(browser: Any, model: str, budget: int, **settings: str) -> tuple[float, float]:
+    """Peak megabytes and seconds of preparing a model and showing the four notebook scales."""
+    with tempfile.TemporaryDirectory() as cache:
+        keys = {"FCN_CACHE_DIR": cache, "FCN_MEMORY_MB": str(budget), "FCN_MODEL": model, **settings}
+        with server(**keys) as app:
+            page = browser.new_page()
+            begun = time.perf_counter()
+            page.goto(f"{app.url}/?picture=coffee&model={model}&scales={NOTEBOOK}")
+            ready(page)
+            seconds = time.perf_counter() - begun
+            shown = page.locator(".fcn-card img").count()
+            page.close()
+            if shown < 6:
+                raise SystemExit(f"{model}: only {shown} of 4 scales and 2 means came with {budget} MB")
+            return app.peak, seconds
+
+
+def interaction(browser: Any, cache: Path) -> dict[str, list[float]]:
+    """Milliseconds from a click to changed pixels, at the four notebook scales."""
+    times: dict[str, list[float]] = {"synset (chip)": [], "view": [], "colours": []}
+    with server(FCN_CACHE_DIR=str(cache)) as app:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{app.url}/?picture=coffee&scales={NOTEBOOK}")
+        ready(page)
+        source = "() => document.querySelector('.st-key-pointer img, .fcn-figure:last-of-type img')?.src"
+
+        def timed(name: str, click: Any, looks: str) -> None:
+            before = page.evaluate(looks)
+            start = time.perf_counter()
+            click()
+            page.wait_for_function(f"old => ({looks})() !== old", arg=before, polling=5, timeout=30_000)
+            times[name].append((time.perf_counter() - start) * 1000)
+            ready(page)
+
+        cards = "() => document.querySelector('.fcn-card img').src"
+        for turn in range(6):
+            chips = page.locator('[class*="st-key-chips"] button')
+            timed("synset (chip)", chips.nth(turn % 2 + 1).click, cards)
+            view = ("Fine", "Mean")[turn % 2]
+            button = page.locator(".st-key-view button", has_text=view)
+            timed("view", button.click, source)
+        page.close()
+    return {name: values[1:] for name, values in times.items() if values}
+
+
+def many_users(browser: Any, cache: Path) -> tuple[float, float, float]:
+    """Scales a second of one user and of eight at once, and megabytes a user adds."""
+
+    def address(app: Server, user: int) -> str:
+        # Sizes of their own, so that nobody is served from another's cache.
+        return f"{app.url}/?picture=coffee&scales={400 + 8 * user}x640,{800 + 8 * user}x1280"
+
+    def run(users: range) -> tuple[float, float]:
+        with server(FCN_CACHE_DIR=str(cache)) as app:
+            first = browser.new_page()
+            first.goto(app.url)
+            ready(first)
+            time.sleep(3)  # the model is warm
+            base = Server.memory(psutil.Process(app.process.pid))
+            begun = time.perf_counter()
+            contexts = [browser.new_context() for _ in users]
+            pages = [context.new_page() for context in contexts]
+            for user, page in zip(users, pages, strict=True):
+                page.goto(address(app, user), wait_until="commit")
+            for page in pages:
+                ready(page)
+            seconds = time.perf_counter() - begun
+            grown = app.peak - base
+            for context in contexts:
+                context.close()
+            return seconds, grown
+
+    alone = statistics.median(run(range(user, user + 1))[0] for user in range(3))
+    together, grown = run(range(10, 10 + USERS))
+    return alone, together, grown
+
+
+def keras_file(folder: Path) -> None:
+    """Write ResNet50's weights file with random numbers, in a process of its own."""
+    code = (
+        "import sys, keras; from keras.src.legacy.saving import legacy_h5_format as f; import h5py\n"
+        "from fcn_core.zoo import MODELS, seed_weights\n"
+        "m = MODELS['resnet50'].build(); seed_weights(m)\n"
+        "with h5py.File(sys.argv[1], 'w') as file: f.save_weights_to_hdf5_group(file, m)"
+    )
+    name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
+    environment = {**os.environ, "KERAS_BACKEND": "openvino", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code, str(folder / name)], env=environment, check=True)
+
+
+def import_seconds() -> float:
+    """Seconds that importing the app's modules takes in a fresh process."""
+    code = (
+        "import time; t = time.perf_counter(); import streamlit; s = time.perf_counter()\n"
+        "import app.results, app.inputs, app.takeaway, app.cached, app.selection\n"
+        "print(time.perf_counter() - t)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    found = []
+    for _ in range(5):
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, check=True)
+        found.append(float(said.stdout))
+    return statistics.median(found)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--resnet50", action="store_true")
+    options = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    rows: list[tuple[str, str, str]] = [("import of the app", f"{import_seconds():.2f} s", "1 s")]
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path, args=_FLAGS) as browser,
+        tempfile.TemporaryDirectory() as prepared,
+    ):
+        cache = Path(prepared)
+        (first,) = cold_start(browser, cache, 1)
+        rows.append(("first page, model never prepared", f"{first:.1f} s", "25 s"))
+        environment = {**os.environ, "FCN_CACHE_DIR": prepared}
+        command = [sys.executable, "-m", "fcn_core", "models", "--prepare", "efficientnet-lite2"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        later = statistics.median(cold_start(browser, cache, 5))
+        rows.append(("first page, model prepared", f"{later:.1f} s", "3 s"))
+        for name, values in interaction(browser, cache).items():
+            if values:
+                rows.append((f"{name}, click to pixels", f"{statistics.median(values):.0f} ms", "400 ms"))
+        alone, together, grown = many_users(browser, cache)
+        rows.append((f"throughput of {USERS} users over one's", f"{USERS * alone / together:.2f}", "0.9"))
+        rows.append((f"memory that {USERS} users add", f"{grown:.0f} MB", f"{10 * USERS} MB and a pass"))
+        peak, seconds = whole_app(browser, "efficientnet-lite2", 450)
+        rows.append(("whole app, EfficientNet-Lite2, 4 scales", f"{peak:.0f} MB, {seconds:.1f} s", "450 MB"))
+        if options.resnet50:
+            with tempfile.TemporaryDirectory() as weights:
+                keras_file(Path(weights))
+                peak, seconds = whole_app(browser, "resnet50", 690, FCN_WEIGHTS_DIR=weights)
+            rows.append(("whole app, ResNet50, 4 scales", f"{peak:.0f} MB, {seconds:.1f} s", "690 MB"))
+    print(f"{'what':<42} {'measured':>18}   goal")
+    for what, measured, goal in rows:
+        print(f"{what:<42} {measured:>18}   {goal}")
+
+
+if __name__ == "__main__":
+    main()
