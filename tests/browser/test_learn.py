@@ -34,7 +34,8 @@ def _settle(page: Page) -> None:
         """() => {
             const app = document.querySelector("[data-testid=stApp]")
             const done = app?.getAttribute("data-test-script-state") === "notRunning"
-                && document.querySelector(".st-key-lesson-end") && !document.querySelector(".lesson-wait")
+                && document.querySelector(".st-key-lesson-end")
+                && !document.querySelector(".lesson-wait, [data-testid=stSkeleton]")
             if (!done) { window._rest = 0; return false }
             window._rest = window._rest || performance.now()
             return performance.now() - window._rest > 300
