@@ -148,7 +148,7 @@ class _Engine:
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
         self._info, self._geometry, self._preprocessing = info, geometry, preprocessing
         self._lock = threading.Lock()
-        self._seconds_per_mac = 1 / (50e9 * resources.cpus())  # a guess, until something has been measured
+        self._seconds_per_mac = 1 / (60e9 * resources.cpus())  # a guess, until something has been measured
         self._measured = (0.0, 0.0)  # seconds, multiply-adds
         self._held_mb = 0.0  # kept since the last pass, for the next one
         self._unpacked_mb = 0.0  # weights that the first pass will copy into the layout it likes
@@ -248,7 +248,8 @@ class _Engine:
         raise NotImplementedError
 
     def _release(self, held_mb: float) -> None:
-        """Give back what the pass held, or remember that it is held."""
+        """Remember what the engine keeps of a pass, for the next one."""
+        self._held_mb = max(self._held_mb, held_mb * self._memory_factor)
 
 
 class OpenVINOEngine(_Engine):
@@ -288,7 +289,11 @@ class OpenVINOEngine(_Engine):
             ) from error
 
     def _compile(self, network: Any) -> Any:
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # beside other work, threads that may move are a fifth faster
+        }
         if resources.cpus() < (os.cpu_count() or 1):  # threads beyond a container's quota are halted in turns
             settings["INFERENCE_NUM_THREADS"] = resources.cpus()
         return self._core.compile_model(network, "CPU", settings)
@@ -359,7 +364,7 @@ class OpenVINOEngine(_Engine):
         """Give back what the pass held, unless there is plenty: taking it anew costs up to half the time again."""
         rss = resources.rss_mb()
         if not self._in_parts and rss < min(resources.budget_mb() / 2, _KEEP_MB):
-            self._held_mb = max(self._held_mb, held_mb * self._memory_factor)
+            super()._release(held_mb)
             return
         for compiled in [*self._parts, *([self._whole] if self._whole else [])]:
             compiled.release_memory()
