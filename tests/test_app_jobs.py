@@ -203,7 +203,8 @@ def test_every_run_is_logged_without_the_picture(caplog: pytest.LogCaptureFixtur
     image = image_from_array(np.zeros((200, 300, 3), np.uint8), "holiday.jpg")
     with caplog.at_level("INFO", "fcn_core.logs"):
         finished(queue, queue.submit(image, KEY, SCALES[:1], "exact"))
-        queue.submit(image, KEY, SCALES[:1], "exact")
+        for _ in range(3):
+            queue.submit(image, KEY, SCALES[:1], "exact")
     queue.close()
     records = [record.__dict__["fields"] for record in caplog.records]
     assert [(r["model"], r["scales"], r["fit"], r["cache_hit"]) for r in records] == [
