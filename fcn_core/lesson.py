@@ -361,7 +361,8 @@ def _outcome(line: str) -> str:
         try:
             exec(line, {"np": np})  # noqa: S102  one of the lines above, nothing of a user's
         except (TypeError, AttributeError, ImportError) as error:
-            return f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+            said = str(error).splitlines()[0].split(" (/")[0]  # without the file on this machine
+            return f"{type(error).__name__}: {said[:120]}"
     return f"works, with a warning: {warned[0].message}" if warned else "still works"
 
 

@@ -192,7 +192,7 @@ def percent(share: float) -> str:
 
 @st.cache_resource(show_spinner=False)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="lesson")
+    return ThreadPoolExecutor(2, thread_name_prefix="lesson")
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

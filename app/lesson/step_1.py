@@ -22,7 +22,7 @@ def layers(stage: Stage) -> None:
             "Shape": shape(*r.shape),
             "Cells": r.shape[0] * r.shape[1],
             "Patterns": r.shape[2],
-            "Pixels a cell": r.stride,
+            "Pixels a cell": str(r.stride),
         }
         for r in rows[:-1]
     ]
@@ -32,7 +32,7 @@ def layers(stage: Stage) -> None:
         ("softmax", "", CLASSES),
     ]
     table += [
-        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Patterns": c, "Pixels a cell": None}
+        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Patterns": c, "Pixels a cell": ""}
         for n, w, c in ending
     ]
     every = st.toggle(
