@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
+from app.lesson.proof import ConversionProof, prove
 from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, resources
 from fcn_core.contents import Finding, what_is_in
@@ -257,3 +259,20 @@ def findings(
 def digest(data: bytes) -> str:
     """SHA-256 of a file, for the keys above."""
     return hashlib.sha256(data).hexdigest()
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="lesson")
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def preparation(model: ModelKey) -> Future[Predictor]:
+    """Start loading a model beside the queue; once a model for all users."""
+    return _pool().submit(models(), model)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def proof_of(model: str) -> Future[ConversionProof]:
+    """Start the conversion's proof; once a model for all users."""
+    return _pool().submit(prove, model)

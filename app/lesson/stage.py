@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -27,7 +25,6 @@ from fcn_core.synsets import Ontology
 from fcn_core.zoo import MODELS, ModelSpec, find_weights, model_spec
 
 SYNSET = "n02121620"  # cat, as in the picture
-_PROOF_SECONDS = 600
 
 
 class NotReadyError(Exception):
@@ -117,8 +114,10 @@ class Stage:
         if self.model not in kept:
             predictor = cached.predictor(self.model)
             if predictor is None:
-                predictor = self.result_of(_preparation(self.model), f"{self.spec.title} is being prepared")
-                _preparation.clear(self.model)
+                predictor = self.result_of(
+                    cached.preparation(self.model), f"{self.spec.title} is being prepared"
+                )
+                cached.preparation.clear(self.model)
             kept[self.model] = predictor.geometry
         return kept[self.model]
 
@@ -188,44 +187,3 @@ def shown(value: object) -> str:
 def percent(share: float) -> str:
     """A share as the text shows it."""
     return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
-
-
-@st.cache_resource(show_spinner=False)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="lesson")
-
-
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _preparation(model: ModelKey) -> Future[Any]:
-    return _pool().submit(cached.models(), model)
-
-
-@dataclass(frozen=True)
-class ConversionProof:
-    """What ``python -m fcn_core verify`` said."""
-
-    relative: float
-    span: float
-    grid: tuple[int, int]
-
-
-@st.cache_resource(show_spinner=False, max_entries=8)
-def proof_of(model: str) -> Future[ConversionProof]:
-    """Start the conversion's proof in a process of its own; once a model for all users."""
-    return _pool().submit(_verify, model)
-
-
-def _verify(model: str) -> ConversionProof:
-    command = [sys.executable, "-m", "fcn_core", "verify", "--model", model, "--json"]
-    root = str(FOLDER.parents[1])
-    try:
-        child = subprocess.run(  # noqa: S603
-            command, cwd=root, capture_output=True, text=True, check=False, timeout=_PROOF_SECONDS
-        )
-        found = json.loads(child.stdout.strip().splitlines()[-1])
-        return ConversionProof(found["relative"], found["span"], tuple(found["grid"]))
-    except (ValueError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
-        raise FcnError(
-            "The proof could not be run on this machine: it loads the original classifier, which needs TensorFlow "
-            "and about a gigabyte of memory. In a terminal, `python -m fcn_core verify` says more."
-        ) from error

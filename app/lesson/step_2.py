@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app import cached
 from app.lesson import draw
 from app.lesson.facts import grid
-from app.lesson.stage import Stage, proof_of
+from app.lesson.stage import Stage
 from fcn_core import lesson
 from fcn_core.lesson import Check
 from fcn_core.pyramid import Scale
@@ -67,12 +68,12 @@ def proof(stage: Stage) -> bool:
             help="Loads the original classifier in a process of its own: up to a minute and a gigabyte of memory.",
         )
         return False
-    future = proof_of(stage.model.name)
+    future = cached.proof_of(stage.model.name)
     try:
         found = stage.result_of(future, "the original classifier is loaded and asked")
     except Exception:
         if future.done():  # let it be tried again
-            proof_of.clear(stage.model.name)
+            cached.proof_of.clear(stage.model.name)
             st.session_state.pop(wanted, None)
         raise
     first, second, third = st.columns(3)
