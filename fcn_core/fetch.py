@@ -260,7 +260,8 @@ def _open(parts: SplitResult, call: _Call) -> socket.socket:
     # One answer, whether there is no such name or only one inside: it tells nothing about our network.
     if not addresses or not all(map(_is_public_text, addresses)):
         raise FetchError(
-            f"Received {host[:100]}, which is not on the public internet. Upload the picture instead."
+            f"Received {host[:100]}, for which no address on the public internet was found. Check it and the "
+            "network, or upload the picture instead."
         )
     failure: OSError = OSError()
     for address in addresses:

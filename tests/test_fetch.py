@@ -156,21 +156,21 @@ INWARD = [
 @pytest.mark.parametrize("host", INWARD)
 def test_refuses_what_is_not_public(net: Net, host: str) -> None:
     for url in (f"http://{host}/cat.png", f"https://{host}/cat.png"):
-        with pytest.raises(FetchError, match=r"not on the public internet|begins with http"):
+        with pytest.raises(FetchError, match=r"on the public internet|begins with http"):
             net.fetch(url)
     assert net.connected == []
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_refuses_them_on_the_real_network(host: str) -> None:
-    with pytest.raises(FetchError, match="not on the public internet"):
+    with pytest.raises(FetchError, match="on the public internet"):
         fetch_image_bytes(f"http://{host}/", limits=LIMITS)
 
 
 @pytest.mark.parametrize("host", [h for h in INWARD if h.isascii()])
 def test_refuses_redirects_inside(net: Net, host: str) -> None:
     net.pages["/old"] = redirect(f"http://{host}/cat.png")
-    with pytest.raises(FetchError, match=r"not on the public internet|begins with http"):
+    with pytest.raises(FetchError, match=r"on the public internet|begins with http"):
         net.fetch("http://pictures.example/old")
     assert net.connected == [(PUBLIC, 80)]
 
@@ -210,7 +210,7 @@ def test_accepts_other_spellings_of_a_public_address(net: Net, url: str) -> None
 )  # fmt: skip
 def test_every_address_of_a_name_must_be_public(net: Net, answers: list[str]) -> None:
     net.names["mixed.example"] = [answers]
-    with pytest.raises(FetchError, match="not on the public internet"):
+    with pytest.raises(FetchError, match="on the public internet"):
         net.fetch("http://mixed.example/cat.png")
     assert net.connected == []
 
@@ -220,14 +220,14 @@ def test_rebinding_finds_nothing_to_bind(net: Net) -> None:
     assert net.fetch("http://rebind.example/cat.png") == PNG
     assert net.looked_up == ["rebind.example"]
     assert net.connected == [(PUBLIC, 80)], "connected to what was checked"
-    with pytest.raises(FetchError, match="not on the public internet"):
+    with pytest.raises(FetchError, match="on the public internet"):
         net.fetch("http://rebind.example/cat.png")
 
 
 def test_rebinding_between_redirects(net: Net) -> None:
     net.names["rebind.example"] = [[PUBLIC], ["169.254.169.254"]]
     net.pages["/old"] = redirect("/cat.png")
-    with pytest.raises(FetchError, match="not on the public internet"):
+    with pytest.raises(FetchError, match="on the public internet"):
         net.fetch("http://rebind.example/old")
     assert net.connected == [(PUBLIC, 80)]
 
