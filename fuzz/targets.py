@@ -6,8 +6,10 @@ a result as described, or the one error it names, in a message that can be shown
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -147,6 +149,7 @@ def _said(error: FcnError) -> bool:
 def _folder() -> Path:
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
     folder = Path(tempfile.mkdtemp(prefix="fcn-fuzz-", dir=memory if memory.is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "graph.xml").write_bytes(b"<net/>")
     (folder / "graph.bin").write_bytes(bytes(16))
     return folder
