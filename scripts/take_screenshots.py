@@ -4,6 +4,7 @@ Run: python scripts/take_screenshots.py [FOLDER]   (default: docs/screenshots; n
 """
 
 import contextlib
+import io
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +33,7 @@ READY = """() => document.querySelector('.fcn-figure img')
 
 
 def main(folder: Path) -> None:
-    """Start the app, visit the pages, write one PNG each."""
+    """Start the app, visit the pages, write one WebP each."""
     if CHROMIUM is None:
         sys.exit("Chromium is not installed.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,9 @@ def main(folder: Path) -> None:
                 page.wait_for_function(READY, timeout=180_000)
                 page.wait_for_timeout(1500)  # fonts and the last images
                 page.wait_for_function(READY, timeout=180_000)
-                page.screenshot(path=folder / f"{name}.png")
-                print(folder / f"{name}.png")
+                shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+                shot.save(folder / f"{name}.webp", quality=88)
+                print(folder / f"{name}.webp")
                 context.close()
             browser.close()
     finally:

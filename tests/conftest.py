@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fcn_core import resources
+
 ROOT = Path(__file__).resolve().parents[1]
 _OWN_CACHE = pytest.StashKey[str]()
 
@@ -49,6 +51,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
+    resources.keep_free(0)  # an app that ran in this process keeps memory for its pages
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - for whoever still draws from the global generator
     keras = sys.modules.get("keras")

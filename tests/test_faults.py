@@ -312,7 +312,7 @@ def test_the_cache_stays_within_its_bytes_under_many_threads() -> None:
 # A batch is killed
 
 
-def batch(folder: Path, out: Path) -> list[str]:
+def batch(folder: Path, out: Path, times: int = 1) -> list[str]:
     paths = []
     for number in range(4):
         path = folder / f"picture{number}.png"
@@ -330,7 +330,17 @@ def batch(folder: Path, out: Path) -> list[str]:
         "--scales",
         "64x64,96x96",
     ]
-    return [sys.executable, "-m", "fcn_core", "heatmap", *paths, *options, "--out", str(out), "--json"]
+    return [
+        sys.executable,
+        "-m",
+        "fcn_core",
+        "heatmap",
+        *(paths * times),
+        *options,
+        "--out",
+        str(out),
+        "--json",
+    ]
 
 
 def check_whole(folder: Path) -> None:
@@ -371,7 +381,7 @@ def test_a_killed_batch_leaves_whole_results_and_can_be_run_again(tmp_path: Path
 
 @needs_sigkill
 def test_an_interrupted_batch_says_so_and_leaves_no_process(tmp_path: Path, lite0: Any) -> None:
-    command = batch(tmp_path, tmp_path / "out")
+    command = batch(tmp_path, tmp_path / "out", times=50)  # longer than the signal takes
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
