@@ -139,12 +139,12 @@ def whole_app(browser: Any, model: str, budget: int, **settings: str) -> tuple[f
 
 def interaction(browser: Any, cache: Path) -> dict[str, list[float]]:
     """Milliseconds from a click to changed pixels, at the four notebook scales."""
-    times: dict[str, list[float]] = {"synset (chip)": [], "view": [], "colours": []}
+    times: dict[str, list[float]] = {"synset (chip)": [], "view": []}
     with server(FCN_CACHE_DIR=str(cache)) as app:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{app.url}/?picture=coffee&scales={NOTEBOOK}")
         ready(page)
-        source = "() => document.querySelector('.st-key-pointer img, .fcn-figure:last-of-type img')?.src"
+        pictures = "() => [...document.querySelectorAll('img')].map(i => i.src.length).join()"
 
         def timed(name: str, click: Any, looks: str) -> None:
             before = page.evaluate(looks)
@@ -154,13 +154,12 @@ def interaction(browser: Any, cache: Path) -> dict[str, list[float]]:
             times[name].append((time.perf_counter() - start) * 1000)
             ready(page)
 
-        cards = "() => document.querySelector('.fcn-card img').src"
         for turn in range(6):
-            chips = page.locator('[class*="st-key-chips"] button')
-            timed("synset (chip)", chips.nth(turn % 2 + 1).click, cards)
+            chips = page.locator('[class*="st-key-chips"] button')  # its help, the chip shown first, others
+            timed("synset (chip)", chips.nth(turn % 2 + 2).click, pictures)
             view = ("Fine", "Mean")[turn % 2]
             button = page.locator(".st-key-view button", has_text=view)
-            timed("view", button.click, source)
+            timed("view", button.click, pictures)
         page.close()
     return {name: values[1:] for name, values in times.items() if values}
 
