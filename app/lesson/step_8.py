@@ -66,7 +66,7 @@ def mask(stage: Stage) -> None:
     snap = second.toggle(
         "Follow the picture's regions",
         key="lesson_snap",
-        help="Average the evidence over regions of like colour, as the program does for its masks.",
+        help="Complete the object along regions that are alike, as the program does for its masks.",
     )
     fine = _fine(stage, kind, snap)
     suggested = round(float(suggest_threshold(fine)), 2)
