@@ -110,6 +110,9 @@ def _picture(name: str) -> Picture:
 def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
     queue = cached.queue()
     looks = [queue.look(job) for job in jobs]
+    for job, look in zip(jobs, looks, strict=True):
+        if look.error:  # before the rerun, which would ask for it again
+            st.session_state["compare-failed"][job.key] = job
     if waiting and all(look.finished for look in looks):
         st.rerun()
     analyses: list[Analysis | None] = []
@@ -119,7 +122,6 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
             working = cached.working_copy(image.sha256, 1_500_000, image)
             size = panels.shown_size(image, 560, 480)
             if look.error:
-                st.session_state["compare-failed"][job.key] = job
                 panels.problem(look.error)
             if not look.class_maps or look.info is None:
                 st.skeleton(height=max(120, size[0]))

@@ -75,13 +75,11 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     if before is not None and before.key != key:
         queue.leave(before)
     if not stopped and failed[0] != key:
-        job = queue.submit(picture.image, model, scales, fit)
+        # The job of the run before goes on, or tells how it failed; one that failed at once would else be asked
+        # for again and again. A cancelled one (by somebody else, or this page was hidden) is still wanted.
+        asked = before is not None and before.key == key and before.state not in ("done", "cancelled")
+        job = before if asked and before is not None else queue.submit(picture.image, model, scales, fit)
         snapshot = queue.look(job)
-        if (
-            snapshot.state == "cancelled"
-        ):  # by somebody else, or this page was hidden too long: still wanted here
-            job = queue.submit(picture.image, model, scales, fit)
-            snapshot = queue.look(job)
         if snapshot.state == "failed":
             failed = state["explore-failed"] = (key, snapshot.error or panels.FAULT)
         state["explore-job"] = job
@@ -118,7 +116,7 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
 
 
 def _forget() -> None:
-    for name in ("explore-failed", "explore-stopped"):
+    for name in ("explore-failed", "explore-stopped", "explore-job"):
         st.session_state.pop(name, None)
 
 

@@ -94,6 +94,7 @@ class Result:
         return make
 
 
+@st.fragment
 def draw(
     result: Result | None,
     picture: Picture,
@@ -101,16 +102,6 @@ def draw(
     progress: Callable[[], None] | None,
 ) -> None:
     """Draw the results; from here on nothing runs the network."""
-    _results(result, picture, plans, progress)
-
-
-@st.fragment
-def _results(
-    result: Result | None,
-    picture: Picture,
-    plans: tuple[PlannedScale, ...],
-    progress: Callable[[], None] | None,
-) -> None:
     with panels.guarded("Drawing results"):
         _settle_synset(result, picture)
         _header(result)

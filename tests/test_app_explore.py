@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import cached
+from app import cached, results
 from app.jobs import ModelKey
 from app.samples import SAMPLES
 
@@ -340,7 +340,10 @@ def test_an_upload_is_shown_and_a_bad_one_after_it_keeps_it(coffee: np.ndarray) 
     assert "600 × 400" in text(page), "the good one is still there"
 
 
-def test_a_model_without_weights_keeps_the_last_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_model_without_weights_keeps_the_last_result(
+    monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
     from fcn_core.errors import WeightsUnavailable
 
     page = opened()
@@ -351,7 +354,15 @@ def test_a_model_without_weights_keeps_the_last_result(monkeypatch: pytest.Monke
             raise WeightsUnavailable("Put resnet50_weights.h5 into FCN_WEIGHTS_DIR.")
         return load(self, key)
 
+    def draw_late(*arguments: Any) -> None:
+        """The job has failed by the time the page, which still saw it waiting, draws its progress."""
+        time.sleep(0.5)
+        draw(*arguments)
+
+    draw = results.draw
     monkeypatch.setattr(cached._Models, "__call__", refuse)
+    if at_once:
+        monkeypatch.setattr(results, "draw", draw_late)
     next(s for s in page.selectbox if s.key == "model").set_value("resnet50")
     settled_until(page, lambda: any("FCN" in e.value for e in page.error))
     assert "Below is the last result: EfficientNet-Lite2" in text(page)
