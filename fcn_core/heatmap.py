@@ -30,6 +30,8 @@ Placement = Literal["centres", "even"]
 
 # Below this |power| the mean is evaluated around the geometric one, where (...) ** (1/p) would lose digits.
 _NEARLY_GEOMETRIC = 1e-3
+# Below this |power| the mean is the geometric one to the last digit, and power * log may underflow.
+_GEOMETRIC = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,7 +331,7 @@ def _power_mean(stack: Float64, power: float, shares: Float64) -> Float64:
         return cast(Float64, stack.max(axis=0) if power > 0 else stack.min(axis=0))
     with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is meant: exp takes it back to 0
         logs = np.log(stack)
-        if power == 0:
+        if abs(power) < _GEOMETRIC:
             mean = np.tensordot(shares, logs, 1)
         elif abs(power) < _NEARLY_GEOMETRIC:
             change = np.tensordot(shares, np.expm1(power * logs), 1)

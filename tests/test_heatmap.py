@@ -200,6 +200,12 @@ def test_tiny_values_neither_overflow_nor_vanish(power):
     assert mean == pytest.approx(1e-35, rel=1e-5)
 
 
+@pytest.mark.parametrize("power", [5e-324, -5e-324, 1e-300, 1e-13, 1e-11])
+def test_a_power_next_to_zero_is_the_geometric_mean(power):
+    maps = np.array([0.25, 1.0])[:, None, None]
+    assert power_mean(maps, power).item() == pytest.approx(0.5)
+
+
 values = st.floats(1e-30, 1.0, allow_subnormal=False)
 
 
