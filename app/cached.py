@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -19,25 +20,30 @@ from numpy.typing import NDArray
 
 from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
 from app.lesson.proof import ConversionProof, prove
+from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, resources
 from fcn_core.contents import Finding, what_is_in
-from fcn_core.engines import Predictor, load_model
+from fcn_core.engines import ModelInfo, Predictor, load_model
 from fcn_core.errors import FcnError
 from fcn_core.heatmap import ClassMap, MapKind
-from fcn_core.images import RGBImage, read_image
+from fcn_core.images import Limits, RGBImage
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, resize_image
-from fcn_core.region import Regions, segment
+from fcn_core.region import Regions, fine_map, segment
 from fcn_core.synsets import Ontology
 from fcn_core.zoo import model_spec
 
 logger = logging.getLogger(__name__)
 
+ClassMaps = Mapping[str, ClassMap]
+Done = tuple[tuple[str, int], ...]
+
 _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT = 512 * 2**20
 _PAGES_SHARE = 0.17  # of the memory budget, for pages drawn while a network runs
-_PAGES_LIMIT = 256  # megabytes
+_PAGES_LIMIT = 512  # megabytes
+_BYTES_A_PIXEL = 9  # that decoding takes
 FIRST_SCALES = NOTEBOOK_SCALES[:3]
 
 
@@ -98,8 +104,7 @@ def queue() -> Queue:
             made.adopt(first, info, sha256, class_maps)
     except (OSError, ValueError, KeyError) as error:
         logger.warning("The precomputed sample cannot be read: %s", error)
-    image, _ = sample(DEFAULT)
-    made.warm(image, first, FIRST_SCALES)
+    made.warm(sample(DEFAULT), first, FIRST_SCALES)
     return made
 
 
@@ -132,8 +137,8 @@ def synset_choices() -> dict[str, str]:
 
 
 @st.cache_resource(show_spinner=False)
-def sample(name: str) -> tuple[RGBImage, bytes]:
-    """A sample picture and its file; one with an address is fetched when first asked for.
+def sample(name: str) -> Picture:
+    """A sample picture; one with an address is fetched when first asked for.
 
     Raises
     ------
@@ -150,7 +155,7 @@ def sample(name: str) -> tuple[RGBImage, bytes]:
         if path is None or not path.is_file():
             raise FcnError(f"The sample {chosen.title!r} comes with scikit-image, which lacks it here.")
         data = path.read_bytes()
-    return read_image(data, name=chosen.file_name), data
+    return open_picture(data, chosen.file_name, name)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -160,7 +165,7 @@ def thumbnail(name: str, height: int = 120) -> bytes | None:
         return None
     from fcn_core import render
 
-    image, _ = sample(name)
+    image = sample(name).working
     side = min(image.height, image.width)
     top, left = (image.height - side) // 2, (image.width - side) // 2
     square = image.pixels[top : top + side, left : left + side]
@@ -172,36 +177,32 @@ def predictor(key: ModelKey) -> Predictor | None:
     return models().peek(key)
 
 
+def limits() -> Limits:
+    """What an upload may be: what is decoded beside a running network must fit into what was kept free for it."""
+    most = Limits.from_env()
+    free = int(resources.kept_free_mb() * 2**20 / _BYTES_A_PIXEL)
+    return Limits(most.max_bytes, min(most.max_pixels, free or most.max_pixels))
+
+
 # What belongs to one user
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)
-def read_upload(sha256: str, name: str, _data: bytes) -> RGBImage:
+def read_upload(sha256: str, name: str, _data: bytes) -> Picture:
     """Decode an uploaded picture once (`sha256` of its bytes)."""
-    return read_image(_data, name=name)
+    return open_picture(_data, name, limits=limits())
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)
-def fetch(url: str) -> tuple[RGBImage, bytes]:
+def fetch(url: str) -> Picture:
     """Fetch and decode the picture at an address once."""
     from fcn_core.fetch import fetch_image_bytes, name_of
 
     data = fetch_image_bytes(url)
-    return read_image(data, name=name_of(url)), data
+    return open_picture(data, name_of(url), url, limits())
 
 
-@st.cache_resource(show_spinner=False, scope="session", max_entries=3)
-def working_copy(sha256: str, pixels: int, _image: RGBImage) -> RGBImage:
-    """The picture, or a smaller copy of it with at most so many pixels, which answers quickly."""
-    shrink = (pixels / (_image.height * _image.width)) ** 0.5
-    if shrink >= 1:
-        return _image
-    height, width = max(2, round(_image.height * shrink)), max(2, round(_image.width * shrink))
-    copy = resize_image(_image.pixels, height, width).round().astype(np.uint8)
-    return RGBImage(copy, _image.name, sha256)
-
-
-@st.cache_resource(show_spinner=False, scope="session", max_entries=12)
+@st.cache_resource(show_spinner=False, scope="session", max_entries=6)
 def photo(sha256: str, height: int, width: int, _image: RGBImage) -> NDArray[np.uint8]:
     """The picture at the size it is shown."""
     return resized(_image.pixels, (height, width))
@@ -220,39 +221,56 @@ def regions(sha256: str, _image: RGBImage) -> Regions:
     return segment(_image.pixels)
 
 
-@st.cache_resource(show_spinner=False, scope="session", max_entries=4)
+@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
+def fine(
+    key: JobKey, done: Done, wnid: str, kind: MapKind, snap: bool, _picture: RGBImage, _class_maps: ClassMaps
+) -> NDArray[np.float32]:
+    """The fine map of a synset, which serves every threshold."""
+    return fine_map(
+        _picture.pixels,
+        tuple(_class_maps.values()),
+        ontology().class_ids(wnid),
+        snap=snap,
+        kind="evidence" if snap else kind,
+        regions=regions(key.image_sha256, _picture) if snap else None,
+    )
+
+
 def analysis(
     key: JobKey,
-    done: tuple[tuple[str, int], ...],
+    class_maps: ClassMaps,
     wnid: str,
-    kind: MapKind,
-    fit: Fit,
-    snap: bool,
-    threshold: float | Literal["auto"],
-    _image: RGBImage,
-    _class_maps: dict[str, ClassMap],
-    _info: Any,
+    picture: RGBImage,
+    info: ModelInfo,
+    *,
+    kind: MapKind = "probability",
+    fit: Fit = "aspect",
+    snap: bool = True,
+    threshold: float | Literal["auto"] = "auto",
 ) -> Analysis:
-    """Interpret class maps: cheap, and cheaper the second time."""
+    """Interpret class maps; cheap where the fine map is known."""
     return interpret(
-        _image,
-        _class_maps,
+        picture,
+        class_maps,
         ontology()[wnid],
-        _info,
+        info,
         kind=kind,
         fit=fit,
         threshold=threshold,
         snap=snap,
-        regions=regions(key.image_sha256, _image) if snap else None,
+        fine=fine(key, done(class_maps), wnid, kind, snap, picture, class_maps),
         ontology=ontology(),
     )
 
 
+def done(class_maps: ClassMaps) -> Done:
+    """Which scales, and which arrays they are: a key of what is derived from them."""
+    return tuple((key, id(m.logits)) for key, m in class_maps.items())
+
+
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
-def findings(
-    key: JobKey, done: tuple[tuple[str, int], ...], _class_maps: dict[str, ClassMap]
-) -> tuple[Finding, ...]:
-    """What the network sees in the picture (`done`: the scales, and which arrays they are)."""
+def findings(key: JobKey, done: Done, _class_maps: ClassMaps) -> tuple[Finding, ...]:
+    """What the network sees in the picture."""
     return what_is_in(tuple(_class_maps.values()), ontology())
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import cached, panels
-from app.inputs import Picture
 from app.jobs import Job, JobKey, ModelKey, job_key
 from app.panels import Look
+from app.pictures import Picture
 from app.samples import DEFAULT, SAMPLES
 from fcn_core.errors import FcnError
 from fcn_core.metrics import iou
@@ -62,11 +62,11 @@ def page() -> None:
 def _job(side: Side) -> Job:
     """The side's job; one that failed is not tried again in this session."""
     failed: dict[JobKey, Job] = st.session_state.setdefault("compare-failed", {})
-    image = side.picture.image
-    key = job_key(image, side.model, plan_scales(image.height, image.width, cached.FIRST_SCALES))
+    picture = side.picture
+    key = job_key(picture, side.model, plan_scales(picture.height, picture.width, cached.FIRST_SCALES))
     if key in failed:
         return failed[key]
-    return cached.queue().submit(image, side.model, cached.FIRST_SCALES, "aspect")
+    return cached.queue().submit(picture, side.model, cached.FIRST_SCALES, "aspect")
 
 
 def _sides(
@@ -89,7 +89,7 @@ def _sides(
             a = str(st.selectbox("Picture", names, key="compare-picture-a"))
         with right:
             b = str(st.selectbox("and picture", names, index=min(2, len(names) - 1), key="compare-picture-b"))
-        return [Side(p.image.name, p, model, first) for p in (_picture(a), _picture(b))]
+        return [Side(p.name, p, model, first) for p in (_picture(a), _picture(b))]
     label = cached.ontology().label
     other = state["compare-other"]
     return [Side(label(w), _mine(), model, w) for w in (first, other)]
@@ -103,8 +103,7 @@ def _picture(name: str) -> Picture:
     if name == _MINE:
         mine: Picture = st.session_state["explore-picture"]
         return mine
-    image, data = cached.sample(name)
-    return Picture(image, data, name)
+    return cached.sample(name)
 
 
 def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
@@ -113,27 +112,23 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
     for job, look in zip(jobs, looks, strict=True):
         if look.error:  # before the rerun, which would ask for it again
             st.session_state["compare-failed"][job.key] = job
-    if waiting and all(look.finished for look in looks):
+    displaced = any(look.state == "cancelled" for look in looks)  # by others' class maps: ask anew
+    if all(look.finished for look in looks) and (waiting or displaced):
         st.rerun()
     analyses: list[Analysis | None] = []
     for column, side, job, look in zip(st.columns(2, gap="small"), sides, jobs, looks, strict=True):
         with column:
-            image = side.picture.image
-            working = cached.working_copy(image.sha256, 1_500_000, image)
-            size = panels.shown_size(image, 560, 480)
+            picture = side.picture
+            size = panels.shown_size(picture, 560, 480)
             if look.error:
                 panels.problem(look.error)
             if not look.class_maps or look.info is None:
                 st.skeleton(height=max(120, size[0]))
                 analyses.append(None)
                 continue
-            done = tuple((key, id(m.logits)) for key, m in look.class_maps.items())
-            analysis = cached.analysis(
-                job.key, done, side.wnid, "probability", "aspect", True, "auto", working,
-                dict(look.class_maps), look.info,
-            )  # fmt: skip
+            analysis = cached.analysis(job.key, look.class_maps, side.wnid, picture.working, look.info)
             analyses.append(analysis)
-            photo = cached.photo(image.sha256, *size, image)
+            photo = cached.photo(picture.sha256, *size, picture.working)
             pixels = panels.paint(photo, analysis.arithmetic, size, (0.0, 1.0), Look())
             name = cached.ontology().label(side.wnid)
             seconds = sum(m.seconds for m in look.class_maps.values())
@@ -141,7 +136,7 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
                 f"{side.title}: {name}, peak {panels.number(analysis.arithmetic.peak)}, "
                 f"{len(look.class_maps)} scales in {panels.seconds(seconds)}"
             )
-            panels.write(panels.figure(pixels, f"Mean of {name} in {image.name}, {side.title}", caption))
+            panels.write(panels.figure(pixels, f"Mean of {name} in {picture.name}, {side.title}", caption))
     panels.write(panels.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
     a, b = analyses
     if a is None or b is None:
@@ -152,7 +147,7 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
         ("mask", f"{a.mask.mean():.0%}", f"{b.mask.mean():.0%}"),
     ]
     panels.write(panels.table(("", sides[0].title, sides[1].title), rows))
-    if sides[0].picture.image.sha256 == sides[1].picture.image.sha256:
+    if sides[0].picture.sha256 == sides[1].picture.sha256:
         panels.note(f"Their masks overlap by {iou(a.mask, b.mask):.0%} (intersection over union).")
 
 

@@ -7,8 +7,8 @@ import logging
 import streamlit as st
 
 from app import cached, inputs, panels, results, selection
-from app.inputs import Picture
 from app.jobs import Job, ModelKey, Snapshot, job_key
+from app.pictures import Picture
 from app.results import Result
 from fcn_core.errors import FcnError
 from fcn_core.pyramid import Fit, Scale
@@ -30,7 +30,7 @@ def page() -> None:
     messages = st.container()
     with st.sidebar:
         picture = inputs.choose_picture()
-        scales, fit = inputs.choose_scales(picture.image, _model())
+        scales, fit = inputs.choose_scales(picture, _model())
         model = inputs.choose_model()
         _warming(model)
     with messages:
@@ -60,57 +60,57 @@ def _warming(model: ModelKey) -> None:
 def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> None:
     """Ask for what is missing, and show what is there."""
     state = st.session_state
+    earlier: Result | None = state.get("explore-result")
+    if earlier is not None and earlier.found is None:
+        earlier = None
     if not scales:
         panels.problem("No scale is chosen. Choose at least one in the sidebar, for example 400 × 640.")
-        results.draw(state.get("explore-result"), picture, (), None)
+        same = earlier is not None and earlier.picture.sha256 == picture.sha256
+        results.draw(earlier if same else None, picture, (), None)
         return
     queue = cached.queue()
-    plans = inputs.plans_of(picture.image, scales, fit)
-    key = job_key(picture.image, model, plans)
+    plans = inputs.plans_of(picture, scales, fit)
+    key = job_key(picture, model, plans)
     stopped = state.get("explore-stopped") == key
     failed = state.get("explore-failed", (None, ""))
     snapshot: Snapshot | None = None
-    job: Job | None = None
     before: Job | None = state.get("explore-job")
     if before is not None and before.key != key:
         queue.leave(before)
-    if not stopped and failed[0] != key:
+    if stopped or failed[0] == key:
+        job = queue.found(picture, model, scales, fit)
+    else:
         # The job of the run before goes on, or tells how it failed; one that failed at once would else be asked
         # for again and again. A cancelled one (by somebody else, or this page was hidden) is still wanted.
         asked = before is not None and before.key == key and before.state not in ("done", "cancelled")
-        job = before if asked and before is not None else queue.submit(picture.image, model, scales, fit)
+        job = before if asked and before is not None else queue.submit(picture, model, scales, fit)
         snapshot = queue.look(job)
         if snapshot.state == "failed":
             failed = state["explore-failed"] = (key, snapshot.error or panels.FAULT)
         state["explore-job"] = job
-    class_maps = queue.peek(picture.image, model, plans) if snapshot is None else dict(snapshot.class_maps)
-    info = queue.info(model)
-    result: Result | None = None
-    if class_maps and info is not None:
-        result = Result(key, model, picture, info, fit, class_maps, len(class_maps) == len(plans))
-    if result is not None and result.complete:
+    info, seen = queue.info(model), len(job.class_maps)
+    result = Result(job, picture, info, plans) if seen and info is not None else None
+    if result is not None and seen == len(plans):
         state["explore-result"] = result
     if failed[0] == key:
         panels.problem(failed[1])
         st.button("Try again", on_click=_forget, icon=":material/refresh:")
-        earlier = state.get("explore-result")
         if result is None and earlier is not None:
             panels.note(
-                f"Below is the last result: {earlier.info.title} on {earlier.picture.image.name}. "
+                f"Below is the last result: {earlier.info.title} on {earlier.picture.name}. "
                 "It is not what was just asked for."
             )
             results.draw(earlier, earlier.picture, (), None)
             return
     elif stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
-            panels.note(f"Stopped after {len(class_maps)} of {len(plans)} scales.")
+            panels.note(f"Stopped after {seen} of {len(plans)} scales.")
             st.button("Resume", on_click=_forget, icon=":material/play_arrow:")
     progress = None
-    if snapshot is not None and job is not None and not snapshot.finished:
-        waiting, seen = job, len(snapshot.class_maps)
+    if snapshot is not None and not snapshot.finished:
 
         def progress() -> None:
-            st.fragment(_progress, run_every=_POLL)(waiting, seen, len(plans))
+            st.fragment(_progress, run_every=_POLL)(job, seen, len(plans))
 
     results.draw(result, picture, plans, progress)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import logging
-from dataclasses import dataclass
 from typing import Literal, cast
 
 import streamlit as st
 
 from app import cached, panels, selection
-from app.jobs import ModelKey
+from app.jobs import ModelKey, Source
+from app.pictures import Picture
 from app.samples import DEFAULT, SAMPLES
 from fcn_core import resources
 from fcn_core.errors import FcnError, ScaleError
-from fcn_core.images import RGBImage
 from fcn_core.pyramid import MAX_SCALES, NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
 from fcn_core.zoo import MODELS
 
@@ -22,20 +21,6 @@ logger = logging.getLogger(__name__)
 
 _SOURCES = ("Samples", "Upload", "Camera", "Link")
 _TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """The picture on the page: decoded, as a file, and what the address calls it ("" where it cannot)."""
-
-    image: RGBImage
-    data: bytes
-    address: str
-
-    @property
-    def word(self) -> str | None:
-        """The synset a sample begins with."""
-        return SAMPLES[self.address].word if self.address in SAMPLES else None
 
 
 def start() -> tuple[str, ...]:
@@ -92,8 +77,7 @@ def choose_picture() -> Picture:
         logger.exception("A picture could not be read")
         state["explore-problem"] = panels.FAULT
     if "explore-picture" not in state:
-        image, data = cached.sample(DEFAULT)
-        state["explore-picture"] = Picture(image, data, DEFAULT)
+        state["explore-picture"] = cached.sample(DEFAULT)
     return cast(Picture, state["explore-picture"])
 
 
@@ -116,8 +100,7 @@ def _sample() -> Picture:
     )
     chosen = SAMPLES[str(name)]
     panels.note(chosen.credit)
-    image, data = cached.sample(str(name))
-    return Picture(image, data, str(name))
+    return cached.sample(str(name))
 
 
 def _upload() -> Picture | None:
@@ -125,7 +108,7 @@ def _upload() -> Picture | None:
     if file is None:
         return None
     data = file.getvalue()
-    return Picture(cached.read_upload(cached.digest(data), file.name, data), data, "")
+    return cached.read_upload(cached.digest(data), file.name, data)
 
 
 def _camera() -> Picture | None:
@@ -133,7 +116,7 @@ def _camera() -> Picture | None:
     if shot is None:
         return None
     data = shot.getvalue()
-    return Picture(cached.read_upload(cached.digest(data), "camera", data), data, "")
+    return cached.read_upload(cached.digest(data), "camera", data)
 
 
 def _link() -> Picture | None:
@@ -146,8 +129,7 @@ def _link() -> Picture | None:
     )
     if not url or not url.strip():
         return None
-    image, data = cached.fetch(url.strip())
-    return Picture(image, data, url.strip())
+    return cached.fetch(url.strip())
 
 
 def choose_model() -> ModelKey:
@@ -181,7 +163,7 @@ def choose_model() -> ModelKey:
     return key
 
 
-def choose_scales(image: RGBImage, model: ModelKey) -> tuple[tuple[Scale, ...], Fit]:
+def choose_scales(image: Source, model: ModelKey) -> tuple[tuple[Scale, ...], Fit]:
     """Draw the choice of scales, each with what it will cost, and how the picture is fitted to them."""
     state = st.session_state
     st.markdown(
@@ -221,7 +203,7 @@ def choose_scales(image: RGBImage, model: ModelKey) -> tuple[tuple[Scale, ...], 
     return tuple(chosen), cast(Fit, str(fit_word).lower())
 
 
-def _cost(image: RGBImage, model: ModelKey, scale: Scale, fit: Fit) -> str:
+def _cost(image: Source, model: ModelKey, scale: Scale, fit: Fit) -> str:
     (plan,) = plan_scales(image.height, image.width, [scale], fit)
     predictor = cached.predictor(model)
     if predictor is None:
@@ -253,7 +235,7 @@ def _add_scale() -> None:
 
 
 def plans_of(
-    image: RGBImage, scales: tuple[Scale, ...], fit: Literal["aspect", "exact"]
+    image: Source, scales: tuple[Scale, ...], fit: Literal["aspect", "exact"]
 ) -> tuple[PlannedScale, ...]:
     """What the chosen scales become for this picture; none where none is chosen."""
     return plan_scales(image.height, image.width, scales, fit) if scales else ()

@@ -10,12 +10,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cached, panels
-from app.panels import Look
 from fcn_core import render
 from fcn_core.geometry import CellAxis, CellGrid
 from fcn_core.heatmap import ClassMap
 from fcn_core.images import RGBImage
-from fcn_core.pipeline import Analysis
+from fcn_core.pipeline import SynsetMaps
 from fcn_core.region import Box
 
 # Okabe and Ito's colours, told apart with every kind of colour blindness: one a scale.
@@ -48,16 +47,13 @@ def pick() -> None:
         st.session_state["row"], st.session_state["column"] = max(0, int(cell[0])), max(0, int(cell[1]))
 
 
-def draw(
-    class_maps: Mapping[str, ClassMap], analysis: Analysis, image: RGBImage, wnid: str, look: Look
-) -> None:
+def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, wnid: str) -> None:
     """Draw the inspector of the picked cell, or of the strongest one."""
-    del look
-    rows, columns = analysis.arithmetic.grid
-    cells = analysis.arithmetic.cells
+    rows, columns = maps.arithmetic.grid
+    cells = maps.arithmetic.cells
     if cells is None:
         return
-    row, column = picked(rows, columns) or analysis.arithmetic.peak_cell
+    row, column = picked(rows, columns) or maps.arithmetic.peak_cell
     st.session_state["row"], st.session_state["column"] = row, column
     left, right = st.columns([2, 3])
     with left:
@@ -86,7 +82,7 @@ def draw(
         panels.write(f'<p class="fcn-note">{dots}<br>Frames: what the cell can see at each scale.</p>')
     with right:
         probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
-        _strongest(probabilities, analysis, at)
+        _strongest(probabilities, maps, at)
         _path(probabilities, wnid)
 
 
@@ -124,7 +120,7 @@ def field(axis: CellAxis, cell: int, pixels: int) -> tuple[int, int]:
 
 
 def _strongest(
-    probabilities: Mapping[str, NDArray[np.float32]], analysis: Analysis, at: Mapping[str, tuple[int, int]]
+    probabilities: Mapping[str, NDArray[np.float32]], maps: SynsetMaps, at: Mapping[str, tuple[int, int]]
 ) -> None:
     synsets = cached.ontology()
     st.markdown("**Strongest classes here**")
@@ -137,8 +133,8 @@ def _strongest(
         for rank in range(_TOP)
     ]
     panels.write(panels.table([key.replace("x", " × ") for key in probabilities], rows))
-    name = panels.escape_markdown(synsets.label(analysis.synset.wnid))
-    values = ", ".join(f"{analysis.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
+    name = panels.escape_markdown(synsets.label(maps.synset.wnid))
+    values = ", ".join(f"{maps.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
     st.markdown(f"**{name}** here: {values}")
 
 

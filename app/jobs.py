@@ -3,6 +3,9 @@
 A job is one picture, one model and some scales. Scales are run coarse first and each finished class map can be
 shown at once. Equal jobs are the same job. A job that nobody has looked at for a while (its browser was closed)
 is cancelled; between bands and scales it notices, and its memory returns.
+
+Memory is bounded: a picture is decoded when its turn comes, and class maps are kept in so many bytes, those of
+finished jobs in as many again. Where a job's have given way to others', its page asks for them anew.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from fcn_core import logs, resources
 from fcn_core.engines import ModelInfo, Predictor
@@ -30,6 +33,25 @@ State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 _FORGOTTEN_AFTER = 20.0  # seconds without a look
 _GRACE = 2.0  # seconds for others to look at a job that one has left
+
+
+class Source(Protocol):
+    """A picture that is decoded when it is needed; an `RGBImage` is one that is there already."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its file."""
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+
+    def whole(self) -> RGBImage:
+        """The picture itself."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +96,7 @@ class Snapshot:
         return self.state in FINISHED
 
 
-def job_key(image: RGBImage, model: ModelKey, plans: Iterable[PlannedScale]) -> JobKey:
+def job_key(image: Source, model: ModelKey, plans: Iterable[PlannedScale]) -> JobKey:
     """The key of the job that computes these scales of this picture."""
     return JobKey(image.sha256, model, tuple((p.height, p.width) for p in plans))
 
@@ -119,13 +141,18 @@ class ClassMapCache:
         """Bytes held."""
         return self._bytes
 
+    @property
+    def max_bytes(self) -> int:
+        """Bytes held at most."""
+        return self._max_bytes
+
 
 @dataclass(eq=False)
 class Job:
     """One analysis in the queue; read it through :meth:`Queue.look`."""
 
     key: JobKey
-    image: RGBImage | None
+    image: Source | None
     scales: tuple[Scale, ...]
     fit: Fit
     state: State = "queued"
@@ -137,6 +164,11 @@ class Job:
     looked_at: float = field(default_factory=time.monotonic)
     stop: bool = False
     afresh: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its class maps."""
+        return sum(m.logits.nbytes for m in list(self.class_maps.values()))
 
     def unwanted(self) -> bool:
         """Whether it was cancelled or nobody looks any more."""
@@ -160,6 +192,7 @@ class Queue:
         self._load, self.cache = load, cache
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
         self._infos: dict[ModelKey, ModelInfo] = {}
+        self._held: OrderedDict[JobKey, Job] = OrderedDict()  # finished, the one looked at last at the end
         self._changed = threading.Condition()
         self._closed = False
         self._last_hit: JobKey | None = None
@@ -181,12 +214,12 @@ class Queue:
         for thread in self._threads:
             thread.join(seconds)
 
-    def peek(self, image: RGBImage, model: ModelKey, plans: Iterable[PlannedScale]) -> dict[str, ClassMap]:
+    def peek(self, image: Source, model: ModelKey, plans: Iterable[PlannedScale]) -> dict[str, ClassMap]:
         """Those of the class maps that are here already, coarse first; asks for none."""
         if model not in self._infos:
             return {}
         found = {str(p.requested): self.cache.get(image.sha256, model, p) for p in plans}
-        return _coarse_first({key: m for key, m in found.items() if m is not None})
+        return coarse_first({key: m for key, m in found.items() if m is not None})
 
     def info(self, model: ModelKey) -> ModelInfo | None:
         """What a model is, once it was loaded."""
@@ -197,8 +230,8 @@ class Queue:
         with self._changed:
             return JobKey("warm", model, ()) in self._jobs
 
-    def submit(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
-        """Ask for a picture's class maps; an equal job that is waiting or running is shared.
+    def found(self, image: Source, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
+        """Give a job of those class maps that are here already: ended, and cancelled where some are missing.
 
         Raises
         ------
@@ -206,10 +239,26 @@ class Queue:
             The scales cannot be planned for this picture.
         """
         plans = plan_scales(image.height, image.width, scales, fit)
-        key = job_key(image, model, plans)
-        job = Job(key, image, scales, fit, class_maps=self.peek(image, model, plans))
-        if len(job.class_maps) == len(plans):
-            job.state, job.share, job.image = "done", 1.0, None
+        key, maps = job_key(image, model, plans), self.peek(image, model, plans)
+        state: State = "done" if len(maps) == len(plans) else "cancelled"
+        with self._changed:
+            job = self._held.get(key)
+            if job is None or (job.scales, job.fit) != (scales, fit) or not _holds(job, maps):
+                job = Job(key, None, scales, fit, state, float(state == "done"), None, maps)
+            self._hold(job)
+        return job
+
+    def submit(self, image: Source, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
+        """Ask for a picture's class maps; an equal job that is waiting or running is shared.
+
+        Raises
+        ------
+        ScaleError
+            The scales cannot be planned for this picture.
+        """
+        job = self.found(image, model, scales, fit)
+        key = job.key
+        if job.state == "done":
             if key != self._last_hit:  # a page asks again at every rerun
                 self._last_hit = key
                 _record(self._infos[model], job, 0.0, cache_hit=True)
@@ -219,6 +268,7 @@ class Queue:
             if known is not None and not known.unwanted():
                 known.looked_at = time.monotonic()
                 return known
+            job = Job(key, image, scales, fit, class_maps=job.class_maps)
             self._jobs[key] = job
             self._changed.notify()
         return job
@@ -229,7 +279,7 @@ class Queue:
         for class_map in class_maps:
             self.cache.put(sha256, model, class_map)
 
-    def warm(self, image: RGBImage, model: ModelKey, scales: tuple[Scale, ...] = ()) -> Job:
+    def warm(self, image: Source, model: ModelKey, scales: tuple[Scale, ...] = ()) -> Job:
         """Load a model in the background, preparing it where needed, and compute a picture's class maps afresh.
 
         It goes on whether or not somebody looks.
@@ -245,6 +295,8 @@ class Queue:
         job.looked_at = max(job.looked_at, time.monotonic())
         with self._changed:
             place = 0
+            if job.state in FINISHED:
+                self._hold(job)
             if job.state == "queued":
                 ahead = [j for j in self._jobs.values() if j.state in ("queued", "loading", "running")]
                 place = ahead.index(job) if job in ahead else 0
@@ -253,7 +305,7 @@ class Queue:
                 place,
                 job.share,
                 job.running,
-                _coarse_first(job.class_maps),
+                coarse_first(job.class_maps),
                 self._infos.get(job.key.model),
                 job.error,
                 job.fault,
@@ -309,15 +361,29 @@ class Queue:
         job.state, job.running, job.image = state, None, None
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
+        self._hold(job)
+
+    def _hold(self, job: Job) -> None:
+        """Keep a finished job's class maps, and let those go that were not looked at longest."""
+        if not job.class_maps:
+            return
+        self._held[job.key] = job
+        self._held.move_to_end(job.key)
+        while len(self._held) > 1 and sum(j.nbytes for j in self._held.values()) > self.cache.max_bytes:
+            _, given_up = self._held.popitem(last=False)
+            given_up.class_maps = {}
+            if given_up.state == "done":
+                given_up.state = "cancelled"
 
     def _run(self, job: Job) -> None:
-        image = job.image
-        if image is None or job.unwanted():
+        source = job.image
+        if source is None or job.unwanted():
             raise Cancelled("Nobody waits for this analysis any more.")
         started = time.perf_counter()
         predictor = self._load(job.key.model)
         self._infos[job.key.model] = predictor.info
         job.state = "running"
+        image = source.whole()
         plans = plan_scales(image.height, image.width, job.scales, job.fit) if job.scales else ()
         pixels = sum(p.height * p.width for p in plans)
         finished = 0
@@ -347,6 +413,12 @@ def _record(info: ModelInfo, job: Job, seconds: float, *, cache_hit: bool) -> No
     logs.log_run(info, scales=scales, seconds=seconds, peak_rss_mb=peak, cache_hit=cache_hit, fit=job.fit)
 
 
-def _coarse_first(class_maps: Mapping[str, ClassMap]) -> dict[str, ClassMap]:
+def coarse_first(class_maps: Mapping[str, ClassMap]) -> dict[str, ClassMap]:
+    """The same in the order of input size; a copy, which a job at work does not change."""
     pixels = {key: m.scale.height * m.scale.width for key, m in list(class_maps.items())}
     return {key: class_maps[key] for key in sorted(pixels, key=pixels.__getitem__)}
+
+
+def _holds(job: Job, maps: Mapping[str, ClassMap]) -> bool:
+    """Whether a job has these very class maps; it may have more, which the cache was too small for."""
+    return all(key in job.class_maps and job.class_maps[key].logits is m.logits for key, m in maps.items())

@@ -87,8 +87,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
 
 
 def _prepare(name: str) -> None:
-    image, _ = cached.sample(DEFAULT)
-    st.session_state["model-jobs"][name] = cached.queue().warm(image, ModelKey(name))
+    st.session_state["model-jobs"][name] = cached.queue().warm(cached.sample(DEFAULT), ModelKey(name))
 
 
 try:

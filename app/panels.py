@@ -15,10 +15,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cached
+from app.jobs import Source
 from fcn_core import render
 from fcn_core.errors import AmbiguousSynset, FcnError, UnknownSynset
 from fcn_core.heatmap import Heatmap, Placement, place
-from fcn_core.images import RGBImage
 
 logger = logging.getLogger(__name__)
 UInt8 = NDArray[np.uint8]
@@ -117,7 +117,7 @@ class Look:
     placement: Placement = "centres"
 
 
-def shown_size(image: RGBImage, width: int, most: int) -> tuple[int, int]:
+def shown_size(image: Source, width: int, most: int) -> tuple[int, int]:
     """Height and width at which a picture is sent: at most `width` wide and `most` high, its proportions kept."""
     factor = min(width / image.width, most / image.height)
     return max(1, round(image.height * factor)), max(1, round(image.width * factor))

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, cast
+from functools import cache, partial
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from app import cached, inspector, panels, pointer, selection, takeaway
-from app.inputs import Picture
-from app.jobs import JobKey, ModelKey
+from app.jobs import Job, coarse_first
 from app.panels import Card, Look
+from app.pictures import Picture
 from app.selection import Selection
 from fcn_core import render
+from fcn_core.contents import Finding
 from fcn_core.engines import ModelInfo
 from fcn_core.heatmap import ClassMap, Heatmap, MapKind, combine, spread
-from fcn_core.images import RGBImage
-from fcn_core.pipeline import Analysis, interpret
-from fcn_core.pyramid import Fit, PlannedScale
+from fcn_core.pipeline import Analysis, SynsetMaps, interpret, read_maps
+from fcn_core.pyramid import PlannedScale
 from fcn_core.region import contours_of, suggest_threshold
 from fcn_core.synsets import Ontology
 
-_WORKING_PIXELS = (
-    1_500_000  # pictures are interpreted at most at this size, for the page; files get the whole
-)
 _LARGE, _MEAN, _CARD = (640, 560), (540, 420), (260, 260)
 _EVIDENCE_TOP = 20.0  # logits rarely exceed it
 _LOW_PEAK = 0.1
@@ -36,59 +32,80 @@ _LABELS = {"probability": "probability", "evidence": "evidence in logits"}
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Class maps of one picture and one model, all that were asked for or the first of them."""
+    """What a job has found of a picture, all that was asked for or the first of it.
 
-    key: JobKey
-    model: ModelKey
+    The job has the class maps, not the page: they may give way to those of others.
+    """
+
+    job: Job
     picture: Picture
     info: ModelInfo
-    fit: Fit
+    plans: tuple[PlannedScale, ...]
+
+    @property
+    def found(self) -> Found | None:
+        """What is there now; None where the class maps have given way to others'."""
+        class_maps = coarse_first(self.job.class_maps)
+        return Found(self, class_maps) if class_maps else None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Class maps of one picture and one model, while they are drawn."""
+
+    result: Result
     class_maps: Mapping[str, ClassMap]
-    complete: bool
 
     @property
-    def done(self) -> tuple[tuple[str, int], ...]:
-        """Which scales, and which arrays they are: the key of what is derived from them."""
-        return tuple((key, id(m.logits)) for key, m in self.class_maps.items())
+    def picture(self) -> Picture:
+        """The picture they are of."""
+        return self.result.picture
 
     @property
-    def working(self) -> RGBImage:
-        """The picture at the size at which the page works."""
-        image = self.picture.image
-        return cached.working_copy(image.sha256, _WORKING_PIXELS, image)
+    def complete(self) -> bool:
+        """Whether nothing more will come."""
+        return len(self.class_maps) == len(self.result.plans)
+
+    def maps(self, synset: str, kind: MapKind) -> SynsetMaps:
+        """The heatmaps of a synset."""
+        return read_maps(
+            self.picture.working,
+            self.class_maps,
+            cached.ontology()[synset],
+            self.result.info,
+            kind=kind,
+            fit=self.result.job.fit,
+            ontology=cached.ontology(),
+        )
 
     def analysis(self, chosen: Selection) -> Analysis:
-        """The class maps interpreted as chosen, at the page's working size."""
+        """The heatmaps and the region made of them, at the page's working size."""
         return cached.analysis(
-            self.key,
-            self.done,
+            self.result.job.key,
+            self.class_maps,
             chosen.synset,
-            cast(MapKind, chosen.map.lower()),
-            self.fit,
-            chosen.snap,
-            "auto" if chosen.threshold is None else chosen.threshold,
-            self.working,
-            dict(self.class_maps),
-            self.info,
+            self.picture.working,
+            self.result.info,
+            kind=chosen.kind,
+            fit=self.result.job.fit,
+            snap=chosen.snap,
+            threshold="auto" if chosen.threshold is None else chosen.threshold,
         )
 
     def whole(self, chosen: Selection) -> Callable[[], Analysis]:
         """What makes the analysis of the whole picture, once: files are made outside the page's own thread."""
-        image = self.picture.image
-        regions = cached.regions(image.sha256, image) if chosen.snap and self.working is image else None
 
         @cache
         def make() -> Analysis:
             return interpret(
-                image,
+                self.picture.whole(),
                 self.class_maps,
                 Ontology.load()[chosen.synset],
-                self.info,
-                kind=cast(MapKind, chosen.map.lower()),
-                fit=self.fit,
+                self.result.info,
+                kind=chosen.kind,
+                fit=self.result.job.fit,
                 threshold="auto" if chosen.threshold is None else chosen.threshold,
                 snap=chosen.snap,
-                regions=regions,
             )
 
         return make
@@ -103,9 +120,11 @@ def draw(
 ) -> None:
     """Draw the results; from here on nothing runs the network."""
     with panels.guarded("Drawing results"):
-        _settle_synset(result, picture)
-        _header(result)
-        image = picture.image
+        found = result.found if result is not None else None
+        if result is not None and found is None:  # given way to others': ask for them anew
+            st.rerun()
+        _settle_synset(found, picture)
+        _header(found)
         left, right = st.columns(2, gap="small")
         with right, st.container(horizontal=True, vertical_alignment="center", key="view-row"):
             st.segmented_control(
@@ -123,39 +142,49 @@ def draw(
         look = look_of(chosen)
         with left:
             with st.container(horizontal=True, vertical_alignment="center", key="name-row"):
-                panels.note(f"{image.name}, {image.width} × {image.height}")
-            size = panels.shown_size(image, *_LARGE)
-            panels.write(
-                panels.figure(cached.photo(image.sha256, *size, image), f"The picture: {image.name}")
-            )
-        if result is None:
+                panels.note(f"{picture.name}, {picture.width} × {picture.height}")
+            size = panels.shown_size(picture, *_LARGE)
+            panels.write(panels.figure(_photo(picture, size), f"The picture: {picture.name}"))
+        if found is None:
             with right:
-                st.skeleton(height=max(120, round(520 * image.height / image.width)))
+                st.skeleton(height=max(120, round(520 * picture.height / picture.width)))
             if progress is not None:
                 progress()
             _scale_row(None, chosen, look, picture, plans)
             publish(chosen)
             return
-        analysis = result.analysis(chosen)
+        maps = found.maps(chosen.synset, chosen.kind)
+        analysis = cache(partial(found.analysis, chosen))  # only what shows a region asks for it
         with right:
-            _large(result, analysis, chosen, look)
-        _legend(analysis, chosen)
+            _large(found, maps, analysis, chosen, look)
+        _legend(maps, analysis, chosen)
         if progress is not None:
             progress()
-        elif result.complete:
-            taken = sum(m.seconds for m in result.class_maps.values())
+        elif found.complete:
+            taken, info = sum(m.seconds for m in found.class_maps.values()), found.result.info
             panels.note(
-                f"{len(result.class_maps)} scale{'s' if len(result.class_maps) > 1 else ''} in "
-                f"{panels.seconds(taken)}, {result.info.title} on {result.info.engine}"
-                + (", random weights" if result.info.weights == "random" else "")
+                f"{len(found.class_maps)} scale{'s' if len(found.class_maps) > 1 else ''} in "
+                f"{panels.seconds(taken)}, {info.title} on {info.engine}"
+                + (", random weights" if info.weights == "random" else "")
             )
-        _scale_row(analysis, chosen, look, picture, plans)
+        _scale_row(maps, chosen, look, picture, plans)
         tabs = st.tabs(selection.TABS, key="tab", on_change="rerun", bind="query-params")
-        for tab, draw_tab in zip(tabs, (_maps, _mask, _inspect, _take), strict=True):
+        for tab, name in zip(tabs, selection.TABS, strict=True):
             if tab.open:
                 with tab:
-                    draw_tab(result, analysis, chosen, look)
+                    if name == "Maps":
+                        _maps(found, maps, chosen, look)
+                    elif name == "Mask":
+                        _mask(found, analysis(), chosen)
+                    elif name == "Inspect":
+                        inspector.draw(found.class_maps, maps, picture.working, chosen.synset)
+                    else:
+                        takeaway.draw(found.whole(chosen), analysis(), picture, look)
         publish(current(picture, plans))
+
+
+def _photo(picture: Picture, size: tuple[int, int]) -> NDArray[np.uint8]:
+    return cached.photo(picture.sha256, *size, picture.working)
 
 
 # What is chosen
@@ -216,18 +245,18 @@ def choose(wnid: str) -> None:
     st.session_state["threshold"] = None
 
 
-def _settle_synset(result: Result | None, picture: Picture) -> None:
+def _settle_synset(found: Found | None, picture: Picture) -> None:
     """Begin a new picture with what is in it; what the user chose stays while it is seen there too."""
     state = st.session_state
-    sha256 = picture.image.sha256
-    if result is None or state.get("synset-settled") == sha256:
+    sha256 = picture.sha256
+    if found is None or state.get("synset-settled") == sha256:
         return
     first = "synset-settled" not in state
     state["synset-settled"] = sha256
     synsets = cached.ontology()
-    if state["synset-chosen"] and (first or _peak(result, state["synset"]) >= _LOW_PEAK):
+    if state["synset-chosen"] and (first or _peak(found, state["synset"]) >= _LOW_PEAK):
         return
-    findings = _findings(result)
+    findings = _findings(found)
     state["threshold"] = state["threshold"] if first else None
     state["synset-chosen"] = False
     if picture.word is not None:
@@ -236,18 +265,18 @@ def _settle_synset(result: Result | None, picture: Picture) -> None:
         state["synset"] = findings[0].wnid
 
 
-def _peak(result: Result, wnid: str) -> float:
-    return result.analysis(Selection(synset=wnid, snap=False)).arithmetic.peak
+def _peak(found: Found, wnid: str) -> float:
+    return found.maps(wnid, "probability").arithmetic.peak
 
 
-def _findings(result: Result) -> Any:
-    return cached.findings(result.key, result.done, dict(result.class_maps))
+def _findings(found: Found) -> tuple[Finding, ...]:
+    return cached.findings(found.result.job.key, cached.done(found.class_maps), found.class_maps)
 
 
 # Parts of the page, from above
 
 
-def _header(result: Result | None) -> None:
+def _header(found: Found | None) -> None:
     synsets = cached.ontology()
     panels.pick_synset("synset", choose)
     wnid = st.session_state["synset"]
@@ -257,7 +286,7 @@ def _header(result: Result | None) -> None:
     others = ", ".join(synset.words[1:4])
     panels.note(f"{gloss}{f' ({others})' if others else ''}. {wnid}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="chips-explore"):
-        if result is None:
+        if found is None:
             st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
             return
         st.markdown(
@@ -267,7 +296,7 @@ def _header(result: Result | None) -> None:
             "(dog, cat, vehicle) where it is torn between that kind's classes. The number is the peak of the mean "
             "over the scales, 1 at the most.",
         )
-        for finding in _findings(result):
+        for finding in _findings(found):
             st.button(
                 f"{panels.escape_markdown(synsets.label(finding.wnid))} :small[{finding.peak:.2f}]",
                 key=f"chip-{finding.wnid}",
@@ -304,44 +333,45 @@ def _display() -> None:
     )
 
 
-def _span(analysis: Analysis, chosen: Selection) -> tuple[float, float] | None:
+def _span(maps: SynsetMaps, chosen: Selection) -> tuple[float, float] | None:
     """The range of the colours, None where each map has its own."""
     if chosen.range == "Per map":
         return None
     if chosen.range == "Shared":
-        maps = [*analysis.heatmaps.values(), analysis.arithmetic, analysis.geometric]
-        return 0.0, max(1e-6, *(heatmap.peak for heatmap in maps))
-    return 0.0, 1.0 if analysis.kind == "probability" else _EVIDENCE_TOP
+        shown = [*maps.heatmaps.values(), maps.arithmetic, maps.geometric]
+        return 0.0, max(1e-6, *(heatmap.peak for heatmap in shown))
+    return 0.0, 1.0 if maps.kind == "probability" else _EVIDENCE_TOP
 
 
 def _own_span(heatmap: Heatmap, span: tuple[float, float] | None) -> tuple[float, float]:
     return span if span is not None else (float(heatmap.values.min()), max(heatmap.peak, 1e-6))
 
 
-def _large(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> None:
-    image = analysis.image
-    size = panels.shown_size(result.picture.image, *_LARGE)
+def _large(
+    found: Found, maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection, look: Look
+) -> None:
+    picture = found.picture
+    size = panels.shown_size(picture, *_LARGE)
     name = cached.ontology().label(chosen.synset)
     lossless = False
-    if chosen.view in ("Fine", "Mean"):
-        photo = cached.photo(image.sha256, *size, result.picture.image)
-        if chosen.view == "Mean":
-            span = _own_span(analysis.arithmetic, _span(analysis, chosen))
-            pixels = panels.paint(photo, analysis.arithmetic, size, span, look)
-            lossless = not look.smooth
-        else:
-            pixels = panels.paint(photo, Heatmap(analysis.fine, analysis.kind), size, (0.0, 1.0), look)
+    if chosen.view == "Mean":
+        span = _own_span(maps.arithmetic, _span(maps, chosen))
+        pixels = panels.paint(_photo(picture, size), maps.arithmetic, size, span, look)
+        lossless = not look.smooth
+    elif chosen.view == "Fine":
+        fine = Heatmap(analysis().fine, maps.kind)
+        pixels = panels.paint(_photo(picture, size), fine, size, (0.0, 1.0), look)
     else:
-        pixels = _outlined(analysis, size, veil=chosen.view == "Mask")
-    about = f"{chosen.view} of {name}: peak {panels.number(analysis.arithmetic.peak)}"
-    ids, names = inspector.top_classes(result.class_maps, analysis.arithmetic.cells)
-    cells = analysis.arithmetic.cells if look.placement == "centres" else None
-    rows, columns = analysis.arithmetic.grid
+        pixels = _outlined(analysis(), size, veil=chosen.view == "Mask", boxes=chosen.view != "Mask")
+    about = f"{chosen.view} of {name}: peak {panels.number(maps.arithmetic.peak)}"
+    ids, names = inspector.top_classes(found.class_maps, maps.arithmetic.cells)
+    cells = maps.arithmetic.cells if look.placement == "centres" else None
+    rows, columns = maps.arithmetic.grid
     picked = inspector.picked(rows, columns)
     pointer.pointer_map(
         panels.data_of(pixels, lossless),
         about,
-        analysis.arithmetic.values,
+        maps.arithmetic.values,
         ids,
         names,
         pointer.edges(cells.y if cells else None, rows),
@@ -352,61 +382,61 @@ def _large(result: Result, analysis: Analysis, chosen: Selection, look: Look) ->
     )
 
 
-def _outlined(analysis: Analysis, size: tuple[int, int], veil: bool) -> NDArray[np.uint8]:
+def _outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: bool) -> NDArray[np.uint8]:
     """The region on the photo, drawn at the working size and shown at another."""
     photo = analysis.image.pixels
     line = max(2, round(max(photo.shape[:2]) / 240))
     drawn = render.draw_mask(photo, analysis.mask) if veil else photo
     drawn = render.draw_contours(drawn, contours_of(analysis.mask), width=line)
-    if not veil:
+    if boxes:
         drawn = render.draw_boxes(drawn, analysis.boxes, width=line)
     return cached.resized(drawn, size)
 
 
-def _legend(analysis: Analysis, chosen: Selection) -> None:
-    peak = analysis.arithmetic.peak
+def _legend(maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection) -> None:
+    peak = maps.arithmetic.peak
     note = ""
-    if analysis.kind == "probability" and peak < _LOW_PEAK:
+    if maps.kind == "probability" and peak < _LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
-        basis = "evidence completed along the picture's regions" if chosen.snap else _LABELS[analysis.kind]
+        basis = "evidence completed along the picture's regions" if chosen.snap else _LABELS[maps.kind]
         label = f"fine map: {basis}, stretched from its lowest to its highest"
         panels.write(panels.legend((0.0, 1.0), chosen.colours, label, note))
         return
     if chosen.view == "Mean":
-        span = _span(analysis, chosen)
+        span = _span(maps, chosen)
         how = {"Fixed": "fixed", "Shared": "shared by these maps", "Per map": "each map's own"}[chosen.range]
-        panels.write(panels.legend(span, chosen.colours, f"{_LABELS[analysis.kind]}, {how} range", note))
+        panels.write(panels.legend(span, chosen.colours, f"{_LABELS[maps.kind]}, {how} range", note))
         return
-    share = float(analysis.mask.mean())
-    count = len(analysis.boxes)
-    text = f"threshold {analysis.threshold:.2f}, {share:.0%} of the picture, {count} region{'' if count == 1 else 's'}"
+    region = analysis()
+    share = float(region.mask.mean())
+    count = len(region.boxes)
+    text = f"threshold {region.threshold:.2f}, {share:.0%} of the picture, {count} region{'' if count == 1 else 's'}"
     panels.write(
         f'<div class="fcn-legend"><span class="fcn-muted">{text}</span><span class="fcn-warn">{note}</span></div>'
     )
 
 
 def _scale_row(
-    analysis: Analysis | None,
+    maps: SynsetMaps | None,
     chosen: Selection,
     look: Look,
     picture: Picture,
     plans: tuple[PlannedScale, ...],
 ) -> None:
     """Every scale, plus its neighbour, equals the mean."""
-    image = picture.image
-    size = panels.shown_size(image, *_CARD)
-    photo = cached.photo(image.sha256, *size, image) if chosen.cards == "Overlay" else None
-    span = _span(analysis, chosen) if analysis is not None else None
+    size = panels.shown_size(picture, *_CARD)
+    photo = _photo(picture, size) if chosen.cards == "Overlay" else None
+    span = _span(maps, chosen) if maps is not None else None
     name = cached.ontology().label(chosen.synset)
-    keys = [str(plan.requested) for plan in plans] or list(analysis.heatmaps if analysis else ())
+    keys = [str(plan.requested) for plan in plans] or list(maps.heatmaps if maps else ())
     items = []
     for key in keys:
-        heatmap = analysis.heatmaps.get(key) if analysis is not None else None
-        if analysis is None or heatmap is None:
+        heatmap = maps.heatmaps.get(key) if maps is not None else None
+        if maps is None or heatmap is None:
             items.append(Card(_times(key), ("waiting", ""), None, f"{key}: not yet computed"))
             continue
-        class_map = analysis.class_maps[key]
+        class_map = maps.class_maps[key]
         rows, columns = heatmap.grid
         lines = (f"{rows} × {columns} cells, {panels.seconds(class_map.seconds)}", _peaks(heatmap, span))
         pixels = panels.paint(photo, heatmap, size, _own_span(heatmap, span), look)
@@ -414,12 +444,12 @@ def _scale_row(
         alt = f"{name} at {_times(key)}: peak {panels.number(heatmap.peak)} in row {row}, column {column}"
         items.append(Card(_times(key), lines, pixels, alt))
     for title, mean in (("Arithmetic", "arithmetic"), ("Geometric", "geometric")):
-        if analysis is None:
+        if maps is None:
             items.append(Card(title, ("waiting", ""), None, f"{title} mean: not yet computed"))
             continue
-        heatmap = getattr(analysis, mean)
+        heatmap = getattr(maps, mean)
         pixels = panels.paint(photo, heatmap, size, _own_span(heatmap, span), look)
-        lines = (f"mean of {len(analysis.heatmaps)}", _peaks(heatmap, span))
+        lines = (f"mean of {len(maps.heatmaps)}", _peaks(heatmap, span))
         items.append(
             Card(title, lines, pixels, f"{title} mean of {name}: peak {panels.number(heatmap.peak)}")
         )
@@ -440,11 +470,10 @@ def _peaks(heatmap: Heatmap, span: tuple[float, float] | None) -> str:
 # The tabs
 
 
-def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> None:
-    image = result.picture.image
-    size = panels.shown_size(image, *_MEAN)
-    photo = cached.photo(image.sha256, *size, image) if chosen.cards == "Overlay" else None
-    span = _span(analysis, chosen)
+def _maps(found: Found, maps: SynsetMaps, chosen: Selection, look: Look) -> None:
+    size = panels.shown_size(found.picture, *_MEAN)
+    photo = _photo(found.picture, size) if chosen.cards == "Overlay" else None
+    span = _span(maps, chosen)
     name = cached.ontology().label(chosen.synset)
     how = {"Fixed": "fixed range", "Shared": "shared range", "Per map": "its own range"}[chosen.range]
 
@@ -459,9 +488,9 @@ def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> 
 
     left, right = st.columns(2)
     with left:
-        show(analysis.arithmetic, "Arithmetic mean", "high where any scale is")
+        show(maps.arithmetic, "Arithmetic mean", "high where any scale is")
     with right:
-        show(analysis.geometric, "Geometric mean", "high where all scales are")
+        show(maps.geometric, "Geometric mean", "high where all scales are")
     left, right = st.columns(2)
     with left:
         live_place = st.container()
@@ -470,11 +499,11 @@ def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> 
             help="The power mean of the scales.",
         )  # fmt: skip
     with right:
-        apart = spread(tuple(analysis.heatmaps.values()))
+        apart = spread(tuple(maps.heatmaps.values()))
         show(apart, "Disagreement of the scales", "their standard deviation", (0.0, max(0.5, apart.peak)))
-        columns = st.columns(min(len(analysis.heatmaps), 4))
+        columns = st.columns(min(len(maps.heatmaps), 4))
         weights = []
-        for index, key in enumerate(analysis.heatmaps):
+        for index, key in enumerate(maps.heatmaps):
             about = "Weight of this scale in the live mean. 0 leaves it out." if index == 0 else None
             with columns[index % len(columns)]:
                 weights.append(
@@ -492,14 +521,13 @@ def _maps(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> 
     with live_place:
         if any(weights):
             power = float(st.session_state["power"])
-            live = combine(tuple(analysis.heatmaps.values()), power, weights)
+            live = combine(tuple(maps.heatmaps.values()), power, weights)
             show(live, "Live mean", f"power {power:g}")
         else:
             panels.note("Every weight is 0, so nothing is left to average. Give one scale a weight.")
 
 
-def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> None:
-    image = result.picture.image
+def _mask(found: Found, analysis: Analysis, chosen: Selection) -> None:
     left, right = st.columns([3, 2])
     with right:
         st.toggle(
@@ -523,7 +551,7 @@ def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> Non
             disabled=chosen.threshold is None,
             icon=":material/auto_fix_high:",
         )
-        factor = image.width / analysis.image.width
+        factor = found.picture.width / analysis.image.width
         boxes = [
             (
                 str(i + 1),
@@ -541,14 +569,11 @@ def _mask(result: Result, analysis: Analysis, chosen: Selection, _: Look) -> Non
         if factor != 1:
             panels.note("Measured on a smaller copy; files are made from the whole picture.")
     with left:
-        size = panels.shown_size(image, 680, 600)
-        line = max(2, round(max(analysis.image.pixels.shape[:2]) / 240))
-        drawn = render.draw_mask(analysis.image.pixels, analysis.mask)
-        drawn = render.draw_contours(drawn, contours_of(analysis.mask), width=line)
-        drawn = render.draw_boxes(drawn, analysis.boxes, width=line)
+        size = panels.shown_size(found.picture, 680, 600)
+        drawn = _outlined(analysis, size, veil=True, boxes=True)
         name = cached.ontology().label(chosen.synset)
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
-        panels.write(panels.figure(cached.resized(drawn, size), alt))
+        panels.write(panels.figure(drawn, alt))
 
 
 def _set_threshold(slider: str) -> None:
@@ -559,11 +584,3 @@ def _set_threshold(slider: str) -> None:
 def _suggest() -> None:
     st.session_state["threshold"] = None
     st.session_state["threshold-serial"] = st.session_state.get("threshold-serial", 0) + 1  # a new widget
-
-
-def _inspect(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> None:
-    inspector.draw(result.class_maps, analysis, result.picture.image, chosen.synset, look)
-
-
-def _take(result: Result, analysis: Analysis, chosen: Selection, look: Look) -> None:
-    takeaway.draw(result.whole(chosen), analysis, result.picture, look)

@@ -13,6 +13,7 @@ from typing import Any
 from app.jobs import ModelKey
 from app.samples import DEFAULT, SAMPLES
 from fcn_core.errors import FcnError
+from fcn_core.heatmap import MapKind
 from fcn_core.pyramid import NOTEBOOK_SCALES, Scale, parse_scales
 from fcn_core.render import COLOUR_MAPS
 from fcn_core.synsets import Ontology
@@ -68,6 +69,11 @@ class Selection:
     tab: str = "Maps"
     row: int | None = None
     column: int | None = None
+
+    @property
+    def kind(self) -> MapKind:
+        """Which map is shown."""
+        return "probability" if self.map == "Probability" else "evidence"
 
     @property
     def model_key(self) -> ModelKey:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import panels
-from app.inputs import Picture
 from app.panels import Look
+from app.pictures import Picture
 from fcn_core import export, render
 from fcn_core.heatmap import Heatmap, place
 from fcn_core.pipeline import Analysis
@@ -29,7 +29,7 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
     look : Look
         Colours and opacity of the pictures.
     """
-    stem = f"{export.file_stem(picture.image.name)}-{export.file_stem(shown.synset.words[0])}"
+    stem = f"{export.file_stem(picture.name)}-{export.file_stem(shown.synset.words[0])}"
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Everything**")
@@ -58,7 +58,7 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
                 f"{stem}-{export.file_stem(which)}.png",
                 "image/png",
             )
-            _button("The picture", lambda: picture.data, picture.image.name, "application/octet-stream")
+            _button("The picture", lambda: picture.data, picture.name, "application/octet-stream")
         st.markdown("**Numbers**")
         with st.container(horizontal=True):
             _button("Maps, NPZ", lambda: export.maps_npz(make()), f"{stem}-maps.npz", "application/zip")

@@ -30,6 +30,7 @@ FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
 MIN_SIDE = 2
 MAX_SIDE = 65_535
 _MAX_MEGAPIXELS = 89  # above it Pillow warns of a bomb, on its own
+_BAND_PIXELS = 2**20  # that are turned into an array at a time
 _MAX_READS = 250_000  # a PNG of 25 MB in parts of 8 kB takes 10 000
 _MAX_METADATA = 100  # parts that Pillow joins or unpacks; a camera writes one or two
 _MAX_SEGMENTS = 500  # of a JPEG: 25 MB of comments fill 400
@@ -46,7 +47,7 @@ class Limits:
         Of the file.
     max_pixels : int
         Of the picture, known from its header before it is decoded; at most 89 million. Decoding takes at most
-        13 bytes a pixel. Of a WebP half as many, since its decoder keeps several copies.
+        9 bytes a pixel. Of a WebP half as many, since its decoder keeps several copies.
     """
 
     max_bytes: int = 25 * 2**20
@@ -109,6 +110,10 @@ class RGBImage:
     def width(self) -> int:
         """Pixels from left to right."""
         return int(self.pixels.shape[1])
+
+    def whole(self) -> RGBImage:
+        """The picture itself, for those who take one that is decoded when it is needed."""
+        return self
 
 
 def read_image(
@@ -342,9 +347,18 @@ def _decode(picture: Image.Image) -> NDArray[np.uint8]:
     except Exception as error:  # broken EXIF does not spoil a picture
         if isinstance(error, MemoryError):
             raise
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):  # the whole picture is held by Pillow and here, but no third time
+        end = min(top + rows, height)
+        pixels[top:end] = _rgb(picture.crop((0, top, width, end)))
+    return pixels
+
+
+def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.mode.startswith("I;16"):
-        grey = _eight_bits(np.asarray(picture).astype(np.uint16))
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return _eight_bits(np.asarray(picture).astype(np.uint16))[:, :, None]
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGB", picture.size, "white")

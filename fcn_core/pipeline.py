@@ -58,8 +58,8 @@ Progress = Callable[[Step], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
-    """Everything about one picture, one synset and one model.
+class SynsetMaps:
+    """One picture, one synset and one model: a heatmap a scale, and their means.
 
     Attributes
     ----------
@@ -67,6 +67,26 @@ class Analysis:
         By scale as requested ("200x320"), coarse first.
     arithmetic, geometric : Heatmap
         Means over the scales at the finest grid, by the notebook's formulas.
+    """
+
+    image: RGBImage
+    model: ModelInfo
+    synset: Synset
+    class_ids: tuple[int, ...]
+    kind: MapKind
+    fit: Fit
+    class_maps: Mapping[str, ClassMap]
+    heatmaps: Mapping[str, Heatmap]
+    arithmetic: Heatmap
+    geometric: Heatmap
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis(SynsetMaps):
+    """Everything about one picture, one synset and one model: the heatmaps, and the region made of them.
+
+    Attributes
+    ----------
     fine : ndarray of shape (H, W)
         0 to 1, at the picture's size, every cell placed where it looks: mask and boxes come from it.
     threshold : float
@@ -82,17 +102,7 @@ class Analysis:
         Largest memory the process has had so far.
     """
 
-    image: RGBImage
-    model: ModelInfo
-    synset: Synset
-    class_ids: tuple[int, ...]
-    kind: MapKind
-    fit: Fit
     snapped: bool
-    class_maps: Mapping[str, ClassMap]
-    heatmaps: Mapping[str, Heatmap]
-    arithmetic: Heatmap
-    geometric: Heatmap
     fine: NDArray[np.float32]
     threshold: float
     mask: NDArray[np.bool_]
@@ -156,6 +166,46 @@ def compute_class_maps(
     return class_maps
 
 
+def read_maps(
+    image: RGBImage,
+    class_maps: Mapping[str, ClassMap],
+    synset: Synset,
+    model: ModelInfo,
+    *,
+    kind: MapKind = "probability",
+    fit: Fit = "aspect",
+    ontology: Ontology | None = None,
+) -> SynsetMaps:
+    """Read a synset's heatmaps out of class maps that are already there: no network, and no region.
+
+    Parameters
+    ----------
+    image, class_maps, synset, model, kind, fit, ontology
+        See :func:`interpret`.
+
+    Raises
+    ------
+    ScaleError
+        There is no class map.
+    """
+    if not class_maps:
+        raise ScaleError("Expected at least one scale. Received none; choose for example 400x640.")
+    class_ids = (ontology or Ontology.load()).class_ids(synset.wnid)
+    heatmaps = {key: synset_heatmap(m, class_ids, kind) for key, m in class_maps.items()}
+    return SynsetMaps(
+        image=image,
+        model=model,
+        synset=synset,
+        class_ids=class_ids,
+        kind=kind,
+        fit=fit,
+        class_maps=class_maps,
+        heatmaps=heatmaps,
+        arithmetic=combine(tuple(heatmaps.values()), power=1.0),
+        geometric=combine(tuple(heatmaps.values()), power=0.0),
+    )
+
+
 def interpret(
     image: RGBImage,
     class_maps: Mapping[str, ClassMap],
@@ -167,6 +217,7 @@ def interpret(
     threshold: float | Literal["auto"] = "auto",
     snap: bool = True,
     regions: Regions | None = None,
+    fine: NDArray[np.float32] | None = None,
     ontology: Ontology | None = None,
     started: float | None = None,
 ) -> Analysis:
@@ -186,6 +237,8 @@ def interpret(
         Whether the fine map follows the picture's regions; if not, it is the mean of the heatmaps of `kind`.
     regions : Regions, optional
         From :func:`fcn_core.region.segment`: saves its time where only the synset changed.
+    fine : ndarray of shape (H, W), optional
+        That of an earlier analysis: saves its time where only the threshold changed.
     ontology : Ontology, optional
         The shipped one by default.
     started : float, optional
@@ -199,30 +252,23 @@ def interpret(
         The threshold is not from 0 to 1.
     """
     started = time.perf_counter() if started is None else started
-    if not class_maps:
-        raise ScaleError("Expected at least one scale. Received none; choose for example 400x640.")
-    class_ids = (ontology or Ontology.load()).class_ids(synset.wnid)
-    heatmaps = {key: synset_heatmap(m, class_ids, kind) for key, m in class_maps.items()}
+    maps = read_maps(image, class_maps, synset, model, kind=kind, fit=fit, ontology=ontology)
     if threshold != "auto" and not 0 <= threshold <= 1:
         raise FcnError(f"Expected a threshold from 0 to 1, or auto. Received {threshold!r}.")
-    basis: MapKind = "evidence" if snap else kind
-    fine = fine_map(
-        image.pixels, tuple(class_maps.values()), class_ids, snap=snap, kind=basis, regions=regions
-    )
+    if fine is None:
+        fine = fine_map(
+            image.pixels,
+            tuple(class_maps.values()),
+            maps.class_ids,
+            snap=snap,
+            kind="evidence" if snap else kind,
+            regions=regions,
+        )
     cut = suggest_threshold(fine) if threshold == "auto" else float(threshold)
     mask = threshold_mask(fine, cut)
     return Analysis(
-        image=image,
-        model=model,
-        synset=synset,
-        class_ids=class_ids,
-        kind=kind,
-        fit=fit,
+        **vars(maps),
         snapped=snap,
-        class_maps=class_maps,
-        heatmaps=heatmaps,
-        arithmetic=combine(tuple(heatmaps.values()), power=1.0),
-        geometric=combine(tuple(heatmaps.values()), power=0.0),
         fine=fine,
         threshold=cut,
         mask=mask,

@@ -56,6 +56,11 @@ def keep_free(megabytes: float) -> None:
     _kept_free_mb = megabytes
 
 
+def kept_free_mb() -> float:
+    """What is left to what runs beside the network; 0 where nothing was asked to be."""
+    return _kept_free_mb
+
+
 def pass_budget_mb() -> float:
     """What the process may hold while a network runs: the budget less what was kept free."""
     return budget_mb() - _kept_free_mb

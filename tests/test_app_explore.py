@@ -114,7 +114,7 @@ def test_the_precomputed_sample_equals_a_fresh_run(lite2: Any) -> None:
     from fcn_core.pipeline import compute_class_maps
 
     sha256, info, class_maps = load_precomputed()
-    image, _ = cached.sample(DEFAULT)
+    image = cached.sample(DEFAULT).whole()
     assert sha256 == image.sha256
     assert (info.name, info.weights_sha256) == (lite2.info.name, lite2.info.weights_sha256)
     fresh = compute_class_maps(image, lite2, cached.FIRST_SCALES)
@@ -127,8 +127,9 @@ def test_the_precomputed_sample_equals_a_fresh_run(lite2: Any) -> None:
 
 @pytest.mark.parametrize("name", [n for n, s in SAMPLES.items() if s.file])
 def test_every_sample_is_there_and_begins_with_a_synset(name: str) -> None:
-    image, data = cached.sample(name)
-    assert image.name == SAMPLES[name].file and len(data) > 10_000
+    picture = cached.sample(name)
+    assert picture.name == SAMPLES[name].file and len(picture.data) > 10_000
+    assert picture.whole() is picture.working, "small enough to be kept whole"
     assert cached.ontology().find(SAMPLES[name].word).wnid
     assert SAMPLES[name].credit
 
@@ -265,7 +266,7 @@ def test_exact_stretches_the_picture() -> None:
     group(page, "fit").set_value("Exact")
     settled(page)
     assert "7 × 10 cells" in text(page)
-    assert page.session_state["explore-result"].class_maps["200x320"].scale.height == 200
+    assert page.session_state["explore-result"].job.class_maps["200x320"].scale.height == 200
 
 
 def test_the_mask_follows_the_threshold(shared: AppTest) -> None:
@@ -338,6 +339,17 @@ def test_an_upload_is_shown_and_a_bad_one_after_it_keeps_it(coffee: np.ndarray) 
     settled(page)
     assert len(page.error) == 1 and "bad" in page.error[0].value
     assert "600 × 400" in text(page), "the good one is still there"
+
+
+def test_a_result_that_has_given_way_to_others_is_computed_anew() -> None:
+    page = opened(picture="rocket", scales="200x320")
+    job = page.session_state["explore-result"].job
+    cached.queue().cache.__init__(cached.queue().cache.max_bytes)  # type: ignore[misc]
+    job.class_maps, job.state = {}, "cancelled"
+    group(page, "view").set_value("Mask")
+    settled(page)
+    assert page.session_state["explore-result"].job is not job
+    assert "threshold" in text(page) and not page.error
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -196,6 +196,62 @@ def test_the_cache_is_bounded_in_bytes_and_drops_the_oldest() -> None:
     assert tiny.nbytes == 0
 
 
+class Later:
+    """A picture that counts how often it is decoded."""
+
+    def __init__(self, image: RGBImage) -> None:
+        self.image, self.decoded = image, 0
+        self.sha256, self.height, self.width = image.sha256, image.height, image.width
+
+    def whole(self) -> RGBImage:
+        self.decoded += 1
+        return self.image
+
+
+def test_a_picture_is_decoded_when_its_turn_comes(queue: Queue, network: Network) -> None:
+    network.gate = threading.Event()
+    first = queue.submit(picture(0), KEY, SCALES[:1], "exact")
+    while queue.look(first).state != "running":
+        time.sleep(0.005)
+    later, never = Later(picture(1)), Later(picture(2))
+    waiting, left = (queue.submit(p, KEY, SCALES, "exact") for p in (later, never))
+    queue.cancel(left)
+    assert later.decoded == never.decoded == 0
+    network.gate.set()
+    assert finished(queue, waiting).state == "done"
+    assert (later.decoded, never.decoded) == (1, 0)
+    queue.submit(later, KEY, SCALES, "exact")
+    assert later.decoded == 1, "what is found needs no picture"
+
+
+def test_results_are_held_in_so_many_bytes_and_the_one_looked_at_last_stays(network: Network) -> None:
+    queue = Queue(lambda _: network, ClassMapCache(12_000))  # type: ignore[arg-type,return-value]
+    given = []
+    for number in range(3):
+        given.append(queue.submit(picture(number), KEY, SCALES[:2], "exact"))
+        finished(queue, given[-1])
+        assert queue.submit(picture(number), KEY, SCALES[:2], "exact") is given[-1], (
+            "too large for the cache, yet held"
+        )
+    assert len(network.runs) == 6
+    assert [j.state for j in given] == ["cancelled", "cancelled", "done"], "13 kB each, 12 kB in all"
+    assert [bool(j.class_maps) for j in given] == [False, False, True]
+    again = queue.submit(picture(0), KEY, SCALES[:2], "exact")
+    assert again is not given[0] and finished(queue, again).state == "done"
+    assert len(network.runs) == 8, "what has given way is computed anew"
+    assert given[2].state == "cancelled"
+    queue.close()
+
+
+def test_what_is_found_is_one_job_for_all_who_look(queue: Queue) -> None:
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+    one = queue.submit(picture(), KEY, SCALES[:1], "exact")
+    assert queue.submit(picture(), KEY, SCALES[:1], "exact") is one
+    part = queue.found(picture(), KEY, SCALES[:2], "exact")
+    assert (part.state, list(part.class_maps)) == ("cancelled", ["200x320"])
+    assert queue.found(picture(5), KEY, SCALES[:2], "exact").class_maps == {}
+
+
 def test_every_run_is_logged_without_the_picture(caplog: pytest.LogCaptureFixture) -> None:
     """Model, scales, seconds, peak memory and whether it was cached; never the picture nor its name."""
     network = Network()

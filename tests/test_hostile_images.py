@@ -24,8 +24,8 @@ from fcn_core.images import Limits, RGBImage, read_image
 from tests.hostile import hostile_files, variants
 
 SECONDS = 10
-# 13 bytes for each of 50 million pixels, twice the largest file, and the importing of decoders.
-MEGABYTES = 13 * 50 + 2 * 25 + 30
+# 9 bytes for each of 50 million pixels, twice the largest file, and the importing of decoders.
+MEGABYTES = 9 * 50 + 2 * 25 + 30
 
 # Reads a corpus of (label, name, data) in a process of its own, whose memory is its own.
 READER = """
