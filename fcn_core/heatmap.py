@@ -18,6 +18,7 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from fcn_core.errors import ScaleError
 from fcn_core.geometry import CellAxis, CellGrid
@@ -277,10 +278,8 @@ def place(
     )
     if not smooth:
         return heatmap.values[np.rint(rows).astype(np.intp)][:, np.rint(columns).astype(np.intp)]
-    return cast(
-        Float32,
-        _interpolation(rows, heatmap.grid[0]) @ (heatmap.values @ _interpolation(columns, heatmap.grid[1]).T),
-    )
+    tall = _interpolation(rows, heatmap.grid[0]) @ heatmap.values
+    return cast(Float32, (_interpolation(columns, heatmap.grid[1]) @ tall.T).T)
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> Float64:
@@ -356,13 +355,15 @@ def _cell_positions(axis: CellAxis | None, cells: int, pixels: int) -> Float64:
     return np.clip(positions, 0, cells - 1)
 
 
-def _interpolation(positions: Float64, cells: int) -> Float32:
-    """Matrix (pixels, cells) that interpolates linearly between the two cells beside each position."""
-    lower = np.minimum(positions.astype(np.intp), max(cells - 2, 0))
+def _interpolation(positions: Float64, cells: int) -> sparse.csr_array:
+    """Matrix (pixels, cells) that interpolates linearly between the two cells beside each position.
+
+    Sparse: a dense product is shared out to threads, which wait for one another where the machine is busy.
+    """
+    lower = np.minimum(positions.astype(np.int32), max(cells - 2, 0))
     upper = np.minimum(lower + 1, cells - 1)
     fraction = (positions - lower).astype(np.float32)
-    matrix = np.zeros((positions.size, cells), np.float32)
-    pixels = np.arange(positions.size)
-    matrix[pixels, lower] = 1 - fraction
-    matrix[pixels, upper] += fraction
-    return matrix
+    taps = np.column_stack([1 - fraction, fraction]).ravel()
+    columns = np.column_stack([lower, upper]).ravel()
+    starts = np.arange(0, 2 * positions.size + 1, 2, dtype=np.int32)
+    return sparse.csr_array((taps, columns, starts), shape=(positions.size, cells))
