@@ -7,6 +7,7 @@ What belongs to one user (pictures, what was made of them) is kept for the sessi
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import threading
@@ -105,6 +106,8 @@ def queue() -> Queue:
     except (OSError, ValueError, KeyError) as error:
         logger.warning("The precomputed sample cannot be read: %s", error)
     made.warm(sample(DEFAULT), first, FIRST_SCALES)
+    gc.collect()
+    gc.freeze()  # Streamlit collects after every run: 50 ms, if the modules were looked through each time
     return made
 
 

@@ -153,37 +153,41 @@ _CHANGED = f"old => {{ const now = ({_LOOKS})(); return now !== '' && now !== ol
 
 
 class Wire:
-    """When a page asks its server for a run, and when the run has ended."""
+    """Stands between a browser and the app, and notes when a question began and when the last of the answer came.
 
-    def __init__(self, page: Any) -> None:
-        self.asked: list[float] = []
-        self.ended: list[float] = []
-        page.on("websocket", self._listen)
+    A browser notes neither: it is busy with drawing the first of an answer when the last of it comes.
+    """
 
-    def _listen(self, socket: Any) -> None:
-        socket.on("framesent", lambda data: self._sent(data))
-        socket.on("framereceived", lambda data: self._received(data))
+    def __init__(self, port: int) -> None:
+        self._port, self._began, self._ended = port, 0.0, 0.0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _sent(self, data: Any) -> None:
-        from streamlit.proto.BackMsg_pb2 import BackMsg
+    def _accept(self) -> None:
+        while True:
+            browser, _ = self._listener.accept()
+            app = socket.create_connection(("127.0.0.1", self._port))
+            threading.Thread(target=self._carry, args=(browser, app, False), daemon=True).start()
+            threading.Thread(target=self._carry, args=(app, browser, True), daemon=True).start()
 
-        if isinstance(data, bytes) and BackMsg.FromString(data).WhichOneof("type") == "rerun_script":
-            self.asked.append(time.perf_counter())
-
-    def _received(self, data: Any) -> None:
-        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
-        if isinstance(data, bytes) and ForwardMsg.FromString(data).WhichOneof("type") == "script_finished":
-            self.ended.append(time.perf_counter())
+    def _carry(self, source: socket.socket, target: socket.socket, answer: bool) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(2**20):
+                target.sendall(data)
+                if answer:
+                    self._ended = time.perf_counter()
+                else:
+                    self._began = self._began or time.perf_counter()
 
     def clear(self) -> None:
         """Forget what was."""
-        self.asked.clear()
-        self.ended.clear()
+        self._began = 0.0
 
-    def server_ms(self) -> float:
+    @property
+    def milliseconds(self) -> float:
         """From the first question since to the last answer."""
-        return (self.ended[-1] - self.asked[0]) * 1000
+        return (self._ended - self._began) * 1000
 
 
 def interaction(browser: Any, cache: Path) -> dict[str, tuple[float, float]]:
@@ -191,8 +195,8 @@ def interaction(browser: Any, cache: Path) -> dict[str, tuple[float, float]]:
     times: dict[str, list[tuple[float, float]]] = {}
     with server(FCN_CACHE_DIR=str(cache)) as app:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        wire = Wire(page)
-        page.goto(f"{app.url}/?picture=coffee&scales={NOTEBOOK}")
+        wire = Wire(int(app.url.rpartition(":")[2]))
+        page.goto(f"{wire.url}/?picture=coffee&scales={NOTEBOOK}")
         ready(page)
         page.wait_for_timeout(3000)
 
@@ -205,7 +209,7 @@ def interaction(browser: Any, cache: Path) -> dict[str, tuple[float, float]]:
             pixels = (time.perf_counter() - start) * 1000
             ready(page)
             page.wait_for_timeout(400)
-            times.setdefault(name, []).append((wire.server_ms(), pixels))
+            times.setdefault(name, []).append((wire.milliseconds, pixels))
 
         def slide(label: str, key: str) -> Any:
             thumb = page.get_by_role("slider", name=label)
