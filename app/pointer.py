@@ -33,7 +33,7 @@ img { width: 100%; height: 100%; display: block; }
 
 _JS = """
 export default function (component) {
-  const { data, parentElement, setStateValue } = component
+  const { data: [data], parentElement, setStateValue } = component
   const figure = parentElement.querySelector("figure")
   const img = parentElement.querySelector("img")
   const cell = parentElement.querySelector(".cell")
@@ -158,16 +158,18 @@ def pointer_map(
     """
     _component(
         key=key,
-        data={
-            **picture,
-            "alt": alt,
-            "values": np.rint(values * 1000).astype(int).ravel().tolist(),
-            "digits": 3 if float(values.max()) <= 1 else 2,
-            "classes": classes.ravel().tolist(),
-            "names": names,
-            "ys": ys,
-            "xs": xs,
-            "picked": list(picked) if picked is not None else None,
-        },
+        data=[  # a list, as Streamlit loads pandas and pyarrow (80 MB) to look for tables in a mapping
+            {
+                **picture,
+                "alt": alt,
+                "values": np.rint(values * 1000).astype(int).ravel().tolist(),
+                "digits": 3 if float(values.max()) <= 1 else 2,
+                "classes": classes.ravel().tolist(),
+                "names": names,
+                "ys": ys,
+                "xs": xs,
+                "picked": list(picked) if picked is not None else None,
+            }
+        ],
         on_cell_change=on_pick,
     )
