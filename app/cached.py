@@ -94,6 +94,7 @@ def queue() -> Queue:
     once; behind it the default model is loaded, and computes them afresh.
     """
     logs.configure("text")
+    resources.return_freed()
     resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
     made = Queue(models(), ClassMapCache(size))

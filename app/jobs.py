@@ -5,7 +5,8 @@ shown at once. Equal jobs are the same job. A job that nobody has looked at for 
 is cancelled; between bands and scales it notices, and its memory returns.
 
 Memory is bounded: a picture is decoded when its turn comes, and class maps are kept in so many bytes, those of
-finished jobs in as many again. Where a job's have given way to others', its page asks for them anew.
+finished jobs in as many again. All of them give way where a pass would not fit into the budget. Where a job's have
+given way to others', its page asks for them anew.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 from fcn_core import logs, resources
 from fcn_core.engines import ModelInfo, Predictor
-from fcn_core.errors import Cancelled, FcnError
+from fcn_core.errors import Cancelled, FcnError, MemoryBudgetError
 from fcn_core.heatmap import ClassMap
 from fcn_core.images import RGBImage
 from fcn_core.pipeline import Step, compute_class_maps
@@ -135,6 +137,12 @@ class ClassMapCache:
             while self._bytes > self._max_bytes:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= dropped.logits.nbytes
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._entries.clear()
+            self._bytes = 0
 
     @property
     def nbytes(self) -> int:
@@ -370,10 +378,24 @@ class Queue:
         self._held[job.key] = job
         self._held.move_to_end(job.key)
         while len(self._held) > 1 and sum(j.nbytes for j in self._held.values()) > self.cache.max_bytes:
-            _, given_up = self._held.popitem(last=False)
-            given_up.class_maps = {}
-            if given_up.state == "done":
-                given_up.state = "cancelled"
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Let the class maps go that were not looked at longest; who still looks at them asks anew."""
+        _, job = self._held.popitem(last=False)
+        job.class_maps = {}
+        if job.state == "done":
+            job.state = "cancelled"
+
+    def _make_room(self) -> bool:
+        """Let go of all class maps but those of the job at work; whether there were any."""
+        with self._changed:
+            kept = self.cache.nbytes + len(self._held)
+            self.cache.clear()
+            while self._held:
+                self._give_up()
+        resources.trim()
+        return kept > 0
 
     def _run(self, job: Job) -> None:
         source = job.image
@@ -396,9 +418,16 @@ class Queue:
                 def progress(step: Step, base: float = base, part: float = part) -> None:
                     job.share = base + part * step.share
 
-                found = compute_class_maps(
-                    image, predictor, [Scale(plan.height, plan.width)], "exact", progress, job.unwanted
-                )
+                compute = partial(
+                    compute_class_maps,
+                    image, predictor, [Scale(plan.height, plan.width)], "exact", progress, job.unwanted,
+                )  # fmt: skip
+                try:
+                    found = compute()
+                except MemoryBudgetError:
+                    if not self._make_room():
+                        raise
+                    found = compute()
                 (fresh,) = found.values()
                 class_map = ClassMap(fresh.logits, fresh.cells, plan, fresh.seconds)
                 self.cache.put(image.sha256, job.key.model, class_map)

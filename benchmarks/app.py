@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shutil
 import socket
@@ -22,10 +23,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "200x320,400x640,800x1280,1600x2560"
@@ -251,36 +255,70 @@ def interaction(browser: Any, cache: Path) -> dict[str, tuple[float, float]]:
     }
 
 
-def many_users(browser: Any, cache: Path) -> tuple[float, float, float]:
-    """Scales a second of one user and of eight at once, and megabytes a user adds."""
+@dataclass(frozen=True)
+class Crowd:
+    """What several users at once met: seconds, megabytes of the whole app at its highest."""
 
-    def address(app: Server, user: int) -> str:
-        # Sizes of their own, so that nobody is served from another's cache.
-        return f"{app.url}/?picture=coffee&scales={400 + 8 * user}x640,{800 + 8 * user}x1280"
+    alone: float
+    together: float
+    place: float
+    stop: float
+    peak: float
 
-    def run(users: range) -> tuple[float, float]:
-        with server(FCN_CACHE_DIR=str(cache)) as app:
-            first = browser.new_page()
-            first.goto(app.url)
-            ready(first)
-            time.sleep(3)  # the model is warm
-            base = Server.memory(psutil.Process(app.process.pid))
-            begun = time.perf_counter()
-            contexts = [browser.new_context() for _ in users]
-            pages = [context.new_page() for context in contexts]
-            for user, page in zip(users, pages, strict=True):
-                page.goto(address(app, user), wait_until="commit")
-            for page in pages:
-                ready(page)
-            seconds = time.perf_counter() - begun
-            grown = app.peak - base
-            for context in contexts:
-                context.close()
-            return seconds, grown
 
-    alone = statistics.median(run(range(user, user + 1))[0] for user in range(3))
-    together, grown = run(range(10, 10 + USERS))
-    return alone, together, grown
+def many_users(browser: Any, cache: Path, budget: int) -> Crowd:
+    """One user sends eight pictures one after the other; then eight send one each at once, and a ninth comes."""
+    with server(FCN_CACHE_DIR=str(cache), FCN_MEMORY_MB=str(budget)) as app:
+        pages = []
+        for _ in range(USERS + 1):
+            page = browser.new_context().new_page()
+            page.goto(app.url)
+            ready(page)
+            page.locator(".st-key-source button", has_text="Upload").click()
+            page.locator('[data-testid="stFileUploader"] input').wait_for(state="attached")
+            pages.append(page)
+        send(pages[0], 0)
+        shown(pages[0], 0)
+        begun = time.perf_counter()
+        for number in range(1, 1 + USERS):
+            send(pages[0], number)
+            shown(pages[0], number)
+        alone = time.perf_counter() - begun
+        begun = time.perf_counter()
+        for number, page in enumerate(pages[:USERS], 100):
+            send(page, number)
+        ninth = pages[USERS]
+        asked = time.perf_counter()
+        send(ninth, 200)
+        ninth.get_by_text("before this one").wait_for(timeout=60_000)
+        place = time.perf_counter() - asked
+        asked = time.perf_counter()
+        ninth.get_by_role("button", name="Stop").click()
+        ninth.get_by_text("Stopped after").wait_for(timeout=60_000)
+        stop = time.perf_counter() - asked
+        for number, page in enumerate(pages[:USERS], 100):
+            shown(page, number)
+        together = time.perf_counter() - begun
+        for page in pages:
+            page.context.close()
+        return Crowd(alone, together, place, stop, app.peak)
+
+
+def send(page: Any, number: int) -> None:
+    """Upload a picture that nobody has sent before."""
+    pixels = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((1024, 768)).save(file, "JPEG")
+    name = f"picture-{number}.jpg"
+    page.locator('[data-testid="stFileUploader"] input').set_input_files(
+        {"name": name, "mimeType": "image/jpeg", "buffer": file.getvalue()}
+    )
+
+
+def shown(page: Any, number: int) -> None:
+    """Wait until the page is about this picture, and complete."""
+    page.locator(".fcn-note", has_text=f"picture-{number}.jpg, 1024").wait_for(timeout=300_000)
+    ready(page)
 
 
 def keras_file(folder: Path) -> None:
@@ -312,11 +350,22 @@ def import_seconds() -> float:
     return statistics.median(found)
 
 
+def crowd(browser: Any, cache: Path) -> list[tuple[str, str, str]]:
+    """Rows of the table about many users."""
+    met = many_users(browser, cache, 450)
+    return [
+        (f"throughput of {USERS} users over one's", f"{met.alone / met.together:.2f}", "0.9"),
+        ("ninth user: sees its place, has stopped", f"{met.place:.1f} s, {met.stop:.1f} s", ""),
+        (f"whole app with {USERS + 1} users", f"{met.peak:.0f} MB", f"450 MB and {10 * (USERS + 1)}"),
+    ]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--resnet50", action="store_true")
     parser.add_argument("--interaction", action="store_true", help="measure this alone")
+    parser.add_argument("--users", action="store_true", help="measure this alone")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -328,6 +377,9 @@ def main() -> None:
         tempfile.TemporaryDirectory() as prepared,
     ):
         cache = Path(prepared)
+        if options.users:
+            print(*(" ".join(row) for row in crowd(browser, cache)), sep="\n")
+            return
         if options.interaction:
             for name, (asked, pixels) in interaction(browser, cache).items():
                 print(f"{name:<12} server {asked:4.0f} ms, to pixels {pixels:4.0f} ms")
@@ -341,9 +393,7 @@ def main() -> None:
         rows.append(("first page, model prepared", f"{later:.1f} s", "3 s"))
         for name, (asked, pixels) in interaction(browser, cache).items():
             rows.append((f"{name}: server, to pixels", f"{asked:.0f} ms, {pixels:.0f} ms", "150, 400 ms"))
-        alone, together, grown = many_users(browser, cache)
-        rows.append((f"throughput of {USERS} users over one's", f"{USERS * alone / together:.2f}", "0.9"))
-        rows.append((f"memory that {USERS} users add", f"{grown:.0f} MB", f"{10 * USERS} MB and a pass"))
+        rows += crowd(browser, cache)
         peak, seconds = whole_app(browser, "efficientnet-lite2", 450)
         rows.append(("whole app, EfficientNet-Lite2, 4 scales", f"{peak:.0f} MB, {seconds:.1f} s", "450 MB"))
         if options.resnet50:

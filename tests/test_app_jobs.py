@@ -14,10 +14,10 @@ import pytest
 from app import jobs
 from app.jobs import ClassMapCache, Job, ModelKey, Queue
 from fcn_core.engines import ModelInfo
-from fcn_core.errors import WeightsUnavailable
+from fcn_core.errors import MemoryBudgetError, WeightsUnavailable
 from fcn_core.geometry import CellAxis, CellGrid
 from fcn_core.images import RGBImage, image_from_array
-from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage
+from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage, plan_scales
 
 KEY = ModelKey("efficientnet-lite2")
 SCALES = NOTEBOOK_SCALES[:3]
@@ -32,6 +32,7 @@ class Network:
         self.runs: list[tuple[int, int]] = []
         self.gate: threading.Event | None = None
         self.fails: Exception | None = None
+        self.refuses: Callable[[], Exception | None] = lambda: self.fails
 
     def cells(self, height: int, width: int) -> CellGrid:
         h, w = -(-height // 32), -(-width // 32)
@@ -41,8 +42,9 @@ class Network:
         checkpoint(0.0)
         while self.gate is not None and not self.gate.wait(0.01):
             checkpoint(0.5)
-        if self.fails is not None:
-            raise self.fails
+        refused = self.refuses()
+        if refused is not None:
+            raise refused
         self.runs.append((image.height, image.width))
         cells = self.cells(image.height, image.width)
         return np.zeros((cells.y.size, cells.x.size, 10), np.float32)
@@ -121,6 +123,21 @@ def test_cancelling_stops_a_run_and_keeps_what_is_finished(queue: Queue, network
     assert look.state == "cancelled"
     assert list(look.class_maps) == ["200x320"]
     assert queue.submit(picture(), KEY, SCALES, "exact") is not job, "resuming is a new job"
+
+
+def test_class_maps_give_way_where_a_pass_would_not_fit_beside_them(queue: Queue, network: Network) -> None:
+    first = queue.submit(picture(0), KEY, SCALES[:2], "exact")
+    finished(queue, first)
+    full = MemoryBudgetError("does not fit")
+    (plan,) = plan_scales(50, 80, SCALES[:1], "exact")
+    queue.cache.put("others", KEY, next(iter(queue.look(first).class_maps.values())))
+    network.refuses = lambda: full if queue.cache.get("others", KEY, plan) else None
+    second = finished(queue, queue.submit(picture(1), KEY, SCALES, "exact"))
+    assert (second.state, list(second.class_maps)) == ("done", [str(s) for s in SCALES])
+    assert queue.look(first).state == "cancelled", "its page asks anew"
+    assert not queue.look(first).class_maps
+    network.refuses = lambda: full
+    assert finished(queue, queue.submit(picture(2), KEY, SCALES, "exact")).error == "does not fit"
 
 
 def test_a_job_nobody_looks_at_is_cancelled(
