@@ -15,7 +15,7 @@ from fcn_core.pyramid import Fit, Scale
 
 logger = logging.getLogger(__name__)
 
-_POLL = 0.4  # seconds
+_POLL, _POLL_WAITING = 0.4, 1.0  # seconds; every look costs the browser and the server some work
 
 
 def page() -> None:
@@ -110,7 +110,8 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     if snapshot is not None and not snapshot.finished:
 
         def progress() -> None:
-            st.fragment(_progress, run_every=_POLL)(job, seen, len(plans))
+            every = _POLL_WAITING if snapshot.place else _POLL
+            st.fragment(_progress, run_every=every)(job, seen, len(plans))
 
     results.draw(result, picture, plans, progress)
 

@@ -140,6 +140,8 @@ class Session:
             self.id = message.new_session.initialize.session_id or self.id
             self.page = message.new_session.page_script_hash
             self.seen = {}
+            if not message.metadata.run.fragment_ids:
+                self.repeats.clear()  # a whole run begins them anew
         elif kind == "navigation":
             self.pages = [page.page_script_hash for page in message.navigation.app_pages]
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
@@ -213,6 +215,13 @@ class Session:
             self.states[widget.id] = state
             await self.run()
         return kind
+
+    async def choose(self, label: str, option: str) -> None:
+        """Click an option."""
+        widget = next(w for kind, w in self.widgets.values() if kind == "button_group" and w.label == label)
+        self.states[widget.id] = WidgetState(id=widget.id)
+        self.states[widget.id].string_array_value.data.append(option)
+        await self.run()
 
     async def upload(self, widget: Any) -> str:
         """Send a picture the server has not seen."""
