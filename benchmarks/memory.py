@@ -61,16 +61,17 @@ class Watch:
 def work(name: str, sizes: str, keep: bool) -> None:
     """Load a model and run the sizes, telling what was foreseen and what it was."""
     watch = Watch()
-    import matplotlib.figure
+    import matplotlib
     import numpy as np
-    import pandas
     import skimage.segmentation
     import streamlit
 
-    assert all((matplotlib.figure, pandas, skimage.segmentation, streamlit))
+    assert all((matplotlib, skimage.segmentation, streamlit))
+    from fcn_core import resources
     from fcn_core.engines import load_model
     from fcn_core.pyramid import ResizedImage, Scale
 
+    resources.return_freed()
     say({"what": "imports", "peak": watch.lap()})
     begin = time.perf_counter()
     predictor = load_model(name, "openvino", weights=None if name == "resnet50" else "imagenet")
