@@ -41,14 +41,17 @@ def _forget_closed_sessions() -> None:
         try:
             if runtime.exists():
                 running: Any = runtime.get_instance()
-                kept = running._session_mgr._session_storage._cache
-                running._get_async_objs().eventloop.call_soon_threadsafe(_drop_expired, kept)
+                running._get_async_objs().eventloop.call_soon_threadsafe(_drop_expired, running._session_mgr)
         except (AttributeError, RuntimeError) as error:  # another Streamlit, or one that is shutting down
             logger.warning("Closed sessions are forgotten only when others close: %s", type(error).__name__)
             return
 
 
-def _drop_expired(kept: Any) -> None:
+_known: set[str] = set()  # sessions there were at the last look
+
+
+def _drop_expired(sessions: Any) -> None:
+    kept = sessions._session_storage._cache
     before = dict(kept._data)
     len(kept)  # asking for it drops what is past its time
     gone = [info.session for key, info in before.items() if key not in kept._data]
@@ -56,8 +59,14 @@ def _drop_expired(kept: Any) -> None:
         session.shutdown()
         session.session_state.clear()
         session._fragment_storage.clear()
-    if gone:
-        del before, session
+    now = {*kept._data, *(info.session.id for info in sessions.list_active_sessions())}
+    if gone or _known - now:
+        before.clear()
+        session = None
         gone.clear()
+        gc.unfreeze()  # what was left out of collections may hold the session
         gc.collect()  # a session and its pictures refer to each other
+        gc.freeze()
         resources.trim()
+    _known.clear()
+    _known.update(now)

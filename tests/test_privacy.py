@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -98,13 +99,42 @@ def test_closed_sessions_are_dropped_on_a_quiet_server() -> None:
     kept["closed"] = Mock(session=sessions[0])
     now[0] = 60
     kept["later"] = Mock(session=sessions[1])
-    uploads._drop_expired(kept)
+    manager = SimpleNamespace(
+        _session_storage=SimpleNamespace(_cache=kept), list_active_sessions=lambda: list[Any]()
+    )
+    uploads._drop_expired(manager)
     assert len(kept._data) == 2
     now[0] = 121
-    uploads._drop_expired(kept)
+    uploads._drop_expired(manager)
     assert list(kept._data) == ["later"]
     assert [s.shutdown.call_count for s in sessions] == [1, 0]
     assert [s.session_state for s in sessions] == [{}, {"picture": 1}]
+
+
+def test_a_session_that_was_left_out_of_collections_goes_when_it_is_closed(fresh_python: Any) -> None:
+    """The app freezes what is there when it starts, and that includes the first user's session."""
+    code = """
+import gc, weakref
+from types import SimpleNamespace as Space
+from app import uploads
+class Picture: pass
+class Session: pass
+first = Session()
+first.id, first.itself = "first", first
+active = [Space(session=first)]
+cache = type("Cache", (), {"_data": {}, "__len__": lambda self: 0})()
+sessions = Space(_session_storage=Space(_cache=cache), list_active_sessions=lambda: active)
+gc.freeze()
+first.picture = Picture()
+picture = weakref.ref(first.picture)
+uploads._drop_expired(sessions)
+assert picture() is not None
+active = []
+del first
+uploads._drop_expired(sessions)
+assert picture() is None
+"""
+    fresh_python(code)
 
 
 def test_another_streamlit_is_borne(

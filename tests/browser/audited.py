@@ -42,7 +42,9 @@ class Held(http.server.BaseHTTPRequestHandler):
         from fcn_core.images import RGBImage
 
         gc.collect()
+        gc.unfreeze()  # what the app left out of collections counts as well
         pictures = sorted({o.name for o in gc.get_objects() if isinstance(o, RGBImage)})
+        gc.freeze()
         runtime = get_instance()
         held = {
             "pictures": pictures,
