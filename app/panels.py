@@ -68,7 +68,10 @@ _STYLE = """<style>
 .st-key-name-row, .st-key-view-row { min-height: 2.7rem; }
 .st-key-pointer { line-height: 0; }
 @media (max-width: 640px) { .fcn-card { flex: 0 0 132px; } .stMainBlockContainer { padding-inline: 1rem; }
-  .st-key-name-row { min-height: 0; } }
+  .st-key-name-row { min-height: 0; }
+  [data-testid="stExpandSidebarButton"] { width: auto; gap: .3rem; padding-inline: .4rem; }
+  [data-testid="stExpandSidebarButton"]::after { content: "Choices"; font-size: .85rem; }
+  .stApp:has(.st-key-source) [data-testid="stExpandSidebarButton"]::after { content: "Photo, scales"; } }
 </style>"""
 
 

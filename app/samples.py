@@ -62,7 +62,7 @@ SAMPLES: Mapping[str, Sample] = {
     "labrador": Sample(
         "Labrador",
         "dog",
-        "Wikimedia Commons, fetched from there when chosen. Its page there names author and licence.",
+        "YellowLabradorLooking, by Djmirko and others. CC BY-SA 3.0, fetched from Wikimedia Commons when chosen.",
         url="https://upload.wikimedia.org/wikipedia/commons/2/26/YellowLabradorLooking_new.jpg",
     ),
 }
