@@ -387,10 +387,12 @@ class Queue:
         if job.state == "done":
             job.state = "cancelled"
 
-    def _make_room(self) -> bool:
-        """Let go of all class maps but those of the job at work; whether there were any."""
+    def _make_room(self, missing_mb: float) -> bool:
+        """Let go of all class maps but those of the job at work, if so much can come free by it; whether it did."""
         with self._changed:
-            kept = self.cache.nbytes + len(self._held)
+            kept = self.cache.nbytes + sum(job.nbytes for job in self._held.values())
+            if missing_mb > kept / 2**20:
+                return False
             self.cache.clear()
             while self._held:
                 self._give_up()
@@ -425,7 +427,8 @@ class Queue:
                 try:
                     found = compute()
                 except MemoryBudgetError:
-                    if not self._make_room():
+                    needed = predictor.forecast(plan.height, plan.width).memory_mb
+                    if not self._make_room(needed - resources.pass_budget_mb()):
                         raise
                     found = compute()
                 (fresh,) = found.values()

@@ -268,7 +268,10 @@ class Crowd:
 
     def run(self) -> None:
         """One sends eight pictures, one after the other, then eight one each."""
-        asyncio.run(self._run())
+        try:
+            asyncio.run(self._run())
+        finally:
+            self.at_once.set()  # whoever waits shall not wait for ever
 
     async def _run(self) -> None:
         sessions = [Session(self._port, random.Random(user), self.tally) for user in range(USERS)]

@@ -108,7 +108,6 @@ class Session:
     async def run(self, trigger: WidgetState | None = None, page: str | None = None) -> None:
         """Ask for a run of the script and wait until it has ended."""
         self.finished.clear()
-        self.repeats.clear()  # a whole run begins them anew
         await self._send_run(trigger, page)
         await asyncio.wait_for(self.finished.wait(), ANSWER)
 

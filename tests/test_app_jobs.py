@@ -13,6 +13,7 @@ import pytest
 
 from app import jobs
 from app.jobs import ClassMapCache, Job, ModelKey, Queue
+from fcn_core import resources
 from fcn_core.engines import ModelInfo
 from fcn_core.errors import MemoryBudgetError, WeightsUnavailable
 from fcn_core.geometry import CellAxis, CellGrid
@@ -32,11 +33,15 @@ class Network:
         self.runs: list[tuple[int, int]] = []
         self.gate: threading.Event | None = None
         self.fails: Exception | None = None
+        self.missing_mb = 0.001
         self.refuses: Callable[[], Exception | None] = lambda: self.fails
 
     def cells(self, height: int, width: int) -> CellGrid:
         h, w = -(-height // 32), -(-width // 32)
         return CellGrid(CellAxis(height, h, 32, 16, 100), CellAxis(width, w, 32, 16, 100))
+
+    def forecast(self, height: int, width: int) -> SimpleNamespace:
+        return SimpleNamespace(memory_mb=resources.pass_budget_mb() + self.missing_mb)
 
     def logits(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
         checkpoint(0.0)
@@ -136,8 +141,10 @@ def test_class_maps_give_way_where_a_pass_would_not_fit_beside_them(queue: Queue
     assert (second.state, list(second.class_maps)) == ("done", [str(s) for s in SCALES])
     assert queue.look(first).state == "cancelled", "its page asks anew"
     assert not queue.look(first).class_maps
-    network.refuses = lambda: full
+    kept = queue.cache.nbytes
+    network.refuses, network.missing_mb = lambda: full, 1000.0
     assert finished(queue, queue.submit(picture(2), KEY, SCALES, "exact")).error == "does not fit"
+    assert queue.cache.nbytes == kept > 0, "nobody loses anything to what would not fit either way"
 
 
 def test_a_job_nobody_looks_at_is_cancelled(
