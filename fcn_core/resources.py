@@ -95,10 +95,10 @@ def peak_rss_mb() -> float:
 
 
 def return_freed() -> None:
-    """Have freed memory given back to the system at once, where the C library can (glibc), not kept for the next use.
+    """Have large freed memory given back to the system, where the C library can (glibc), not kept for the next use.
 
-    Every thread has a heap, and by itself glibc keeps up to 64 MB at the end of each, which `trim` cannot reach:
-    80 MB after a dozen pages. Here ends of heaps go back beyond 2 MB, blocks of 32 MB and more as a whole as before.
+    Every thread has a heap, and by itself glibc keeps up to 64 MB at the end of each, which `trim` cannot reach.
+    Here ends of heaps go back beyond 2 MB, blocks of 32 MB and more as a whole as before.
     """
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):
