@@ -214,7 +214,7 @@ def _cost(image: Source, model: ModelKey, scale: Scale, fit: Fit) -> str:
     text = f"{cells.y.size} × {cells.x.size} · {forecast.seconds:.1f} s · {forecast.memory_mb / 1024:.1f} GB"
     if not forecast.fits:
         return f"{text}]] :small[:red[does not fit into {resources.budget_mb() / 1024:.1f} GB"
-    return f"{text} · in bands" if forecast.band is not None else text
+    return f"{text} · in bands" if forecast.plan is not None else text
 
 
 def _add_scale() -> None:

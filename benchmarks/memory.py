@@ -92,7 +92,9 @@ def work(name: str, sizes: str, keep: bool) -> None:
             {
                 "what": text, "peak": watch.lap(), "seconds": seconds, "cpu": cpu,
                 "foreseen": foreseen.memory_mb, "foreseen_seconds": foreseen.seconds,
-                "band": foreseen.band, "strip": foreseen.strip, "megapixels": scale.height * scale.width / 1e6,
+                "bands": foreseen.plan and [len(t.windows) for t in foreseen.plan.parts],
+                "strips": foreseen.plan and len(foreseen.plan.strips.windows),
+                "megapixels": scale.height * scale.width / 1e6,
             }
         )  # fmt: skip
 
@@ -128,8 +130,8 @@ def _table(records: list[dict[str, Any]]) -> None:
         if "error" in r:
             cells += [r["error"], *[""] * 6]
         elif "foreseen" in r:
-            ways = "the whole" if r["band"] is None else f"bands of {r['band']}"
-            ways += "" if r["strip"] is None else f", strips of {r['strip']}"
+            ways = "the whole" if r["bands"] is None else f"{' '.join(map(str, r['bands']))} bands"
+            ways += f" in {r['strips']} strips" if (r["strips"] or 1) > 1 else ""
             cells += [ways, f"{r['peak']:.0f}", f"{r['foreseen']:.0f} ({r['foreseen'] / r['peak'] - 1:+.0%})"]
             cells += [f"{r['seconds']:.2f}", f"{r['foreseen_seconds']:.2f}"]
             cells += [f"{r['seconds'] / r['megapixels']:.2f}", f"{r['cpu'] / r['megapixels']:.2f}"]

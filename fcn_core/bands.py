@@ -23,6 +23,8 @@ Array = NDArray[np.float32]
 Rows = Callable[[int, int, int, int], Array]
 Run = Callable[[Array], Array]
 
+_ROWS = 64  # of the picture, that are made at a time
+
 
 @dataclass(frozen=True)
 class Window:
@@ -114,8 +116,13 @@ class Plan:
     parts: tuple[Tiling, ...]
     strips: Tiling
 
+    @property
+    def windows(self) -> int:
+        """Windows in all."""
+        return len(self.strips.windows) * sum(len(tiling.windows) for tiling in self.parts)
 
-def plan(geometry: Geometry, height: int, width: int, band: int, strip: int | None = None) -> Plan:
+
+def plan(geometry: Geometry, height: int, width: int, steps: Sequence[int], strip: int | None = None) -> Plan:
     """Plan the bands of a picture.
 
     Parameters
@@ -124,16 +131,21 @@ def plan(geometry: Geometry, height: int, width: int, band: int, strip: int | No
         The network.
     height, width : int
         Of its whole input.
-    band : int
-        Rows of its own input by which each part's window advances.
+    steps : sequence of int
+        Rows of its own input by which the window of each part advances, in order.
     strip : int, optional
         Columns of the picture by which a strip advances; None for no strips.
     """
     tilings, size = [], height
-    for part in geometry.parts():
-        tilings.append(tile(part, "y", size, band))
+    for part, step in zip(geometry.parts(), steps, strict=True):
+        tilings.append(tile(part, "y", size, step))
         size = trace(part, "y", size)[-1].size
-    return Plan(tuple(tilings), tile(geometry.nodes, "x", width, width if strip is None else strip))
+    return Plan(tuple(tilings), strips(geometry, width, strip))
+
+
+def strips(geometry: Geometry, width: int, strip: int | None) -> Tiling:
+    """Cover the width of a picture with strips that advance by `strip` columns; None for one strip."""
+    return tile(geometry.nodes, "x", width, width if strip is None else strip)
 
 
 def run_in_bands(
@@ -167,9 +179,8 @@ def run_in_bands(
     ndarray of shape (h, w, classes)
         Equal to that of the whole network run at once, up to rounding.
     """
-    strips = bands.strips
-    shape = (bands.parts[-1].windows[-1].last, strips.windows[-1].last)
-    total = len(strips.windows) * sum(len(tiling.windows) for tiling in bands.parts)
+    across = bands.strips
+    shape = (bands.parts[-1].windows[-1].last, across.windows[-1].last)
     done = 0
 
     def counted(run: Run, window: Array) -> Array:
@@ -177,15 +188,15 @@ def run_in_bands(
         output = run(window)
         done += 1
         if checkpoint is not None:
-            checkpoint(done / total)
+            checkpoint(done / bands.windows)
         return output
 
     result: Array | None = None
-    for strip in strips.windows:
-        flow = _picture(rows, height, bands.parts[0].length, strip.start, strip.start + strips.length)
+    for strip in across.windows:
+        flow = _picture(rows, height, strip.start, strip.start + across.length)
         for number, (tiling, run) in enumerate(zip(bands.parts, runs, strict=True), 1):
             flow = _outputs(tiling, partial(counted, run), flow, axis, 1 if number == len(runs) else axis)
-        first, drop = 0, strip.first - strip.start // strips.stride
+        first, drop = 0, strip.first - strip.start // across.stride
         for piece in flow:
             if result is None:
                 result = np.empty((*shape, piece.shape[-1]), np.float32)
@@ -197,40 +208,52 @@ def run_in_bands(
     return result
 
 
-def _picture(rows: Rows, height: int, step: int, left: int, right: int) -> Iterator[Array]:
-    for start in range(0, height, step):
-        yield rows(start, min(start + step, height), left, right)
+def _picture(rows: Rows, height: int, left: int, right: int) -> Iterator[Array]:
+    for start in range(0, height, _ROWS):
+        yield rows(start, min(start + _ROWS, height), left, right)
 
 
 def _outputs(tiling: Tiling, run: Run, source: Iterator[Array], axis: int, axis_out: int) -> Iterator[Array]:
     """Output rows of a part, in order, from its input rows, in order.
 
-    Nothing but the window is held between two outputs: what a source gave beyond it is at most one output of
-    the part before.
+    Nothing but the window is held between two outputs, and what a source gave beyond it: at most one output of the
+    part before, copied, since the source may take it back when something else runs.
     """
     window: Array | None = None
     rest: Array | None = None
+    spare: Array | None = None  # holds the rest
     start = filled = 0
     for place in tiling.windows:
         if window is not None:
-            kept = filled - (place.start - start)
-            window[_rows(0, kept, axis)] = window[_rows(filled - kept, filled, axis)]
+            kept = filled - (place.start - start)  # less than none where no window reads the rows in between
+            if kept > 0:
+                window[_rows(0, kept, axis)] = window[_rows(filled - kept, filled, axis)]
             start, filled = place.start, kept
         while filled < tiling.length:
-            if rest is None:
-                rest = next(source)
+            piece = next(source) if rest is None else rest
             if window is None:
-                shape = list(rest.shape)
-                shape[axis] = tiling.length
-                window = np.empty(shape, np.float32)
-            fit = min(tiling.length - filled, rest.shape[axis])
-            window[_rows(filled, filled + fit, axis)] = rest[_rows(0, fit, axis)]
-            filled += fit
-            # A copy, so that the output it came from is freed.
-            rest = rest[_rows(fit, rest.shape[axis], axis)].copy() if fit < rest.shape[axis] else None
+                window = _empty(piece, tiling.length, axis)
+            used, left = min(tiling.length - filled, piece.shape[axis]), None
+            top, end = max(filled, 0), max(filled + used, 0)
+            window[_rows(top, end, axis)] = piece[_rows(used - (end - top), used, axis)]
+            filled += used
+            if used < piece.shape[axis]:
+                left = piece[_rows(used, piece.shape[axis], axis)]
+                if rest is None:
+                    if spare is None or spare.shape[axis] < left.shape[axis]:
+                        spare = _empty(piece, left.shape[axis], axis)
+                    spare[_rows(0, left.shape[axis], axis)] = left
+                    left = spare[_rows(0, left.shape[axis], axis)]
+            rest = left
         assert window is not None  # noqa: S101
         above = place.first - place.start // tiling.stride
         yield run(window)[_rows(above, above + place.last - place.first, axis_out)]
+
+
+def _empty(like: Array, rows: int, axis: int) -> Array:
+    shape = list(like.shape)
+    shape[axis] = rows
+    return np.empty(shape, np.float32)
 
 
 def _rows(start: int, stop: int, axis: int) -> tuple[slice, ...]:

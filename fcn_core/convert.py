@@ -442,8 +442,9 @@ def _macs(layer: Any, kind: str) -> int:
 def _cuts(nodes: list[Node], single: Callable[[int], bool]) -> list[int]:
     """Where to cut: nodes through which everything passes, in one tensor (`single`).
 
-    A part ends where the map is smallest before its halo exceeds 24 rows of its input. Strides 1 and 2 are left
-    out: there the map is largest, and handing it from part to part costs most.
+    A part ends where the stride grows, since what is computed twice for a halo of so many rows is least within one
+    stride and a map is smallest after it has grown; else where the map is smallest before the halo exceeds 24 rows of
+    the part's input. Strides 1 and 2 are left out: handing the largest maps from part to part costs most.
     """
     through, earliest = list[int](), len(nodes)
     for i in range(len(nodes) - 1, -1, -1):
@@ -453,16 +454,20 @@ def _cuts(nodes: list[Node], single: Callable[[int], bool]) -> list[int]:
     traces = trace(nodes, "y", 4096)
     halos = [t.high - t.low + 1 - t.stride for t in traces]
     cuts: list[int] = []
-    stride, halo = 1, 0
-    while halos[-1] - halo > _HALO * stride:
+    stride, halo = 2, 0
+    while True:
         left = [i for i in through[:-1] if traces[i].stride >= 4 and single(i) and i > max(cuts, default=-1)]
-        near = [i for i in left if halos[i] - halo <= _HALO * stride] or left[:1]
-        if not near:
-            break
-        cut = min(near, key=lambda i: (nodes[i].channels / traces[i].stride ** 2, -i))
+        near = [i for i in left if halos[i] - halo <= _HALO * stride]
+        grown = [i for i in near if traces[i].stride > stride]
+        if grown:
+            first = traces[grown[0]].stride
+            cut = min((i for i in grown if traces[i].stride == first), key=lambda i: (nodes[i].channels, i))
+        elif halos[-1] - halo > _HALO * stride and left:
+            cut = min(near or left[:1], key=lambda i: (nodes[i].channels, -i))
+        else:
+            return cuts
         cuts.append(cut)
         stride, halo = traces[cut].stride, halos[cut]
-    return cuts
 
 
 def split(network: keras.Model, cut_tensors: Sequence[Any]) -> list[keras.Model]:

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from fcn_core import resources
 from fcn_core.bands import Plan, Run, run_in_bands
-from fcn_core.bands import plan as plan_bands
 from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError
-from fcn_core.forecast import banded_demand, held_mb, running_mb, whole_demand
+from fcn_core.forecast import banded_demand, held_mb, whole_demand
 from fcn_core.geometry import CellGrid, Geometry
+from fcn_core.parts import Parts
 from fcn_core.pyramid import ResizedImage
 from fcn_core.zoo import ModelSpec, Preprocessing, Progress, model_spec, require_weights
 
@@ -36,6 +36,9 @@ Checkpoint = Callable[[float], None]
 Logits = NDArray[np.float32]
 
 _KEEP_MB = 2048  # a process larger than this gives its memory back after every pass
+_BLOCK_MB = (
+    4  # that a pass in bands gives back at once: the holes they leave in a heap would go beyond the budget
+)
 _ROWS = 64  # of a picture, that are resized and preprocessed at a time
 
 
@@ -55,15 +58,14 @@ class ModelInfo:
 class Forecast:
     """What one forward pass will take on this machine.
 
-    ``memory_mb`` is what the process will hold at its peak, ``band`` the input rows a band has, None for a
-    pass over the whole. ``fits`` says whether that is within the budget.
+    ``memory_mb`` is what the process will hold at its peak, ``fits`` says whether that is within the budget.
+    ``plan`` holds the bands, None for a pass over the whole.
     """
 
     seconds: float
     memory_mb: float
-    band: int | None
     fits: bool
-    strip: int | None = None
+    plan: Plan | None = None
 
 
 class Predictor(Protocol):
@@ -142,7 +144,8 @@ class _Engine:
     """What both engines share: planning, preprocessing, running whole or in bands, one pass at a time."""
 
     axis = 2  # where the rows are in a batch
-    _memory_factor = 1.1  # measured, of what :mod:`fcn_core.forecast` foresees
+    _memory_factor = 1.1  # measured, of what :mod:`fcn_core.forecast` foresees of a pass over the whole
+    _banded_factor = 1.15  # and of one in bands
     _in_parts = False
 
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
@@ -176,10 +179,11 @@ class _Engine:
         budget, rss = resources.pass_budget_mb(), resources.rss_mb()
         base = rss - self._held_mb + self._unpacked_mb
         best = whole_demand(self._geometry, height, width)
-        if self._geometry.bandable and (self._in_parts or base + best.mb * self._memory_factor > budget):
-            best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
-        seconds, memory = best.macs * self._seconds_per_mac, base + best.mb * self._memory_factor
-        return Forecast(seconds, max(memory, rss), best.band, memory <= budget, best.strip)
+        memory = base + best.mb * self._memory_factor
+        if self._geometry.bandable and (self._in_parts or memory > budget):
+            best = banded_demand(self._geometry, height, width, (budget - base) / self._banded_factor)
+            memory = base + best.mb * self._banded_factor
+        return Forecast(best.macs * self._seconds_per_mac, max(memory, rss), memory <= budget, best.plan)
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Class map of logits, shape (h, w, 1000), float32.
@@ -197,24 +201,23 @@ class _Engine:
             Not even the smallest bands fit into ``FCN_MEMORY_MB``.
         """
         with self._lock:
-            plan = self.forecast(image.height, image.width)
-            if not plan.fits:
+            foreseen = self.forecast(image.height, image.width)
+            if not foreseen.fits:
                 how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
                 raise MemoryBudgetError(
-                    f"A scale of {image.height}x{image.width} needs about {plan.memory_mb:.0f} MB {how}. The "
+                    f"A scale of {image.height}x{image.width} needs about {foreseen.memory_mb:.0f} MB {how}. The "
                     f"budget is {resources.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
                 )
             if checkpoint is not None:
                 checkpoint(0.0)
             start = time.perf_counter()
             try:
-                if plan.band is None:
+                if foreseen.plan is None:
                     result = self._run_whole(self._batch(image, 0, image.height, 0, image.width))
                 else:
-                    bands = plan_bands(self._geometry, image.height, image.width, plan.band, plan.strip)
                     result = run_in_bands(
-                        bands,
-                        self._part_runs(bands, min(resources.pass_budget_mb(), plan.memory_mb * 1.15)),
+                        foreseen.plan,
+                        self._part_runs(),
                         partial(self._batch, image),
                         image.height,
                         axis=self.axis,
@@ -223,12 +226,12 @@ class _Engine:
             finally:
                 self._unpacked_mb = 0.0
                 self._release(held_mb(self._geometry, image.height, image.width))
-            self._learn(plan, time.perf_counter() - start)
+            self._learn(foreseen, time.perf_counter() - start)
         return result
 
-    def _learn(self, plan: Forecast, seconds: float) -> None:
+    def _learn(self, foreseen: Forecast, seconds: float) -> None:
         """Take the pass into the average time of a multiply-add, in which large passes weigh most."""
-        macs = plan.seconds / self._seconds_per_mac
+        macs = foreseen.seconds / self._seconds_per_mac
         self._measured = (self._measured[0] / 2 + seconds, self._measured[1] / 2 + macs)
         self._seconds_per_mac = self._measured[0] / self._measured[1]
 
@@ -244,7 +247,7 @@ class _Engine:
     def _run_whole(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         raise NotImplementedError
 
-    def _part_runs(self, bands: Plan, limit_mb: float) -> list[Run]:
+    def _part_runs(self) -> list[Run]:
         raise NotImplementedError
 
     def _release(self, held_mb: float) -> None:
@@ -277,8 +280,7 @@ class OpenVINOEngine(_Engine):
         with graph.path.with_suffix(".bin").open("rb") as file:  # nothing is written: the copy is none
             self._weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         self._whole: Any = None
-        self._parts: list[Any] = []
-        self._running: Any = None  # the part that has memory
+        self._parts: Parts | None = None
         try:
             self._core = openvino.Core()
             network = self._network()
@@ -308,57 +310,30 @@ class OpenVINOEngine(_Engine):
             (1, *self._geometry.grid(*batch.shape[2:]), self._geometry.nodes[-1].channels), np.float32
         )
         request = self._whole.create_infer_request()
+        request.set_input_tensor(self._ov.Tensor(batch, shared_memory=True))
         request.set_output_tensor(self._ov.Tensor(result, shared_memory=True))
         self._infer(request, batch)
         logits: Logits = result[0]
         return logits
 
-    def _part_runs(self, bands: Plan, limit_mb: float) -> list[Run]:
-        if not self._in_parts:
+    def _part_runs(self) -> list[Run]:
+        if self._parts is None:
             self._whole, self._in_parts = None, True
             resources.trim()
-            self._parts = [self._compile(part) for part in self._cut()]
+            self._parts = Parts(self._ov, self._network(), self._geometry, self._compile)
             self._give_back()
-        most = [limit_mb - mb * self._memory_factor for mb in running_mb(self._geometry, bands)]
-        return [partial(self._run_part, *arguments) for arguments in zip(self._parts, most, strict=True)]
-
-    def _run_part(self, compiled: Any, most_mb: float, window: Logits) -> Logits:
-        """Run a part; its memory goes to the next part that runs, and to the system only if need be."""
-        if self._running is not compiled:
-            if self._running is not None:
-                self._running.release_memory()
-            self._running = compiled
-            if resources.rss_mb() > most_mb:
-                self._give_back()
-        return self._infer(compiled.create_infer_request(), window)
+        resources.return_freed(_BLOCK_MB)
+        return self._parts.runs(self._infer)
 
     @staticmethod
-    def _infer(request: Any, batch: Logits) -> Logits:
+    def _infer(request: Any, batch: Logits) -> None:
         try:
-            result: Logits = request.infer({0: batch}, share_inputs=True, share_outputs=True)[0]
+            request.infer()
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO failed on an input of shape {batch.shape} ({' '.join(str(error).split())[:200]}). "
                 f"Choose a smaller scale or engine tensorflow."
             ) from error
-        return result
-
-    def _cut(self) -> list[Any]:
-        """Networks for the parts: between two cuts, a new input takes the place of what came before."""
-        count, parts = len(self._geometry.parts()), []
-        for index in range(count):
-            network = self._network()
-            results, inputs = network.results, network.get_parameters()
-            if index > 0:
-                entry = results[index].input_value(0)
-                parameter = self._ov.opset13.parameter(entry.get_partial_shape(), np.float32)
-                for target in entry.get_target_inputs():
-                    if target.get_node().get_type_name() != "Result":
-                        target.replace_source_output(parameter.output(0))
-                inputs = [parameter]
-            end = results[0] if index == count - 1 else results[index + 1]
-            parts.append(self._ov.Model([end], inputs))
-        return parts
 
     def _release(self, held_mb: float) -> None:
         """Give back what the pass held, unless there is plenty: taking it anew costs up to half the time again."""
@@ -366,9 +341,11 @@ class OpenVINOEngine(_Engine):
         if not self._in_parts and rss < min(resources.budget_mb() / 2, _KEEP_MB):
             super()._release(held_mb)
             return
-        for compiled in [*self._parts, *([self._whole] if self._whole else [])]:
-            compiled.release_memory()
-        self._running = None
+        if self._parts is not None:
+            self._parts.release()
+            resources.return_freed()
+        else:
+            self._whole.release_memory()
         self._give_back()
         self._held_mb = 0.0
 
@@ -435,7 +412,7 @@ class TensorFlowEngine(_Engine):
     def _infer(run: Any, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(run(batch))
 
-    def _part_runs(self, bands: Plan, limit_mb: float) -> list[Run]:  # noqa: ARG002
+    def _part_runs(self) -> list[Run]:
         self._banded = self._banded or [
             self._trace(part) for part in self._split(self.network, self._cut_tensors)
         ]

@@ -1,35 +1,50 @@
 """What a forward pass will hold and compute, foreseen from the geometry alone.
 
 OpenVINO gives the tensors of a network of free input size to a few blocks, each to the first block that is free
-when the tensor is made, and a block grows to its largest tensor. The same rule is followed here.
+when the tensor is made, and a block grows to its largest tensor. The same rule is followed here. The parts of a
+banded pass are compiled as one network (see :mod:`fcn_core.engines`) and so share their blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fcn_core.bands import Plan, plan
+from fcn_core.bands import Plan, Tiling, strips, tile
 from fcn_core.geometry import Geometry, Node, trace
 
-_BANDS = (512, 256, 192, 128, 96, 64, 48, 32, 24, 16, 8)  # rows
+_STEPS = (512, 384, 256, 192, 160, 128, 96, 80, 64, 48, 40, 32, 24, 16, 12, 8)  # rows
 _STRIPS = (1, 2, 3, 4, 6, 8, 12)
 _FLOAT = 4 / 2**20  # megabytes
+_CALL = 1e8  # multiply-adds in the time that calling a part costs
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Memory (MB) and multiply-adds of a pass: over the whole where ``band`` is None, else in bands and strips."""
+    """Memory (MB) and multiply-adds of a pass: over the whole where ``plan`` is None, else in bands."""
 
     mb: float
     macs: float
-    band: int | None = None
-    strip: int | None = None
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """Floats that are held from the node that makes them to the last that reads them."""
+
+    made: int
+    read: int
+    size: int
 
 
 def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -> float:
     """Floats that OpenVINO holds while it runs `nodes` on an input of ``(1, channels, height, width)``."""
+    return _blocks(_tensors(nodes, height, width, channels))
+
+
+def _tensors(nodes: Sequence[Node], height: int, width: int, channels: int) -> tuple[_Tensor, ...]:
+    """What `nodes` make of an input of ``(1, channels, height, width)``, in that order; first the input."""
     rows, columns = trace(nodes, "y", height), trace(nodes, "x", width)
     sizes = [n.channels * r.size * c.size for n, r, c in zip(nodes, rows, columns, strict=True)]
     readers: dict[int, list[int]] = {}
@@ -38,7 +53,7 @@ def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -
             readers.setdefault(source, []).append(i)
     never = len(nodes)
     place = {-1: -1}  # node -> the tensor that holds its cells
-    tensors = {-1: [-1, max(readers[-1]), channels * height * width]}  # made, last read, floats
+    tensors = {-1: _Tensor(-1, max(readers[-1]), channels * height * width)}
     for i, node in enumerate(nodes):
         last, made = max(readers.get(i, [never])), i
         if (
@@ -46,22 +61,27 @@ def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -
         ):  # a sum goes with the convolution before it, and into the other summand if it can
             other, newest = min(node.inputs), max(node.inputs)
             if readers[newest] == [i] and place[newest] == newest:
-                made = tensors.pop(newest)[0]
+                made = tensors.pop(newest).made
             if max(readers[other]) == i:
                 place[i] = place[other]
                 held = tensors[place[other]]
-                held[1], held[2] = last, max(held[2], sizes[i])
+                tensors[place[other]] = _Tensor(held.made, last, max(held.size, sizes[i]))
                 continue
         place[i] = i
-        tensors[i] = [made, last, sizes[i]]
+        tensors[i] = _Tensor(made, last, sizes[i])
+    return tuple(sorted(tensors.values(), key=lambda t: (t.made, t.read, t.size)))
+
+
+def _blocks(tensors: Iterable[_Tensor]) -> float:
+    """Floats of the blocks that hold `tensors`, given in the order they are made."""
     blocks: list[list[int]] = []  # busy until, floats
-    for made, last, size in sorted(tensors.values()):
+    for tensor in tensors:
         for block in blocks:
-            if block[0] < made:
-                block[:] = last, max(block[1], size)
+            if block[0] < tensor.made:
+                block[:] = tensor.read, max(block[1], tensor.size)
                 break
         else:
-            blocks.append([last, size])
+            blocks.append([tensor.read, tensor.size])
     return float(sum(size for _, size in blocks))
 
 
@@ -87,48 +107,71 @@ def banded_demand(geometry: Geometry, height: int, width: int, available_mb: flo
     best: Demand | None = None
     smallest: Demand | None = None
     for count in _STRIPS:
-        strip = None if count == 1 else -(-width // count)
-        for band in _BANDS:
-            demand = _banded(geometry, height, width, band, strip)
-            if smallest is None or demand.mb < smallest.mb:
-                smallest = demand
-            if demand.mb <= available_mb:
-                if best is None or demand.macs < best.macs:
-                    best = demand
-                break
-        if best is not None and demand.macs > best.macs:
+        demands = _banded(geometry, height, width, None if count == 1 else -(-width // count))
+        least = min(demands, key=lambda d: d.mb)
+        smallest = least if smallest is None or least.mb < smallest.mb else smallest
+        fitting = min((d for d in demands if d.mb <= available_mb), key=lambda d: d.macs, default=None)
+        if best is not None and (fitting is None or fitting.macs > best.macs):
             break
+        best = fitting
     assert smallest is not None  # noqa: S101
     return best or smallest
 
 
-@lru_cache(maxsize=1024)
-def _banded(geometry: Geometry, height: int, width: int, band: int, strip: int | None) -> Demand:
-    bands = plan(geometry, height, width, band, strip)
+@dataclass(frozen=True)
+class _Band:
+    """One way to run a part: its tensors, the floats beside them, and its multiply-adds in one strip."""
+
+    tiling: Tiling
+    tensors: tuple[_Tensor, ...]
+    running: float  # of these tensors
+    given: int  # its window, its output as given, and what may be left of it
+    macs: float
+
+
+@lru_cache(maxsize=128)
+def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> tuple[Demand, ...]:
+    """Demands of passes in which each part takes as many rows as the same memory allows, for every such memory."""
+    across = strips(geometry, width, strip)
     h, w = geometry.grid(height, width)
-    held = geometry.nodes[-1].channels * h * w * _FLOAT
-    columns, channels = bands.strips.length, 3
-    macs = 0.0
-    for part, tiling in zip(geometry.parts(), bands.parts, strict=True):
-        across = trace(part, "x", columns)
-        # The window it slides, and what is left over of an output of its own.
-        held += (
-            channels * tiling.length * columns + part[-1].channels * across[-1].size * tiling.cells // 2
-        ) * _FLOAT
+    result = geometry.nodes[-1].channels * h * w
+    parts: list[list[_Band]] = []
+    size, columns, channels = height, across.length, 3
+    for part in geometry.parts():
+        parts.append(_ways(part, size, columns, channels))
+        size, columns = trace(part, "y", size)[-1].size, trace(part, "x", columns)[-1].size
+        channels = part[-1].channels
+    demands: dict[tuple[Tiling, ...], Demand] = {}
+    for most in sorted({band.running for bands in parts for band in bands}):
+        chosen = [
+            min((b for b in bands if b.running <= most), key=lambda b: b.macs, default=bands[-1])
+            for bands in parts
+        ]
+        tilings = tuple(band.tiling for band in chosen)
+        if tilings in demands:
+            continue
+        pool, first = list[_Tensor](), 0
+        for part, band in zip(geometry.parts(), chosen, strict=True):
+            pool += [_Tensor(t.made + first, t.read + first, t.size) for t in band.tensors]
+            first += len(part) + 2
+        held = (_blocks(pool) + sum(band.given for band in chosen) + result) * _FLOAT
+        macs = sum(band.macs for band in chosen) * len(across.windows)
+        demands[tilings] = Demand(held, macs, Plan(tilings, across))
+    return tuple(demands.values())
+
+
+def _ways(part: Sequence[Node], height: int, width: int, channels: int) -> list[_Band]:
+    """The bands in which a part may run, from the largest to the smallest."""
+    columns = trace(part, "x", width)
+    bands: list[_Band] = []
+    for step in _STEPS:
+        tiling = tile(part, "y", height, step)
+        if bands and tiling == bands[-1].tiling:
+            continue
         rows = trace(part, "y", tiling.length)
-        work = sum(n.macs * r.size * c.size for n, r, c in zip(part, rows, across, strict=True))
-        macs += work * len(tiling.windows) * len(bands.strips.windows)
-        columns, channels = across[-1].size, part[-1].channels
-    return Demand(held + max(running_mb(geometry, bands)), macs, band, strip)
-
-
-def running_mb(geometry: Geometry, bands: Plan) -> tuple[float, ...]:
-    """Memory (MB) that each part of a banded pass holds while it runs."""
-    running = []
-    columns, channels = bands.strips.length, 3
-    for part, tiling in zip(geometry.parts(), bands.parts, strict=True):
-        across, depth = trace(part, "x", columns)[-1].size, part[-1].channels
-        output = 2 * depth * across * tiling.cells  # as computed and as given
-        running.append((activations(part, tiling.length, columns, channels) + output) * _FLOAT)
-        columns, channels = across, depth
-    return tuple(running)
+        tensors = _tensors(part, tiling.length, width, channels)
+        output = part[-1].channels * columns[-1].size * tiling.cells
+        macs = sum(n.macs * r.size * c.size for n, r, c in zip(part, rows, columns, strict=True)) + _CALL
+        given = channels * tiling.length * width + 2 * output
+        bands.append(_Band(tiling, tensors, _blocks(tensors), given, macs * len(tiling.windows)))
+    return bands

@@ -121,6 +121,14 @@ def trace(nodes: Sequence[Node], axis: str, size: int) -> tuple[Trace, ...]:
     return tuple(traces)
 
 
+def smallest(nodes: Sequence[Node]) -> int:
+    """The side of the smallest square input that gives every node a cell."""
+    side = 1
+    while any(t.size < 1 for axis in ("y", "x") for t in trace(nodes, axis, side)):
+        side += 1
+    return side
+
+
 @dataclass(frozen=True)
 class Geometry:
     """The spatial structure of a fully convolutional network, from input to class map."""

@@ -31,7 +31,7 @@ from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3  # of what lies in a graph's folder
+_FORMAT = 4  # of what lies in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB

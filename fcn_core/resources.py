@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -94,21 +95,30 @@ def peak_rss_mb() -> float:
     return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def return_freed() -> None:
+def return_freed(block_mb: int = 32) -> None:
     """Have large freed memory given back to the system, where the C library can (glibc), not kept for the next use.
 
     Every thread has a heap, and by itself glibc keeps up to 64 MB at the end of each, which `trim` cannot reach.
-    Here ends of heaps go back beyond 2 MB, blocks of 32 MB and more as a whole as before.
+    Here ends of heaps go back beyond 2 MB, and blocks of at least `block_mb`, 32 at most, at once and as a whole.
     """
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
-            libc.mallopt(_M_TRIM_THRESHOLD, 2 * 2**20)
+    libc = _libc()
+    if libc is not None:
+        libc.mallopt(_M_MMAP_THRESHOLD, block_mb * 2**20)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * 2**20)
 
 
 def trim() -> None:
     """Give freed memory back to the system, where the C library can (glibc)."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL | None:
+    """The C library, where it is glibc."""
     if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        with suppress(OSError):
+            libc = ctypes.CDLL("libc.so.6")
+            return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
+    return None

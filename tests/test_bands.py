@@ -136,7 +136,7 @@ def test_keras_networks_in_bands_and_strips(seed):
         expected = np.asarray(network(image))[0]
         for band, strip in ((1, None), (24, 40)):
             found = run_in_bands(
-                plan(geometry, height, width, band, strip),
+                plan(geometry, height, width, [band] * len(parts), strip),
                 [lambda x, part=part: np.asarray(part(x)) for part in parts],
                 lambda top, end, left, right, image=image: image[:, top:end, left:right],
                 height,
@@ -155,18 +155,21 @@ def predictor(request):
     return load_model(request.param, "openvino", weights=None if request.param == "resnet50" else "imagenet")
 
 
-def _planned(band, strip=None):
-    return lambda height, width: Forecast(1.0, 1e6, band, True, strip)
+def _planned(predictor, band, strip=None):
+    steps = [band] * len(predictor.geometry.parts())
+    return lambda height, width: Forecast(
+        1.0, 1e6, True, band and plan(predictor.geometry, height, width, steps, strip)
+    )
 
 
 def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
     sizes = [(331, 420), (512, 200)]
     images = [resized(chelsea, *size) for size in sizes]
     with monkeypatch.context() as patch:
-        patch.setattr(predictor, "forecast", _planned(None))
+        patch.setattr(predictor, "forecast", _planned(predictor, None))
         expected = [predictor.logits(image) for image in images]
     for band, strip in ((16, None), (64, None), (32, 128), (1000, None)):
-        monkeypatch.setattr(predictor, "forecast", _planned(band, strip))
+        monkeypatch.setattr(predictor, "forecast", _planned(predictor, band, strip))
         for image, whole in zip(images, expected, strict=True):
             found = predictor.logits(image)
             assert found.shape == whole.shape
@@ -177,7 +180,7 @@ def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
 def test_rows_are_made_once_and_in_order(lite0):
     """Nothing is made twice, nothing is made before it is needed, and the windows forget what they have used."""
     geometry, height, width = lite0.geometry, 2560, 64
-    bands_planned = plan(geometry, height, width, 32)
+    bands_planned = plan(geometry, height, width, [32] * len(geometry.parts()))
     asked, runs = [], []
 
     def rows(top, end, left, right):
@@ -207,7 +210,7 @@ def test_rows_are_made_once_and_in_order(lite0):
 
 
 def test_a_pass_is_stopped_between_bands(predictor, chelsea, resized, monkeypatch):
-    monkeypatch.setattr(predictor, "forecast", _planned(32))
+    monkeypatch.setattr(predictor, "forecast", _planned(predictor, 32))
     image, shares = resized(chelsea, 256, 128), []
     whole = predictor.logits(image, shares.append)
     assert shares == sorted(shares)
@@ -244,12 +247,12 @@ def fresh():
 def test_bands_only_where_the_budget_asks(fresh, budget):
     budget(4000)
     ample = fresh.forecast(1600, 2560)
-    assert (ample.band, ample.strip, ample.fits) == (None, None, True)
+    assert (ample.plan, ample.fits) == (None, True)
     assert 300 < ample.memory_mb < 4000
     budget(600)
-    assert fresh.forecast(200, 320).band is None
+    assert fresh.forecast(200, 320).plan is None
     tight = fresh.forecast(1600, 2560)
-    assert tight.band is not None
+    assert tight.plan is not None
     assert tight.fits
     assert tight.memory_mb <= 600
     assert tight.seconds > ample.seconds  # the halo is computed twice
@@ -287,7 +290,7 @@ def test_what_cannot_be_cut_is_run_whole(fresh, budget, chelsea, resized, monkey
     squeezed = Geometry((*nodes[:5], Node(**{**vars(nodes[5]), "whole": True}), *nodes[6:]))
     monkeypatch.setattr(fresh, "_geometry", squeezed)
     budget(450)
-    assert fresh.forecast(1600, 2560).band is None
+    assert fresh.forecast(1600, 2560).plan is None
     with pytest.raises(MemoryBudgetError, match="cannot be run in bands"):
         fresh.logits(resized(chelsea, 1600, 2560))
 

@@ -169,10 +169,12 @@ def test_openvino_asked_for_by_name_is_not_replaced(broken_openvino):
 
 def test_a_pass_that_fails_is_told_in_words(lite0, chelsea, resized, monkeypatch):
     class Request:
-        def set_output_tensor(self, *_):
+        def set_input_tensor(self, *_):
             pass
 
-        def infer(self, *_, **__):
+        set_output_tensor = set_input_tensor
+
+        def infer(self):
             raise RuntimeError("std::bad_alloc\nat graph.cpp:17")
 
     lite0.logits(resized(chelsea, 64, 64))

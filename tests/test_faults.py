@@ -55,7 +55,7 @@ class SlowPredictor:
         return self.geometry.cells(height, width)
 
     def forecast(self, height: int, width: int) -> Forecast:
-        return Forecast(1.0, 100.0, None, True)
+        return Forecast(1.0, 100.0, True)
 
     def logits(self, image: ResizedImage, checkpoint: Callable[[float], None] | None = None) -> Any:
         assert checkpoint is not None

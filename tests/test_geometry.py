@@ -48,9 +48,9 @@ def test_json_round_trip(graph):
 def test_parts_follow_one_another_as_the_whole(graph):
     geometry = graph.geometry
     parts = geometry.parts()
-    assert len(parts) == 4  # cut at strides 4, 8 and 16
+    assert len(parts) == 5  # cut where the stride grows to 4, 8, 16 and 32
     assert sum(map(len, parts)) == len(geometry.nodes)
-    assert [part[-1].cut for part in parts] == [True, True, True, False]
+    assert [part[-1].cut for part in parts] == [True] * 4 + [False]
     for size in (224, 225, 333, 64):
         whole = trace(geometry.nodes, "y", size)[-1]
         low = high = 0
