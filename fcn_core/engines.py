@@ -144,8 +144,7 @@ class _Engine:
     """What both engines share: planning, preprocessing, running whole or in bands, one pass at a time."""
 
     axis = 2  # where the rows are in a batch
-    _memory_factor = 1.1  # measured, of what :mod:`fcn_core.forecast` foresees of a pass over the whole
-    _banded_factor = 1.15  # and of one in bands
+    _memory_factor = 1.1  # measured, of what :mod:`fcn_core.forecast` foresees
     _in_parts = False
 
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
@@ -181,8 +180,8 @@ class _Engine:
         best = whole_demand(self._geometry, height, width)
         memory = base + best.mb * self._memory_factor
         if self._geometry.bandable and (self._in_parts or memory > budget):
-            best = banded_demand(self._geometry, height, width, (budget - base) / self._banded_factor)
-            memory = base + best.mb * self._banded_factor
+            best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
+            memory = base + best.mb * self._memory_factor
         return Forecast(best.macs * self._seconds_per_mac, max(memory, rss), memory <= budget, best.plan)
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:

@@ -2,14 +2,17 @@
 
 OpenVINO gives the tensors of a network of free input size to a few blocks, each to the first block that is free
 when the tensor is made, and a block grows to its largest tensor. The same rule is followed here. The parts of a
-banded pass are compiled as one network (see :mod:`fcn_core.engines`) and so share their blocks.
+banded pass are compiled as one network (see :mod:`fcn_core.parts`) and so share their blocks; there some tensors were
+seen to get another block than by the rule, so that the largest is counted twice.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise, product
 
 from fcn_core.bands import Plan, Tiling, strips, tile
 from fcn_core.geometry import Geometry, Node, trace
@@ -18,6 +21,7 @@ _STEPS = (512, 384, 256, 192, 160, 128, 96, 80, 64, 48, 40, 32, 24, 16, 12, 8)  
 _STRIPS = (1, 2, 3, 4, 6, 8, 12)
 _FLOAT = 4 / 2**20  # megabytes
 _CALL = 1e8  # multiply-adds in the time that calling a part costs
+_PRICES = (0, 10, 30, 100, 300, 1000, 3000, 10000)  # of a float held, in multiply-adds
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class _Tensor:
 
 def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -> float:
     """Floats that OpenVINO holds while it runs `nodes` on an input of ``(1, channels, height, width)``."""
-    return _blocks(_tensors(nodes, height, width, channels))
+    return float(sum(_blocks(_tensors(nodes, height, width, channels))))
 
 
 def _tensors(nodes: Sequence[Node], height: int, width: int, channels: int) -> tuple[_Tensor, ...]:
@@ -72,8 +76,8 @@ def _tensors(nodes: Sequence[Node], height: int, width: int, channels: int) -> t
     return tuple(sorted(tensors.values(), key=lambda t: (t.made, t.read, t.size)))
 
 
-def _blocks(tensors: Iterable[_Tensor]) -> float:
-    """Floats of the blocks that hold `tensors`, given in the order they are made."""
+def _blocks(tensors: Iterable[_Tensor]) -> list[int]:
+    """Floats of each of the blocks that hold `tensors`, given in the order they are made."""
     blocks: list[list[int]] = []  # busy until, floats
     for tensor in tensors:
         for block in blocks:
@@ -82,7 +86,7 @@ def _blocks(tensors: Iterable[_Tensor]) -> float:
                 break
         else:
             blocks.append([tensor.read, tensor.size])
-    return float(sum(size for _, size in blocks))
+    return [size for _, size in blocks]
 
 
 @lru_cache(maxsize=256)
@@ -125,16 +129,20 @@ class _Band:
     tiling: Tiling
     tensors: tuple[_Tensor, ...]
     running: float  # of these tensors
-    given: int  # its window, its output as given, and what may be left of it
+    given: int  # its window, and its output as given
+    row: int  # floats of a row of its output
     macs: float
 
 
 @lru_cache(maxsize=128)
 def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> tuple[Demand, ...]:
-    """Demands of passes in which each part takes as many rows as the same memory allows, for every such memory."""
+    """Demands of passes in bands that are worth a look.
+
+    In each pass all parts may use the same memory while they run, and weigh what they hold all the time against what
+    they compute twice by the same price; all such memories and some prices are tried.
+    """
     across = strips(geometry, width, strip)
     h, w = geometry.grid(height, width)
-    result = geometry.nodes[-1].channels * h * w
     parts: list[list[_Band]] = []
     size, columns, channels = height, across.length, 3
     for part in geometry.parts():
@@ -142,9 +150,13 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
         size, columns = trace(part, "y", size)[-1].size, trace(part, "x", columns)[-1].size
         channels = part[-1].channels
     demands: dict[tuple[Tiling, ...], Demand] = {}
-    for most in sorted({band.running for bands in parts for band in bands}):
+    for most, price in product(sorted({band.running for bands in parts for band in bands}), _PRICES):
         chosen = [
-            min((b for b in bands if b.running <= most), key=lambda b: b.macs, default=bands[-1])
+            min(
+                (b for b in bands if b.running <= most),
+                key=lambda b: b.macs + price * b.given,
+                default=bands[-1],
+            )
             for bands in parts
         ]
         tilings = tuple(band.tiling for band in chosen)
@@ -154,15 +166,23 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
         for part, band in zip(geometry.parts(), chosen, strict=True):
             pool += [_Tensor(t.made + first, t.read + first, t.size) for t in band.tensors]
             first += len(part) + 2
-        held = (_blocks(pool) + sum(band.given for band in chosen) + result) * _FLOAT
+        blocks = _blocks(pool)
+        held = (
+            sum(blocks)
+            + max(blocks)
+            + sum(band.given for band in chosen)
+            + geometry.nodes[-1].channels * h * w
+        )
+        held += sum(_left(a.tiling, b.tiling) * a.row for a, b in pairwise(chosen))
         macs = sum(band.macs for band in chosen) * len(across.windows)
-        demands[tilings] = Demand(held, macs, Plan(tilings, across))
+        demands[tilings] = Demand(held * _FLOAT, macs, Plan(tilings, across))
     return tuple(demands.values())
 
 
 def _ways(part: Sequence[Node], height: int, width: int, channels: int) -> list[_Band]:
     """The bands in which a part may run, from the largest to the smallest."""
     columns = trace(part, "x", width)
+    row = part[-1].channels * columns[-1].size
     bands: list[_Band] = []
     for step in _STEPS:
         tiling = tile(part, "y", height, step)
@@ -170,8 +190,14 @@ def _ways(part: Sequence[Node], height: int, width: int, channels: int) -> list[
             continue
         rows = trace(part, "y", tiling.length)
         tensors = _tensors(part, tiling.length, width, channels)
-        output = part[-1].channels * columns[-1].size * tiling.cells
         macs = sum(n.macs * r.size * c.size for n, r, c in zip(part, rows, columns, strict=True)) + _CALL
-        given = channels * tiling.length * width + 2 * output
-        bands.append(_Band(tiling, tensors, _blocks(tensors), given, macs * len(tiling.windows)))
+        given = channels * tiling.length * width + row * tiling.cells
+        bands.append(_Band(tiling, tensors, sum(_blocks(tensors)), given, row, macs * len(tiling.windows)))
     return bands
+
+
+def _left(source: Tiling, target: Tiling) -> int:
+    """Most rows that the windows of `source` have given and those of `target` have not yet taken."""
+    given = [window.last for window in source.windows]
+    ends = [window.start + target.length for window in target.windows]
+    return max(given[bisect_left(given, end)] - end for end in ends)

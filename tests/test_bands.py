@@ -177,6 +177,27 @@ def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
             assert np.abs(found - whole).max() <= 1e-5 * np.ptp(whole)
 
 
+def test_rows_that_no_window_reads_are_passed_over():
+    """One row of three is read: the windows lie apart."""
+    node = Node("conv", (-1,), 1, Window(1, 3), Window(1, 3))
+    geometry = Geometry((node,))
+    picture = np.arange(1 * 1 * 100 * 6, dtype=np.float32).reshape(1, 1, 100, 6)
+    windows = []
+
+    def run(window):
+        windows.append(window.shape[2])
+        return np.moveaxis(window[:, :, ::3, ::3], 1, -1).copy()
+
+    found = run_in_bands(
+        plan(geometry, 100, 6, [1]),
+        [run],
+        lambda top, end, left, right: picture[:, :, top:end, left:right],
+        100,
+    )
+    assert windows == [1] * 34
+    assert np.array_equal(found[:, :, 0], picture[0, 0, ::3, ::3])
+
+
 def test_rows_are_made_once_and_in_order(lite0):
     """Nothing is made twice, nothing is made before it is needed, and the windows forget what they have used."""
     geometry, height, width = lite0.geometry, 2560, 64

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fcn_core.geometry import CellAxis, Geometry, Node, Window, trace
+from fcn_core.geometry import CellAxis, Geometry, Node, Window, smallest, trace
 from fcn_core.graphs import prepare_graph
 from fcn_core.zoo import MODELS
 
@@ -71,6 +71,15 @@ def test_multiply_adds_are_those_published(graph):
     head = 48 * features * 1000  # the last layer runs on 49 cells in place of one
     assert macs == pytest.approx(published + head, rel=0.06), name
     assert graph.geometry.macs(448, 448) == pytest.approx(4 * macs, rel=0.03)
+
+
+def test_the_smallest_input_gives_every_node_a_cell():
+    pad, pool = Window(before=1, after=1), Window(3, 2)
+    chain = (Node("conv", (-1,), 8, Window(7, 2), Window(5, 2)), Node("pad", (0,), 8, pad, pad),
+             Node("pool", (1,), 8, pool, pool))  # fmt: skip
+    assert smallest(chain) == 7
+    assert [t.size for t in trace(chain, "y", 7)] == [1, 3, 1]
+    assert min(t.size for t in trace(chain, "y", 6)) < 1
 
 
 def test_squeeze_and_excite_reads_the_whole_map():
