@@ -337,6 +337,25 @@ def test_smaller_bands_hold_less_and_compute_more(lite2):
     assert whole.macs <= demands[0].macs < 1.5 * whole.macs
 
 
+def test_a_pass_in_bands_holds_what_was_foreseen(fresh_python):
+    code = """
+import numpy as np
+from fcn_core import resources
+from fcn_core.engines import load_model
+from fcn_core.pyramid import ResizedImage
+image = ResizedImage(np.zeros((400, 640, 3), np.uint8), 1600, 2560)
+predictor = load_model("efficientnet-lite0", "openvino")
+for _ in range(2):  # the second knows what the first has left
+    foreseen = predictor.forecast(1600, 2560)
+    predictor.logits(image)
+print(foreseen.plan.windows, foreseen.memory_mb, resources.peak_rss_mb())
+"""
+    windows, foreseen, peak = map(float, fresh_python(code, FCN_MEMORY_MB="350").stdout.split())
+    assert windows > 6
+    assert peak < 400  # the whole takes 900
+    assert foreseen == pytest.approx(peak, rel=0.25)
+
+
 def test_one_pass_at_a_time(fresh, chelsea, resized, monkeypatch):
     """Two passes at once would hold twice what was foreseen."""
     running, most, lock = [0], [0], threading.Lock()
