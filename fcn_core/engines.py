@@ -240,7 +240,7 @@ class _Engine:
         for start in range(top, end, _ROWS):
             stop = min(start + _ROWS, end)
             rows = image.rows(start, stop)[:, :, left:right]
-            batch[0, :, start - top : stop - top] = self._preprocessing(rows)
+            self._preprocessing(rows, batch[0, :, start - top : stop - top])
         return batch
 
     def _run_whole(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

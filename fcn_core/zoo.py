@@ -30,13 +30,15 @@ class Preprocessing:
     mean: tuple[float, float, float]
     divisor: float
 
-    def __call__(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Preprocess planes of shape (3, h, w) into a new array of the same shape."""
-        mean = np.array(self.mean, np.float32)[:, None, None]
-        result: NDArray[np.float32] = planes[list(self.order)]
-        result -= mean
-        if self.divisor != 1:
-            result *= np.float32(1 / self.divisor)
+    def __call__(
+        self, planes: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Preprocess planes of shape (3, h, w) into a new array of the same shape, or into `out`."""
+        result = np.empty_like(planes) if out is None else out
+        for channel, mean, source in zip(result, self.mean, self.order, strict=True):
+            np.subtract(planes[source], np.float32(mean), out=channel)
+            if self.divisor != 1:
+                channel *= np.float32(1 / self.divisor)
         return result
 
 
