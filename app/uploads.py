@@ -1,4 +1,4 @@
-"""Uploads stay in memory, and no longer than their session."""
+"""Uploads arrive, stay in memory, and no longer than their session."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import logging
 import sys
 import threading
 import time
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 from starlette.formparsers import MultiPartParser
 from streamlit import runtime
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from fcn_core import resources
 
@@ -28,7 +29,28 @@ def keep_in_memory() -> None:
     lets in is bounded by ``server.maxUploadSize`` all the same.
     """
     MultiPartParser.spool_max_size = sys.maxsize
+    _answer_uploads()
     threading.Thread(target=_forget_closed_sessions, name="forget", daemon=True).start()
+
+
+def _answer_uploads() -> None:
+    """Let every browser that asks where to send a file hear it.
+
+    When a script run begins, Streamlit clears the messages not sent yet, this answer among them, and the browser waits
+    for it without end: what was chosen just as a result arrived was lost without a word.
+    """
+    clear = ForwardMsgQueue.clear
+
+    @wraps(clear)
+    def clear_all_else(queue: Any, *arguments: Any, **named: Any) -> None:
+        waiting = getattr(queue, "_queue", [])  # another Streamlit may call it otherwise
+        answers = [m for m in waiting if m.WhichOneof("type") == "file_urls_response"]
+        clear(queue, *arguments, **named)
+        if answers:
+            kept = {id(message) for message in queue._queue}
+            queue._queue += [message for message in answers if id(message) not in kept]
+
+    setattr(ForwardMsgQueue, "clear", clear_all_else)  # noqa: B010
 
 
 def _forget_closed_sessions() -> None:

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ class Session:
         self.due: dict[str, float] = {}
         self.finished = asyncio.Event()
         self.uploads: asyncio.Queue[Any] = asyncio.Queue()
+        self.trail: deque[str] = deque(maxlen=12)  # what came last, to tell why an answer did not
         self.tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._repeat())]
         self.tally.open += 1
         self.tally.most_open = max(self.tally.most_open, self.tally.open)
@@ -135,6 +136,8 @@ class Session:
 
     def _take(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")
+        if kind != "delta":
+            self.trail.append(kind)
         if kind == "new_session":
             self.id = message.new_session.initialize.session_id or self.id
             self.page = message.new_session.page_script_hash
@@ -197,6 +200,7 @@ class Session:
         uploaders = [w for kind, w in self.widgets.values() if kind == "file_uploader"]
         if uploaders and self.rng.random() < 0.5:
             return await self.upload(uploaders[0])
+        self.doing = "reload"
         if not usable:
             await self.run()
             return "reload"
@@ -230,6 +234,7 @@ class Session:
         )
         file = io.BytesIO()
         Image.fromarray(pixels).resize((side, side * 3 // 4)).save(file, "PNG")
+        self.doing = "upload: address"
         message = BackMsg()
         message.file_urls_request.request_id = "load"
         message.file_urls_request.file_names.append("load.png")
@@ -243,6 +248,7 @@ class Session:
         body = f"--{boundary}\r\n{head}".encode() + file.getvalue() + f"\r\n--{boundary}--\r\n".encode()
         headers = {"X-Xsrftoken": self.token, "Cookie": self.cookie}
         headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
+        self.doing = "upload: file"
         status, _ = await asyncio.to_thread(request, self.port, "PUT", urls.upload_url, body, headers)
         if status != 204:
             self.tally.errors.append(f"upload: status {status}")
@@ -252,6 +258,7 @@ class Session:
         info.name, info.size, info.file_id = "load.png", len(file.getvalue()), urls.file_id
         info.file_urls.CopyFrom(urls)
         self.states[widget.id] = state
+        self.doing = "upload: run"
         await self.run()
         return "upload"
 
@@ -271,7 +278,8 @@ class Session:
                     what = await self.act()
             except TimeoutError:
                 self.tally.errors.append(
-                    f"no answer within {ANSWER:g} s: {self.doing}, {len(self.repeats)} repeating"
+                    f"no answer within {ANSWER:g} s: {self.doing}, {len(self.repeats)} repeating, last came "
+                    + " ".join(self.trail)
                 )
             except (OSError, WebSocketException) as error:
                 self.tally.errors.append(f"{what}: {type(error).__name__}: {error}")

@@ -137,6 +137,31 @@ assert picture() is None
     fresh_python(code)
 
 
+def test_who_asks_where_to_send_a_file_is_answered(fresh_python: Callable[..., Any]) -> None:
+    """Though a run of the script begins before the answer has left."""
+    code = """
+from app import uploads
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+uploads.keep_in_memory()
+for named in ({}, {"retain_lifecycle_msgs": True},
+              {"retain_lifecycle_msgs": True, "fragment_ids_this_run": ["one"]}):
+    queue = ForwardMsgQueue()
+    answer, other = ForwardMsg(), ForwardMsg()
+    answer.file_urls_response.response_id = "asked"
+    other.delta.new_element.markdown.body = "of the last run"
+    queue.enqueue(answer)
+    queue.enqueue(other)
+    queue.clear(**named)
+    queue.enqueue(other)
+    kinds = [message.WhichOneof("type") for message in queue.flush()]
+    assert kinds.count("file_urls_response") == 1, (named, kinds)
+    if not named:
+        assert kinds.count("delta") == 1, (named, kinds)
+"""
+    fresh_python(code)
+
+
 def test_another_streamlit_is_borne(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
