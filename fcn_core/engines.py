@@ -239,8 +239,7 @@ class _Engine:
         batch = np.empty((1, 3, end - top, right - left), np.float32)
         for start in range(top, end, _ROWS):
             stop = min(start + _ROWS, end)
-            rows = image.rows(start, stop)[:, :, left:right]
-            self._preprocessing(rows, batch[0, :, start - top : stop - top])
+            self._preprocessing(image.rows(start, stop, left, right), batch[0, :, start - top : stop - top])
         return batch
 
     def _run_whole(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -343,7 +342,7 @@ class OpenVINOEngine(_Engine):
         if self._parts is not None:
             self._parts.release()
             resources.return_freed()
-        else:
+        elif self._whole is not None:
             self._whole.release_memory()
         self._give_back()
         self._held_mb = 0.0

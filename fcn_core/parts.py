@@ -8,6 +8,7 @@ pools gets the smallest picture instead.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -53,10 +54,9 @@ class Parts:
         joined = openvino.Model(ends, inputs)
         joined.reshape({p.output(0): [-1, *p.get_partial_shape()[1:]] for p in inputs})
         self._compiled = compile_network(joined)
+        # Once over the smallest picture: the weights get their layout while there is memory.
         for run, idle in zip(self.runs(lambda request, _: request.infer()), self._idle, strict=True):
-            run(
-                np.zeros((1, *idle.shape[1:]), np.float32)
-            )  # the weights get their layout, while there is memory
+            run(np.zeros((1, *idle.shape[1:]), np.float32))
 
     def runs(self, infer: Callable[[Any, Array], None]) -> list[Run]:
         """What runs each part, in order, for one pass: ``infer(request, batch)`` is called with the batch set.
@@ -68,7 +68,8 @@ class Parts:
 
     def release(self) -> None:
         """Give up what the last pass held."""
-        self._request().infer()  # the compiled network keeps the last outputs: now empty ones
+        with suppress(RuntimeError):  # of a network that has failed already
+            self._request().infer()  # the compiled network keeps the last outputs: now empty ones
         self._compiled.release_memory()
 
     def _request(self) -> Any:

@@ -228,7 +228,7 @@ def resize_image(pixels: NDArray[Any], height: int, width: int) -> NDArray[np.fl
         0.01 grey levels of 255.
     """
     layers = pixels if pixels.ndim == 3 else pixels[:, :, None]
-    planes = _resize_rows(layers, 0, height, height, width)
+    planes = _resize_window(layers, slice(0, height), slice(0, width), height, width)
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1)) if pixels.ndim == 3 else planes[0]
 
 
@@ -273,29 +273,42 @@ class ResizedImage:
     height: int
     width: int
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, start: int, stop: int, left: int = 0, right: int | None = None) -> NDArray[np.float32]:
         """Rows ``start`` to ``stop`` (exclusive) of the resized picture, channels first.
+
+        Of columns ``left`` to ``right`` (exclusive), by default all of them.
 
         Returns
         -------
-        ndarray of float32, shape (3, stop - start, width)
-            0 to 255; equal to ``resize_image(pixels, height, width)[start:stop]``, channels moved first.
+        ndarray of float32, shape (3, stop - start, right - left)
+            0 to 255; equal to ``resize_image(pixels, height, width)[start:stop, left:right]``, channels moved first.
         """
-        if not 0 <= start <= stop <= self.height:
-            raise IndexError(f"rows {start} to {stop} of a picture of {self.height} rows")
-        return _resize_rows(self.pixels, start, stop, self.height, self.width)
+        right = self.width if right is None else right
+        if not (0 <= start <= stop <= self.height and 0 <= left <= right <= self.width):
+            raise IndexError(
+                f"rows {start} to {stop}, columns {left} to {right} of a picture of {self.height} x {self.width}"
+            )
+        rows, columns = slice(start, stop), slice(left, right)
+        return _resize_window(self.pixels, rows, columns, self.height, self.width)
 
 
-def _resize_rows(pixels: NDArray[Any], start: int, stop: int, height: int, width: int) -> NDArray[np.float32]:
-    """Rows ``start`` to ``stop`` of the picture at ``height`` x ``width``: (C, stop - start, width)."""
+def _resize_window(
+    pixels: NDArray[Any], window_rows: slice, window_columns: slice, height: int, width: int
+) -> NDArray[np.float32]:
+    """Those rows and columns of the picture at ``height`` x ``width``: (C, rows, columns)."""
     n_rows, n_columns, channels = pixels.shape
+    start, stop = window_rows.start, window_rows.stop
     if (n_rows, n_columns) == (height, width):
-        return np.moveaxis(pixels[start:stop], -1, 0).astype(np.float32, order="C")
+        return np.moveaxis(pixels[window_rows, window_columns], -1, 0).astype(np.float32, order="C")
     A, B = resize_matrix(n_rows, height), resize_matrix(n_columns, width)
+    if window_columns != slice(0, width):
+        B, across = _band(B, window_columns.start, window_columns.stop)
+        pixels = pixels[:, across]
+    width, n_columns = B.shape
     rows = np.empty((channels, stop - start, width), np.float32)
     # The step that makes less of the picture goes first: rows where it shrinks, else columns.
     shrinks = height < n_rows
-    row_floats = channels * (n_columns if shrinks else width)
+    row_floats = max(1, channels * (n_columns if shrinks else width))
     taps = int(np.diff(A.indptr).max())
     source_rows = max(
         _WORK_FLOATS // row_floats, 4 * taps
@@ -303,7 +316,7 @@ def _resize_rows(pixels: NDArray[Any], start: int, stop: int, height: int, width
     step = max(1, (source_rows - taps) * height // n_rows)
     for first in range(start, stop, step):
         last = min(first + step, stop)
-        weights, source = _row_band(A, first, last)
+        weights, source = _band(A, first, last)
         band = pixels[source].astype(np.float32)
         if shrinks:
             band = (weights @ band.reshape(len(band), -1)).reshape(last - first, n_columns, channels)
@@ -316,8 +329,10 @@ def _resize_rows(pixels: NDArray[Any], start: int, stop: int, height: int, width
     return rows
 
 
-def _row_band(matrix: sparse.csr_array, first: int, last: int) -> tuple[sparse.csr_array, slice]:
+def _band(matrix: sparse.csr_array, first: int, last: int) -> tuple[sparse.csr_array, slice]:
     """Rows of a banded matrix without their empty columns, and the slice of columns that is left."""
+    if first == last:
+        return matrix[:0], slice(0, matrix.shape[1])
     begin, end = matrix.indptr[first], matrix.indptr[last]
     columns = matrix.indices[begin:end]
     low, high = int(columns.min()), int(columns.max()) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from contextlib import suppress
 from functools import lru_cache
@@ -87,6 +88,10 @@ def rss_mb() -> float:
 
 def peak_rss_mb() -> float:
     """Largest resident memory this process has had, in megabytes."""
+    with suppress(OSError):  # getrusage counts what the process was before it became this program
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if found is not None:
+            return float(found[1]) / 2**10
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 2**20
     import resource

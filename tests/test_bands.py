@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fcn_core import resources
 from fcn_core.bands import plan, run_in_bands, tile
 from fcn_core.engines import Forecast, load_model
-from fcn_core.errors import Cancelled, MemoryBudgetError
+from fcn_core.errors import Cancelled, EngineError, MemoryBudgetError
 from fcn_core.forecast import activations, banded_demand, whole_demand
 from fcn_core.geometry import Geometry, Node, Window, trace
 
@@ -247,6 +247,28 @@ def test_a_pass_is_stopped_between_bands(predictor, chelsea, resized, monkeypatc
     assert np.array_equal(predictor.logits(image), whole)
 
 
+def test_a_band_that_fails_is_told_and_the_next_pass_runs(predictor, chelsea, resized, monkeypatch):
+    monkeypatch.setattr(predictor, "forecast", _planned(predictor, 32))
+    image = resized(chelsea, 256, 128)
+    whole = predictor.logits(image)
+    infer, left = type(predictor)._infer, [3]
+
+    class Failing:
+        def infer(self):
+            raise RuntimeError("std::bad_alloc")
+
+    def fails_once(request, batch):
+        left[0] -= 1
+        infer(Failing() if left[0] == 0 else request, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor, "_infer", fails_once)
+        with pytest.raises(EngineError, match="OpenVINO failed on an input of shape"):
+            predictor.logits(image)
+    assert left == [0]
+    assert np.array_equal(predictor.logits(image), whole)
+
+
 # Plans and budgets
 
 
@@ -391,3 +413,15 @@ def test_cores_of_a_container(quota, period, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "_CGROUP_QUOTAS", (files, (str(tmp_path / "missing"), None)))
     monkeypatch.setattr(resources.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert resources.cpus() == expected
+
+
+def test_the_peak_of_memory_is_the_program_s_own(fresh_python):
+    """The system counts a process by what it was before, too: a copy of the one that started it."""
+    code = """
+import subprocess, sys
+import numpy as np
+large = np.ones(50_000_000)
+own = "from fcn_core import resources; print(resources.peak_rss_mb())"
+print(subprocess.run([sys.executable, "-c", own], capture_output=True, text=True, check=True).stdout)
+"""
+    assert 5 < float(fresh_python(code).stdout) < 300

@@ -87,12 +87,15 @@ def test_rows_are_those_of_the_whole(height, width, new_height, new_width, data)
     pixels = picture(height, width)
     start = data.draw(st.integers(0, new_height))
     stop = data.draw(st.integers(start, new_height))
-    rows = ResizedImage(pixels, new_height, new_width).rows(start, stop)
-    assert rows.shape == (3, stop - start, new_width)
+    left = data.draw(st.integers(0, new_width))
+    right = data.draw(st.one_of(st.none(), st.integers(left, new_width)))
+    rows = ResizedImage(pixels, new_height, new_width).rows(start, stop, left, right)
+    right = new_width if right is None else right
+    assert rows.shape == (3, stop - start, right - left)
     assert rows.dtype == np.float32
     assert rows.flags.c_contiguous
     whole = np.moveaxis(skimage_resize(pixels, new_height, new_width), -1, 0)
-    np.testing.assert_allclose(rows, whole[:, start:stop], rtol=0, atol=GREY_LEVELS)
+    np.testing.assert_allclose(rows, whole[:, start:stop, left:right], rtol=0, atol=GREY_LEVELS)
 
 
 @pytest.mark.parametrize(("height", "width"), [(640, 320), (33, 1300), (90, 500)])
@@ -103,10 +106,10 @@ def test_bands_join_without_a_seam(height, width):
     np.testing.assert_allclose(np.concatenate(bands, axis=1), whole, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("start", "stop"), [(-1, 5), (0, 41), (6, 5)])
-def test_rows_outside_the_picture_are_a_fault(start, stop):
-    with pytest.raises(IndexError, match="of 40 rows"):
-        ResizedImage(picture(9, 9), 40, 32).rows(start, stop)
+@pytest.mark.parametrize("window", [(-1, 5), (0, 41), (6, 5), (0, 5, -1), (0, 5, 0, 33), (0, 5, 9, 8)])
+def test_rows_outside_the_picture_are_a_fault(window):
+    with pytest.raises(IndexError, match="of 40 x 32"):
+        ResizedImage(picture(9, 9), 40, 32).rows(*window)
 
 
 def test_a_large_picture_costs_little_memory():
