@@ -57,8 +57,14 @@ class _Models:
         self.fetched: dict[ModelKey, tuple[int, int]] = {}  # bytes so far and in all, of a download under way
 
     def __call__(self, key: ModelKey) -> Predictor:
-        """Load a model, or give the one that is loaded; called in the queue's thread."""
+        """Load a model, or give the one that is loaded; called in the queue's thread.
+
+        No other keeps the memory of its last pass: to the forecast of this one's it would be in use.
+        """
         with self._lock:
+            for other, predictor in self._loaded.items():
+                if other != key:
+                    predictor.release()
             if key not in self._loaded:
                 keep = 0 if resources.budget_mb() < 1500 else 2
                 while len(self._loaded) > keep:

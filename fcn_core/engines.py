@@ -88,6 +88,9 @@ class Predictor(Protocol):
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Class map of logits, shape (h, w, 1000), float32."""
 
+    def release(self) -> None:
+        """Give back the memory that is kept since the last pass, for the next."""
+
 
 def load_model(
     name: str | None = None,
@@ -248,6 +251,9 @@ class _Engine:
     def _part_runs(self) -> list[Run]:
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Give back the memory that is kept since the last pass, for the next."""
+
     def _release(self, held_mb: float) -> None:
         """Remember what the engine keeps of a pass, for the next one."""
         self._held_mb = max(self._held_mb, held_mb * self._memory_factor)
@@ -333,12 +339,21 @@ class OpenVINOEngine(_Engine):
                 f"Choose a smaller scale or engine tensorflow."
             ) from error
 
+    def release(self) -> None:
+        """Give back the memory that is kept since the last pass, for the next."""
+        with self._lock:
+            if self._held_mb:
+                self._give_up()
+
     def _release(self, held_mb: float) -> None:
         """Give back what the pass held, unless there is plenty: taking it anew costs up to half the time again."""
         rss = resources.rss_mb()
         if not self._in_parts and rss < min(resources.budget_mb() / 2, _KEEP_MB):
             super()._release(held_mb)
-            return
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
         if self._parts is not None:
             self._parts.release()
             resources.return_freed()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import jobs
+from app import cached, jobs
 from app.jobs import ClassMapCache, Job, ModelKey, Queue
 from fcn_core import resources
 from fcn_core.engines import ModelInfo
@@ -145,6 +145,21 @@ def test_class_maps_give_way_where_a_pass_would_not_fit_beside_them(queue: Queue
     network.refuses, network.missing_mb = lambda: full, 1000.0
     assert finished(queue, queue.submit(picture(2), KEY, SCALES, "exact")).error == "does not fit"
     assert queue.cache.nbytes == kept > 0, "nobody loses anything to what would not fit either way"
+
+
+def test_only_the_model_at_work_keeps_the_memory_of_its_last_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[str] = []
+    monkeypatch.setenv("FCN_MEMORY_MB", "4000")
+    monkeypatch.setattr(
+        cached,
+        "load_model",
+        lambda name, *_, **__: SimpleNamespace(release=lambda: given_back.append(name)),
+    )
+    models = cached._Models()
+    for name, expected in (("one", []), ("two", ["one"]), ("two", ["one"]), ("one", ["two"])):
+        given_back.clear()
+        models(ModelKey(name))
+        assert given_back == expected
 
 
 def test_a_job_nobody_looks_at_is_cancelled(

@@ -192,3 +192,20 @@ def test_keras_on_another_backend_is_told(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "openvino")
     with pytest.raises(EngineError, match="KERAS_BACKEND=tensorflow"):
         load_model(LITE.name, "tensorflow")
+
+
+def test_what_is_kept_for_the_next_pass_can_be_given_back(fresh_python):
+    code = """
+import numpy as np
+from fcn_core import resources
+from fcn_core.engines import load_model
+from fcn_core.pyramid import ResizedImage
+predictor = load_model("efficientnet-lite0", "openvino")
+image = ResizedImage(np.zeros((80, 128, 3), np.uint8), 800, 1280)
+first = predictor.logits(image)
+kept = resources.rss_mb()
+predictor.release()
+print(kept - resources.rss_mb())
+assert np.array_equal(predictor.logits(image), first)
+"""
+    assert float(fresh_python(code, FCN_MEMORY_MB="4000").stdout) > 80  # its tensors take 130
