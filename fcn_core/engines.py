@@ -178,8 +178,10 @@ class _Engine:
         The memory is within 20 % of what is then measured; the time within a factor of two once a pass has been
         made (a first pass over a new size takes up to twice as long).
         """
-        budget, rss = resources.pass_budget_mb(), resources.rss_mb()
+        rss = resources.rss_mb()
         base = rss - self._held_mb + self._unpacked_mb
+        # Where little is left, half of what was kept free serves, too: a pass that is slow beats none.
+        budget = max(resources.pass_budget_mb(), (base + resources.budget_mb()) / 2)
         best = whole_demand(self._geometry, height, width)
         memory = base + best.mb * self._memory_factor
         if self._geometry.bandable and (self._in_parts or memory > budget):

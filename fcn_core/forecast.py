@@ -112,9 +112,8 @@ def banded_demand(geometry: Geometry, height: int, width: int, available_mb: flo
     smallest: Demand | None = None
     for count in _STRIPS:
         demands = _banded(geometry, height, width, None if count == 1 else -(-width // count))
-        least = min(demands, key=lambda d: d.mb)
-        smallest = least if smallest is None or least.mb < smallest.mb else smallest
-        fitting = min((d for d in demands if d.mb <= available_mb), key=lambda d: d.macs, default=None)
+        smallest = demands[0] if smallest is None or demands[0].mb < smallest.mb else smallest
+        fitting = next((d for d in reversed(demands) if d.mb <= available_mb), None)
         if best is not None and (fitting is None or fitting.macs > best.macs):
             break
         best = fitting
@@ -136,7 +135,7 @@ class _Band:
 
 @lru_cache(maxsize=128)
 def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> tuple[Demand, ...]:
-    """Demands of passes in bands that are worth a look.
+    """Demands of passes in bands, from the least memory to the fewest multiply-adds; none is worse in both.
 
     In each pass all parts may use the same memory while they run, and weigh what they hold all the time against what
     they compute twice by the same price; all such memories and some prices are tried.
@@ -176,7 +175,11 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
         held += sum(_left(a.tiling, b.tiling) * a.row for a, b in pairwise(chosen))
         macs = sum(band.macs for band in chosen) * len(across.windows)
         demands[tilings] = Demand(held * _FLOAT, macs, Plan(tilings, across))
-    return tuple(demands.values())
+    best: list[Demand] = []
+    for demand in sorted(demands.values(), key=lambda d: (d.mb, d.macs)):
+        if not best or demand.macs < best[-1].macs:
+            best.append(demand)
+    return tuple(best)
 
 
 def _ways(part: Sequence[Node], height: int, width: int, channels: int) -> list[_Band]:
