@@ -427,7 +427,8 @@ class Queue:
                 try:
                     found = compute()
                 except MemoryBudgetError:
-                    if not self._make_room(_missing_mb(predictor, plan)):
+                    needed = predictor.forecast(plan.height, plan.width).memory_mb
+                    if not self._make_room(resources.missing_mb(needed, resources.rss_mb())):
                         raise
                     found = compute()
                 (fresh,) = found.values()
@@ -437,12 +438,6 @@ class Queue:
             finished += plan.height * plan.width
             job.share = finished / pixels
         _record(predictor.info, job, time.perf_counter() - started, cache_hit=False)
-
-
-def _missing_mb(predictor: Predictor, plan: PlannedScale) -> float:
-    """Memory that must come free for a pass to fit: into its budget, or half of what is then left in all."""
-    needed = predictor.forecast(plan.height, plan.width).memory_mb
-    return min(needed - resources.pass_budget_mb(), 2 * needed - resources.rss_mb() - resources.budget_mb())
 
 
 def _record(info: ModelInfo, job: Job, seconds: float, *, cache_hit: bool) -> None:

@@ -23,7 +23,7 @@ _EVERY = 10.0  # seconds
 
 @cache
 def keep_in_memory() -> None:
-    """Let no upload be written to disk, and let those of closed sessions go; once a process.
+    """Let uploads arrive, none be written to disk, and those of closed sessions go; once a process.
 
     Streamlit receives files through Starlette, which moves those above 1 MB to a temporary file. What Streamlit
     lets in is bounded by ``server.maxUploadSize`` all the same.

@@ -180,8 +180,7 @@ class _Engine:
         """
         rss = resources.rss_mb()
         base = rss - self._held_mb + self._unpacked_mb
-        # Where little is left, half of what was kept free serves, too: a pass that is slow beats none.
-        budget = max(resources.pass_budget_mb(), (base + resources.budget_mb()) / 2)
+        budget = resources.pass_budget_mb(base)
         best = whole_demand(self._geometry, height, width)
         memory = base + best.mb * self._memory_factor
         if self._geometry.bandable and (self._in_parts or memory > budget):

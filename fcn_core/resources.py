@@ -65,9 +65,17 @@ def kept_free_mb() -> float:
     return _kept_free_mb
 
 
-def pass_budget_mb() -> float:
-    """What the process may hold while a network runs: the budget less what was kept free."""
-    return budget_mb() - _kept_free_mb
+def pass_budget_mb(used_mb: float = 0.0) -> float:
+    """What the process may hold while a network runs: the budget less what was kept free.
+
+    Where `used_mb` beside the pass leave little of that, half of what is left in all: a slow pass beats none.
+    """
+    return max(budget_mb() - _kept_free_mb, (used_mb + budget_mb()) / 2)
+
+
+def missing_mb(needed_mb: float, used_mb: float) -> float:
+    """Memory that must come free of `used_mb` for a pass to fit that takes the process to `needed_mb`."""
+    return min(needed_mb - (budget_mb() - _kept_free_mb), 2 * needed_mb - used_mb - budget_mb())
 
 
 def cpus() -> int:

@@ -305,6 +305,22 @@ def test_bands_only_where_the_budget_asks(fresh, budget):
     assert (tighter.memory_mb, -tighter.seconds) < (tight.memory_mb, -tight.seconds)
 
 
+@pytest.mark.parametrize(
+    ("used", "expected"), [(0, 374), (298, 374), (340, 395), (450, 450), (500, 475)]
+)  # 76 of 450 kept free; at the end nothing fits, as the budget is below what is used
+def test_what_a_pass_may_hold(used, expected, monkeypatch):
+    monkeypatch.setenv("FCN_MEMORY_MB", "450")
+    monkeypatch.setattr(resources, "_kept_free_mb", 76.0)
+    assert resources.pass_budget_mb(used) == expected
+    for needed in (used + 1, used + 30, used + 90):
+        missing = resources.missing_mb(needed, used)
+        assert (missing <= 0) == (needed <= expected)
+        freed = max(missing, 0)
+        assert needed - freed <= resources.pass_budget_mb(used - freed) + 1e-9
+        if missing > 1:
+            assert needed - missing + 1 > resources.pass_budget_mb(used - missing + 1)
+
+
 def test_a_small_scale_fits_beside_a_large_process(fresh, budget):
     budget(350)
     assert fresh.forecast(200, 320).fits
