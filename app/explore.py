@@ -138,7 +138,7 @@ def _progress(job: Job, seen: int, count: int) -> None:
             else (f"Waiting for {now.place} analyses before this one" if now.place else "About to begin")
         )
     elif now.state == "loading" or now.running is None:
-        text = "Loading the model. The first time on a machine it is prepared, which takes about 20 s."
+        text = "Loading the model. The first time on a machine it is prepared, which takes some seconds."
     else:
         text = f"Scale {now.running.requested}: {seen + 1} of {count}"
     with st.container(horizontal=True, vertical_alignment="center", key="progress"):

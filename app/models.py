@@ -20,7 +20,7 @@ def page() -> None:
     st.title("Models")
     panels.note(
         "ImageNet classifiers turned into fully convolutional networks: the same weights, at any size of the picture. "
-        "A model is prepared once on a machine, which takes about 20 s, and loads in under a second from then on."
+        "A model is prepared once on a machine, which takes some seconds, and loads in under a second from then on."
     )
     jobs: dict[str, Job] = st.session_state.setdefault("model-jobs", {})
     running = any(not cached.queue().look(job).finished for job in jobs.values())
@@ -72,7 +72,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
             )
         else:
             waiting = look.state == "queued"
-            st.progress(0.0, "Waiting for other work" if waiting else "Preparing, about 20 s the first time")
+            st.progress(0.0, "Waiting for other work" if waiting else "Preparing, some seconds the first time")
         return
     if look is not None and look.error:
         panels.problem(look.error)
