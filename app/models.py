@@ -72,7 +72,9 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
             )
         else:
             waiting = look.state == "queued"
-            st.progress(0.0, "Waiting for other work" if waiting else "Preparing, some seconds the first time")
+            st.progress(
+                0.0, "Waiting for other work" if waiting else "Preparing, some seconds the first time"
+            )
         return
     if look is not None and look.error:
         panels.problem(look.error)
