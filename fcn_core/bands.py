@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.geometry import Geometry, Node, trace
+from fcn_core.geometry import Geometry, Node, Trace, trace
 
 Array = NDArray[np.float32]
 Rows = Callable[[int, int, int, int], Array]
@@ -68,9 +68,19 @@ def tile(nodes: Sequence[Node], axis: str, size: int, step: int) -> Tiling:
     Tiling
         A single window over everything where the halo leaves no room for two.
     """
-    whole = trace(nodes, axis, size)[-1]
+    return tilings(nodes, axis, size, (step,))[0]
+
+
+def tilings(nodes: Sequence[Node], axis: str, size: int, steps: Sequence[int]) -> list[Tiling]:
+    """Give :func:`tile` of every step; the part is looked through once."""
+    traces = trace(nodes, axis, size)
+    spoiled = _spoiled(nodes, axis, size, traces)
+    return [_tile(traces[-1], spoiled, size, step) for step in steps]
+
+
+def _tile(whole: Trace, spoiled: tuple[int, int], size: int, step: int) -> Tiling:
     stride = whole.stride
-    before, after = _spoiled(nodes, axis, size)
+    before, after = spoiled
     inner = whole.size - before - after
     count = -(-inner // max(1, step // stride))
     if count <= 1:
@@ -86,9 +96,8 @@ def tile(nodes: Sequence[Node], axis: str, size: int, step: int) -> Tiling:
     return Tiling(length, cells, stride, tuple(windows))
 
 
-def _spoiled(nodes: Sequence[Node], axis: str, size: int) -> tuple[int, int]:
+def _spoiled(nodes: Sequence[Node], axis: str, size: int, traces: Sequence[Trace]) -> tuple[int, int]:
     """Output cells at both ends of an input of `size` positions that see beyond it."""
-    traces = trace(nodes, axis, size)
     clean: list[tuple[int, int]] = []  # first and last cell of each node that see the input alone
     for node, traced in zip(nodes, traces, strict=True):
         sources = [(0, size - 1, size) if i < 0 else (*clean[i], traces[i].size) for i in node.inputs]
@@ -136,11 +145,11 @@ def plan(geometry: Geometry, height: int, width: int, steps: Sequence[int], stri
     strip : int, optional
         Columns of the picture by which a strip advances; None for no strips.
     """
-    tilings, size = [], height
+    parts, size = [], height
     for part, step in zip(geometry.parts(), steps, strict=True):
-        tilings.append(tile(part, "y", size, step))
+        parts.append(tile(part, "y", size, step))
         size = trace(part, "y", size)[-1].size
-    return Plan(tuple(tilings), strips(geometry, width, strip))
+    return Plan(tuple(parts), strips(geometry, width, strip))
 
 
 def strips(geometry: Geometry, width: int, strip: int | None) -> Tiling:

@@ -39,6 +39,9 @@ _KEEP_MB = 2048  # a process larger than this gives its memory back after every 
 _BLOCK_MB = (
     4  # that a pass in bands gives back at once: the holes they leave in a heap would go beyond the budget
 )
+# Compiled kernels that are kept, each made for one shape of its input: those of the last picture, at four scales in
+# bands. Without a bound pictures of ever new proportions fill any budget (1 to 3 MB each).
+_KERNELS = 128
 _ROWS = 64  # of a picture, that are resized and preprocessed at a time
 
 
@@ -273,6 +276,8 @@ class OpenVINOEngine(_Engine):
 
         # Before OpenVINO is loaded: the child that prepares needs the memory.
         graph = prepare_graph(spec, random=random, output_stride=output_stride, progress=progress)
+        # oneDNN inside OpenVINO keeps kernels of its own, for the whole process, and reads its bound at the first.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
         try:
             import openvino
         except ImportError as error:
@@ -299,6 +304,7 @@ class OpenVINOEngine(_Engine):
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
+            "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
             "ENABLE_CPU_PINNING": False,  # beside other work, threads that may move are a fifth faster
         }
         if resources.cpus() < (os.cpu_count() or 1):  # threads beyond a container's quota are halted in turns

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, product
+from typing import NamedTuple
 
-from fcn_core.bands import Plan, Tiling, strips, tile
-from fcn_core.geometry import Geometry, Node, trace
+from fcn_core.bands import Plan, Tiling, strips, tilings
+from fcn_core.geometry import Geometry, Node, Trace, trace
 
 _STEPS = (512, 384, 256, 192, 160, 128, 96, 80, 64, 48, 40, 32, 24, 16, 12, 8)  # rows
 _STRIPS = (1, 2, 3, 4, 6, 8, 12)
@@ -33,8 +34,7 @@ class Demand:
     plan: Plan | None = None
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):  # thousands are made: half the time of a dataclass
     """Floats that are held from the node that makes them to the last that reads them."""
 
     made: int
@@ -44,12 +44,14 @@ class _Tensor:
 
 def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -> float:
     """Floats that OpenVINO holds while it runs `nodes` on an input of ``(1, channels, height, width)``."""
-    return float(sum(_blocks(_tensors(nodes, height, width, channels))))
-
-
-def _tensors(nodes: Sequence[Node], height: int, width: int, channels: int) -> tuple[_Tensor, ...]:
-    """What `nodes` make of an input of ``(1, channels, height, width)``, in that order; first the input."""
     rows, columns = trace(nodes, "y", height), trace(nodes, "x", width)
+    return float(sum(_blocks(_tensors(nodes, rows, columns, channels * height * width))))
+
+
+def _tensors(
+    nodes: Sequence[Node], rows: Sequence[Trace], columns: Sequence[Trace], floats: int
+) -> tuple[_Tensor, ...]:
+    """What `nodes` make of an input of so many `floats`, in that order; first the input."""
     sizes = [n.channels * r.size * c.size for n, r, c in zip(nodes, rows, columns, strict=True)]
     readers: dict[int, list[int]] = {}
     for i, node in enumerate(nodes):
@@ -57,7 +59,7 @@ def _tensors(nodes: Sequence[Node], height: int, width: int, channels: int) -> t
             readers.setdefault(source, []).append(i)
     never = len(nodes)
     place = {-1: -1}  # node -> the tensor that holds its cells
-    tensors = {-1: _Tensor(-1, max(readers[-1]), channels * height * width)}
+    tensors = {-1: _Tensor(-1, max(readers[-1]), floats)}
     for i, node in enumerate(nodes):
         last, made = max(readers.get(i, [never])), i
         if (
@@ -108,10 +110,16 @@ def banded_demand(geometry: Geometry, height: int, width: int, available_mb: flo
 
     Where none fits, the one that holds least.
     """
+    (unbanded,) = _banded(geometry, height, width, None, (height,))
+    if unbanded.mb <= available_mb:
+        return unbanded
     best: Demand | None = None
     smallest: Demand | None = None
     for count in _STRIPS:
-        demands = _banded(geometry, height, width, None if count == 1 else -(-width // count))
+        strip = None if count == 1 else -(-width // count)
+        if best is not None and _banded(geometry, height, width, strip, (height,))[0].macs >= best.macs:
+            break  # bands add to what such strips compute
+        demands = _banded(geometry, height, width, strip)
         smallest = demands[0] if smallest is None or demands[0].mb < smallest.mb else smallest
         fitting = next((d for d in reversed(demands) if d.mb <= available_mb), None)
         if best is not None and (fitting is None or fitting.macs > best.macs):
@@ -133,8 +141,10 @@ class _Band:
     macs: float
 
 
-@lru_cache(maxsize=128)
-def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> tuple[Demand, ...]:
+@lru_cache(maxsize=28)
+def _banded(
+    geometry: Geometry, height: int, width: int, strip: int | None, steps: tuple[int, ...] = _STEPS
+) -> tuple[Demand, ...]:
     """Demands of passes in bands, from the least memory to the fewest multiply-adds; none is worse in both.
 
     In each pass all parts may use the same memory while they run, and weigh what they hold all the time against what
@@ -145,10 +155,10 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
     parts: list[list[_Band]] = []
     size, columns, channels = height, across.length, 3
     for part in geometry.parts():
-        parts.append(_ways(part, size, columns, channels))
+        parts.append(_ways(part, size, columns, channels, steps))
         size, columns = trace(part, "y", size)[-1].size, trace(part, "x", columns)[-1].size
         channels = part[-1].channels
-    demands: dict[tuple[Tiling, ...], Demand] = {}
+    demands: dict[tuple[int, ...], Demand] = {}
     for most, price in product(sorted({band.running for bands in parts for band in bands}), _PRICES):
         chosen = [
             min(
@@ -158,8 +168,8 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
             )
             for bands in parts
         ]
-        tilings = tuple(band.tiling for band in chosen)
-        if tilings in demands:
+        key = tuple(map(id, chosen))
+        if key in demands:
             continue
         pool, first = list[_Tensor](), 0
         for part, band in zip(geometry.parts(), chosen, strict=True):
@@ -174,7 +184,8 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
         )
         held += sum(_left(a.tiling, b.tiling) * a.row for a, b in pairwise(chosen))
         macs = sum(band.macs for band in chosen) * len(across.windows)
-        demands[tilings] = Demand(held * _FLOAT, macs, Plan(tilings, across))
+        plan = Plan(tuple(band.tiling for band in chosen), across)
+        demands[key] = Demand(held * _FLOAT, macs, plan)
     best: list[Demand] = []
     for demand in sorted(demands.values(), key=lambda d: (d.mb, d.macs)):
         if not best or demand.macs < best[-1].macs:
@@ -182,17 +193,14 @@ def _banded(geometry: Geometry, height: int, width: int, strip: int | None) -> t
     return tuple(best)
 
 
-def _ways(part: Sequence[Node], height: int, width: int, channels: int) -> list[_Band]:
+def _ways(part: Sequence[Node], height: int, width: int, channels: int, steps: Sequence[int]) -> list[_Band]:
     """The bands in which a part may run, from the largest to the smallest."""
     columns = trace(part, "x", width)
     row = part[-1].channels * columns[-1].size
     bands: list[_Band] = []
-    for step in _STEPS:
-        tiling = tile(part, "y", height, step)
-        if bands and tiling == bands[-1].tiling:
-            continue
+    for tiling in dict.fromkeys(tilings(part, "y", height, steps)):
         rows = trace(part, "y", tiling.length)
-        tensors = _tensors(part, tiling.length, width, channels)
+        tensors = _tensors(part, rows, columns, channels * tiling.length * width)
         macs = sum(n.macs * r.size * c.size for n, r, c in zip(part, rows, columns, strict=True)) + _CALL
         given = channels * tiling.length * width + row * tiling.cells
         bands.append(_Band(tiling, tensors, sum(_blocks(tensors)), given, row, macs * len(tiling.windows)))

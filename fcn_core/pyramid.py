@@ -155,7 +155,7 @@ def _same_area(image_height: int, image_width: int, pixels: int) -> tuple[int, i
     return height, width
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def resize_matrix(n_in: int, n_out: int, dtype: DTypeLike = np.float32) -> sparse.csr_array:
     """Matrix that resizes one axis as ``skimage.transform.resize`` does.
 
