@@ -199,7 +199,7 @@ class Session:
         ]
         uploaders = [w for kind, w in self.widgets.values() if kind == "file_uploader"]
         if uploaders and self.rng.random() < 0.5:
-            return await self.upload(uploaders[0])
+            return await self.upload(uploaders[0], self._new_picture())
         self.doing = "reload"
         if not usable:
             await self.run()
@@ -226,14 +226,13 @@ class Session:
         self.states[widget.id].string_array_value.data.append(option)
         await self.run()
 
-    async def upload(self, widget: Any) -> str:
-        """Send a picture the server has not seen."""
+    def _new_picture(self) -> bytes:
+        """A picture the server has not seen."""
         side = self.rng.choice((200, 600, 1200))
-        pixels = np.random.default_rng(self.rng.getrandbits(32)).integers(
-            0, 256, (side // 8, side // 6, 3), np.uint8
-        )
-        file = io.BytesIO()
-        Image.fromarray(pixels).resize((side, side * 3 // 4)).save(file, "PNG")
+        return picture(side * 3 // 4, side, self.rng.getrandbits(32))
+
+    async def upload(self, widget: Any, file: bytes) -> str:
+        """Send a picture."""
         self.doing = "upload: address"
         message = BackMsg()
         message.file_urls_request.request_id = "load"
@@ -245,7 +244,7 @@ class Session:
         (urls,) = response.file_urls
         boundary = "load-boundary"
         head = 'Content-Disposition: form-data; name="file"; filename="load.png"\r\nContent-Type: image/png\r\n\r\n'
-        body = f"--{boundary}\r\n{head}".encode() + file.getvalue() + f"\r\n--{boundary}--\r\n".encode()
+        body = f"--{boundary}\r\n{head}".encode() + file + f"\r\n--{boundary}--\r\n".encode()
         headers = {"X-Xsrftoken": self.token, "Cookie": self.cookie}
         headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
         self.doing = "upload: file"
@@ -255,12 +254,20 @@ class Session:
             return "upload"
         state = WidgetState(id=widget.id)
         info = state.file_uploader_state_value.uploaded_file_info.add()
-        info.name, info.size, info.file_id = "load.png", len(file.getvalue()), urls.file_id
+        info.name, info.size, info.file_id = "load.png", len(file), urls.file_id
         info.file_urls.CopyFrom(urls)
         self.states[widget.id] = state
         self.doing = "upload: run"
         await self.run()
         return "upload"
+
+    async def settle(self) -> None:
+        """Wait until the page asks for no more runs: the analysis has ended."""
+        end = time.monotonic() + ANSWER
+        while self.repeats or not self.finished.is_set():
+            if time.monotonic() > end:
+                raise TimeoutError
+            await asyncio.sleep(0.02)
 
     async def live(self, until: float) -> None:
         """Act until the time is over."""
@@ -287,6 +294,14 @@ class Session:
                 await self.open()
             self.tally.done[what] += 1
             self.tally.seconds.append(time.monotonic() - started)
+
+
+def picture(height: int, width: int, seed: int) -> bytes:
+    """Coloured patches, as a PNG."""
+    patches = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(patches).resize((width, height)).save(file, "PNG")
+    return file.getvalue()
 
 
 def request(
