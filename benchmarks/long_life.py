@@ -154,6 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.pictures < 100:
+        parser.error("at least 100 pictures: of each hundred the last twenty repeat their size")
     if options.work:
         library(options.work, options.pictures, options.proportions, options.scales)
         return 0
