@@ -1,15 +1,15 @@
 """The command line: ``python -m fcn_core``.
 
-Exit status: 0 done, 1 a proof or check failed, 2 bad arguments or input, 3 weights not available, 70 a fault of
-the program, 130 stopped by the user, 141 nobody reads the output any more. Whatever goes wrong is one line on
-standard error; with ``FCN_LOG=text`` or ``json`` the place of a fault is logged as well.
+Exit status: 0 done, 1 a proof or check failed, 2 bad arguments or input, or an output that cannot be written,
+3 weights not available, 70 a fault of the program, 130 stopped by the user, 141 nobody reads the output any more.
+Whatever goes wrong is one line on standard error; with ``FCN_LOG=text`` or ``json`` the place of a fault is logged
+as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import json
 import os
 import sys
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
+from fcn_core.streams import standard_streams
 
 if TYPE_CHECKING:
     from fcn_core.engines import Predictor
@@ -53,11 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes are no news to a user
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not fit the terminal's encoding
-    options = _parser().parse_args(arguments)
+    with standard_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
+        try:
+            options = _parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # --help ends here, and may not be printed either
         from fcn_core import logs
 
         logs.configure("off")
@@ -73,9 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("stopped")
         return 130
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), 1
-        )  # or the interpreter complains when it flushes at its end
         return 141
     except Exception as fault:  # the one place where a fault ends: a line for the user, the rest for the log
         return _report_fault(fault)
@@ -289,7 +292,7 @@ def _heatmap(options: argparse.Namespace) -> int:
             continue
         logs.log_analysis(analysis, cache_hit=False)
         if options.json:
-            print(json.dumps(export.manifest(analysis), ensure_ascii=False), flush=True)
+            print(json.dumps(export.manifest(analysis)), flush=True)
         else:
             print(_summary(analysis, path, folder), flush=True)
     return status
@@ -370,7 +373,7 @@ def _synsets(options: argparse.Namespace) -> int:
             {"wnid": s.wnid, "words": s.words, "gloss": s.gloss, "classes": ontology.count(s.wnid)}
             for s in found
         ]
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        print(json.dumps(rows, indent=2))
     elif not found:
         print(f"No synset is like {options.query[:60]!r}.")
     for s in () if options.json else found:
@@ -393,7 +396,7 @@ def _synset(options: argparse.Namespace) -> int:
             "children": s.children,
             "class_ids": class_ids,
         }
-        print(json.dumps(row, ensure_ascii=False, indent=2))
+        print(json.dumps(row, indent=2))
         return 0
 
     def named(wnids: Sequence[str]) -> str:
@@ -498,7 +501,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             "fit": options.fit,
         }
         found = {"results": [r.to_json() for r in results]} if options.compare else results[0].to_json()
-        print(json.dumps({**about, **found}, ensure_ascii=False))
+        print(json.dumps({**about, **found}))
         return 0
     pictures = results[0].summary.pictures
     print(
