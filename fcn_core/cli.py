@@ -9,7 +9,6 @@ as well.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
@@ -19,12 +18,13 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
+from fcn_core.errors import EngineError, FcnError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.streams import standard_streams
 
 if TYPE_CHECKING:
     from fcn_core.engines import Predictor
     from fcn_core.evaluate import Result
+    from fcn_core.keras_settings import Backend
     from fcn_core.pipeline import Analysis
     from fcn_core.zoo import ModelSpec
 
@@ -229,29 +229,42 @@ def _bar(title: str, bytes_: bool = False) -> Iterator[Callable[[float, float, s
         )
 
 
-def _import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notes, which no setting stops: anything else it writes is passed on."""
+def _import_keras(backend: Backend = "tensorflow") -> None:
+    """Import Keras without TensorFlow's start-up notes, which no setting stops; what else it writes is passed on."""
+    from fcn_core.keras_settings import import_keras
+
+    with suppress(EngineError), _without_start_up_notes():  # whoever needs it complains
+        import_keras(backend)
+
+
+@contextmanager
+def _without_start_up_notes() -> Iterator[None]:
     sys.stderr.flush()
+    try:
+        notes = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:  # no temporary folder that can be written
+        yield
+        return
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    with notes:
         os.dup2(notes.fileno(), 2)
         try:
-            with suppress(ImportError):  # whoever needs it complains
-                importlib.import_module("tensorflow")
+            yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)
             notes.seek(0)
-            for line in notes:
-                if not line.startswith(_START_UP_NOTES):
-                    os.write(2, line)
+            with suppress(OSError):
+                for line in notes:
+                    if not line.startswith(_START_UP_NOTES):
+                        os.write(2, line)
 
 
 def _loaded(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
     from fcn_core.engines import load_model
 
     if (engine or os.environ.get("FCN_ENGINE")) == "tensorflow":
-        _import_tensorflow()
+        _import_keras()
     with _bar("Getting the model ready", bytes_=True) as update:
         return load_model(name, engine, weights, output_stride, lambda done, of: update(done, of, ""))
 
@@ -452,11 +465,11 @@ def _model_row(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from fcn_core.verify import verify_application, verify_model
+    from fcn_core.verify import reference_backend, verify_application, verify_model
     from fcn_core.zoo import model_spec
 
     model_spec(options.model)  # complain before TensorFlow is loaded
-    _import_tensorflow()
+    _import_keras(reference_backend(options.engine))
     with redirect_stdout(sys.stderr):  # Keras tells of downloads on standard output
         if options.application is not None:
             proof = verify_application(options.application, options.weights)
