@@ -259,21 +259,22 @@ def test_settings_are_given_back_whatever_happens_within():
             assert now() == ("float32", "channels_last", "float32")
             raise ZeroDivisionError
         assert now() == theirs
-        # Two at once: what one has set is not what the other gives back.
-        barrier, inside = threading.Barrier(2), []
+        # Two at once: the second waits, or it would lose its settings when the first gives back what it found.
+        second_is_in, first_is_out, seen = threading.Event(), threading.Event(), []
 
-        def build(data_format):
-            barrier.wait()
-            for _ in range(200):
-                with keras_settings(data_format):
-                    inside.append(keras.config.image_data_format() == data_format)
+        def second():
+            with keras_settings("channels_first"):
+                second_is_in.set()
+                first_is_out.wait(10)
+                seen.append(keras.config.image_data_format())
 
-        threads = [threading.Thread(target=build, args=(f,)) for f in ("channels_last", "channels_first")]
-        for thread in threads:
+        thread = threading.Thread(target=second)
+        with keras_settings("channels_last"):
             thread.start()
-        for thread in threads:
-            thread.join()
-        assert all(inside)
+            second_is_in.wait(0.5)
+        first_is_out.set()
+        thread.join()
+        assert seen == ["channels_first"]
         assert now() == theirs
     finally:
         keras.config.set_floatx(before[0])
