@@ -372,7 +372,11 @@ class OpenVINOEngine(_Engine):
 
 
 class TensorFlowEngine(_Engine):
-    """Runs the converted Keras network itself, as one traced function of free input size."""
+    """Runs the converted Keras network itself, as one traced function of free input size.
+
+    In float32 with channels last, whatever Keras' settings are; they are left as they were. Where Keras is not imported
+    yet, it is imported on TensorFlow, whatever ``KERAS_BACKEND`` says.
+    """
 
     axis = 1
 

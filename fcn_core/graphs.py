@@ -223,6 +223,7 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         "TMPDIR": str(own),
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
         "PYTHONIOENCODING": "utf-8",
+        "PYTHONWARNINGS": "ignore",  # or "error" stops it where Keras uses what NumPy will drop
     }
     try:
         child = subprocess.run(  # noqa: S603

@@ -62,7 +62,9 @@ def settings(tmp_path, monkeypatch):
 # Keras in the child that exports
 
 CHILD = """
+import warnings
 import keras
+warnings.warn("deprecated")
 from fcn_core.keras_settings import keras_settings
 with keras_settings("channels_first"):
     found = [keras.backend.backend(), keras.config.floatx(), keras.config.dtype_policy().name]
@@ -76,6 +78,7 @@ def test_the_child_takes_no_setting_of_keras(name, settings, tmp_path, monkeypat
     before = file.stat().st_mtime_ns, sorted(file.parent.iterdir())
     monkeypatch.setenv("KERAS_BACKEND", BACKENDS[len(name) % len(BACKENDS)])
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "none")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
     run, said = subprocess.run, []
 
     def recorded(arguments, **options):
