@@ -408,7 +408,10 @@ def app(log: Path) -> Any:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
     command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
-    with log.open("w") as stream, subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream) as server:
+    with (
+        log.open("wb") as stream,
+        subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream) as server,
+    ):
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError):
@@ -509,7 +512,9 @@ def main() -> int:
                 load(port, server, options.sessions, options.warm_up, options.minutes, options.seed)
             )
         logged = [
-            line for line in log.read_text().splitlines() if re.search(r"Traceback|\bERROR\b|Exception", line)
+            line
+            for line in log.read_text(encoding="utf-8").splitlines()
+            if re.search(r"Traceback|\bERROR\b|Exception", line)
         ]
     found["tracebacks in the log"] = len(logged)
     if options.json:

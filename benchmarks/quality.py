@@ -526,7 +526,9 @@ def main() -> None:
     )
     if options.out:
         found = {name: vars(summary(of)) for name, of in scores.items()}
-        options.out.write_text(json.dumps({"variants": found, "seconds": seconds}, indent=1))
+        options.out.write_text(
+            json.dumps({"variants": found, "seconds": seconds}, indent=1), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -126,7 +126,9 @@ def _peer(way: str, spec: Any, graph_path: Path, data: bytes) -> Callable[[], fl
     from fcn_core.images import read_image
     from fcn_core.resources import cpus
 
-    geometry = Geometry.from_json(json.loads((graph_path.parent / "meta.json").read_text())["geometry"])
+    geometry = Geometry.from_json(
+        json.loads((graph_path.parent / "meta.json").read_text(encoding="utf-8"))["geometry"]
+    )
     if way == "torch":
         engine = peers.torch_run(graph_path, cpus())
     else:

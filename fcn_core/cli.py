@@ -1,15 +1,14 @@
 """The command line: ``python -m fcn_core``.
 
-Exit status: 0 done, 1 a proof or check failed, 2 bad arguments or input, 3 weights not available, 70 a fault of
-the program, 130 stopped by the user, 141 nobody reads the output any more. Whatever goes wrong is one line on
-standard error; with ``FCN_LOG=text`` or ``json`` the place of a fault is logged as well.
+Exit status: 0 done, 1 a proof or check failed, 2 bad arguments or input, or an output that cannot be written,
+3 weights not available, 70 a fault of the program, 130 stopped by the user, 141 nobody reads the output any more.
+Whatever goes wrong is one line on standard error; with ``FCN_LOG=text`` or ``json`` the place of a fault is logged
+as well.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import io
 import json
 import os
 import sys
@@ -19,11 +18,13 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
+from fcn_core.errors import EngineError, FcnError, MemoryBudgetError, WeightsUnavailable
+from fcn_core.streams import standard_streams
 
 if TYPE_CHECKING:
     from fcn_core.engines import Predictor
     from fcn_core.evaluate import Result
+    from fcn_core.keras_settings import Backend
     from fcn_core.pipeline import Analysis
     from fcn_core.zoo import ModelSpec
 
@@ -53,11 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes are no news to a user
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not fit the terminal's encoding
-    options = _parser().parse_args(arguments)
+    with standard_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
+        try:
+            options = _parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # --help ends here, and may not be printed either
         from fcn_core import logs
 
         logs.configure("off")
@@ -73,9 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("stopped")
         return 130
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), 1
-        )  # or the interpreter complains when it flushes at its end
         return 141
     except Exception as fault:  # the one place where a fault ends: a line for the user, the rest for the log
         return _report_fault(fault)
@@ -226,29 +229,42 @@ def _bar(title: str, bytes_: bool = False) -> Iterator[Callable[[float, float, s
         )
 
 
-def _import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notes, which no setting stops: anything else it writes is passed on."""
+def _import_keras(backend: Backend = "tensorflow") -> None:
+    """Import Keras without TensorFlow's start-up notes, which no setting stops; what else it writes is passed on."""
+    from fcn_core.keras_settings import import_keras
+
+    with suppress(EngineError), _without_start_up_notes():  # whoever needs it complains
+        import_keras(backend)
+
+
+@contextmanager
+def _without_start_up_notes() -> Iterator[None]:
     sys.stderr.flush()
+    try:
+        notes = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:  # no temporary folder that can be written
+        yield
+        return
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    with notes:
         os.dup2(notes.fileno(), 2)
         try:
-            with suppress(ImportError):  # whoever needs it complains
-                importlib.import_module("tensorflow")
+            yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)
             notes.seek(0)
-            for line in notes:
-                if not line.startswith(_START_UP_NOTES):
-                    os.write(2, line)
+            with suppress(OSError):
+                for line in notes:
+                    if not line.startswith(_START_UP_NOTES):
+                        os.write(2, line)
 
 
 def _loaded(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
     from fcn_core.engines import load_model
 
     if (engine or os.environ.get("FCN_ENGINE")) == "tensorflow":
-        _import_tensorflow()
+        _import_keras()
     with _bar("Getting the model ready", bytes_=True) as update:
         return load_model(name, engine, weights, output_stride, lambda done, of: update(done, of, ""))
 
@@ -289,7 +305,7 @@ def _heatmap(options: argparse.Namespace) -> int:
             continue
         logs.log_analysis(analysis, cache_hit=False)
         if options.json:
-            print(json.dumps(export.manifest(analysis), ensure_ascii=False), flush=True)
+            print(json.dumps(export.manifest(analysis)), flush=True)
         else:
             print(_summary(analysis, path, folder), flush=True)
     return status
@@ -370,7 +386,7 @@ def _synsets(options: argparse.Namespace) -> int:
             {"wnid": s.wnid, "words": s.words, "gloss": s.gloss, "classes": ontology.count(s.wnid)}
             for s in found
         ]
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        print(json.dumps(rows, indent=2))
     elif not found:
         print(f"No synset is like {options.query[:60]!r}.")
     for s in () if options.json else found:
@@ -393,7 +409,7 @@ def _synset(options: argparse.Namespace) -> int:
             "children": s.children,
             "class_ids": class_ids,
         }
-        print(json.dumps(row, ensure_ascii=False, indent=2))
+        print(json.dumps(row, indent=2))
         return 0
 
     def named(wnids: Sequence[str]) -> str:
@@ -449,11 +465,11 @@ def _model_row(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from fcn_core.verify import verify_application, verify_model
+    from fcn_core.verify import reference_backend, verify_application, verify_model
     from fcn_core.zoo import model_spec
 
     model_spec(options.model)  # complain before TensorFlow is loaded
-    _import_tensorflow()
+    _import_keras(reference_backend(options.engine))
     with redirect_stdout(sys.stderr):  # Keras tells of downloads on standard output
         if options.application is not None:
             proof = verify_application(options.application, options.weights)
@@ -498,7 +514,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             "fit": options.fit,
         }
         found = {"results": [r.to_json() for r in results]} if options.compare else results[0].to_json()
-        print(json.dumps({**about, **found}, ensure_ascii=False))
+        print(json.dumps({**about, **found}))
         return 0
     pictures = results[0].summary.pictures
     print(

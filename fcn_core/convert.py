@@ -18,6 +18,7 @@ import numpy as np
 
 from fcn_core.errors import ConversionError
 from fcn_core.geometry import Geometry, Node, Window, trace
+from fcn_core.keras_settings import DataFormat, keras_settings
 from fcn_core.layers import SoftmaxMap
 
 Output = Literal["probabilities", "logits"]
@@ -61,7 +62,8 @@ def to_fully_convolutional(
     Returns
     -------
     keras.Model
-        Model of free input size. Its layers "logits" and (with probabilities) "probabilities" can be had by name.
+        Model of free input size, in the data format and precision of the classifier, whatever is set in this
+        process. Its layers "logits" and (with probabilities) "probabilities" can be had by name.
 
     Raises
     ------
@@ -78,16 +80,17 @@ def to_fully_convolutional(
     >>> network.compute_output_shape((1, 200, 300, 3))
     (1, 7, 10, 1000)
     """
-    flat = _flatten(classifier)
-    features, kernel, bias = _head(flat)
-    body = _any_size(keras.Model(flat.inputs[0], features, name=classifier.name))
-    clone = _same_layer if output_stride is None else _dilate(body, output_stride)
-    feature_map = _rebuild(body, clone, free_size=True)
-    head = keras.layers.Conv2D(kernel.shape[-1], 1, use_bias=bias is not None, name="logits")
-    logits = head(feature_map.outputs[0])
-    head.set_weights([kernel[None, None]] + ([] if bias is None else [bias]))
-    result = logits if output == "logits" else SoftmaxMap(name="probabilities")(logits)
-    return keras.Model(feature_map.inputs[0], result, name=f"{classifier.name}_fcn")
+    with keras_settings(*_settings(classifier)):
+        flat = _flatten(classifier)
+        features, kernel, bias = _head(flat)
+        body = _any_size(keras.Model(flat.inputs[0], features, name=classifier.name))
+        clone = _same_layer if output_stride is None else _dilate(body, output_stride)
+        feature_map = _rebuild(body, clone, free_size=True)
+        head = keras.layers.Conv2D(kernel.shape[-1], 1, use_bias=bias is not None, name="logits")
+        logits = head(feature_map.outputs[0])
+        head.set_weights([kernel[None, None]] + ([] if bias is None else [bias]))
+        result = logits if output == "logits" else SoftmaxMap(name="probabilities")(logits)
+        return keras.Model(feature_map.inputs[0], result, name=f"{classifier.name}_fcn")
 
 
 def logits_classifier(classifier: keras.Model) -> keras.Model:
@@ -98,13 +101,14 @@ def logits_classifier(classifier: keras.Model) -> keras.Model:
     ConversionError
         As :func:`to_fully_convolutional`.
     """
-    flat = _flatten(classifier)
-    features, kernel, bias = _head(flat)
-    pooled = keras.layers.GlobalAveragePooling2D()(features)
-    dense = keras.layers.Dense(kernel.shape[-1], use_bias=bias is not None)
-    result = dense(pooled)
-    dense.set_weights([kernel] + ([] if bias is None else [bias]))
-    return keras.Model(flat.inputs[0], result)
+    with keras_settings(*_settings(classifier)):
+        flat = _flatten(classifier)
+        features, kernel, bias = _head(flat)
+        pooled = keras.layers.GlobalAveragePooling2D()(features)
+        dense = keras.layers.Dense(kernel.shape[-1], use_bias=bias is not None)
+        result = dense(pooled)
+        dense.set_weights([kernel] + ([] if bias is None else [bias]))
+        return keras.Model(flat.inputs[0], result)
 
 
 def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarray) -> tuple[float, float]:
@@ -153,7 +157,7 @@ def _head(classifier: keras.Model) -> tuple[Any, np.ndarray, np.ndarray | None]:
         kernel, *bias = head[weighing[0]].operation.get_weights()
         kernel = kernel.reshape(-1, kernel.shape[-1])
         features = head[0].input_tensors[0]
-        channels = features.shape[1 if keras.config.image_data_format() == "channels_first" else -1]
+        channels = features.shape[1 if _data_format(classifier) == "channels_first" else -1]
         if len(kernel) == channels:
             return features, kernel, bias[0] if bias else None
     found = [
@@ -205,6 +209,27 @@ def _nodes(model: keras.Model) -> Iterator[Any]:
         yield from by_depth[depth]
 
 
+def _layers(model: keras.Model) -> Iterator[Any]:
+    """The model's layers and those of models inside it, in order of computation."""
+    for node in _nodes(model):
+        if isinstance(node.operation, keras.Model):
+            yield from _layers(node.operation)
+        else:
+            yield node.operation
+
+
+def _data_format(model: keras.Model) -> DataFormat:
+    """Where the model has its channels, which the settings of this process do not tell of a model that was read."""
+    formats = (getattr(layer, "data_format", None) for layer in _layers(model))
+    return next(filter(None, formats), keras.config.image_data_format())
+
+
+def _settings(model: keras.Model) -> tuple[DataFormat, Any]:
+    """Data format and precision of the model: what is built from it takes those of its last layer with weights."""
+    policies = [layer.dtype_policy for layer in _layers(model) if getattr(layer, "weights", None)]
+    return _data_format(model), policies[-1] if policies else keras.config.dtype_policy()
+
+
 def _same_layer(layer: Any) -> Any:
     return layer
 
@@ -212,7 +237,7 @@ def _same_layer(layer: Any) -> Any:
 def _rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool = False) -> keras.Model:
     """Send a new input through the model's graph, with the layers that `clone` gives for its layers."""
     shape = list(model.inputs[0].shape[1:])
-    spatial = (1, 2) if keras.config.image_data_format() == "channels_first" else (0, 1)
+    spatial = (1, 2) if _data_format(model) == "channels_first" else (0, 1)
     if free_size:
         shape = [None if axis in spatial else side for axis, side in enumerate(shape)]
     image = keras.Input(shape, name="image")
@@ -255,9 +280,17 @@ def _pair(value: Any) -> tuple[int, int]:
 class CropToSmallest(keras.layers.Layer):  # type: ignore[misc]
     """Cut the last rows and columns off several maps, so that all are as large as the smallest."""
 
+    def __init__(self, data_format: DataFormat | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the layer again."""
+        return {**super().get_config(), "data_format": self.data_format}
+
     def call(self, maps: Any) -> Any:
         """Return the maps, cropped."""
-        first = keras.config.image_data_format() == "channels_first"
+        first = self.data_format == "channels_first"
         shapes = [keras.ops.shape(m)[2:] if first else keras.ops.shape(m)[1:3] for m in maps]
         rows, columns = shapes[0]
         for h, w in shapes[1:]:
@@ -266,7 +299,7 @@ class CropToSmallest(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shapes of the maps, cropped where all sizes are known."""
-        axes = (2, 3) if keras.config.image_data_format() == "channels_first" else (1, 2)
+        axes = (2, 3) if self.data_format == "channels_first" else (1, 2)
         shapes = [list(shape) for shape in input_shape]
         for axis in axes:
             sizes = [shape[axis] for shape in shapes]
@@ -375,7 +408,7 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
     ConversionError
         A layer whose windows are not known.
     """
-    channels_first = keras.config.image_data_format() == "channels_first"
+    channels_first = _data_format(network) == "channels_first"
     spatial = slice(2, 4) if channels_first else slice(1, 3)
     nodes: list[Node] = []
     index: dict[int, int] = {}  # tensor -> the node that fixed its cells, -1 for the input

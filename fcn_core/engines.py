@@ -25,6 +25,7 @@ from fcn_core.bands import Plan, Run, run_in_bands
 from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError
 from fcn_core.forecast import banded_demand, held_mb, whole_demand
 from fcn_core.geometry import CellGrid, Geometry
+from fcn_core.keras_settings import import_keras, keras_settings
 from fcn_core.parts import Parts
 from fcn_core.pyramid import ResizedImage
 from fcn_core.zoo import ModelSpec, Preprocessing, Progress, model_spec, require_weights
@@ -377,21 +378,21 @@ class OpenVINOEngine(_Engine):
 
 
 class TensorFlowEngine(_Engine):
-    """Runs the converted Keras network itself, as one traced function of free input size."""
+    """Runs the converted Keras network itself, as one traced function of free input size.
+
+    In float32 with channels last, whatever Keras' settings are; they are left as they were. Where Keras is not imported
+    yet, it is imported on TensorFlow, whatever ``KERAS_BACKEND`` says.
+    """
 
     axis = 1
 
     def __init__(
         self, spec: ModelSpec, random: bool, output_stride: int, progress: Progress | None = None
     ) -> None:
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        try:
-            import keras
-            import tensorflow
-        except ImportError as error:
-            raise EngineError(
-                f"TensorFlow cannot be loaded here ({error}). Run: pip install tensorflow, or choose engine openvino."
-            ) from error
+        import_keras()
+        import keras
+        import tensorflow
+
         if keras.backend.backend() != "tensorflow":
             raise EngineError(
                 f"Keras runs on {keras.backend.backend()} in this process. Expected TensorFlow: set "
@@ -402,8 +403,10 @@ class TensorFlowEngine(_Engine):
 
         path = None if random else require_weights(spec, progress)
         stride = None if output_stride == 32 else output_stride
-        network = to_fully_convolutional(build_classifier(spec, path), output="logits", output_stride=stride)
-        geometry, self._cut_tensors = read_geometry(network)
+        with keras_settings():
+            classifier = build_classifier(spec, path)
+            network = to_fully_convolutional(classifier, output="logits", output_stride=stride)
+            geometry, self._cut_tensors = read_geometry(network)
         published = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
         weights: Any = "random" if random else "imagenet" if published else "unpublished"
         info = ModelInfo(

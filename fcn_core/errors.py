@@ -16,6 +16,7 @@
     ├── MemoryBudgetError     no plan fits into the memory the app may use
     ├── FetchError            a picture's address that is refused or does not answer
     ├── DatasetError          an evaluation index that cannot be read
+    ├── OutputError           standard output that cannot be written
     └── Cancelled             the user stopped it
 
 Every message says what was received, what was expected and what to do. Anything that is not an
@@ -85,6 +86,10 @@ class FetchError(FcnError):
 
 class DatasetError(FcnError):
     """An evaluation index or one of its files cannot be read."""
+
+
+class OutputError(FcnError):
+    """Standard output cannot be written."""
 
 
 class Cancelled(FcnError):

@@ -1,17 +1,18 @@
 """Exported graphs: made once a model by Keras in a child process, kept on disk, checked at every load.
 
-The child runs Keras on its OpenVINO backend with channels first: no TensorFlow is loaded. A second child, in which
-Keras's memory is not held any more, folds every normalisation into its convolution, so that the parent, which never
-imports Keras, compiles the graph in a tenth of a second and holds its weights once.
+The child runs Keras on its OpenVINO backend with channels first: no TensorFlow is loaded. It takes no setting of
+Keras from this machine or process, and a graph of another precision than float32 is neither kept nor loaded. A second
+child, in which Keras's memory is not held any more, folds every normalisation into its convolution, so that the parent,
+which never imports Keras, compiles the graph in a tenth of a second and holds its weights once.
 """
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,6 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ from typing import Any
 from fcn_core import errors
 from fcn_core.errors import EngineError
 from fcn_core.geometry import Geometry
-from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require_weights
+from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require_weights, temporary_root
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 4  # of what lies in a graph's folder
+_FORMAT = 5  # of what lies in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
+# Types in a graph's description, of its tensors and of what they are converted to, that are not float32 but fractions.
+_OTHER_FRACTIONS = re.compile(
+    rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
+)
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
 _MAKING = ".making-"
 _ABANDONED = 3600.0  # seconds; an export takes a few
@@ -61,12 +65,14 @@ def graph_folder(
 
 
 def load_graph(folder: Path) -> Graph | None:
-    """Read a graph; None where it is missing or any of its bytes changed."""
+    """Read a graph; None where it is missing, any of its bytes changed, or its precision is not float32."""
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta.pop("meta_sha256") != _meta_digest(meta):
             return None
         if any(digest(folder / name) != meta["sha256"][name] for name in _FILES):
+            return None
+        if not _is_float32(folder):
             return None
         return Graph(
             folder / "graph.xml",
@@ -76,6 +82,12 @@ def load_graph(folder: Path) -> Graph | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_float32(folder: Path) -> bool:
+    """Whether the graph takes, holds and gives no fractions but float32."""
+    description = (folder / _FILES[0]).read_bytes()
+    return b'element_type="f32"' in description and not _OTHER_FRACTIONS.search(description)
 
 
 def _meta_digest(meta: dict[str, Any]) -> str:
@@ -123,20 +135,13 @@ def prepare_graph(
             "FCN_CACHE_DIR to a folder that can be written.", folder.parent, error, spec.title,
         )  # fmt: skip
     try:
-        folder = graph_folder(spec, sha256, output_stride, _temporary_root())
+        folder = graph_folder(spec, sha256, output_stride, temporary_root())
         return load_graph(folder) or _make(spec, weights, sha256, output_stride, folder)
     except OSError as error:
         raise EngineError(
-            f"The graph of {spec.title} could be written neither to {cache_dir()} nor to {tempfile.gettempdir()} "
-            f"({error}). Free some space, or set FCN_CACHE_DIR to a folder that can be written."
+            f"The graph of {spec.title} could be written neither to {cache_dir()} nor to a temporary folder ({error}). "
+            f"Free some space, or set FCN_CACHE_DIR to a folder that can be written."
         ) from error
-
-
-@lru_cache(maxsize=1)
-def _temporary_root() -> Path:
-    folder = tempfile.mkdtemp(prefix="fcn_core-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
 
 
 def _make(
@@ -148,6 +153,11 @@ def _make(
         new = Path(making) / "graph"
         new.mkdir()
         _export_in_child(spec, weights, output_stride, new)
+        if not _is_float32(new):
+            raise EngineError(
+                f"The graph of {spec.title} was exported in another precision than float32 and is not kept. "
+                f"Choose engine tensorflow."
+            )
         _write_meta(new, spec, weights, sha256)
         graph = _move_into_place(new, folder)
     if graph is None:
@@ -187,27 +197,33 @@ def _write_meta(folder: Path, spec: ModelSpec, weights: Path | None, sha256: str
         "model": spec.name,
         "weights_sha256": sha256,
         "weights_published": published,
-        "geometry": json.loads(geometry.read_text()),
+        "geometry": json.loads(geometry.read_text(encoding="utf-8")),
         "sha256": {name: digest(folder / name) for name in _FILES},
     }
     geometry.unlink()
-    (folder / "meta.json").write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}))
+    described = json.dumps({**meta, "meta_sha256": _meta_digest(meta)})
+    (folder / "meta.json").write_text(described, encoding="utf-8")
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
-    _run_child(spec, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
-    _run_child(spec, "fold", str(folder))
+    own = folder.with_name("child")  # for what the children write beside the graph: settings, temporary files
+    own.mkdir()
+    _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
+    _run_child(spec, own, "fold", str(folder))
     for name in _EXPORTED:
         (folder / name).unlink()
 
 
-def _run_child(spec: ModelSpec, *arguments: str) -> None:
+def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
     root = str(Path(__file__).resolve().parents[1])
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
         "KERAS_BACKEND": "openvino",
+        "KERAS_HOME": str(own),  # where there is no keras.json
+        "TMPDIR": str(own),
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
         "PYTHONIOENCODING": "utf-8",
+        "PYTHONWARNINGS": "ignore",  # or "error" stops it where Keras uses what NumPy will drop
     }
     try:
         child = subprocess.run(  # noqa: S603
@@ -243,20 +259,21 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
     import keras
 
     from fcn_core.convert import read_geometry, to_fully_convolutional
+    from fcn_core.keras_settings import keras_settings
     from fcn_core.zoo import build_classifier
 
-    keras.config.set_image_data_format("channels_first")
-    classifier = build_classifier(spec, weights)
-    network = to_fully_convolutional(
-        classifier, output="logits", output_stride=None if output_stride == 32 else output_stride
-    )
-    geometry, cut_tensors = read_geometry(network)
-    (folder / "geometry.json").write_text(json.dumps(geometry.to_json()))
-    model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
-    try:
-        model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
-    except RuntimeError as error:
-        raise OSError(f"the exported graph cannot be written: {str(error)[:200]}") from error
+    with keras_settings("channels_first"):
+        classifier = build_classifier(spec, weights)
+        network = to_fully_convolutional(
+            classifier, output="logits", output_stride=None if output_stride == 32 else output_stride
+        )
+        geometry, cut_tensors = read_geometry(network)
+        (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
+        model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
+        try:
+            model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
+        except RuntimeError as error:
+            raise OSError(f"the exported graph cannot be written: {str(error)[:200]}") from error
 
 
 def fold(folder: Path) -> None:

@@ -47,7 +47,7 @@ def budget_mb() -> float:
     total: float = psutil.virtual_memory().total
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):
-            total = min(total, float(Path(path).read_text()))
+            total = min(total, float(Path(path).read_text(encoding="utf-8")))
     return total / 2**20
 
 
@@ -83,7 +83,10 @@ def cpus() -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for quota, period in _CGROUP_QUOTAS:
         with suppress(OSError, ValueError, IndexError):
-            words = [*Path(quota).read_text().split(), *(Path(period).read_text().split() if period else [])]
+            words = [
+                *Path(quota).read_text(encoding="utf-8").split(),
+                *(Path(period).read_text(encoding="utf-8").split() if period else []),
+            ]
             if int(words[0]) > 0:  # "max" or -1: no limit
                 count = min(count, -(-int(words[0]) // int(words[1])))
     return max(1, count)
@@ -97,7 +100,7 @@ def rss_mb() -> float:
 def peak_rss_mb() -> float:
     """Largest resident memory this process has had, in megabytes."""
     with suppress(OSError):  # getrusage counts what the process was before it became this program
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
         if found is not None:
             return float(found[1]) / 2**10
     if sys.platform == "win32":

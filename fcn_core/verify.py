@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fcn_core.engines import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
+from fcn_core.keras_settings import Backend, import_keras, keras_settings
 from fcn_core.pyramid import ResizedImage
 from fcn_core.zoo import Preprocessing, build_classifier, model_spec, require_weights, seed_weights
 
@@ -36,6 +37,12 @@ class Proof:
         return self.error / self.span if self.span > 0 else float(self.error > 0)
 
 
+def reference_backend(engine: str | None = None) -> Backend:
+    """What Keras runs the classifier on: TensorFlow, unless ``KERAS_BACKEND`` is openvino and the engine is, too."""
+    tensorflow = (engine or os.environ.get("FCN_ENGINE")) == "tensorflow"
+    return "openvino" if os.environ.get("KERAS_BACKEND") == "openvino" and not tensorflow else "tensorflow"
+
+
 def verify_model(
     name: str | None = None, engine: str | None = None, weights: str | None = "imagenet"
 ) -> Proof:
@@ -54,7 +61,9 @@ def verify_model(
     spec = model_spec(name)
     model = load_model(spec.name, engine, weights)
     random = model.info.weights == "random"
-    classifier = build_classifier(spec, None if random else require_weights(spec))
+    import_keras(reference_backend(engine))
+    with keras_settings():
+        classifier = build_classifier(spec, None if random else require_weights(spec))
     pixels = _noise(spec.input_size)
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32)
     expected = _logits(classifier, spec.preprocessing, planes)
@@ -90,7 +99,7 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
     ConversionError
         Its head cannot become a convolution.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import_keras(reference_backend())
     import keras
 
     from fcn_core.convert import largest_error, to_fully_convolutional
@@ -103,7 +112,8 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
         )
     random = weights in (None, "none")
     try:
-        classifier = build(weights=None if random else "imagenet")
+        with keras_settings():
+            classifier = build(weights=None if random else "imagenet")
     except Exception as cause:  # what Keras raises for a download that fails is not documented
         if random:
             raise

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.util
+import logging
 import os
+import shutil
+import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +20,15 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.errors import FcnError, UnknownModel, WeightsInvalid, WeightsUnavailable
 
 if TYPE_CHECKING:
     import keras
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,70 @@ def model_spec(name: str | None = None) -> ModelSpec:
 
 
 def cache_dir() -> Path:
-    """Folder of exported graphs and downloaded weights: ``FCN_CACHE_DIR``, else the platform's user cache."""
-    return Path(os.environ.get("FCN_CACHE_DIR") or platformdirs.user_cache_dir("fcn_core", appauthor=False))
+    """Folder of exported graphs and downloaded weights: ``FCN_CACHE_DIR``, else the platform's user cache.
+
+    Where neither is known, a temporary folder that lives as long as the process; a warning says so once.
+
+    Raises
+    ------
+    FcnError
+        ``FCN_CACHE_DIR`` begins with a home folder that is not known, or nothing can be written anywhere.
+    """
+    own = _folder("FCN_CACHE_DIR")
+    if own:
+        return own
+    try:
+        return platformdirs.user_cache_path("fcn_core", appauthor=False).expanduser()
+    except RuntimeError:  # neither HOME nor an entry among the users says where home is
+        return _without_home()
+
+
+def _folder(variable: str) -> Path | None:
+    """The folder that an environment variable names, ``~`` expanded; None where it is not set."""
+    value = os.environ.get(variable)
+    try:
+        return Path(value).expanduser() if value else None
+    except RuntimeError as error:
+        raise FcnError(
+            f"{variable} is {value!r}, and where that home folder is, is not known here. Name the whole path."
+        ) from error
+
+
+def _without_home() -> Path:
+    try:
+        with _LOCK:
+            return _announced_root()
+    except OSError as error:
+        raise FcnError(
+            f"Expected a home folder for the cache, or a temporary folder. Received neither ({error}). Set "
+            f"FCN_CACHE_DIR to a folder that can be written."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _announced_root() -> Path:
+    folder = temporary_root()
+    logger.warning(
+        "There is no home folder here: models and weights are kept in %s, for this process only. Set FCN_CACHE_DIR to "
+        "a folder that can be written to keep them.", folder,
+    )  # fmt: skip
+    # Keras imports Matplotlib, which would make a folder of its own, and say so too.
+    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    return folder
+
+
+@lru_cache(maxsize=1)
+def temporary_root() -> Path:
+    """Give a temporary folder that goes with the process, the same at every call.
+
+    Raises
+    ------
+    OSError
+        There can be none.
+    """
+    folder = tempfile.mkdtemp(prefix="fcn_core-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def find_weights(spec: ModelSpec) -> Path | None:
@@ -170,10 +241,9 @@ def find_weights(spec: ModelSpec) -> Path | None:
     Looked for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and among
     downloads.
     """
-    own = os.environ.get("FCN_WEIGHTS_DIR")
+    folder = _folder("FCN_WEIGHTS_DIR")
     places = []
-    if own:
-        folder = Path(own).expanduser()
+    if folder:
         places += [folder / spec.weights.name]
         if folder.name == spec.weights.name:
             places += [folder]
@@ -182,7 +252,14 @@ def find_weights(spec: ModelSpec) -> Path | None:
         if package and package.submodule_search_locations:
             places += [Path(package.submodule_search_locations[0]) / "models" / spec.weights.name]
     places += [cache_dir() / "weights" / spec.weights.name]
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if _is_file(place)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may not be looked into, such as another user's home
+        return False
 
 
 def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:

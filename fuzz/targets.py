@@ -100,7 +100,7 @@ def graph(data: bytes) -> bool:
         return False
     meta = {**meta, "sha256": {name: digest(folder / name) for name in ("graph.xml", "graph.bin")}}
     meta.pop("meta_sha256", None)
-    file.write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}))
+    file.write_text(json.dumps({**meta, "meta_sha256": _meta_digest(meta)}), encoding="utf-8")
     return load_graph(folder) is not None
 
 

@@ -423,8 +423,8 @@ def test_one_pass_at_a_time(fresh, chelsea, resized, monkeypatch):
      ("300000", "100000", 3), ("", None, 8), ("ten tens", None, 8)],
 )  # fmt: skip
 def test_cores_of_a_container(quota, period, expected, tmp_path, monkeypatch):
-    (tmp_path / "quota").write_text(quota)
-    (tmp_path / "period").write_text(period or "")
+    (tmp_path / "quota").write_text(quota, encoding="utf-8")
+    (tmp_path / "period").write_text(period or "", encoding="utf-8")
     files = (str(tmp_path / "quota"), str(tmp_path / "period") if period else None)
     monkeypatch.setattr(resources, "_CGROUP_QUOTAS", (files, (str(tmp_path / "missing"), None)))
     monkeypatch.setattr(resources.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)

@@ -54,7 +54,7 @@ def pictures(tmp_path, monkeypatch):
         cat.save(folder / name, "PNG")
     Image.fromarray(skimage.data.coffee()).save(folder / "coffee.jpg")
     (folder / "empty.png").touch()
-    (folder / "text.png").write_text("not a picture")
+    (folder / "text.png").write_text("not a picture", encoding="utf-8")
     (folder / "cut.jpg").write_bytes((folder / "coffee.jpg").read_bytes()[:2000])
     return folder
 
@@ -73,7 +73,7 @@ def test_heatmap_writes_a_folder_a_picture_and_tells_of_it(run, pictures, tmp_pa
     assert (status, err) == (0, "")
     names = {"manifest.json", "maps.npz", "mask.png", "overlay.png", "figure.png"}
     assert {p.name for p in (out / "cat").iterdir()} == names
-    manifest = json.loads((out / "cat" / "manifest.json").read_text())
+    manifest = json.loads((out / "cat" / "manifest.json").read_text(encoding="utf-8"))
     (scale,) = manifest["scales"]
     assert f"cat (n02121620, 7 classes)\n       64x96  grid {scale['grid'][0]:3d} x" in text
     assert f"peak {scale['peak']:6.3f}" in text
@@ -89,7 +89,7 @@ def test_json_prints_the_manifest_one_line_a_picture(run, pictures, tmp_path):
     assert [m["image"]["name"] for m in printed] == ["cat.png", "coffee.jpg"]
     for manifest in printed:
         written = tmp_path / Path(manifest["image"]["name"]).stem / "manifest.json"
-        assert json.loads(written.read_text()) == manifest
+        assert json.loads(written.read_text(encoding="utf-8")) == manifest
 
 
 def test_one_bad_picture_is_reported_and_the_others_are_done(run, pictures, tmp_path):
@@ -236,7 +236,7 @@ def test_random_weights_are_said_on_the_terminal_and_in_the_manifest(run, pictur
     status, text, _ = run("heatmap", pictures / "cat.png", *arguments)
     assert status == 0
     assert "(random weights)" in text
-    manifest = json.loads((tmp_path / "cat" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "cat" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["weights"] == "random"
     assert manifest["model"]["weights_sha256"] is None
 
@@ -346,7 +346,8 @@ def index(tmp_path_factory):
         Image.fromarray(mask).save(folder / f"{name}-mask.png")
     path = folder / "index.csv"
     path.write_text(
-        "image,synset_wnid,mask\nchelsea.png,n02121620,chelsea-mask.png\ncoffee.png,n07930864,coffee-mask.png\n"
+        "image,synset_wnid,mask\nchelsea.png,n02121620,chelsea-mask.png\ncoffee.png,n07930864,coffee-mask.png\n",
+        encoding="utf-8",
     )
     return path
 

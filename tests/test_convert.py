@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fcn_core.convert import largest_error, logits_classifier, read_geometry, split, to_fully_convolutional
+from fcn_core.convert import (
+    CropToSmallest,
+    largest_error,
+    logits_classifier,
+    read_geometry,
+    split,
+    to_fully_convolutional,
+)
 from fcn_core.errors import ConversionError
 from fcn_core.zoo import MODELS, build_classifier, find_weights, seed_weights
 
@@ -290,3 +297,57 @@ def test_parts_joined_again_are_the_whole():
         x = part(x)
     assert len(cuts) == 4
     assert np.array_equal(np.asarray(x), np.asarray(network(image)))
+
+
+@pytest.fixture
+def elsewhere():
+    """Choose Keras' settings for the rest of the test, as a keras.json does."""
+    before = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy()
+
+    def choose(data_format, floatx, policy):
+        keras.config.set_image_data_format(data_format)
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+    yield choose
+    choose(*before)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "NASNetMobile"])
+def test_other_settings_of_keras_change_nothing(name, classifiers, elsewhere):
+    """The classifier was built or read before: its data format and precision are its own."""
+    classifier = classifiers(name)
+    elsewhere("channels_first", "float16", "mixed_float16")
+    network = to_fully_convolutional(classifier, output="logits")
+    error, span = largest_error(classifier, network, picture(1, *classifier.input_shape[1:]))
+    assert error < 1e-4 * span
+    assert {weight.dtype for weight in network.weights} == {"float32"}
+    geometry, _ = read_geometry(network)
+    assert network.compute_output_shape((1, 131, 97, 3)) == (1, *geometry.grid(131, 97), 10)
+    assert keras.config.image_data_format() == "channels_first"
+    assert keras.config.floatx() == "float16"
+
+
+def test_a_classifier_of_another_precision_keeps_it(elsewhere):
+    elsewhere("channels_last", "float32", "mixed_float16")
+    classifier = application("MobileNetV2", 64, 64)
+    elsewhere("channels_last", "float64", "float64")
+    network = to_fully_convolutional(classifier)
+    assert {weight.dtype for weight in network.weights} == {"float32"}
+    assert network.get_layer("logits").compute_dtype == "float16"
+
+
+def test_a_classifier_with_channels_first_keeps_them(elsewhere):
+    elsewhere("channels_first", "float32", "float32")
+    classifier = keras.applications.MobileNetV2(weights=None, input_shape=(3, 64, 64), classes=10)
+    elsewhere("channels_last", "float32", "float32")
+    network = to_fully_convolutional(classifier, output="logits")
+    assert network.get_layer("logits").data_format == "channels_first"
+    assert network.compute_output_shape((1, 3, 131, 97)) == (1, 10, *read_geometry(network)[0].grid(131, 97))
+
+
+def test_the_cropping_layer_is_made_again_as_it_was(elsewhere):
+    layer = CropToSmallest()
+    elsewhere("channels_first", "float32", "float32")
+    again = CropToSmallest.from_config(layer.get_config())
+    assert again.compute_output_shape([(1, 8, 9, 3), (1, 7, 10, 3)]) == [(1, 7, 9, 3), (1, 7, 9, 3)]

@@ -155,7 +155,7 @@ def test_a_bad_index_is_named_with_what_is_wrong(folder, text, message):
     Image.new("L", (9, 9)).save(folder / "small.png")
     Image.new("L", (192, 128)).save(folder / "empty.png")
     path = folder / "index.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(DatasetError, match=message):
         evaluate_index(path, RedIsCat(), scales=SCALES)
 
@@ -215,12 +215,13 @@ SHARED = Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "share
     not (SHARED / "eval_dev" / "index.csv").is_file(), reason="no photographs with masks here"
 )
 def test_on_photographs_the_fine_map_beats_the_plain_ones(lite2, tmp_path):
-    with (SHARED / "eval_dev" / "index.csv").open() as file:
+    with (SHARED / "eval_dev" / "index.csv").open(encoding="utf-8") as file:
         head, *rows = file.read().splitlines()
     path = tmp_path / "index.csv"
     folder = os.path.relpath(SHARED / "eval_dev", tmp_path)
     text = "\n".join([head, *rows[::6]])
-    path.write_text(text.replace("images/", f"{folder}/images/").replace("masks/", f"{folder}/masks/"))
+    absolute = text.replace("images/", f"{folder}/images/").replace("masks/", f"{folder}/masks/")
+    path.write_text(absolute, encoding="utf-8")
     fine, evidence, notebook = evaluate_index(path, lite2, ways=("fine", "evidence", "notebook"))
     assert fine.summary.pxap > 0.80
     assert fine.summary.mean_iou > 0.60

@@ -61,7 +61,7 @@ def folder(analysis, tmp_path_factory):
 
 
 def test_the_manifest_has_what_the_contract_names(analysis, folder):
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["schema"] == export.SCHEMA
     assert manifest["image"] == {
         "name": "space.jpg",
@@ -117,7 +117,7 @@ def test_a_folder_is_overwritten_whole_and_keeps_no_scraps(random_analysis, fold
     for _ in range(2):
         export.write_folder(random_analysis, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == set(export.FILES)
-    assert json.loads((tmp_path / "manifest.json").read_text())["map"] == "evidence"
+    assert json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["map"] == "evidence"
 
 
 def test_a_failure_half_way_leaves_no_manifest(analysis, tmp_path, monkeypatch):
@@ -344,7 +344,7 @@ def test_every_choice_is_in_the_command_line_and_names_are_quoted(random_analysi
     _run(command)
     (written,) = (tmp_path / "a b").iterdir()
     _same_maps(random_analysis, written / "maps.npz")
-    assert json.loads((written / "manifest.json").read_text())["model"]["weights"] == "random"
+    assert json.loads((written / "manifest.json").read_text(encoding="utf-8"))["model"]["weights"] == "random"
     monkeypatch.chdir(tmp_path)
     assert "./-x.png" in shlex.split(export.command_line(random_analysis, "-x.png"))
 

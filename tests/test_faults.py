@@ -345,7 +345,7 @@ def batch(folder: Path, out: Path, times: int = 1) -> list[str]:
 
 def check_whole(folder: Path) -> None:
     """Where there is a manifest, every other file is whole and belongs to it."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     with np.load(folder / "maps.npz") as maps:
         assert set(maps.files) == {"64x64", "96x96", "arithmetic", "geometric", "fine"}
         assert maps["fine"].shape == (manifest["image"]["height"], manifest["image"]["width"])

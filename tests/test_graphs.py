@@ -39,7 +39,7 @@ def exported(tmp_path_factory, lite0):
     graph = prepare_graph(LITE)
     for name in ("graph.xml", "graph.bin"):
         (folder / name).write_bytes(graph.path.with_name(name).read_bytes())
-    (folder / "geometry.json").write_text(json.dumps(graph.geometry.to_json()))
+    (folder / "geometry.json").write_text(json.dumps(graph.geometry.to_json()), encoding="utf-8")
     return folder
 
 
@@ -117,7 +117,7 @@ def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children):
 )
 def test_descriptions_that_are_none(text, cache, children):
     folder = prepare_graph(LITE).path.parent
-    (folder / "meta.json").write_text(text)
+    (folder / "meta.json").write_text(text, encoding="utf-8")
     assert load_graph(folder) is None
 
 
@@ -279,7 +279,7 @@ def temporary_root(tmp_path, monkeypatch):
     """The fallback's folder, for this test alone."""
     folder = tmp_path / "temporary"
     folder.mkdir()
-    monkeypatch.setattr(graphs, "_temporary_root", lambda: folder)
+    monkeypatch.setattr(graphs, "temporary_root", lambda: folder)
     return folder
 
 
@@ -333,7 +333,7 @@ from fcn_core.errors import EngineError
 from fcn_core.zoo import MODELS
 def full():
     raise OSError("no room there either")
-graphs._temporary_root = full
+graphs.temporary_root = full
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
     graphs.prepare_graph(MODELS["efficientnet-lite0"])
@@ -348,7 +348,7 @@ except EngineError as error:
 
 def test_the_temporary_folder_goes_with_the_process(fresh_python):
     child = fresh_python(
-        "from fcn_core.graphs import _temporary_root as root; print(root()); assert root() == root()"
+        "from fcn_core.zoo import temporary_root as root; print(root()); assert root() == root()"
     )
     assert not Path(child.stdout.strip()).exists()
 

@@ -35,7 +35,8 @@ READER = """
     from fcn_core.images import read_image
     status = Path("/proc/self/status")  # getrusage would count the parent's memory, too
     def peak():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**10 if status.exists() else 0.0
+        text = status.read_text(encoding="utf-8") if status.exists() else "VmHWM: 0"
+        return int(text.partition("VmHWM:")[2].split()[0]) / 2**10
     caught = []
     warnings.simplefilter("always")
     warnings.showwarning = lambda message, *rest, **more: caught.append(type(message).__name__)

@@ -11,6 +11,7 @@ import fcn_core
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"tensorflow", "keras", "openvino"}
 MAY_LOAD_KERAS = {"convert", "layers", "efficientnet_lite", "zoo", "graphs", "gradcam", "engines", "verify"}
+MAY_LOAD_KERAS |= {"keras_settings"}
 MAY_LOAD_TENSORFLOW = {"engines", "gradcam", "verify"}
 MAY_LOAD_OPENVINO = {"engines", "graphs"}
 

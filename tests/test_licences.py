@@ -23,13 +23,15 @@ SIGNS = {
 
 def table() -> dict[str, str]:
     rows = re.findall(
-        r"^\| ([a-z0-9-]+) \| (\S+) \|", (ROOT / "assets" / "LICENCES.md").read_text(), re.MULTILINE
+        r"^\| ([a-z0-9-]+) \| (\S+) \|",
+        (ROOT / "assets" / "LICENCES.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     return {name: licence for name, licence in rows if name != "distribution"}
 
 
 def required() -> set[str]:
-    lines = [line for file in REQUIREMENTS for line in (ROOT / file).read_text().splitlines()]
+    lines = [line for file in REQUIREMENTS for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     return {
         re.match(r"[A-Za-z0-9-]+", line).group().lower() for line in lines if line and line[0] not in "#-"
     }
@@ -52,7 +54,11 @@ def declared(found: Distribution) -> list[str]:
     if not said and first_line not in ("", "UNKNOWN"):
         said = [first_line]
     if not said:
-        texts = [file.read_text() for file in found.files or [] if file.name.upper().startswith("LICEN")]
+        texts = [
+            file.read_text(encoding="utf-8")
+            for file in found.files or []
+            if file.name.upper().startswith("LICEN")
+        ]
         said = [" ".join(text.split())[:200] for text in texts]
     return said
 

@@ -13,7 +13,7 @@ INIT = Path(fcn_core.__file__)
 def test_all_is_what_the_lazy_table_and_the_type_checker_know():
     assert fcn_core.__all__ == sorted(fcn_core.__all__, key=_isort_key)
     assert set(fcn_core.__all__) == set(fcn_core._HOME)
-    guarded = next(n for n in ast.parse(INIT.read_text()).body if isinstance(n, ast.If))
+    guarded = next(n for n in ast.parse(INIT.read_text(encoding="utf-8")).body if isinstance(n, ast.If))
     typed = {
         alias.asname or alias.name: node.module
         for node in guarded.body

@@ -202,7 +202,11 @@ print([a for a in opened if "tmp" in str(a[0]) or a[2] & 1])
 
 
 def test_every_promise_names_a_test_that_is_there() -> None:
-    promises = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")]
+    promises = [
+        line
+        for line in (ROOT / "SECURITY.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
     promises = [line for line in promises if not line.startswith("| promise")]
     assert len(promises) > 10
     for line in promises:

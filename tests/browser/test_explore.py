@@ -260,7 +260,7 @@ def test_everything_can_be_taken_away_and_made_again(visit: Visit, tmp_path: Pat
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
-    again = json.loads((tmp_path / "out" / "coffee" / "manifest.json").read_text())
+    again = json.loads((tmp_path / "out" / "coffee" / "manifest.json").read_text(encoding="utf-8"))
     for key in ("boxes", "synset", "model", "map", "fit"):
         assert again[key] == manifest[key], key
     made = np.load(tmp_path / "out" / "coffee" / "maps.npz")

@@ -107,13 +107,13 @@ def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: 
             with contextlib.suppress(OSError):
                 if app.ask("GET", "/_stcore/health")[0] == 200:
                     break
-            assert server.poll() is None, (folder / "log").read_text()
+            assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
             time.sleep(0.1)
         yield app
     finally:
         server.terminate()
         server.wait(20)
-    said = (folder / "log").read_text()
+    said = (folder / "log").read_text(encoding="utf-8")
     assert "Traceback" not in said, said
 
 
@@ -270,7 +270,7 @@ def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_brows
         assert time.monotonic() < deadline, f"still held: {held}"
         time.sleep(0.5)
     assert app.files() == files
-    assert "very-private" not in (app.log.parent / "log").read_text()
+    assert "very-private" not in (app.log.parent / "log").read_text(encoding="utf-8")
 
 
 def test_all_this_while_the_server_asked_nobody(app: App, visit: Callable[[str], Page]) -> None:

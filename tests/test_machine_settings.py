@@ -1,0 +1,406 @@
+"""Settings of the user's machine and process: ours do not depend on them, and theirs are left as they were."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from fcn_core import graphs, zoo
+from fcn_core.errors import EngineError, FcnError
+from fcn_core.graphs import load_graph, prepare_graph
+from fcn_core.keras_settings import keras_settings
+from fcn_core.zoo import MODELS, cache_dir, find_weights
+
+LITE = MODELS["efficientnet-lite0"]
+ROOT = Path(__file__).resolve().parents[1]
+FLOAT16 = {
+    "floatx": "float16",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
+OTHER = {**FLOAT16, "floatx": "float64", "backend": "torch", "image_data_format": "channels_first"}
+
+# Keras' file of settings: name -> what lies in its place, None for a folder
+FILES = {
+    "float16": json.dumps(FLOAT16),
+    "float64, channels first": json.dumps(OTHER),
+    "damaged": '{"floatx": "flo',
+    "no table": "[]",
+    "no such precision": '{"floatx": "float8"}',
+    "no such format": '{"image_data_format": "channels_middle"}',
+    "a folder": None,
+}
+BREAKS_KERAS = {"no table", "no such precision", "no such format", "a folder"}
+BACKENDS = ("", "jax", "torch", "nonsense", "tensorflow")
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """Put what stands in `FILES` where Keras looks for its settings."""
+
+    def put(name):
+        file = tmp_path / "keras home" / "keras.json"
+        file.parent.mkdir()
+        if FILES[name] is None:
+            file.mkdir()
+        else:
+            file.write_text(FILES[name], encoding="utf-8")
+        monkeypatch.setenv("KERAS_HOME", str(file.parent))
+        return file
+
+    return put
+
+
+# Keras in the child that exports
+
+CHILD = """
+import warnings
+import keras
+warnings.warn("deprecated")
+from fcn_core.keras_settings import keras_settings
+with keras_settings("channels_first"):
+    found = [keras.backend.backend(), keras.config.floatx(), keras.config.dtype_policy().name]
+    print(*found, keras.config.image_data_format(), keras.config.epsilon())
+"""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_child_takes_no_setting_of_keras(name, settings, tmp_path, monkeypatch):
+    file = settings(name)
+    before = file.stat().st_mtime_ns, sorted(file.parent.iterdir())
+    monkeypatch.setenv("KERAS_BACKEND", BACKENDS[len(name) % len(BACKENDS)])
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", "none")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    run, said = subprocess.run, []
+
+    def recorded(arguments, **options):
+        said.append(run([arguments[0], "-c", CHILD], **options))
+        return said[-1]
+
+    monkeypatch.setattr(graphs.subprocess, "run", recorded)
+    (tmp_path / "own").mkdir()
+    graphs._run_child(LITE, tmp_path / "own", "export")
+    assert said[0].stdout.split() == ["openvino", "float32", "float32", "channels_first", "1e-07"], said[
+        0
+    ].stderr
+    assert (file.stat().st_mtime_ns, sorted(file.parent.iterdir())) == before
+
+
+def test_float16_in_keras_json_changes_nothing(settings, tmp_path, monkeypatch, lite0):
+    """Neither what is exported under it, nor what is loaded when it has gone."""
+    settings("float16")
+    expected = lite0._path
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
+    graph = prepare_graph(LITE)
+    assert graph.path.name == expected.name
+    assert _types(graph.path) == _types(expected) == {"f32", "fp32", "i64"}
+    assert graph.path.with_suffix(".bin").read_bytes() == expected.with_suffix(".bin").read_bytes()
+    monkeypatch.delenv("KERAS_HOME")
+    assert prepare_graph(LITE) == graph
+
+
+def _types(description):
+    text = description.read_text(encoding="utf-8")
+    return {found.lower() for found in re.findall(r'(?:element_type|precision)="(\w+)"', text)}
+
+
+# A graph of another precision
+
+
+@pytest.fixture
+def exported(lite0):
+    """Files as the child makes them."""
+    folder = lite0._path.parent
+    files = {name: (folder / name).read_bytes() for name in ("graph.xml", "graph.bin")}
+    geometry = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["geometry"]
+    return {**files, "geometry.json": json.dumps(geometry).encode()}
+
+
+def _export(monkeypatch, files):
+    def write(spec, weights, output_stride, folder):
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+
+    monkeypatch.setattr(graphs, "_export_in_child", write)
+
+
+def _half(exported, folder):
+    """What OpenVINO makes of the graph when it saves it in half precision."""
+    import openvino
+
+    for name, content in exported.items():
+        (folder / name).write_bytes(content)
+    network = openvino.Core().read_model(folder / "graph.xml")
+    openvino.save_model(network, folder / "half.xml", compress_to_fp16=True)
+    names = {"graph.xml": "half.xml", "graph.bin": "half.bin", "geometry.json": "geometry.json"}
+    return {name: (folder / source).read_bytes() for name, source in names.items()}
+
+
+@pytest.mark.parametrize("precision", ["saved in half", "f16", "f64", "bf16", "f8e4m3", "nf4"])
+def test_another_precision_is_neither_kept_nor_loaded(precision, exported, tmp_path, monkeypatch):
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
+    wrong = dict(exported)
+    if precision == "saved in half":
+        wrong = _half(exported, tmp_path)
+    else:  # one tensor of many
+        wrong["graph.xml"] = wrong["graph.xml"].replace(
+            b'element_type="f32"', f'element_type="{precision}"'.encode(), 1
+        )
+        assert wrong["graph.xml"] != exported["graph.xml"]
+    _export(monkeypatch, wrong)
+    with pytest.raises(EngineError, match="another precision than float32"):
+        prepare_graph(LITE)
+    assert list((tmp_path / "cache" / "graphs").iterdir()) == []
+    # and where one lies in the cache all the same, whole by its digests
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "_is_float32", lambda folder: True)
+        folder = prepare_graph(LITE).path.parent
+        assert load_graph(folder) is not None
+    assert load_graph(folder) is None
+    _export(monkeypatch, exported)
+    assert prepare_graph(LITE).path.read_bytes() == exported["graph.xml"]
+
+
+# TensorFlow's Keras in this process
+
+ENGINE = """
+import os, sys
+import numpy as np
+import fcn_core as fcn
+from fcn_core.pyramid import ResizedImage
+
+pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+image = ResizedImage(pixels, 96, 128)
+expected = fcn.load_model("efficientnet-lite0", "openvino").logits(image)
+assert "keras" not in sys.modules
+model = fcn.load_model("efficientnet-lite0", "tensorflow")
+
+import keras
+def found():
+    return (keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name,
+            os.environ.get("KERAS_BACKEND"))
+keras.config.set_floatx("float16")  # layers still follow it: no policy was left behind
+assert found() == ("float16", "channels_first", "float16", sys.argv[1]), found()
+keras.config.set_dtype_policy("mixed_float16")
+again = fcn.load_model("efficientnet-lite0", "tensorflow")
+assert found()[2] == "mixed_float16"
+for engine in (model, again):
+    assert {w.dtype for w in engine.network.weights} == {"float32"}
+    logits = engine.logits(image)
+    assert logits.dtype == np.float32
+    print(np.abs(logits - expected).max() / np.ptp(expected))
+keras.utils.clear_session()
+"""
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_computes_in_float32_and_leaves_the_settings(settings, lite0, fresh_python):
+    settings("float64, channels first")
+    child = fresh_python(ENGINE, "torch", KERAS_BACKEND="torch")
+    assert [float(line) < 1e-5 for line in child.stdout.split()] == [True, True], child.stdout
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", sorted(BREAKS_KERAS))
+def test_settings_that_keras_refuses_are_named(name, settings, fresh_python):
+    file = settings(name)
+    code = """
+import fcn_core as fcn
+for _ in range(2):
+    try:
+        fcn.load_model("efficientnet-lite0", "tensorflow")
+    except fcn.FcnError as error:
+        print(type(error).__name__, error)
+"""
+    lines = fresh_python(code).stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("EngineError Keras on tensorflow cannot be loaded here (")
+        assert str(file) in line
+        assert "choose engine openvino" in line
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "arguments", [("--application", "MobileNetV2", "--weights", "none"), ("--model", LITE.name)]
+)
+def test_the_proof_holds_under_other_settings(arguments, settings, lite0):
+    settings("float64, channels first")
+    done = subprocess.run(
+        [sys.executable, "-m", "fcn_core", "verify", *arguments],
+        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": "nonsense"}, capture_output=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b", within 1e-04" in done.stdout
+
+
+@pytest.mark.tensorflow
+def test_settings_are_given_back_whatever_happens_within():
+    import keras
+
+    def now():
+        return keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name
+
+    before = now()
+    keras.config.set_floatx("float64")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    theirs = "float64", "channels_first", "mixed_bfloat16"
+    try:
+        with pytest.raises(ZeroDivisionError), keras_settings():
+            assert now() == ("float32", "channels_last", "float32")
+            with keras_settings("channels_first", "mixed_float16"):
+                assert now() == ("float32", "channels_first", "mixed_float16")
+            assert now() == ("float32", "channels_last", "float32")
+            raise ZeroDivisionError
+        assert now() == theirs
+        # Two at once: the second waits, or it would lose its settings when the first gives back what it found.
+        second_is_in, first_is_out, seen = threading.Event(), threading.Event(), []
+
+        def second():
+            with keras_settings("channels_first"):
+                second_is_in.set()
+                first_is_out.wait(10)
+                seen.append(keras.config.image_data_format())
+
+        thread = threading.Thread(target=second)
+        with keras_settings("channels_last"):
+            thread.start()
+            second_is_in.wait(0.5)
+        first_is_out.set()
+        thread.join()
+        assert seen == ["channels_first"]
+        assert now() == theirs
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_image_data_format(before[1])
+        keras.config.set_dtype_policy(before[2])
+
+
+# Folders
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user without HOME and passwd entry."""
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(_):
+        raise KeyError("no such user")
+
+    for name in ("HOME", "FCN_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+    monkeypatch.setenv("MPLCONFIGDIR", "somewhere")
+    zoo._announced_root.cache_clear()
+    zoo.temporary_root.cache_clear()
+    yield
+    zoo._announced_root.cache_clear()
+    zoo.temporary_root.cache_clear()
+
+
+def test_without_a_home_the_cache_is_temporary_and_that_is_said_once(homeless, caplog):
+    with caplog.at_level(logging.WARNING):
+        folders = {cache_dir() for _ in range(3)}
+    (folder,) = folders
+    assert folder.is_relative_to(tempfile.gettempdir())
+    assert folder.is_dir()
+    (record,) = caplog.records
+    assert "no home folder" in record.getMessage()
+    assert "FCN_CACHE_DIR" in record.getMessage()
+    assert str(folder) in record.getMessage()
+
+
+def test_without_a_home_and_a_temporary_folder_it_is_told(homeless, monkeypatch):
+    def nowhere(**_):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
+    with pytest.raises(FcnError, match="FCN_CACHE_DIR"):
+        cache_dir()
+
+
+def test_without_a_home_a_named_cache_is_taken(homeless, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / "fcn_core"
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "own"))
+    assert cache_dir() == tmp_path / "own"
+    assert caplog.records == []
+
+
+HOMELESS = """
+import os, pwd, runpy, sys
+os.environ.pop("HOME", None)
+del os.environ["FCN_CACHE_DIR"], os.environ["KERAS_HOME"]
+def unknown(_):
+    raise KeyError("no such user")
+pwd.getpwuid = pwd.getpwnam = unknown
+runpy.run_module("fcn_core", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such users there")
+@pytest.mark.parametrize(
+    "arguments",
+    [("models", "--json"), ("models", "--prepare", LITE.name), ("verify", "--model", LITE.name)],
+    ids=" ".join,
+)
+def test_commands_without_a_home(arguments, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS, *arguments],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == done.stderr.count("There is no home folder") == 1
+    assert list(tmp_path.iterdir()) == []  # neither a folder named ~, nor what was temporary
+
+
+@pytest.mark.parametrize("variable", ["FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"])
+@pytest.mark.parametrize("value", ["~/x", "~", "~nobody-of-this-name/x"])
+def test_a_tilde_is_the_home_folder_or_told(variable, value, homeless, monkeypatch, tmp_path):
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(FcnError, match=variable) as refusal:
+        find_weights(MODELS["resnet50"])
+    assert value in str(refusal.value)
+    if "nobody" not in value:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert zoo._folder(variable) == Path(value.replace("~", str(tmp_path)))
+
+
+def test_a_home_that_may_not_be_looked_into(monkeypatch, caplog, tmp_path):
+    """As where HOME is still that of the user one was before."""
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "another's"))
+    looked_into = Path.is_file
+
+    def refused(self):
+        if "another's" in self.parts:
+            raise PermissionError(13, "Permission denied", str(self))
+        return looked_into(self)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert find_weights(MODELS["resnet50"]) is None
+    assert find_weights(LITE) is not None
+
+
+@pytest.mark.tensorflow
+def test_without_a_temporary_folder_tensorflow_runs_all_the_same(lite0):
+    """Nothing but start-up notes on standard error, which are kept in a temporary file elsewhere."""
+    code = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; "
+    code += "runpy.run_module('fcn_core', run_name='__main__', alter_sys=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "verify", "--model", LITE.name],
+        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "fcn_core: " not in done.stderr
