@@ -177,7 +177,7 @@ def draw(
                     elif name == "Mask":
                         _mask(found, analysis(), chosen)
                     elif name == "Inspect":
-                        inspector.draw(found.class_maps, maps, picture.working, chosen.synset)
+                        inspector.draw(found.class_maps, maps, picture.working, found.result.job.key.model)
                     else:
                         takeaway.draw(found.whole(chosen), analysis(), picture, look)
         publish(current(picture, plans))

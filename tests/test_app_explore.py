@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import cached, results
+from app import cached, inspector, results
 from app.jobs import ModelKey
 from app.samples import SAMPLES
+from fcn_core import effective_field
+from fcn_core.geometry import CellAxis
 
 APP = Path(__file__).resolve().parents[1] / "streamlit_app.py"
 CAT, ESPRESSO, DOG = "n02121620", "n07920052", "n02084071"
@@ -302,6 +304,28 @@ def test_the_inspector_answers_to_row_and_column() -> None:
     far = opened(tab="Inspect", row="9999", column="9999")
     at = (far.number_input("row").value, far.number_input("column").value)
     assert at == (15, 26), "outside the grid: the strongest cell"
+
+
+def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(lite2: Any) -> None:
+    page = opened(tab="Inspect", scales="200x320,400x640")
+    field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
+    settled_until(page, lambda: "Frames" in text(page))
+    said = text(page)
+    assert f"Frames: {field.side} × {field.side} pixels" in said
+    assert f"from cell to cell {field.low} to {field.high}" in said
+    assert f"all {lite2.cells(200, 320).y.extent} × {lite2.cells(200, 320).y.extent} pixels" in said
+    assert f"up to {field.inward} pixels further inside" in said
+    assert field == effective_field.measure(lite2)
+
+
+@pytest.mark.parametrize(("cell", "frame"), [(4, (114, 214)), (0, (0, 86)), (9, (274, 320))])
+def test_a_frame_is_as_large_as_the_field_and_clipped_to_the_picture(
+    cell: int, frame: tuple[int, int]
+) -> None:
+    """Cells at 36 + 32 i of 320 pixels; 100 pixels to each, shown at the same size and at half of it."""
+    axis = CellAxis(320, 10, 32, 35.5, 851)
+    assert inspector.frame(axis, cell, 100, 320) == frame
+    assert inspector.frame(axis, 4, 100, 160) == (57, 107)
 
 
 def test_a_picture_begins_with_what_is_in_it() -> None:
