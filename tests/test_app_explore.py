@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -326,6 +327,35 @@ def test_a_frame_is_as_large_as_the_field_and_clipped_to_the_picture(
     axis = CellAxis(320, 10, 32, 35.5, 851)
     assert inspector.frame(axis, cell, 100, 320) == frame
     assert inspector.frame(axis, 4, 100, 160) == (57, 107)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_row_of_scales_is_a_true_equation(count: int) -> None:
+    """The signs with the maps' values between them, read as Python."""
+    values = [1.0, 1.0, 0.99, 0.5][:count]
+    signs = results.signs_of(count)
+    assert len(signs) == count + 2
+    left = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=False)) + signs[count]
+    assert eval(left.replace("=", "")) == pytest.approx(float(np.mean(values)))  # noqa: S307
+    assert signs[count].endswith("=") and signs[count + 1] == ""
+
+
+@pytest.mark.parametrize(
+    ("scales", "shown"),
+    [("200x320", "="), ("200x320,400x640", ") / 2 ="), ("200x320,300x480,400x640", ") / 3 =")],
+)
+def test_the_row_divides_by_the_number_of_scales(scales: str, shown: str) -> None:
+    page = opened(scales=scales)
+    signs = re.findall(r'<span class="op"[^>]*>(.*?)</span>', text(page))
+    count = scales.count(",") + 1
+    assert signs == ([shown] if count == 1 else ["(", *["+"] * (count - 1), shown])
+    assert f"mean of {count}, cell by cell" in text(page)
+
+
+def test_the_page_says_what_the_fine_map_is_made_of() -> None:
+    page = opened(tab="Mask", view="Fine", scales="200x320")
+    assert "fine map: probability and evidence, completed along regions" in text(page)
+    assert "probability and evidence" in str(page.toggle("snap").help)
 
 
 def test_a_picture_begins_with_what_is_in_it() -> None:

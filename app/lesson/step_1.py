@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.lesson import draw, svg
@@ -9,6 +11,7 @@ from app.lesson.facts import CLASSES, SIZES, grid, shape
 from app.lesson.stage import Stage, percent
 from fcn_core import lesson
 from fcn_core.geometry import CellGrid
+from fcn_core.lesson import LayerRow
 
 
 def layers(stage: Stage) -> None:
@@ -36,12 +39,13 @@ def layers(stage: Stage) -> None:
         for n, w, c in ending
     ]
     every = st.toggle(
-        f"All {len(table)} layers", key="lesson_all_layers", help="Otherwise only where the map shrinks."
+        f"All {len(table)} layers",
+        key="lesson_all_layers",
+        help="Otherwise only those that make the map smaller, and the last.",
     )
     if not every:
-        strides = [r.stride for r in rows[:-1]]
-        last = [n for n, s in enumerate(strides) if n + 1 == len(strides) or strides[n + 1] != s]
-        table = [table[n] for n in last] + table[-len(ending) :]
+        shown = {r.name for r in shrinking(rows[:-1])}
+        table = [row for row in table if row["Layer"] in shown] + table[-len(ending) :]
     most = max(row["Cells"] for row in table if isinstance(row["Cells"], int))
     draw.table(
         stage,
@@ -55,6 +59,12 @@ def layers(stage: Stage) -> None:
             ),
         },
     )
+
+
+def shrinking(rows: Sequence[LayerRow]) -> list[LayerRow]:
+    """The layers whose windows move by more than a cell, each the first of its stride, and the last layer."""
+    before = [1, *(r.stride for r in rows)]
+    return [r for r, stride in zip(rows, before, strict=False) if r.stride != stride or r is rows[-1]]
 
 
 def grid_of_cells(stage: Stage) -> None:

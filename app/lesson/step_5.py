@@ -112,7 +112,7 @@ def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
 def double(stage: Stage) -> None:
     """One heatmap summed rightly and with classes counted twice."""
     ontology = stage.ontology
-    twice = sorted(lesson.counted_twice(ontology), key=lambda w: (-ontology.count(w), w))
+    twice = sorted(lesson.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
     wnid = st.selectbox(
         "Synset",
         twice,

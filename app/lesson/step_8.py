@@ -66,7 +66,8 @@ def mask(stage: Stage) -> None:
     snap = second.toggle(
         "Follow the picture's regions",
         key="lesson_snap",
-        help="Complete the object along regions that are alike, as the program does for its masks.",
+        help="Complete the object along regions that are alike, as the program does for its masks: from probability "
+        "and evidence, whichever map is chosen.",
     )
     fine = _fine(stage, kind, snap)
     suggested = round(float(suggest_threshold(fine)), 2)
@@ -107,7 +108,11 @@ def saturation(stage: Stage) -> None:
     class_map, ids = _maps(stage)[0], stage.ontology.class_ids(SYNSET)
     wanted, _ = _truth(stage)
     columns = st.columns(2)
-    said: dict[str, object] = {"saturation_scale": grid(class_map.scale.height, class_map.scale.width)}
+    said: dict[str, object] = {
+        "saturation_scale": grid(class_map.scale.height, class_map.scale.width),
+        "logit_mean": f"{class_map.logits.mean():.2f}",
+        "logit_spread": f"{class_map.logits.std(axis=-1).mean():.2f}",
+    }
     for column, kind in zip(columns, ("probability", "evidence"), strict=True):
         heatmap = synset_heatmap(class_map, ids, "evidence" if kind == "evidence" else "probability")
         top = 1.0 if kind == "probability" else heatmap.peak
