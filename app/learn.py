@@ -96,9 +96,8 @@ def whole_lesson(stage: Stage) -> None:
     st.title("The whole lesson")
     with st.container(key="prose-all"):
         st.markdown(
-            "Everything on one page. Set the figures here as you want them: what was set in the steps is not "
-            "taken over. For paper, take the handout: one HTML file with text, figures, formulas and code, which "
-            "needs no network."
+            "Everything on one page, its sliders and switches as you have set them. For paper, take the handout: one "
+            "HTML file with text, figures, formulas and code, which needs no network."
         )
     place, computed_with = st.empty(), facts.computed_with(stage)
     parts = []

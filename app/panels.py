@@ -35,7 +35,7 @@ _STYLE = """<style>
   scrollbar-width: thin; }
 .fcn-sum > .op { align-self: center; flex: none; white-space: nowrap; font-size: 1.15rem; opacity: .55;
   padding-bottom: 3.2rem; }
-.fcn-card { flex: 1 1 0; min-width: 122px; max-width: 230px; margin: 0; }
+.fcn-card { flex: 1 1 0; min-width: 106px; max-width: 230px; margin: 0; }
 .fcn-card .frame { width: 100%; border-radius: .35rem; overflow: hidden; background: rgba(128,128,128,.14); }
 .fcn-card img { display: block; width: 100%; height: 100%; }
 .fcn-card figcaption { font-size: .8rem; line-height: 1.35; margin-top: .35rem; min-height: 3.3rem; }

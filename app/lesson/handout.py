@@ -19,7 +19,7 @@ section { break-before: page; }
 .formula { text-align: center; margin: 1.2em 0; }
 .formula svg { max-width: 100%; height: auto; }
 .m svg { vertical-align: middle; }
-.figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2em 0 .3em; break-inside: avoid; }
+.figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2em 0 .3em; break-inside: avoid; overflow-x: auto; }
 .figures figure { margin: 0; flex: 1 1 8rem; }
 .figures img, .figures svg { width: 100%; height: auto; display: block; max-height: 11cm; }
 table { border-collapse: collapse; font: .85em system-ui, sans-serif; font-variant-numeric: tabular-nums; }

@@ -41,6 +41,7 @@ def layers(stage: Stage) -> None:
     every = st.toggle(
         f"All {len(table)} layers",
         key="lesson_all_layers",
+        persist_state="session",
         help="Otherwise only those that make the map smaller, and the last.",
     )
     if not every:
@@ -71,12 +72,14 @@ def grid_of_cells(stage: Stage) -> None:
     """A picture of chosen size under its cells, and what one cell can see."""
     geometry = stage.geometry()
     first, second = st.columns(2)
-    height = first.slider("Height, in pixels", 32, 800, 200, key="lesson_grid_height")
-    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width")
+    height = first.slider(
+        "Height, in pixels", 32, 800, 200, key="lesson_grid_height", persist_state="session"
+    )
+    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width", persist_state="session")
     cells = geometry.cells(height, width)
     row = _cell(first, "Row of the cell", cells.y.size)
     column = _cell(second, "Column of the cell", cells.x.size)
-    whole = st.toggle("Show the cell's receptive field", key="lesson_field")
+    whole = st.toggle("Show the cell's receptive field", key="lesson_field", persist_state="session")
     picture, said = grid_drawing(stage, cells, row, column, whole)
     draw.drawing(stage, picture, said, width=max(160, min(720, 520 * width // height)))
     (top, bottom), (left, right) = lesson.field_of(cells.y, row), lesson.field_of(cells.x, column)
@@ -98,7 +101,14 @@ def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> i
     if cells == 1:
         place.caption(f"{label}: there is only one.")
         return 0
-    return int(place.slider(label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}")) - 1
+    return (
+        int(
+            place.slider(
+                label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}", persist_state="session"
+            )
+        )
+        - 1
+    )
 
 
 def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bool) -> tuple[str, str]:

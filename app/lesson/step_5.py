@@ -118,6 +118,7 @@ def double(stage: Stage) -> None:
         twice,
         index=twice.index(ontology.find("animal").wnid),
         key="lesson_twice",
+        persist_state="session",
         format_func=lambda w: (
             f"{ontology.label(w)} · {len(ontology.naive_class_ids(w))} entries, {ontology.count(w)} classes"
         ),

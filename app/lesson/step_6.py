@@ -21,7 +21,13 @@ _FITS: dict[Fit, str] = {"aspect": "proportions kept", "exact": "stretched, as t
 def pyramid(stage: Stage) -> None:
     """Heatmaps of the four sizes side by side."""
     fit: Fit = st.segmented_control(
-        "Fit", tuple(_FITS), default="aspect", required=True, format_func=_FITS.__getitem__, key="lesson_fit"
+        "Fit",
+        tuple(_FITS),
+        default="aspect",
+        required=True,
+        format_func=_FITS.__getitem__,
+        key="lesson_fit",
+        persist_state="session",
     )
     maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, fit)
     picture, ids = stage.picture, stage.ontology.class_ids(SYNSET)
@@ -51,7 +57,9 @@ def pyramid(stage: Stage) -> None:
 def centres(stage: Stage) -> None:
     """Where the cells of one size look, and where even spreading would put them."""
     choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
-    chosen = st.segmented_control("Size", choices, default=choices[0], required=True, key="lesson_centres")
+    chosen = st.segmented_control(
+        "Size", choices, default=choices[0], required=True, key="lesson_centres", persist_state="session"
+    )
     geometry = stage.geometry()
     scale = NOTEBOOK_SCALES[choices.index(chosen)]
     (plan,) = plan_scales(stage.picture.height, stage.picture.width, [scale])

@@ -37,7 +37,18 @@ def word(q: float) -> str:
 def power(stage: Stage) -> None:
     """The mean at a chosen power between the geometric and the arithmetic one."""
     maps = tuple(heatmaps(stage).values())
-    q = float(st.slider("q", -5.0, 5.0, 1.0, 0.25, key="lesson_power", help="1 is arithmetic, 0 geometric."))
+    q = float(
+        st.slider(
+            "q",
+            -5.0,
+            5.0,
+            1.0,
+            0.25,
+            key="lesson_power",
+            persist_state="session",
+            help="1 is arithmetic, 0 geometric.",
+        )
+    )
     picture = stage.picture
     shown = {
         "geometric": combine(maps, 0.0),
