@@ -307,7 +307,17 @@ def test_the_inspector_answers_to_row_and_column() -> None:
     assert at == (15, 26), "outside the grid: the strongest cell"
 
 
-def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(lite2: Any) -> None:
+def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(
+    lite2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[tuple[int, int]] = []
+    frame = inspector.frame
+
+    def recorded(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
+        sides.append((axis.input_size, side))
+        return frame(axis, cell, side, pixels)
+
+    monkeypatch.setattr(inspector, "frame", recorded)
     page = opened(tab="Inspect", scales="200x320,400x640")
     field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
     settled_until(page, lambda: "Frames" in text(page))
@@ -316,6 +326,7 @@ def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(lite2: Any)
     assert f"from cell to cell {field.low} to {field.high}" in said
     assert f"all {lite2.cells(200, 320).y.extent} × {lite2.cells(200, 320).y.extent} pixels" in said
     assert f"up to {field.inward} pixels further inside" in said
+    assert set(sides) == {(n, field.side) for n in (206, 310, 413, 620)}
     assert field == effective_field.measure(lite2)
 
 
