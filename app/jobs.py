@@ -17,11 +17,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
-from fcn_core import logs, resources
+from fcn_core import effective_field, logs, resources
+from fcn_core.effective_field import EffectiveField
 from fcn_core.engines import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, MemoryBudgetError
 from fcn_core.heatmap import ClassMap
@@ -31,10 +33,12 @@ from fcn_core.pyramid import Fit, PlannedScale, Scale, plan_scales
 
 logger = logging.getLogger(__name__)
 
+_Found = TypeVar("_Found")
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 _FORGOTTEN_AFTER = 20.0  # seconds without a look
 _GRACE = 2.0  # seconds for others to look at a job that one has left
+_FIELD = "field"  # in place of a picture's SHA-256: the job measures the model's effective field
 
 
 class Source(Protocol):
@@ -200,6 +204,7 @@ class Queue:
         self._load, self.cache = load, cache
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
         self._infos: dict[ModelKey, ModelInfo] = {}
+        self._fields: dict[ModelKey, Future[EffectiveField]] = {}
         self._held: OrderedDict[JobKey, Job] = OrderedDict()  # finished, the one looked at last at the end
         self._changed = threading.Condition()
         self._closed = False
@@ -298,6 +303,16 @@ class Queue:
             self._changed.notify()
         return known
 
+    def field(self, model: ModelKey) -> Future[EffectiveField]:
+        """What moves a cell of a model: measured once, in its turn, whether or not somebody still asks."""
+        with self._changed:
+            if model not in self._fields:
+                self._fields[model] = Future()
+                key = JobKey(_FIELD, model, ())
+                self._jobs[key] = Job(key, None, (), "aspect", looked_at=float("inf"))
+                self._changed.notify()
+            return self._fields[model]
+
     def look(self, job: Job) -> Snapshot:
         """See how far a job is; looking also keeps it alive."""
         job.looked_at = max(job.looked_at, time.monotonic())
@@ -339,7 +354,10 @@ class Queue:
                     self._changed.wait(timeout=_FORGOTTEN_AFTER)
                 job.state = "loading"
             try:
-                self._run(job)
+                if job.key.image_sha256 == _FIELD:
+                    self._measure(job)
+                else:
+                    self._run(job)
                 state: State = "done"
             except Cancelled:
                 state = "cancelled"
@@ -399,6 +417,39 @@ class Queue:
         resources.trim()
         return kept > 0
 
+    def _measure(self, job: Job) -> None:
+        def checkpoint(share: float) -> None:
+            job.share = share
+            if job.unwanted():
+                raise Cancelled("Stopped before the measurement was done.")
+
+        found = self._fields[job.key.model]
+        try:
+            predictor = self._load(job.key.model)
+            job.state = "running"
+            compute = partial(effective_field.measure, predictor, checkpoint)
+            found.set_result(self._with_room(compute, predictor, effective_field.SIDE, effective_field.SIDE))
+        except Cancelled:
+            raise
+        except Exception as error:
+            about = (
+                str(error) if isinstance(error, FcnError) else "The program made a mistake. It was logged."
+            )
+            found.set_exception(FcnError(about))
+            raise
+
+    def _with_room(
+        self, compute: Callable[[], _Found], predictor: Predictor, height: int, width: int
+    ) -> _Found:
+        """Compute something by passes of a size, where they do not fit beside the class maps, in place of them."""
+        try:
+            return compute()
+        except MemoryBudgetError:
+            needed = predictor.forecast(height, width).memory_mb
+            if not self._make_room(resources.missing_mb(needed, resources.rss_mb())):
+                raise
+            return compute()
+
     def _run(self, job: Job) -> None:
         source = job.image
         if source is None or job.unwanted():
@@ -424,14 +475,7 @@ class Queue:
                     compute_class_maps,
                     image, predictor, [Scale(plan.height, plan.width)], "exact", progress, job.unwanted,
                 )  # fmt: skip
-                try:
-                    found = compute()
-                except MemoryBudgetError:
-                    needed = predictor.forecast(plan.height, plan.width).memory_mb
-                    if not self._make_room(resources.missing_mb(needed, resources.rss_mb())):
-                        raise
-                    found = compute()
-                (fresh,) = found.values()
+                (fresh,) = self._with_room(compute, predictor, plan.height, plan.width).values()
                 class_map = ClassMap(fresh.logits, fresh.cells, plan, fresh.seconds)
                 self.cache.put(image.sha256, job.key.model, class_map)
             job.class_maps[str(plan.requested)] = class_map

@@ -96,10 +96,10 @@ def whole_lesson(stage: Stage) -> None:
     st.title("The whole lesson")
     with st.container(key="prose-all"):
         st.markdown(
-            "Everything on one page, as you have set it. For paper, take the handout: one HTML file with text, "
-            "figures, formulas and code, which needs no network."
+            "Everything on one page, its sliders and switches as you have set them. For paper, take the handout: one "
+            "HTML file with text, figures, formulas and code, which needs no network."
         )
-    place = st.empty()
+    place, computed_with = st.empty(), facts.computed_with(stage)
     parts = []
     for lesson, figures in zip(lessons, FIGURES, strict=True):
         heading(lesson)
@@ -107,7 +107,7 @@ def whole_lesson(stage: Stage) -> None:
         st.divider()
     place.download_button(
         "Handout",
-        lambda: handout(parts, facts.versions()),
+        lambda: handout(parts, computed_with),
         "lesson.html",
         "text/html",
         icon=":material/print:",

@@ -33,8 +33,9 @@ _STYLE = """<style>
 .fcn-figure figcaption { font-size: .85rem; opacity: .75; margin-top: .35rem; }
 .fcn-sum { display: flex; align-items: stretch; gap: .5rem; overflow-x: auto; padding: .1rem .1rem .5rem;
   scrollbar-width: thin; }
-.fcn-sum > .op { align-self: center; flex: none; font-size: 1.15rem; opacity: .55; padding-bottom: 3.2rem; }
-.fcn-card { flex: 1 1 0; min-width: 122px; max-width: 230px; margin: 0; }
+.fcn-sum > .op { align-self: center; flex: none; white-space: nowrap; font-size: 1.15rem; opacity: .55;
+  padding-bottom: 3.2rem; }
+.fcn-card { flex: 1 1 0; min-width: 106px; max-width: 230px; margin: 0; }
 .fcn-card .frame { width: 100%; border-radius: .35rem; overflow: hidden; background: rgba(128,128,128,.14); }
 .fcn-card img { display: block; width: 100%; height: 100%; }
 .fcn-card figcaption { font-size: .8rem; line-height: 1.35; margin-top: .35rem; min-height: 3.3rem; }
@@ -164,12 +165,11 @@ class Card:
 
 
 def cards(items: Sequence[Card], signs: Sequence[str], shape: tuple[int, int], lossless: bool) -> None:
-    """A row of equally large cards with signs between them, which scrolls by itself where it is too wide."""
+    """A row of equally large cards with a sign before each, which scrolls by itself where it is too wide."""
     parts = []
-    for index, card in enumerate(items):
-        if index:
-            sign = signs[index - 1]
-            parts.append(f'<span class="op" aria-hidden="true">{html.escape(sign)}</span>' if sign else "")
+    for card, sign in zip(items, signs, strict=True):
+        if sign:
+            parts.append(f'<span class="op" aria-hidden="true">{html.escape(sign)}</span>')
         picture = (
             f'<img src="{uri(card.pixels, lossless)}" alt="{html.escape(card.alt)}">'
             if card.pixels is not None

@@ -157,7 +157,11 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="prove the conversion: print the largest error")
     _model_options(verify)
-    verify.add_argument("--application", metavar="NAME", help="a classifier of keras.applications instead")
+    verify.add_argument(
+        "--application",
+        metavar="NAME",
+        help="a classifier of keras.applications instead, if it ends in average and one linear layer",
+    )
     verify.add_argument("--json", action="store_true")
     verify.set_defaults(run=_verify)
 
@@ -168,7 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--map", choices=("fine", "probability", "evidence"), default="fine", help="default: the fine map"
     )
-    evaluate.add_argument("--compare", action="store_true", help="beside the notebook's maps and Grad-CAM")
+    evaluate.add_argument(
+        "--compare",
+        action="store_true",
+        help="beside the notebook's maps and Grad-CAM (on these networks: CAM)",
+    )
     evaluate.add_argument("--json", action="store_true")
     evaluate.set_defaults(run=_evaluate)
     return parser

@@ -119,7 +119,7 @@ def mask_png(analysis: Analysis) -> bytes:
 
 
 def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6) -> bytes:
-    """The arithmetic mean over the picture, every cell where it looks, with the boxes.
+    """The arithmetic mean over the picture, every cell at its receptive field's centre, with the boxes.
 
     Probabilities are coloured from 0 to 1, evidence from 0 to its own peak.
     """

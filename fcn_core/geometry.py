@@ -1,4 +1,6 @@
-"""Where the cells of a class map look: strides, paddings and receptive fields, axis by axis.
+"""What the cells of a class map can see: strides, paddings and theoretical receptive fields, axis by axis.
+
+What moves a cell is far less than what it can see: :mod:`fcn_core.effective_field` measures it.
 
 The arithmetic is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
 Networks", Distill 2019, extended to TensorFlow's "same" padding, whose offset depends on the size.
@@ -18,7 +20,7 @@ from typing import Any
 class CellAxis:
     """Cells along one axis of a network's input.
 
-    Cell ``i`` looks at the `extent` input pixels around ``first + i*stride``, clipped to the input. Positions are
+    Cell ``i`` can see the `extent` input pixels around ``first + i*stride``, clipped to the input. Positions are
     pixel indices: the centre of pixel 0 is 0.0.
     """
 
@@ -151,7 +153,7 @@ class Geometry:
         return cells.y.size, cells.x.size
 
     def cells(self, height: int, width: int) -> CellGrid:
-        """Where each cell looks in an input of `height` x `width` pixels."""
+        """What each cell can see of an input of `height` x `width` pixels."""
         return CellGrid(_axis(self.nodes, "y", height), _axis(self.nodes, "x", width))
 
     def macs(self, height: int, width: int) -> float:

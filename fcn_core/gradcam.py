@@ -3,6 +3,11 @@
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017:
 the last feature maps A_k weighted by the spatial mean of the class score's gradient, and the positive part of
 their sum, ``relu(sum_k mean(dy/dA_k) A_k)``, spread evenly over the picture.
+
+On networks that end in average and Dense, as those of the zoo, that gradient is the Dense layer's weight over the
+number of cells: the map is that of CAM (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR
+2016), its negative part cut off. So is, but for the Dense layer's constant, the evidence of one class; what we add are
+the scales, the classes of a synset, the placement and what follows.
 """
 
 from __future__ import annotations

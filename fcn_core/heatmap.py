@@ -101,7 +101,7 @@ class Heatmap:
         For kind "probability" from 0 to 1; for "evidence" from 0 up, in units of logits.
     kind : "probability" or "evidence"
     cells : CellGrid or None
-        Where the cells look; None for maps that did not come from a network.
+        Where the cells' fields lie; None for maps that did not come from a network.
     """
 
     values: Float32
@@ -244,7 +244,7 @@ def place(
     placement: Placement = "centres",
     smooth: bool = True,
 ) -> Float32:
-    """Spread a heatmap over the picture, every cell where it looks.
+    """Spread a heatmap over the picture, every cell at the centre of its field.
 
     Between cell centres the map is bilinear, beyond the outermost centres constant: no value appears that no
     cell has.
@@ -255,9 +255,10 @@ def place(
     height, width : int
         Size of the picture, or of any picture of the same view.
     placement : "centres" or "even"
-        "centres" puts a cell at the centre of its receptive field, scaled from the network's input to the
-        picture. "even" divides the picture evenly among the cells, as the notebook and most class activation
-        tools do: cell i at ``(i + 0.5) * height / h - 0.5``.
+        "centres" puts a cell at the centre of its theoretical receptive field, scaled from the network's input to
+        the picture. At the border, half of that field lies outside, and what moves the cell lies further inside
+        (:mod:`fcn_core.effective_field`). "even" divides the picture evenly among the cells, as the notebook and
+        most class activation tools do: cell i at ``(i + 0.5) * height / h - 0.5``.
     smooth : bool
         False: every pixel takes the value of the cell with the nearest centre.
 

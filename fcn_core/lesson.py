@@ -100,7 +100,7 @@ def grid_check(geometry: Geometry, first: int = 32, last: int = 1024) -> Check:
 
 
 def field_of(axis: CellAxis, index: int) -> tuple[float, float]:
-    """First and last input pixel that cell `index` can see, clipped to the picture."""
+    """First and last input pixel that cell `index` can see (its theoretical field), clipped to the picture."""
     centre, half = axis.centre(index), (axis.extent - 1) / 2
     return max(centre - half, 0.0), min(centre + half, axis.input_size - 1.0)
 
@@ -194,7 +194,7 @@ def noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=4)
-def counted_twice(ontology: Ontology) -> tuple[str, ...]:
+def counted_again(ontology: Ontology) -> tuple[str, ...]:
     """Synsets for which the notebook's depth-first search lists a class more than once."""
     return tuple(
         synset.wnid
@@ -218,7 +218,7 @@ def paths_between(ontology: Ontology, above: str, below: str) -> tuple[tuple[str
 
 
 def placement_shift(axis: CellAxis) -> float:
-    """Largest distance between where cells look and where even spreading puts them, as a share of the picture."""
+    """Largest distance between the centres of cells' fields and even spreading, as a share of the picture."""
     even = [(i + 0.5) * axis.input_size / axis.size - 0.5 for i in range(axis.size)]
     return max(abs(axis.centre(i) - even[i]) for i in range(axis.size)) / axis.input_size
 
@@ -335,24 +335,25 @@ def share_near_top(values: Float32, share: float = 0.01) -> float:
 
 @dataclass(frozen=True)
 class OldLine:
-    """A line that used to work, what it did when tried just now, and how it is written today."""
+    """A line that used to work, whose it was, what it did when tried just now, and how it is written today."""
 
     line: str
+    source: str
     outcome: str
     today: str
 
 
+_NOTEBOOK, _OLDER = "the notebook", "the older lab"
 _OLD_LINES = (
-    ("int(np.array([[5]]))", "np.array([[5]]).item()"),
-    ("np.float(1)", "float(1)"),
-    ("np.product([2, 3])", "np.prod([2, 3])"),
-    ("from scipy.misc import imread", "from skimage.io import imread"),
+    ("np.alltrue([1 < 2, 2 < 3])", _NOTEBOOK, "np.all([1 < 2, 2 < 3])"),
+    ("int(np.array([[5]]))", _NOTEBOOK, "np.array([[5]]).item()"),
+    ("from scipy.misc import imread", _OLDER, "from skimage.io import imread"),
 )
 
 
 def old_lines() -> tuple[OldLine, ...]:
     """Try old lines that need neither Keras nor a file, one by one."""
-    return tuple(OldLine(line, _outcome(line), today) for line, today in _OLD_LINES)
+    return tuple(OldLine(line, source, _outcome(line), today) for line, source, today in _OLD_LINES)
 
 
 def _outcome(line: str) -> str:

@@ -4,14 +4,16 @@ Definitions
 -----------
 Pointing game
     Share of pictures whose maximum lies on the object (Zhang et al., "Top-down Neural Attention by Excitation
-    Backprop", ECCV 2016).
+    Backprop", ECCV 2016). They let it miss by 15 pixels; here it may miss by `tolerance`, which is 0 wherever this
+    program states the measure.
 PxAP
     Area under the precision-recall curve of all pixels of all pictures together, over the thresholds
     0, 0.001 ... 0.999 and 1 (Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
     CVPR 2020): ``sum_k precision(t_k) * (recall(t_k) - recall(t_k+1))``.
 MaxBoxAccV2
     Share of pictures in which the box of any connected region ``score >= t`` matches any true box with an IoU of at
-    least d, at the best t for the whole data set; the mean over d = 0.3, 0.5 and 0.7 (same authors).
+    least d, at the best t for the whole data set; the mean over d = 0.3, 0.5 and 0.7 (Choe et al., "Evaluation for
+    Weakly Supervised Object Localization: Protocol, Metrics, and Datasets", arXiv 2020, TPAMI 2022).
 Mean IoU
     Intersection over union of ``score >= t`` and the object, averaged over pictures, at the one best t for all.
 

@@ -88,14 +88,15 @@ class Analysis(SynsetMaps):
     Attributes
     ----------
     fine : ndarray of shape (H, W)
-        0 to 1, at the picture's size, every cell placed where it looks: mask and boxes come from it.
+        0 to 1, at the picture's size, every cell placed at its receptive field's centre: mask and boxes come from it.
     threshold : float
         Where `fine` was cut.
     mask : bool ndarray of shape (H, W)
     boxes : tuple of Box
         One a connected part of the mask, largest first.
     snapped : bool
-        Whether `fine` follows the picture's regions; it is then made from evidence whatever `kind` says.
+        Whether `fine` follows the picture's regions; it is then made from probability and evidence, whatever `kind`
+        says.
     seconds : float
         From the decoded picture to this record.
     peak_rss_mb : float
@@ -234,7 +235,8 @@ def interpret(
     threshold : float in [0, 1] or "auto"
         Where to cut the fine map.
     snap : bool
-        Whether the fine map follows the picture's regions; if not, it is the mean of the heatmaps of `kind`.
+        Whether the fine map follows the picture's regions (from probability and evidence alike); if not, it is the mean
+        of the heatmaps of `kind`.
     regions : Regions, optional
         From :func:`fcn_core.region.segment`: saves its time where only the synset changed.
     fine : ndarray of shape (H, W), optional

@@ -86,7 +86,7 @@ class PlannedScale:
     height, width : int
         Size of the network's input.
     enlarges : bool
-        Whether the input has more pixels than the picture: nothing is seen that a smaller one would not show.
+        Whether the input has more pixels than the picture: it holds no more detail, only larger.
     """
 
     requested: Scale

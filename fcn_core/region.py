@@ -195,9 +195,10 @@ def fine_map(
         Classes of the synset.
     snap : bool
         Whether to follow the picture's regions. If not: the mean of the scales' heatmaps of `kind`, every cell
-        placed where it looks.
+        placed at its receptive field's centre.
     kind : "probability" or "evidence"
-        Of that plain mean; with `snap` both are used.
+        Of that plain mean; with `snap` both are used (a picture too small for two regions has the plain mean of
+        evidence).
     regions : Regions, optional
         From `segment`, to save its time when only the synset changed.
     snapping : Snapping, optional
@@ -213,8 +214,10 @@ def fine_map(
     A walker starts in a region and steps to others, the likelier the more alike they are in colour, in place and
     in what the network says there, or, more seldom, to one that is alike anywhere. In a region of confidence c it
     stops with a weight of c for the object and of ``2 (1 - c)**8``, more at the picture's border, for the
-    background. The probability x to stop as object solves ``(I - P + D(a + b)) x = a``: the random walker with
-    priors of Grady, "Multilabel Random Walker Image Segmentation Using Prior Models", CVPR 2005. The second walk
+    background. The probability x to stop as object solves ``(I - P + D(a + b)) x = a``: a variant of the random walker
+    with priors of Grady, "Multilabel Random Walker Image Segmentation Using Prior Models", CVPR 2005. His steps follow
+    one symmetric graph of neighbouring pixels; here P mixes two kernels between regions, each normalised to steps that
+    sum to one, the far one with a factor of 0.1. The second walk
     starts from x itself, cut softly at its Otsu threshold, which gives pictures a common one; the result is the
     mean of both.
 

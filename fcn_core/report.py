@@ -78,8 +78,8 @@ def _region_section(analysis: Analysis, cmap: str) -> str:
     shown = render.draw_boxes(shown, [_scaled(b, width / analysis.image.width) for b in analysis.boxes])
     count, share = len(analysis.boxes), analysis.mask.mean()
     region = (
-        f"Fine map, 0 to 1, every cell placed where it looks; outlined where it reaches {analysis.threshold:.2f}: "
-        f"{share:.1%} of the picture, {count} box{'' if count == 1 else 'es'}."
+        "Fine map, 0 to 1, every cell placed at its field's centre; outlined where it reaches "
+        f"{analysis.threshold:.2f}: {share:.1%} of the picture, {count} box{'' if count == 1 else 'es'}."
     )
     return f"""\
 <section class="pair">

@@ -109,7 +109,9 @@ def notebook(analysis: Analysis, picture: bytes | None = None) -> bytes:
             "arithmetic mean and $(a \\cdot b \\cdots)^{1/n}$ the geometric one."
         ),
         _code(_SHOW_MEANS),
-        _markdown("The fine map, every cell placed where it looks, and the mask and boxes made from it."),
+        _markdown(
+            "The fine map, every cell placed at its field's centre, and the mask and boxes made from it."
+        ),
         _code(_SHOW_REGION),
     ]
     for number, cell in enumerate(cells):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import cached, results
+from app import cached, inspector, results
 from app.jobs import ModelKey
 from app.samples import SAMPLES
+from fcn_core import effective_field
+from fcn_core.geometry import CellAxis
 
 APP = Path(__file__).resolve().parents[1] / "streamlit_app.py"
 CAT, ESPRESSO, DOG = "n02121620", "n07920052", "n02084071"
@@ -302,6 +305,68 @@ def test_the_inspector_answers_to_row_and_column() -> None:
     far = opened(tab="Inspect", row="9999", column="9999")
     at = (far.number_input("row").value, far.number_input("column").value)
     assert at == (15, 26), "outside the grid: the strongest cell"
+
+
+def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(
+    lite2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[tuple[int, int]] = []
+    frame = inspector.frame
+
+    def recorded(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
+        sides.append((axis.input_size, side))
+        return frame(axis, cell, side, pixels)
+
+    monkeypatch.setattr(inspector, "frame", recorded)
+    page = opened(tab="Inspect", scales="200x320,400x640")
+    field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
+    settled_until(page, lambda: "Frames" in text(page))
+    said = text(page)
+    assert f"Frames: {field.side} × {field.side} pixels" in said
+    assert f"from cell to cell {field.low} to {field.high}" in said
+    assert f"all {lite2.cells(200, 320).y.extent} × {lite2.cells(200, 320).y.extent} pixels" in said
+    assert f"up to {field.inward} pixels further inside" in said
+    assert set(sides) == {(n, field.side) for n in (206, 310, 413, 620)}
+    assert field == effective_field.measure(lite2)
+
+
+@pytest.mark.parametrize(("cell", "frame"), [(4, (114, 214)), (0, (0, 86)), (9, (274, 320))])
+def test_a_frame_is_as_large_as_the_field_and_clipped_to_the_picture(
+    cell: int, frame: tuple[int, int]
+) -> None:
+    """Cells at 36 + 32 i of 320 pixels; 100 pixels to each, shown at the same size and at half of it."""
+    axis = CellAxis(320, 10, 32, 35.5, 851)
+    assert inspector.frame(axis, cell, 100, 320) == frame
+    assert inspector.frame(axis, 4, 100, 160) == (57, 107)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_row_of_scales_is_a_true_equation(count: int) -> None:
+    """The signs with the maps' values between them, read as Python."""
+    values = [1.0, 1.0, 0.99, 0.5][:count]
+    signs = results.signs_of(count)
+    assert len(signs) == count + 2
+    left = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=False)) + signs[count]
+    assert eval(left.replace("=", "")) == pytest.approx(float(np.mean(values)))  # noqa: S307
+    assert signs[count].endswith("=") and signs[count + 1] == ""
+
+
+@pytest.mark.parametrize(
+    ("scales", "shown"),
+    [("200x320", "="), ("200x320,400x640", ") / 2 ="), ("200x320,300x480,400x640", ") / 3 =")],
+)
+def test_the_row_divides_by_the_number_of_scales(scales: str, shown: str) -> None:
+    page = opened(scales=scales)
+    signs = re.findall(r'<span class="op"[^>]*>(.*?)</span>', text(page))
+    count = scales.count(",") + 1
+    assert signs == ([shown] if count == 1 else ["(", *["+"] * (count - 1), shown])
+    assert f"mean of {count}, cell by cell" in text(page)
+
+
+def test_the_page_says_what_the_fine_map_is_made_of() -> None:
+    page = opened(tab="Mask", view="Fine", scales="200x320")
+    assert "fine map: probability and evidence, completed along regions" in text(page)
+    assert "probability and evidence" in str(page.toggle("snap").help)
 
 
 def test_a_picture_begins_with_what_is_in_it() -> None:

@@ -14,8 +14,9 @@ import pytest
 from app import cached, jobs
 from app.jobs import ClassMapCache, Job, ModelKey, Queue
 from fcn_core import resources
+from fcn_core.effective_field import EffectiveField
 from fcn_core.engines import ModelInfo
-from fcn_core.errors import MemoryBudgetError, WeightsUnavailable
+from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.geometry import CellAxis, CellGrid
 from fcn_core.images import RGBImage, image_from_array
 from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage, plan_scales
@@ -308,3 +309,54 @@ def test_every_run_is_logged_without_the_picture(caplog: pytest.LogCaptureFixtur
     ]
     assert all(r["seconds"] >= 0 and r["peak_rss_mb"] > 0 for r in records)
     assert "holiday" not in str(records) and image.sha256 not in str(records)
+
+
+FIELD = EffectiveField(200, 150, 250, 40)
+
+
+def test_a_models_effective_field_is_measured_once_and_in_turn(
+    queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Any] = []
+    monkeypatch.setattr(jobs.effective_field, "measure", lambda *a: measured.append(a[0]) or FIELD)
+    network.gate = threading.Event()
+    first = queue.submit(picture(), KEY, SCALES[:1], "exact")
+    fields = [queue.field(KEY) for _ in range(3)]
+    behind = queue.submit(picture(1), KEY, SCALES[:1], "exact")
+    while queue.look(first).state != "running":
+        time.sleep(0.005)
+    assert not fields[0].done() and queue.look(behind).place == 2
+    network.gate.set()
+    assert [field.result(20) for field in fields] == [FIELD] * 3
+    assert finished(queue, behind).state == "done"
+    assert measured == [network]
+
+
+def test_a_field_gets_the_room_of_class_maps_where_a_pass_would_not_fit(
+    queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+
+    def measure(*_: Any) -> EffectiveField:
+        if queue.cache.nbytes:
+            raise MemoryBudgetError("does not fit")
+        return FIELD
+
+    monkeypatch.setattr(jobs.effective_field, "measure", measure)
+    assert queue.field(KEY).result(20) == FIELD
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(MemoryBudgetError("does not fit"), "does not fit"), (ZeroDivisionError("secret"), "made a mistake")],
+)
+def test_a_field_that_cannot_be_measured_is_told_in_words(
+    queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def measure(*_: Any) -> EffectiveField:
+        raise error
+
+    monkeypatch.setattr(jobs.effective_field, "measure", measure)
+    with pytest.raises(FcnError, match=words):
+        queue.field(KEY).result(20)
+    assert finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact")).state == "done"

@@ -5,14 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import cached
+from app.jobs import ModelKey
+from app.lesson import facts
+from app.lesson.stage import Stage
 from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
+from fcn_core.engines import ModelInfo
 from fcn_core.lesson import naive_softmax, random_logits
+from fcn_core.pipeline import versions
 from fcn_core.zoo import find_weights, model_spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,6 +144,66 @@ def test_noise_of_another_size_gives_the_shape_that_was_said(opened: Callable[..
     _settled(app)
     assert any("shape (1, 3, 10, 1000)" in text for text in _said(app))
     assert all("it holds" in check for check in _checks(app))
+
+
+def test_what_moves_a_cell_is_said_as_it_was_measured(opened: Callable[..., AppTest], lite2: Any) -> None:
+    app = opened(step="6")
+    field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
+    (said,) = [text for text in _said(app) if "Frames:" in text]
+    assert f"{field.side} pixels a side around the cell" in said
+    assert f"it takes {field.low} to {field.high}" in said
+    assert f"which are {lite2.cells(413, 620).y.extent} pixels a side" in said
+    assert any(f"up to {field.inward} pixels on average" in text.replace("\n", " ") for text in _said(app))
+
+
+def test_repetitions_are_counted_in_words(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="5")
+    next(t for t in app.toggle if t.label == "Reveal").set_value(True)
+    (said,) = [text for text in _said(_settled(app)) if "repetitions:" in text]
+    assert (
+        "The other 135 entries are repetitions: 131 classes listed 2 times and 2 classes listed 3 times."
+        in (said.replace("\n", " "))
+    )
+    assert "one that has a class 5 times" in said.replace("\n", " ")
+
+
+def test_the_logits_centre_is_said_as_it_is(
+    opened: Callable[..., AppTest], lite2: Any, chelsea: Any, resized: Any
+) -> None:
+    logits = lite2.logits(resized(chelsea, 206, 310))
+    (said,) = [text for text in _said(opened(step="8")) if "nearly centred" in text]
+    assert f"mean of {logits.mean():.2f} on average" in said.replace("\n", " ")
+    assert f"they spread by {logits.std(axis=-1).mean():.2f}" in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("engine", "title"), [("openvino", "OpenVINO"), ("tensorflow", "TensorFlow")])
+def test_the_handout_names_the_engine_that_ran(
+    monkeypatch: pytest.MonkeyPatch, engine: str, title: str
+) -> None:
+    info = ModelInfo("efficientnet-lite2", "EfficientNet-Lite2", "imagenet", None, engine, 32)
+    monkeypatch.setattr(cached, "queue", lambda: SimpleNamespace(info=lambda _: info))
+    said = facts.computed_with(Stage(ModelKey("efficientnet-lite2")))
+    assert said.startswith(f"the network was run by {title} {versions()[engine]}; NumPy {np.__version__}")
+    assert ("TensorFlow" in said) is (engine == "tensorflow")
+
+
+def test_what_was_set_in_a_step_is_there_again_and_on_the_page_of_all(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="7")
+    _slider(app, "q").set_value(-1.0)
+    _settled(app)
+    app.query_params["step"] = "8"
+    _settled(app)
+    next(g for g in app.button_group if g.label == "Truth").set_value("a box")
+    _settled(app)
+    app.query_params["step"] = "7"
+    assert _slider(_settled(app), "q").value == -1.0
+    app.query_params["step"] = "all"
+    _settled(app, 240)
+    assert _slider(app, "q").value == -1.0
+    said = _said(app)
+    assert any("the harmonic mean" in text for text in said)
+    assert any("a box. It covers" in text for text in said)
+    assert any("as you have set them" in text for text in said)
 
 
 def test_one_can_walk_the_synsets(opened: Callable[..., AppTest]) -> None:

@@ -30,7 +30,7 @@ from app.lesson.text import (
 )
 from fcn_core import lesson
 from fcn_core.geometry import CellAxis, CellGrid, Geometry, Node, Window
-from fcn_core.heatmap import ClassMap, Heatmap
+from fcn_core.heatmap import ClassMap, Heatmap, power_mean
 from fcn_core.lesson import Check
 from fcn_core.pyramid import PlannedScale, Scale
 from fcn_core.synsets import Ontology
@@ -65,6 +65,13 @@ def test_the_layers_end_in_the_shape_of_the_class_map(lite2: Any) -> None:
     assert rows[-1].shape == (7, 10, 1000)
     assert rows[-1].stride == 32
     assert [r.window for r in rows[:1]] == ["3 × 3, every 2nd"]
+
+
+def test_the_layers_shown_at_first_are_those_that_make_the_map_smaller(lite2: Any) -> None:
+    rows = step_1.shrinking(lesson.layer_table(lite2.geometry, 260, 260)[:-1])
+    assert [r.stride for r in rows] == [2, 4, 8, 16, 32, 32]
+    assert all(r.window in ("3 × 3, every 2nd", "5 × 5, every 2nd") for r in rows[:-1])
+    assert (rows[-1].window, rows[-1].shape) == ("1 × 1", (9, 9, 1280))
 
 
 def test_dividing_and_rounding_up_gives_the_grid_of_the_model_but_not_of_every_network(lite2: Any) -> None:
@@ -137,11 +144,14 @@ def test_noise_is_the_same_every_time() -> None:
 
 def test_the_synsets_counted_twice() -> None:
     ontology = Ontology.load()
-    twice = lesson.counted_twice(ontology)
+    twice = lesson.counted_again(ontology)
     assert len(twice) == 55
+    assert max(max(facts.repeats(ontology, wnid)) for wnid in twice) == 5
     animal, dog = ontology.find("animal").wnid, ontology.find("dog").wnid
     assert animal in twice
     assert dog not in twice
+    assert facts.repeats(ontology, dog) == {}
+    assert facts.repeats(ontology, animal) == {2: 131, 3: 2}, "135 repetitions"
     ways = lesson.paths_between(ontology, animal, "n02123394")
     assert len(ways) == 2
     for way in ways:
@@ -187,9 +197,57 @@ def test_masks_curves_and_shares() -> None:
     assert lesson.share_near_top(np.array([1, 0.995, 0.9, 0], np.float32)) == 0.5
 
 
+@pytest.mark.parametrize("q", np.arange(-5, 5.25, 0.25))
+def test_where_a_power_mean_lies_is_said_truly(q: float) -> None:
+    """In words the slider's every step; in numbers the means that the words name."""
+    values = [np.array([[0.2]]), np.array([[0.5]]), np.array([[0.9]])]
+    mean = float(power_mean(values, q)[0, 0])
+    named = {
+        "the smallest value": 0.2,
+        "the harmonic mean": 3 / (1 / 0.2 + 1 / 0.5 + 1 / 0.9),
+        "the geometric mean": (0.2 * 0.5 * 0.9) ** (1 / 3),
+        "the arithmetic mean": 1.6 / 3,
+        "the largest value": 0.9,
+    }
+    said = step_7.word(float(q))
+    if said in named:
+        assert mean == pytest.approx(named[said], rel=1e-6)
+        return
+    low, high = said.removeprefix("between ").split(" and ")
+    assert named[low] < mean < named[high]
+    between = [value for value in named.values() if named[low] < value < named[high]]
+    assert between == [], "the words are the nearest"
+
+
+def test_numpy_warns_where_the_plain_softmax_breaks_and_goes_on() -> None:
+    with pytest.warns(RuntimeWarning) as warned:
+        exponentials = np.exp(np.array([1000.0, 0.0], np.float32))
+        result = exponentials / exponentials.sum()
+    assert {str(w.message).split()[0] for w in warned} == {"overflow", "invalid"}
+    assert np.isnan(result[0])
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_does_not_even_warn(recwarn: pytest.WarningsRecorder) -> None:
+    import tensorflow as tf
+
+    exponentials = tf.exp(tf.constant([1000.0, 0.0]))
+    assert np.isnan((exponentials / tf.reduce_sum(exponentials)).numpy()[0])
+    assert len(recwarn) == 0
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite2"])
+@pytest.mark.parametrize("picture", ["chelsea", "coffee"])
+def test_the_logits_of_a_cell_are_nearly_centred(name: str, picture: str, request: Any, resized: Any) -> None:
+    logits = request.getfixturevalue(name).logits(resized(request.getfixturevalue(picture), 300, 450))
+    assert abs(logits.mean()) < 0.1 * logits.std(axis=-1).mean()
+    assert 0.45 < (logits < 0).mean() < 0.6
+
+
 def test_old_lines_are_tried_and_said_truly() -> None:
     said = {line.line: line.outcome for line in lesson.old_lines()}
     assert said["int(np.array([[5]]))"].startswith("TypeError")
+    assert said["np.alltrue([1 < 2, 2 < 3])"].startswith("AttributeError")
     assert said["from scipy.misc import imread"].startswith(("ImportError", "ModuleNotFoundError"))
     for line in lesson.old_lines():
         exec(line.today, {"np": np})  # noqa: S102
@@ -245,7 +303,7 @@ def test_a_step_has_all_its_parts(each: Lesson) -> None:
 
 
 # What may stand in the prose as a digit: names and a window of one cell.
-_NAMES = r"ResNet50|NumPy 2|float32|2020|1 × 1"
+_NAMES = r"ResNet50|NumPy 2|float32|20\d\d|1 × 1|ReLU6|MobileNetV3"
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
@@ -347,6 +405,7 @@ def test_what_is_said_of_the_old_lines_is_true() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("keras.engine")
     assert not hasattr(keras.backend, "exp")
+    assert keras.applications.MobileNetV2(weights=None, include_top=False).layers[0].input == []
     assert keras.layers.Convolution2D(64, 3, 3).strides == (3, 3)
     assert keras.layers.Convolution2D(64, 1, 1).get_config()["strides"] == (1, 1)
     layer = keras.layers.Conv2D(8, 1)

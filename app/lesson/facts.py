@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from app import cached
 from app.lesson.stage import SYNSET, Stage
 from fcn_core import lesson
+from fcn_core.pipeline import versions as library_versions
 from fcn_core.pyramid import NOTEBOOK_SCALES
 from fcn_core.synsets import Ontology
 
@@ -84,14 +87,44 @@ def gather(stage: Stage) -> None:
 def _counts(ontology: Ontology) -> dict[str, str]:
     animal, dog = ontology.find("animal").wnid, ontology.find("dog").wnid
     entries, classes = len(ontology.naive_class_ids(animal)), ontology.count(animal)
+    often, wnid = max((max(repeats(ontology, w)), w) for w in lesson.counted_again(ontology))
     return {
         "dog_classes": str(ontology.count(dog)),
         "synsets": str(len(ontology)),
         "animal_entries": str(entries),
         "animal_classes": str(classes),
         "animal_extra": str(entries - classes),
-        "twice_synsets": str(len(lesson.counted_twice(ontology))),
+        "animal_repeats": _repeats_in_words(repeats(ontology, animal)),
+        "twice_synsets": str(len(lesson.counted_again(ontology))),
+        "most_often": str(often),
+        "most_synset": ontology.label(wnid),
     }
+
+
+def repeats(ontology: Ontology, wnid: str) -> dict[int, int]:
+    """How many classes the notebook's search lists so many times: times -> classes, for more than one time."""
+    times = Counter(Counter(ontology.naive_class_ids(wnid)).values())
+    return {n: times[n] for n in sorted(times) if n > 1}
+
+
+def _repeats_in_words(found: dict[int, int]) -> str:
+    return " and ".join(
+        f"{classes} class{'' if classes == 1 else 'es'} listed {times} times"
+        for times, classes in found.items()
+    )
+
+
+_ENGINES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
+
+
+def computed_with(stage: Stage) -> str:
+    """What made the lesson's numbers, in words: the engine that ran the network, and the rest."""
+    found, info = library_versions(), cached.queue().info(stage.model)
+    engine = "not run yet" if info is None else f"run by {_ENGINES[info.engine]} {found[info.engine]}"
+    return (
+        f"the network was {engine}; NumPy {found['numpy']}, SciPy {found['scipy']} and scikit-image "
+        f"{found['scikit-image']} did the rest"
+    )
 
 
 def versions() -> str:

@@ -226,9 +226,10 @@ def _question(question: Question, stage: Stage, key: str) -> Question:
             index=None,
             format_func=choices.__getitem__,
             key=f"lesson_choice_{key}",
+            persist_state="session",
             label_visibility="collapsed",
         )
-        if st.toggle("Reveal", key=f"lesson_reveal_{key}"):
+        if st.toggle("Reveal", key=f"lesson_reveal_{key}", persist_state="session"):
             if chosen is not None and chosen == question.right:
                 st.markdown(":green[:material/check: **As you said.**]")
             else:

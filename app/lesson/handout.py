@@ -19,7 +19,7 @@ section { break-before: page; }
 .formula { text-align: center; margin: 1.2em 0; }
 .formula svg { max-width: 100%; height: auto; }
 .m svg { vertical-align: middle; }
-.figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2em 0 .3em; break-inside: avoid; }
+.figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2em 0 .3em; break-inside: avoid; overflow-x: auto; }
 .figures figure { margin: 0; flex: 1 1 8rem; }
 .figures img, .figures svg { width: 100%; height: auto; display: block; max-height: 11cm; }
 table { border-collapse: collapse; font: .85em system-ui, sans-serif; font-variant-numeric: tabular-nums; }
@@ -34,15 +34,15 @@ code { font-size: .92em; }
 """
 
 
-def handout(parts: Sequence[tuple[Lesson, Sequence[Block]]], versions: str) -> str:
+def handout(parts: Sequence[tuple[Lesson, Sequence[Block]]], computed_with: str) -> str:
     """Give self-contained HTML of the lesson.
 
     Parameters
     ----------
     parts : sequence of (Lesson, blocks)
         Every step with its blocks as drawn, see `frame.draw`.
-    versions : str
-        What the numbers were computed with.
+    computed_with : str
+        What ran the network and what did the rest, with versions.
     """
     answers: list[str] = []
     body = "".join(_step(lesson, blocks, answers) for lesson, blocks in parts)
@@ -50,8 +50,8 @@ def handout(parts: Sequence[tuple[Lesson, Sequence[Block]]], versions: str) -> s
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>Where does the network see it? A lesson</title>'
         f"<style>{_STYLE}</style></head><body><h1>Where does the network see it?</h1>"
-        f'<p class="goal">A lesson in {len(parts)} steps. All numbers were computed with {escape(versions)} when this '
-        f"page was made.</p>{body}<section><h2>Answers</h2>{''.join(answers)}</section></body></html>"
+        f'<p class="goal">A lesson in {len(parts)} steps. When this page was made, '
+        f"{escape(computed_with)}.</p>{body}<section><h2>Answers</h2>{''.join(answers)}</section></body></html>"
     )
 
 

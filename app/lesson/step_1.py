@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.lesson import draw, svg
@@ -9,6 +11,7 @@ from app.lesson.facts import CLASSES, SIZES, grid, shape
 from app.lesson.stage import Stage, percent
 from fcn_core import lesson
 from fcn_core.geometry import CellGrid
+from fcn_core.lesson import LayerRow
 
 
 def layers(stage: Stage) -> None:
@@ -36,12 +39,14 @@ def layers(stage: Stage) -> None:
         for n, w, c in ending
     ]
     every = st.toggle(
-        f"All {len(table)} layers", key="lesson_all_layers", help="Otherwise only where the map shrinks."
+        f"All {len(table)} layers",
+        key="lesson_all_layers",
+        persist_state="session",
+        help="Otherwise only those that make the map smaller, and the last.",
     )
     if not every:
-        strides = [r.stride for r in rows[:-1]]
-        last = [n for n, s in enumerate(strides) if n + 1 == len(strides) or strides[n + 1] != s]
-        table = [table[n] for n in last] + table[-len(ending) :]
+        shown = {r.name for r in shrinking(rows[:-1])}
+        table = [row for row in table if row["Layer"] in shown] + table[-len(ending) :]
     most = max(row["Cells"] for row in table if isinstance(row["Cells"], int))
     draw.table(
         stage,
@@ -57,16 +62,24 @@ def layers(stage: Stage) -> None:
     )
 
 
+def shrinking(rows: Sequence[LayerRow]) -> list[LayerRow]:
+    """The layers whose windows move by more than a cell, each the first of its stride, and the last layer."""
+    before = [1, *(r.stride for r in rows)]
+    return [r for r, stride in zip(rows, before, strict=False) if r.stride != stride or r is rows[-1]]
+
+
 def grid_of_cells(stage: Stage) -> None:
     """A picture of chosen size under its cells, and what one cell can see."""
     geometry = stage.geometry()
     first, second = st.columns(2)
-    height = first.slider("Height, in pixels", 32, 800, 200, key="lesson_grid_height")
-    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width")
+    height = first.slider(
+        "Height, in pixels", 32, 800, 200, key="lesson_grid_height", persist_state="session"
+    )
+    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width", persist_state="session")
     cells = geometry.cells(height, width)
     row = _cell(first, "Row of the cell", cells.y.size)
     column = _cell(second, "Column of the cell", cells.x.size)
-    whole = st.toggle("Show the cell's receptive field", key="lesson_field")
+    whole = st.toggle("Show the cell's receptive field", key="lesson_field", persist_state="session")
     picture, said = grid_drawing(stage, cells, row, column, whole)
     draw.drawing(stage, picture, said, width=max(160, min(720, 520 * width // height)))
     (top, bottom), (left, right) = lesson.field_of(cells.y, row), lesson.field_of(cells.x, column)
@@ -88,7 +101,14 @@ def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> i
     if cells == 1:
         place.caption(f"{label}: there is only one.")
         return 0
-    return int(place.slider(label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}")) - 1
+    return (
+        int(
+            place.slider(
+                label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}", persist_state="session"
+            )
+        )
+        - 1
+    )
 
 
 def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bool) -> tuple[str, str]:

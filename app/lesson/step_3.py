@@ -22,7 +22,7 @@ def cell(stage: Stage) -> None:
     after = lesson.softmax(logits)
     places = st.columns(3)
     index = tuple(
-        int(place.slider(label, 1, count, 1, key=f"lesson_softmax_{label}")) - 1
+        int(place.slider(label, 1, count, 1, key=f"lesson_softmax_{label}", persist_state="session")) - 1
         for place, label, count in zip(places, ("Sample", "Row", "Column"), logits.shape[:3], strict=True)
     )
     left, right = st.columns(2)
@@ -43,7 +43,9 @@ def cell(stage: Stage) -> None:
 
 def overflow(stage: Stage) -> None:
     """Scale the logits until the plain formula breaks."""
-    factor = st.select_slider("Multiply all logits by", _FACTORS, 1, key="lesson_factor")
+    factor = st.select_slider(
+        "Multiply all logits by", _FACTORS, 1, key="lesson_factor", persist_state="session"
+    )
     logits = lesson.random_logits() * np.float32(factor)
     plain, stable = lesson.naive_softmax(logits), lesson.softmax(logits)
     row = np.unravel_index(int(logits.argmax()), logits.shape)[:3]
@@ -66,7 +68,7 @@ def overflow(stage: Stage) -> None:
 
 def temperature(stage: Stage) -> None:
     """The same cell, softer or harder."""
-    warmth = st.slider("Temperature T", 0.1, 5.0, 1.0, 0.1, key="lesson_temperature")
+    warmth = st.slider("Temperature T", 0.1, 5.0, 1.0, 0.1, key="lesson_temperature", persist_state="session")
     logits = lesson.random_logits()[0, 0, 0]
     result = lesson.softmax(logits, warmth)
     draw.bars(

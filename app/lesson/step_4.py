@@ -23,8 +23,12 @@ def _size() -> tuple[int, int]:
 def size(stage: Stage) -> None:
     """Choose the size, see the noise, and say what to expect."""
     first, second = st.columns(2)
-    height = first.slider("Height, in pixels", 32, 640, ASKED[0], key="lesson_noise_height")
-    width = second.slider("Width, in pixels", 32, 640, ASKED[1], key="lesson_noise_width")
+    height = first.slider(
+        "Height, in pixels", 32, 640, ASKED[0], key="lesson_noise_height", persist_state="session"
+    )
+    width = second.slider(
+        "Width, in pixels", 32, 640, ASKED[1], key="lesson_noise_width", persist_state="session"
+    )
     draw.photo(
         stage, lesson.noise(height, width), "A picture of random coloured pixels.", width=min(width, 480)
     )
@@ -43,7 +47,7 @@ def size(stage: Stage) -> None:
 
 def noise(stage: Stage) -> bool:
     """Run the network on the noise, and hold the result against what was said."""
-    if not st.toggle("Run the network on the noise", key="lesson_noise_run"):
+    if not st.toggle("Run the network on the noise", key="lesson_noise_run", persist_state="session"):
         return False
     height, width = _size()
     picture = image_from_array(lesson.noise(height, width), "noise")

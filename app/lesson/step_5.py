@@ -112,12 +112,13 @@ def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
 def double(stage: Stage) -> None:
     """One heatmap summed rightly and with classes counted twice."""
     ontology = stage.ontology
-    twice = sorted(lesson.counted_twice(ontology), key=lambda w: (-ontology.count(w), w))
+    twice = sorted(lesson.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
     wnid = st.selectbox(
         "Synset",
         twice,
         index=twice.index(ontology.find("animal").wnid),
         key="lesson_twice",
+        persist_state="session",
         format_func=lambda w: (
             f"{ontology.label(w)} · {len(ontology.naive_class_ids(w))} entries, {ontology.count(w)} classes"
         ),

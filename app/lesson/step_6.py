@@ -1,13 +1,15 @@
-"""Figures of step six: four sizes, and where cells look."""
+"""Figures of step six: four sizes, where cells look, and what moves them."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from app import cached
 from app.lesson import draw, svg
 from app.lesson.facts import grid
 from app.lesson.stage import SYNSET, Stage, percent
 from fcn_core import lesson, render
+from fcn_core.effective_field import EffectiveField
 from fcn_core.geometry import CellGrid
 from fcn_core.heatmap import place, synset_heatmap
 from fcn_core.lesson import Check
@@ -19,7 +21,13 @@ _FITS: dict[Fit, str] = {"aspect": "proportions kept", "exact": "stretched, as t
 def pyramid(stage: Stage) -> None:
     """Heatmaps of the four sizes side by side."""
     fit: Fit = st.segmented_control(
-        "Fit", tuple(_FITS), default="aspect", required=True, format_func=_FITS.__getitem__, key="lesson_fit"
+        "Fit",
+        tuple(_FITS),
+        default="aspect",
+        required=True,
+        format_func=_FITS.__getitem__,
+        key="lesson_fit",
+        persist_state="session",
     )
     maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, fit)
     picture, ids = stage.picture, stage.ontology.class_ids(SYNSET)
@@ -49,7 +57,9 @@ def pyramid(stage: Stage) -> None:
 def centres(stage: Stage) -> None:
     """Where the cells of one size look, and where even spreading would put them."""
     choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
-    chosen = st.segmented_control("Size", choices, default=choices[0], required=True, key="lesson_centres")
+    chosen = st.segmented_control(
+        "Size", choices, default=choices[0], required=True, key="lesson_centres", persist_state="session"
+    )
     geometry = stage.geometry()
     scale = NOTEBOOK_SCALES[choices.index(chosen)]
     (plan,) = plan_scales(stage.picture.height, stage.picture.width, [scale])
@@ -92,4 +102,41 @@ def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
     return svg.picture(shown, marks, alt, size=(height, width), margin=cells.y.stride * 0.75), alt
 
 
-FIGURES = {"pyramid": pyramid, "centres": centres}
+def field(stage: Stage) -> None:
+    """What moves two cells, as it was measured, in a picture that is larger than it."""
+    geometry = stage.geometry()
+    measured = stage.result_of(cached.queue().field(stage.model), "what moves a cell is being measured")
+    picture = stage.picture
+    (plan,) = plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[1:2])
+    cells = geometry.cells(plan.height, plan.width)
+    drawn, said = field_drawing(stage, cells, measured)
+    draw.drawing(stage, drawn, said, width=640)
+    stage.say(
+        field_scale=grid(plan.height, plan.width),
+        field_side=measured.side,
+        field_low=measured.low,
+        field_high=measured.high,
+        field_extent=cells.y.extent,
+        field_inward=measured.inward,
+    )
+
+
+def field_drawing(stage: Stage, cells: CellGrid, measured: EffectiveField) -> tuple[str, str]:
+    """SVG: a frame around what moves a cell in the middle and one in the last column, dots at their centres."""
+    height, width = cells.y.input_size, cells.x.input_size
+    row, half = cells.y.size // 2, measured.side / 2
+    marks = []
+    for column in (cells.x.size // 3, cells.x.size - 1):
+        y, x = cells.y.centre(row) + 0.5, cells.x.centre(column) + 0.5
+        marks.append(
+            svg.rectangle(
+                max(0, x - half), max(0, y - half), min(width, x + half), min(height, y + half), 3, fill=0.15
+            )
+        )
+        marks.append(svg.dots([(x, y)], 6))
+    shown = svg.stretched(stage.picture.pixels, 300, 451)
+    alt = f"The cat with a frame of {measured.side} pixels a side around a cell in it, and one cut off by its border."
+    return svg.picture(shown, marks, alt, size=(height, width), margin=12), alt
+
+
+FIGURES = {"pyramid": pyramid, "centres": centres, "field": field}

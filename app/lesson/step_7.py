@@ -18,22 +18,37 @@ def heatmaps(stage: Stage) -> dict[str, Heatmap]:
     return {key.replace("x", " × "): synset_heatmap(m, ids) for key, m in maps.items()}
 
 
-def _word(q: float) -> str:
-    named = {1.0: "the arithmetic mean", 0.0: "the geometric mean", -1.0: "the harmonic mean"}
-    return named.get(
-        q,
-        "near the largest value"
-        if q > 1
-        else "between the two means"
-        if q > 0
-        else "near the smallest value",
-    )
+_NAMED = {-1.0: "the harmonic mean", 0.0: "the geometric mean", 1.0: "the arithmetic mean"}
+
+
+def word(q: float) -> str:
+    """Where a power mean lies among those that have names: it never falls as q grows."""
+    if q in _NAMED:
+        return _NAMED[q]
+    below = [name for power, name in _NAMED.items() if power < q]
+    above = [name for power, name in _NAMED.items() if power > q]
+    if not above:
+        return f"between {below[-1]} and the largest value"
+    if not below:
+        return f"between the smallest value and {above[0]}"
+    return f"between {below[-1]} and {above[0]}"
 
 
 def power(stage: Stage) -> None:
     """The mean at a chosen power between the geometric and the arithmetic one."""
     maps = tuple(heatmaps(stage).values())
-    q = float(st.slider("q", -5.0, 5.0, 1.0, 0.25, key="lesson_power", help="1 is arithmetic, 0 geometric."))
+    q = float(
+        st.slider(
+            "q",
+            -5.0,
+            5.0,
+            1.0,
+            0.25,
+            key="lesson_power",
+            persist_state="session",
+            help="1 is arithmetic, 0 geometric.",
+        )
+    )
     picture = stage.picture
     shown = {
         "geometric": combine(maps, 0.0),
@@ -52,7 +67,7 @@ def power(stage: Stage) -> None:
             caption=f"{name}, peak {mean.peak:.2f}",
         )
     chosen = combine(maps, q)
-    stage.say(power=f"{q:g}", power_word=_word(q), power_peak=chosen.peak, power_mean=chosen.mean)
+    stage.say(power=f"{q:g}", power_word=word(q), power_peak=chosen.peak, power_mean=chosen.mean)
     stage.checks["means"] = lesson.means_check(maps)
 
 

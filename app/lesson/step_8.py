@@ -31,12 +31,28 @@ def _truth(stage: Stage) -> tuple[npt.NDArray[np.bool_], str]:
 
 def truth(stage: Stage) -> None:
     """Choose the outline, or a box by its sides."""
-    chosen = st.segmented_control("Truth", _TRUTHS, default=_TRUTHS[0], required=True, key="lesson_truth")
+    chosen = st.segmented_control(
+        "Truth", _TRUTHS, default=_TRUTHS[0], required=True, key="lesson_truth", persist_state="session"
+    )
     picture = stage.picture
     if chosen == _TRUTHS[1]:
         first, second = st.columns(2)
-        first.slider("From left to right, in pixels", 0, picture.width, (30, 370), key="lesson_box_x")
-        second.slider("From top to bottom, in pixels", 0, picture.height, (0, 300), key="lesson_box_y")
+        first.slider(
+            "From left to right, in pixels",
+            0,
+            picture.width,
+            (30, 370),
+            key="lesson_box_x",
+            persist_state="session",
+        )
+        second.slider(
+            "From top to bottom, in pixels",
+            0,
+            picture.height,
+            (0, 300),
+            key="lesson_box_y",
+            persist_state="session",
+        )
     mask, mark = _truth(stage)
     said = f"The cat with {chosen} that is taken for the truth."
     draw.drawing(stage, svg.picture(picture.pixels, [mark], said), said, width=540)
@@ -61,16 +77,25 @@ def mask(stage: Stage) -> None:
     """Cut the map at a threshold and compare with the truth."""
     first, second = st.columns(2)
     kind = first.segmented_control(
-        "Map", ("evidence", "probability"), default="evidence", required=True, key="lesson_mask_kind"
+        "Map",
+        ("evidence", "probability"),
+        default="evidence",
+        required=True,
+        key="lesson_mask_kind",
+        persist_state="session",
     )
     snap = second.toggle(
         "Follow the picture's regions",
         key="lesson_snap",
-        help="Complete the object along regions that are alike, as the program does for its masks.",
+        persist_state="session",
+        help="Complete the object along regions that are alike, as the program does for its masks: from probability "
+        "and evidence, whichever map is chosen.",
     )
     fine = _fine(stage, kind, snap)
     suggested = round(float(suggest_threshold(fine)), 2)
-    cut = st.slider("Threshold", 0.0, 1.0, suggested, 0.01, key=f"lesson_threshold_{kind}_{snap}")
+    cut = st.slider(
+        "Threshold", 0.0, 1.0, suggested, 0.01, key=f"lesson_threshold_{kind}_{snap}", persist_state="session"
+    )
     picture, (wanted, mark) = stage.picture, _truth(stage)
     found = threshold_mask(fine, cut)
     left, right = st.columns(2)
@@ -107,7 +132,11 @@ def saturation(stage: Stage) -> None:
     class_map, ids = _maps(stage)[0], stage.ontology.class_ids(SYNSET)
     wanted, _ = _truth(stage)
     columns = st.columns(2)
-    said: dict[str, object] = {"saturation_scale": grid(class_map.scale.height, class_map.scale.width)}
+    said: dict[str, object] = {
+        "saturation_scale": grid(class_map.scale.height, class_map.scale.width),
+        "logit_mean": f"{class_map.logits.mean():.2f}",
+        "logit_spread": f"{class_map.logits.std(axis=-1).mean():.2f}",
+    }
     for column, kind in zip(columns, ("probability", "evidence"), strict=True):
         heatmap = synset_heatmap(class_map, ids, "evidence" if kind == "evidence" else "probability")
         top = 1.0 if kind == "probability" else heatmap.peak

@@ -12,7 +12,7 @@ def changes(stage: Stage) -> None:
     draw.table(
         stage,
         [
-            {"The old line": t.line, "Tried now": t.outcome, "Written now": t.today}
+            {"The old line": t.line, "From": t.source, "Written now": t.today, "Tried now": t.outcome}
             for t in lesson.old_lines()
         ],
         "Old lines of code, what happened when they were tried now, and how they are written today.",
