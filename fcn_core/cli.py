@@ -11,6 +11,7 @@ import argparse
 import importlib
 import io
 import json
+import math
 import os
 import sys
 import tempfile
@@ -453,7 +454,8 @@ def _verify(options: argparse.Namespace) -> int:
     from fcn_core.zoo import model_spec
 
     model_spec(options.model)  # complain before TensorFlow is loaded
-    _import_tensorflow()
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        _import_tensorflow()
     with redirect_stdout(sys.stderr):  # Keras tells of downloads on standard output
         if options.application is not None:
             proof = verify_application(options.application, options.weights)
@@ -461,12 +463,19 @@ def _verify(options: argparse.Namespace) -> int:
             proof = verify_model(options.model, options.engine, options.weights)
     good = proof.relative < _PROOF_LIMIT
     if options.json:
-        print(json.dumps({**vars(proof), "relative": proof.relative, "ok": good}))
+        found = {**vars(proof), "relative": proof.relative, "ok": good}
+        print(json.dumps({name: None if value == math.inf else value for name, value in found.items()}))
         return 0 if good else 1
+    compared = ""
+    if proof.compared < proof.classes:
+        compared = (
+            f" ({proof.compared} of {proof.classes} classes: the others are too improbable for float32)"
+        )
     print(
-        f"{proof.name} ({proof.weights} weights, {proof.engine}): at {proof.size}x{proof.size} the mean of the "
-        f"{proof.grid[0]}x{proof.grid[1]} map of logits against the classifier's logits.\n"
-        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}: {proof.relative:.1e} of it, "
+        f"{proof.name} ({proof.weights} weights): at {proof.size}x{proof.size} the mean of the "
+        f"{proof.grid[0]}x{proof.grid[1]} map of logits ({proof.engine}) against the classifier's own answer "
+        f"(Keras on {proof.backend}).\n"
+        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}{compared}: {proof.relative:.1e} of it, "
         f"{'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}"
     )
     return 0 if good else 1
