@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true")
     verify.set_defaults(run=_verify)
 
-    evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks")
+    evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks or boxes")
     evaluate.add_argument("index", type=Path, metavar="INDEX.csv")
     _model_options(evaluate)
     _scale_options(evaluate, _EVALUATION_SCALES)
@@ -509,9 +509,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         found = {"results": [r.to_json() for r in results]} if options.compare else results[0].to_json()
         print(json.dumps({**about, **found}, ensure_ascii=False))
         return 0
-    pictures = results[0].summary.pictures
+    s = results[0].summary
+    known = "" if s.masks == s.pictures else f" ({s.masks} with masks, {s.boxed} with boxes)"
     print(
-        f"{pictures} picture{'' if pictures == 1 else 's'}, {model.info.title} on {model.info.engine}, "
+        f"{s.pictures} picture{'' if s.pictures == 1 else 's'}{known}, {model.info.title} on {model.info.engine}, "
         f"{', '.join(map(str, scales))}, {options.fit}{_weights_note(model.info.weights)}"
     )
     print(table(results) if options.compare else _measures(results[0]))
@@ -520,12 +521,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _measures(result: Result) -> str:
     s = result.summary
-    box = "no boxes" if s.max_box_acc_v2 is None else f"{s.max_box_acc_v2:.3f}"
-    rows = (
-        ("pointing accuracy", f"{s.pointing:.3f}"),
-        ("PxAP", f"{s.pxap:.3f}"),
-        ("MaxBoxAccV2", box),
-        ("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}"),
-        ("seconds an image", f"{result.seconds:.2f}"),
-    )
+    rows = [("pointing accuracy", f"{s.pointing:.3f}")]
+    if s.pxap is not None:
+        rows += [("PxAP", f"{s.pxap:.3f}")]
+    if s.max_box_acc_v2 is not None:
+        rows += [("MaxBoxAccV2", f"{s.max_box_acc_v2:.3f}")]
+    if s.mean_iou is not None:
+        rows += [("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}")]
+    rows += [("seconds an image", f"{result.seconds:.2f}")]
     return "\n".join(f"{name:<18} {value}" for name, value in rows)
