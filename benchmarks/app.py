@@ -334,8 +334,8 @@ def keras_file(folder: Path) -> None:
     """Write ResNet50's weights file with random numbers, in a process of its own."""
     code = (
         "import sys, keras; from keras.src.legacy.saving import legacy_h5_format as f; import h5py\n"
-        "from fcn_core.zoo import MODELS, seed_weights\n"
-        "m = MODELS['resnet50'].build(); seed_weights(m)\n"
+        "from fcn_core.zoo import MODELS, build_classifier\n"
+        "m = build_classifier(MODELS['resnet50'], None)\n"
         "with h5py.File(sys.argv[1], 'w') as file: f.save_weights_to_hdf5_group(file, m)"
     )
     name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"

@@ -24,10 +24,11 @@ from scipy import ndimage
 
 from fcn_core import metrics, region
 from fcn_core.engines import load_model
-from fcn_core.evaluate import read_index, read_mask
+from fcn_core.evaluate import read_index
 from fcn_core.geometry import CellAxis, CellGrid, trace
 from fcn_core.heatmap import ClassMap, Heatmap, place, synset_heatmap
 from fcn_core.images import RGBImage, read_image
+from fcn_core.masks import exif_orientation, read_mask
 from fcn_core.pyramid import ResizedImage, Scale, plan_scales, resize_image
 from fcn_core.region import (
     SNAPPING,
@@ -372,7 +373,10 @@ def measure(
         print(f"\r{number + 1}/{len(cases)}", end="", file=sys.stderr, flush=True)
         if picture is None or picture.image.name != case.image.name:
             picture = Picture(read_image(case.image), models)
-        truth, valid = read_mask(case.mask, picture.image.height, picture.image.width)
+        if case.mask is None:
+            raise SystemExit(f"Line {case.line} of {index} has no mask, by which the variants are compared.")
+        orientation = exif_orientation(case.image)
+        truth, valid = read_mask(case.mask, picture.image.height, picture.image.width, orientation)
         ids = ontology.class_ids(ontology.find(case.synset).wnid)
         for name, variant in variants.items():
             values = variant(picture, ids)

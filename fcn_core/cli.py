@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -165,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true")
     verify.set_defaults(run=_verify)
 
-    evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks")
+    evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks or boxes")
     evaluate.add_argument("index", type=Path, metavar="INDEX.csv")
     _model_options(evaluate)
     _scale_options(evaluate, _EVALUATION_SCALES)
@@ -485,12 +486,19 @@ def _verify(options: argparse.Namespace) -> int:
             proof = verify_model(options.model, options.engine, options.weights)
     good = proof.relative < _PROOF_LIMIT
     if options.json:
-        print(json.dumps({**vars(proof), "relative": proof.relative, "ok": good}))
+        found = {**vars(proof), "relative": proof.relative, "ok": good}
+        print(json.dumps({name: None if value == math.inf else value for name, value in found.items()}))
         return 0 if good else 1
+    compared = ""
+    if proof.compared < proof.classes:
+        compared = (
+            f" ({proof.compared} of {proof.classes} classes: the others are too improbable for float32)"
+        )
     print(
-        f"{proof.name} ({proof.weights} weights, {proof.engine}): at {proof.size}x{proof.size} the mean of the "
-        f"{proof.grid[0]}x{proof.grid[1]} map of logits against the classifier's logits.\n"
-        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}: {proof.relative:.1e} of it, "
+        f"{proof.name} ({proof.weights} weights): at {proof.size}x{proof.size} the mean of the "
+        f"{proof.grid[0]}x{proof.grid[1]} map of logits ({proof.engine}) against the classifier's own answer "
+        f"(Keras on {proof.backend}).\n"
+        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}{compared}: {proof.relative:.1e} of it, "
         f"{'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}"
     )
     return 0 if good else 1
@@ -524,9 +532,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         found = {"results": [r.to_json() for r in results]} if options.compare else results[0].to_json()
         print(json.dumps({**about, **found}))
         return 0
-    pictures = results[0].summary.pictures
+    s = results[0].summary
+    known = "" if s.masks == s.pictures else f" ({s.masks} with masks, {s.boxed} with boxes)"
     print(
-        f"{pictures} picture{'' if pictures == 1 else 's'}, {model.info.title} on {model.info.engine}, "
+        f"{s.pictures} picture{'' if s.pictures == 1 else 's'}{known}, {model.info.title} on {model.info.engine}, "
         f"{', '.join(map(str, scales))}, {options.fit}{_weights_note(model.info.weights)}"
     )
     print(table(results) if options.compare else _measures(results[0]))
@@ -535,12 +544,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _measures(result: Result) -> str:
     s = result.summary
-    box = "no boxes" if s.max_box_acc_v2 is None else f"{s.max_box_acc_v2:.3f}"
-    rows = (
-        ("pointing accuracy", f"{s.pointing:.3f}"),
-        ("PxAP", f"{s.pxap:.3f}"),
-        ("MaxBoxAccV2", box),
-        ("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}"),
-        ("seconds an image", f"{result.seconds:.2f}"),
-    )
+    rows = [("pointing accuracy", f"{s.pointing:.3f}")]
+    if s.pxap is not None:
+        rows += [("PxAP", f"{s.pxap:.3f}")]
+    if s.max_box_acc_v2 is not None:
+        rows += [("MaxBoxAccV2", f"{s.max_box_acc_v2:.3f}")]
+    if s.mean_iou is not None:
+        rows += [("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}")]
+    rows += [("seconds an image", f"{result.seconds:.2f}")]
     return "\n".join(f"{name:<18} {value}" for name, value in rows)

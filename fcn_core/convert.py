@@ -9,8 +9,9 @@ the last strides become dilation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
@@ -93,26 +94,30 @@ def to_fully_convolutional(
         return keras.Model(feature_map.inputs[0], result, name=f"{classifier.name}_fcn")
 
 
-def logits_classifier(classifier: keras.Model) -> keras.Model:
-    """Return the classifier without its last activation: same layers, output of shape (N, classes).
+@dataclass(frozen=True)
+class Comparison:
+    """How far the mean of a map of logits is from a classifier's answer.
 
-    Raises
-    ------
-    ConversionError
-        As :func:`to_fully_convolutional`.
+    Attributes
+    ----------
+    error : float
+        Largest absolute difference of logits; infinite where the map is not finite.
+    span : float
+        Largest minus smallest of the classifier's logits that were compared, to judge the error by.
+    compared, classes : int
+        How many classes were compared, of how many.
     """
-    with keras_settings(*_settings(classifier)):
-        flat = _flatten(classifier)
-        features, kernel, bias = _head(flat)
-        pooled = keras.layers.GlobalAveragePooling2D()(features)
-        dense = keras.layers.Dense(kernel.shape[-1], use_bias=bias is not None)
-        result = dense(pooled)
-        dense.set_weights([kernel] + ([] if bias is None else [bias]))
-        return keras.Model(flat.inputs[0], result)
+
+    error: float
+    span: float
+    compared: int
+    classes: int
 
 
 def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarray) -> tuple[float, float]:
-    """Compare the spatial mean of `network`'s logits with `classifier`'s own logits on one input.
+    """Compare the spatial mean of `network`'s logits with what `classifier` itself answers on one input.
+
+    The classifier is called as it is: nothing of the conversion has a part in its answer.
 
     Parameters
     ----------
@@ -129,10 +134,57 @@ def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarr
         Largest absolute difference.
     span : float
         Largest minus smallest logit of the classifier, to judge the error by.
+
+    Raises
+    ------
+    ConversionError
+        The classifier's answer is not finite.
     """
-    expected = np.asarray(logits_classifier(classifier)(image, training=False))
+    answer = np.asarray(classifier(image, training=False))
     mean = np.asarray(network(image, training=False)).mean(axis=(1, 2))
-    return float(np.abs(mean - expected).max()), float(np.ptp(expected))
+    found = compare_answers(answer, mean)
+    return found.error, found.span
+
+
+def compare_answers(answer: np.ndarray, logits: np.ndarray) -> Comparison:
+    """Compare logits with a classifier's answer: logits, or the logarithms of its probabilities.
+
+    Softmax forgets a constant that is added to all logits, so both sides are centred over the classes first. A
+    class whose probability is too small for float32 (about 1e-38) is left out: its logarithm is not known.
+
+    Parameters
+    ----------
+    answer : ndarray of shape (N, classes)
+        The classifier's output. Not negative and with a sum of one, it is probabilities.
+    logits : ndarray of shape (N, classes)
+
+    Raises
+    ------
+    ConversionError
+        The answer is not finite.
+    """
+    expected, found = np.asarray(answer, np.float64), np.asarray(logits, np.float64)
+    if not np.isfinite(expected).all():
+        raise ConversionError(
+            "Expected a finite answer of the classifier on the picture of the proof. Received NaN or infinity: its "
+            "weights let it overflow, so there is nothing to compare with."
+        )
+    finite = bool(np.isfinite(found).all())
+    found = found if finite else np.zeros_like(found)
+    known: np.ndarray = np.ones(expected.shape, bool)
+    if expected.min() >= 0 and np.allclose(expected.sum(axis=-1), 1, atol=1e-3):
+        known = expected >= np.finfo(np.float32).tiny
+        expected = np.log(np.where(known, expected, 1))
+        expected = expected - expected.mean(axis=-1, keepdims=True, where=known)
+        found = found - found.mean(axis=-1, keepdims=True, where=known)
+    highest = expected.max(axis=-1, initial=-np.inf, where=known)
+    lowest = expected.min(axis=-1, initial=np.inf, where=known)
+    return Comparison(
+        error=float(np.abs(found - expected).max(initial=0, where=known)) if finite else math.inf,
+        span=float((highest - lowest).max()),
+        compared=int(known.sum(axis=-1).min()),
+        classes=known.shape[-1],
+    )
 
 
 def _head(classifier: keras.Model) -> tuple[Any, np.ndarray, np.ndarray | None]:

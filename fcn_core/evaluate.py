@@ -1,13 +1,15 @@
-"""Measure localisation on pictures with masks: ours and the peers' ways, on one network in one run.
+"""Measure localisation on pictures with masks or boxes: ours and the peers' ways, on one network in one run.
 
-The index is a CSV file with the columns ``image,synset_wnid,mask`` and optionally ``boxes``; paths are relative to
-it. In a mask 255 is the object, 0 background, and 128 void, which takes part in nothing. Boxes are
-``x0 y0 x1 y1`` with semicolons between; where there are none, those of the mask's connected regions are taken.
+The index is a CSV file with the columns ``image,synset_wnid`` and ``mask``, ``boxes`` or both, of which a row needs
+one; paths are relative to it. In a mask 255 is the object, 0 background, and 128 void, which takes part in nothing
+(see :mod:`fcn_core.masks`). Boxes are ``x0 y0 x1 y1`` in pixels with semicolons between; where there are none, those
+of the mask's connected regions are taken. Rows with boxes alone take part in the pointing game and MaxBoxAccV2.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +24,8 @@ from fcn_core.engines import Predictor
 from fcn_core.errors import DatasetError, SynsetError
 from fcn_core.heatmap import ClassMap, combine, place, synset_heatmap
 from fcn_core.images import RGBImage, read_image
-from fcn_core.metrics import Scores, Summary
+from fcn_core.masks import exif_orientation, read_mask
+from fcn_core.metrics import PictureScore, Scores, Summary, score_boxes, score_picture
 from fcn_core.pyramid import Fit, ResizedImage, Scale, plan_scales, resize_array
 from fcn_core.region import boxes_of, fine_map, suggest_threshold, threshold_mask
 from fcn_core.synsets import Ontology
@@ -54,18 +57,19 @@ class Case:
 
     Attributes
     ----------
-    image, mask : Path
+    image : Path
     synset : str
         Wnid or word.
+    mask : Path or None
     boxes : tuple of (x0, y0, x1, y1)
-        Empty where the index has none.
+        Empty where the index has none; then there is a mask.
     line : int
         In the index, for messages.
     """
 
     image: Path
     synset: str
-    mask: Path
+    mask: Path | None
     boxes: tuple[tuple[float, ...], ...]
     line: int
 
@@ -102,7 +106,7 @@ class Result:
 
 
 def read_index(path: Path) -> tuple[Case, ...]:
-    """Read an index of pictures, synsets and masks.
+    """Read an index of pictures, synsets, masks and boxes.
 
     Raises
     ------
@@ -111,78 +115,67 @@ def read_index(path: Path) -> tuple[Case, ...]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            missing = [name for name in ("image", "synset_wnid", "mask") if name not in columns]
-            if missing:
-                raise DatasetError(
-                    f"Expected the columns image, synset_wnid and mask (and optionally boxes) in {path.name}. "
-                    f"Received {', '.join(columns)[:200] or 'an empty file'}: {', '.join(missing)} is missing."
-                )
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            _check_columns(columns, path.name)
+            reader.fieldnames = columns
             cases = tuple(_case(row, path, reader.line_num) for row in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"The index {path} cannot be read ({error}). Give a CSV file in UTF-8 with the columns "
-            f"image, synset_wnid and mask."
+            f"image, synset_wnid and mask or boxes."
         ) from error
     if not cases:
         raise DatasetError(f"Expected at least one row below the head of {path.name}. Received none.")
     return cases
 
 
-def _case(row: dict[str, str | None], index: Path, line: int) -> Case:
-    image, synset, mask = ((row[name] or "").strip() for name in ("image", "synset_wnid", "mask"))
-    if not (image and synset and mask):
-        raise DatasetError(
-            f"Line {line} of {index.name} lacks an image, a synset or a mask. Fill it or remove it."
+def _check_columns(columns: Sequence[str], name: str) -> None:
+    missing = [column for column in ("image", "synset_wnid") if column not in columns]
+    if not {"mask", "boxes"} & set(columns):
+        missing.append("mask or boxes")
+    if missing:
+        separated = (
+            " Separate them with commas." if len(columns) == 1 and re.search(r"[;\t|]", columns[0]) else ""
         )
-    for name in (image, mask):
+        raise DatasetError(
+            f"Expected the columns image, synset_wnid and mask or boxes (or both) in {name}. Received "
+            f"{', '.join(columns)[:200] or 'an empty file'}: {', '.join(missing)} is missing.{separated}"
+        )
+
+
+def _case(row: dict[Any, Any], index: Path, line: int) -> Case:
+    where = f"Line {line} of {index.name}"
+    if None in row:
+        raise DatasetError(
+            f"{where} has more fields than the head has columns. Put quotes around a field that holds a comma."
+        )
+    image, synset, mask, boxes = (
+        (row.get(name) or "").strip() for name in ("image", "synset_wnid", "mask", "boxes")
+    )
+    if not (image and synset and (mask or boxes)):
+        raise DatasetError(f"{where} lacks an image, a synset, or both mask and boxes. Fill it or remove it.")
+    for name in filter(None, (image, mask)):
         if not (index.parent / name).is_file():
             raise DatasetError(
-                f"Line {line} of {index.name} names {name!r}, which is not there. Paths are relative to the index."
+                f"{where} names {name!r}, which is not there. Paths are relative to the index."
             )
-    text = (row.get("boxes") or "").strip()
+    return Case(
+        index.parent / image, synset, index.parent / mask if mask else None, _boxes(boxes, where), line
+    )
+
+
+def _boxes(text: str, where: str) -> tuple[tuple[float, ...], ...]:
     try:
         boxes = tuple(tuple(float(n) for n in box.split()) for box in text.split(";") if box.strip())
     except ValueError:
         boxes = ((),)
-    if any(len(b) != 4 or not (b[0] < b[2] and b[1] < b[3]) for b in boxes):
+    if any(len(b) != 4 or not (b[0] < b[2] and b[1] < b[3]) for b in boxes) or (text and not boxes):
         raise DatasetError(
-            f"Line {line} of {index.name} has the boxes {text[:60]!r}. "
+            f"{where} has the boxes {text[:60]!r}. "
             f"Expected 'x0 y0 x1 y1' with x0 < x1 and y0 < y1, and semicolons between several."
         )
-    return Case(index.parent / image, synset, index.parent / mask, boxes, line)
-
-
-def read_mask(path: Path, height: int, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Read a mask file: the object's pixels, and those that are not void.
-
-    Raises
-    ------
-    DatasetError
-        Not a grey picture of the expected size holding 0, 128 and 255 alone, or without any 255.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            if file.size != (width, height):
-                raise DatasetError(
-                    f"Expected the mask {path.name} to be {width}x{height} pixels, as its picture. "
-                    f"Received {file.size[0]}x{file.size[1]}."
-                )
-            grey = np.asarray(file.convert("L"))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise DatasetError(
-            f"The mask {path.name} cannot be read ({error}). Save it as a grey PNG."
-        ) from error
-    known = np.isin(grey, (0, 128, 255))
-    if not known.all():
-        raise DatasetError(
-            f"Expected 255 (object), 0 (background) and 128 (void) in the mask {path.name}. "
-            f"Received {int(grey[~known][0])} as well; save it without compression losses, as PNG."
-        )
-    return grey == 255, grey != 128
+    return boxes
 
 
 def evaluate_index(
@@ -221,7 +214,7 @@ def evaluate_index(
     Raises
     ------
     DatasetError
-        The index or one of its masks cannot be read, or a synset is unknown.
+        The index or one of its masks cannot be read, a box leaves its picture, or a synset is unknown.
     FcnError
         What reading pictures, planning scales and running the network raise.
     ValueError
@@ -246,14 +239,16 @@ def evaluate_index(
         if done and case.image != cases[done - 1].image:
             image = read_image(case.image)
             class_maps = _class_maps(image, model, scales, fit) if multiscale else ()
-        truth, valid = read_mask(case.mask, image.height, image.width)
-        boxes = case.boxes or tuple((b.x0, b.y0, b.x1, b.y1) for b in boxes_of(truth))
         forward += sum(m.seconds for m in class_maps)
-        for way, maker in makers.items():
-            start = time.perf_counter()
-            values = maker(image, class_maps, ids)
-            seconds[way] += time.perf_counter() - start
-            scores[way].add(values, truth, valid, boxes, threshold_mask(values, suggest_threshold(values)))
+        try:
+            measured = _measure(case, image)
+            for way, maker in makers.items():
+                start = time.perf_counter()
+                values = maker(image, class_maps, ids)
+                seconds[way] += time.perf_counter() - start
+                scores[way].include(measured(values))
+        except DatasetError as error:
+            raise DatasetError(f"Line {case.line} of {Path(index).name}: {error}") from error
     if progress is not None:
         progress(len(cases), len(cases))
     return tuple(
@@ -278,6 +273,23 @@ def table(results: Sequence[Result]) -> str:
             c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
+    )
+
+
+def _measure(case: Case, image: RGBImage) -> Callable[[Float32], PictureScore]:
+    """For a row of the index the function that measures a map of its picture."""
+    for x0, y0, x1, y1 in case.boxes:
+        if x0 < 0 or y0 < 0 or x1 > image.width or y1 > image.height:
+            raise DatasetError(
+                f"The box {x0:g} {y0:g} {x1:g} {y1:g} leaves its picture of {image.width}x{image.height} pixels. "
+                f"Expected 'x0 y0 x1 y1' in pixels of the picture as it is seen."
+            )
+    if case.mask is None:
+        return partial(score_boxes, boxes=case.boxes)
+    truth, valid = read_mask(case.mask, image.height, image.width, exif_orientation(case.image))
+    boxes = case.boxes or tuple((b.x0, b.y0, b.x1, b.y1) for b in boxes_of(truth))
+    return lambda values: score_picture(
+        values, truth, valid, boxes, threshold_mask(values, suggest_threshold(values))
     )
 
 

@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fcn_core import errors
+from fcn_core import errors, random_weights
 from fcn_core.errors import EngineError
 from fcn_core.geometry import Geometry
 from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require_weights, temporary_root
@@ -59,7 +59,8 @@ def graph_folder(
     spec: ModelSpec, weights_sha256: str | None, output_stride: int, root: Path | None = None
 ) -> Path:
     """Where the graph of these weights, made by these versions, belongs; `root` is the cache by default."""
-    made_by = [_FORMAT, weights_sha256, output_stride, version("keras"), version("openvino")]
+    weights = weights_sha256 or f"random {random_weights.SCHEME}"
+    made_by = [_FORMAT, weights, output_stride, version("keras"), version("openvino")]
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
     return (root or cache_dir()) / "graphs" / f"{spec.name}-{output_stride}-{key}"
 

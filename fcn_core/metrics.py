@@ -219,8 +219,8 @@ class PictureScore:
     ----------
     pointing : bool
         Whether the maximum lies on the object.
-    histograms : (2, 1001) int64 ndarray
-        See `pixel_histograms`.
+    histograms : (2, 1001) int64 ndarray or None
+        See `pixel_histograms`; None where the object's pixels are not known.
     box_hits : (3, 1000) bool ndarray or None
         See `box_hits_at_thresholds`; None where no true boxes are known.
     mask_iou : float or None
@@ -228,7 +228,7 @@ class PictureScore:
     """
 
     pointing: bool
-    histograms: Counts
+    histograms: Counts | None
     box_hits: Mask | None = None
     mask_iou: float | None = None
 
@@ -277,31 +277,77 @@ def score_picture(
     )
 
 
+def score_boxes(
+    score_map: npt.ArrayLike, boxes: Sequence[Sequence[float]], tolerance: float = 0.0
+) -> PictureScore:
+    """Measure one score map where the object's boxes are known, but not its pixels.
+
+    In the pointing game the maximum must lie in one of the boxes. What needs pixels is left out.
+
+    Parameters
+    ----------
+    score_map : (H, W) array_like
+        Any finite range; it is stretched to 0 .. 1 here.
+    boxes : sequence of (x0, y0, x1, y1)
+        At least one.
+    tolerance : float
+        Of the pointing game, in pixels.
+
+    Raises
+    ------
+    DatasetError
+        If there is no box, or none holds the middle of a pixel.
+    ValueError
+        If the map has values that are not finite.
+    """
+    array = np.asarray(score_map)
+    inside = np.zeros(array.shape, bool)
+    for x0, y0, x1, y1 in boxes:
+        inside[_middles(y0, y1), _middles(x0, x1)] = True
+    if not inside.any():
+        raise DatasetError("The boxes hold no pixel of the picture, so there is nothing to find.")
+    array, inside, valid = _checked(array, inside, None)
+    return PictureScore(
+        pointing=pointing_hit(array, inside, valid, tolerance),
+        histograms=None,
+        box_hits=box_hits_at_thresholds(normalise(array), boxes),
+    )
+
+
+def _middles(start: float, stop: float) -> slice:
+    """The pixels along one side whose middles lie between two edges."""
+    return slice(max(math.ceil(start - 0.5), 0), max(math.ceil(stop - 0.5), 0))
+
+
 @dataclass(frozen=True)
 class Summary:
-    """The measures over a data set, all from 0 to 1.
+    """The measures over a data set, all from 0 to 1; None where nothing was given to measure by.
 
     Attributes
     ----------
-    pictures : int
+    pictures, masks, boxed : int
+        How many pictures, how many of them with their object's pixels, how many with boxes.
     pointing : float
-        Pointing accuracy.
-    pxap : float
+        Pointing accuracy, of all pictures.
+    pxap : float or None
+        Of the pictures with masks, as the other measures of pixels.
     max_box_acc_v2 : float or None
-        None where no picture had boxes; `max_box_acc` holds its three parts, at IoU 0.3, 0.5 and 0.7.
-    mean_iou : float
+        Of the pictures with boxes; `max_box_acc` holds its three parts, at IoU 0.3, 0.5 and 0.7.
+    mean_iou : float or None
         At `threshold`, the best single one of normalised maps.
     mask_iou : float or None
         Mean IoU of the masks made without knowing the truth.
     """
 
     pictures: int
+    masks: int
+    boxed: int
     pointing: float
-    pxap: float
+    pxap: float | None
     max_box_acc_v2: float | None
     max_box_acc: tuple[float, ...] | None
-    mean_iou: float
-    threshold: float
+    mean_iou: float | None
+    threshold: float | None
     mask_iou: float | None
 
 
@@ -319,12 +365,13 @@ class Scores:
 
     def __init__(self) -> None:
         self.pictures = 0
+        self._masks = 0
         self._pointing = 0
         self._histograms: Counts = np.zeros((2, _EDGES.size), np.int64)
         self._ious: Float64 = np.zeros(THRESHOLDS.size)
         self._boxed = 0
         self._box_hits: Counts = np.zeros((len(IOU_LEVELS), THRESHOLDS.size), np.int64)
-        self._masked = 0
+        self._own_masks = 0
         self._mask_ious = 0.0
 
     def add(
@@ -345,13 +392,15 @@ class Scores:
         """Count in a picture measured before, for instance to cross-validate over subsets."""
         self.pictures += 1
         self._pointing += score.pointing
-        self._histograms += score.histograms
-        self._ious += iou_at_thresholds(score.histograms)
+        if score.histograms is not None:
+            self._masks += 1
+            self._histograms += score.histograms
+            self._ious += iou_at_thresholds(score.histograms)
         if score.box_hits is not None:
             self._boxed += 1
             self._box_hits += score.box_hits
         if score.mask_iou is not None:
-            self._masked += 1
+            self._own_masks += 1
             self._mask_ious += score.mask_iou
 
     def summary(self) -> Summary:
@@ -370,13 +419,15 @@ class Scores:
             accuracies = tuple(float(hits.max() / self._boxed) for hits in self._box_hits)
         return Summary(
             pictures=self.pictures,
+            masks=self._masks,
+            boxed=self._boxed,
             pointing=self._pointing / self.pictures,
-            pxap=pxap(self._histograms),
+            pxap=pxap(self._histograms) if self._masks else None,
             max_box_acc_v2=math.fsum(accuracies) / len(accuracies) if accuracies else None,
             max_box_acc=accuracies,
-            mean_iou=float(self._ious[best] / self.pictures),
-            threshold=float(THRESHOLDS[best]),
-            mask_iou=self._mask_ious / self._masked if self._masked else None,
+            mean_iou=float(self._ious[best] / self._masks) if self._masks else None,
+            threshold=float(THRESHOLDS[best]) if self._masks else None,
+            mask_iou=self._mask_ious / self._own_masks if self._own_masks else None,
         )
 
 

@@ -1,7 +1,8 @@
-"""The conversion, proved: the spatial mean of the map of logits is the classifier's own logits."""
+"""The conversion, proved: the spatial mean of the map of logits is the classifier's own answer."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from fcn_core.engines import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
 from fcn_core.keras_settings import Backend, import_keras, keras_settings
 from fcn_core.pyramid import ResizedImage
-from fcn_core.zoo import Preprocessing, build_classifier, model_spec, require_weights, seed_weights
+from fcn_core.random_weights import seed_weights
+from fcn_core.zoo import build_classifier, model_spec, require_weights
 
 if TYPE_CHECKING:
     import keras
@@ -21,20 +23,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proof:
-    """Largest difference between the mean of a logit map and the classifier's logits, and what was compared."""
+    """How far the mean of a map of logits is from the classifier's own answer, and what was compared.
+
+    Attributes
+    ----------
+    name, weights : str
+    engine : str
+        What made the map: an engine, or "keras" for the converted network itself.
+    backend : str
+        What Keras ran the classifier on: "tensorflow", say.
+    size : int
+        Side of the square picture.
+    grid : (int, int)
+        Rows and columns of the map.
+    error, span : float
+        Largest absolute difference, and largest less smallest logit of the classifier.
+    compared, classes : int
+        How many classes were compared, of how many (see :func:`fcn_core.convert.compare_answers`).
+    """
 
     name: str
     weights: str
     engine: str
+    backend: str
     size: int
     grid: tuple[int, int]
     error: float
     span: float
+    compared: int
+    classes: int
 
     @property
     def relative(self) -> float:
-        """The error as a share of the range of the logits."""
-        return self.error / self.span if self.span > 0 else float(self.error > 0)
+        """The error as a share of the range of the logits; 1 where that is 0, which proves nothing."""
+        return self.error / self.span if self.span > 0 else 1.0
 
 
 def reference_backend(engine: str | None = None) -> Backend:
@@ -46,7 +68,7 @@ def reference_backend(engine: str | None = None) -> Backend:
 def verify_model(
     name: str | None = None, engine: str | None = None, weights: str | None = "imagenet"
 ) -> Proof:
-    """Compare a served model with the Keras classifier it was made from, on one random picture.
+    """Compare a served model, on one picture of noise, with the Keras classifier it was made from.
 
     Parameters
     ----------
@@ -60,24 +82,16 @@ def verify_model(
     """
     spec = model_spec(name)
     model = load_model(spec.name, engine, weights)
-    random = model.info.weights == "random"
+    pixels = _noise(spec.input_size)
+    logits = model.logits(ResizedImage(pixels, spec.input_size, spec.input_size))
+    info = model.info
+    del model  # the classifier needs the memory
     import_keras(reference_backend(engine))
     with keras_settings():
-        classifier = build_classifier(spec, None if random else require_weights(spec))
-    pixels = _noise(spec.input_size)
-    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32)
-    expected = _logits(classifier, spec.preprocessing, planes)
-    result = model.logits(ResizedImage(pixels, spec.input_size, spec.input_size))
-    mean = result.mean(axis=(0, 1))
-    return Proof(
-        spec.name,
-        model.info.weights,
-        model.info.engine,
-        spec.input_size,
-        (result.shape[0], result.shape[1]),
-        float(np.abs(mean - expected).max()),
-        float(np.ptp(expected)),
-    )
+        classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
+    planes = np.moveaxis(pixels, -1, 0).astype(np.float32)
+    batch = np.moveaxis(spec.preprocessing(planes), 0, -1)[None]
+    return _proof(spec.name, info.weights, info.engine, classifier, batch, logits)
 
 
 def verify_application(name: str, weights: str | None = None) -> Proof:
@@ -102,7 +116,7 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
     import_keras(reference_backend())
     import keras
 
-    from fcn_core.convert import largest_error, to_fully_convolutional
+    from fcn_core.convert import to_fully_convolutional
 
     build = getattr(keras.applications, name, None)
     if not callable(build):
@@ -121,25 +135,45 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
             f"The ImageNet weights of {name} could not be fetched ({str(cause)[:160]}). Try --weights none, which "
             f"proves the same with random weights."
         ) from cause
-    if random:
-        seed_weights(classifier)
-    network = to_fully_convolutional(classifier, output="logits")
     size = classifier.input_shape[1]
-    image = np.random.default_rng(0).uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
-    error, span = largest_error(classifier, network, image)
-    grid = network.compute_output_shape((1, size, size, 3))[1:3]
-    return Proof(name, "random" if random else "imagenet", "keras", size, (grid[0], grid[1]), error, span)
+    preprocess = importlib.import_module(build.__module__).preprocess_input
+    with keras_settings():
+        batch = np.asarray(preprocess(_noise(size)[None].astype(np.float32)))
+    if random:
+        seed_weights(classifier, input_square=float(np.mean(batch**2)))
+    network = to_fully_convolutional(classifier, output="logits")
+    logits = np.asarray(network(batch, training=False))[0]
+    return _proof(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
+
+
+def _proof(
+    name: str,
+    weights: str,
+    engine: str,
+    classifier: keras.Model,
+    batch: NDArray[np.float32],
+    logits: NDArray[np.float32],
+) -> Proof:
+    """Ask the classifier itself, and compare."""
+    import keras
+
+    from fcn_core.convert import compare_answers
+
+    answer = np.asarray(classifier(batch, training=False))
+    found = compare_answers(answer, logits.mean(axis=(0, 1))[None])
+    return Proof(
+        name=name,
+        weights=weights,
+        engine=engine,
+        backend=keras.backend.backend(),
+        size=batch.shape[1],
+        grid=(logits.shape[0], logits.shape[1]),
+        error=found.error,
+        span=found.span,
+        compared=found.compared,
+        classes=found.classes,
+    )
 
 
 def _noise(size: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
-
-
-def _logits(
-    classifier: keras.Model, preprocessing: Preprocessing, planes: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    from fcn_core.convert import logits_classifier
-
-    batch = np.moveaxis(preprocessing(planes), 0, -1)[None]
-    logits: NDArray[np.float32] = np.asarray(logits_classifier(classifier)(batch, training=False))[0]
-    return logits

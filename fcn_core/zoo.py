@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
 from fcn_core.errors import FcnError, UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.random_weights import seed_weights
 
 if TYPE_CHECKING:
     import keras
@@ -325,26 +326,8 @@ def build_classifier(spec: ModelSpec, weights: Path | None, seed: int = 0) -> ke
     """
     model = spec.build()
     if weights is None:
-        seed_weights(model, seed)
+        every_level = np.tile(np.arange(256, dtype=np.float32), (3, 1, 1))
+        seed_weights(model, seed, float(np.mean(spec.preprocessing(every_level) ** 2)))
     else:
         spec.read(model, weights)
     return model
-
-
-def seed_weights(model: keras.Model, seed: int = 0) -> None:
-    """Give a model random weights that depend on the seed alone: He normal kernels, plain normalisation."""
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        values: list[NDArray[Any]] = []
-        for weight in layer.weights:
-            shape = tuple(weight.shape)
-            if len(shape) > 1:
-                by_channel = "Depthwise" in type(layer).__name__ or weight.name == "depthwise_kernel"
-                fan_in = np.prod(shape[:2] if by_channel else shape[:-1])
-                values.append(rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32))
-            elif weight.name == "gamma":
-                values.append(np.full(shape, 0.5, np.float32))
-            else:
-                values.append(np.full(shape, float(weight.name == "moving_variance"), np.float32))
-        if values:
-            layer.set_weights(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,12 @@ from streamlit.testing.v1 import AppTest
 from app import cached
 from app.jobs import ModelKey
 from app.lesson import facts
+from app.lesson.proof import prove
 from app.lesson.stage import Stage
 from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
+from fcn_core import resources
 from fcn_core.engines import ModelInfo
+from fcn_core.errors import FcnError
 from fcn_core.lesson import naive_softmax, random_logits
 from fcn_core.pipeline import versions
 from fcn_core.zoo import find_weights, model_spec
@@ -224,3 +228,52 @@ def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
     _slider(app, "Threshold").set_value(0.0)
     _settled(app)
     assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
+
+
+def test_the_proof_says_what_computed_either_side(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="2")
+    app.button("lesson_prove").click()
+    _settled(app, 300)
+    (check,) = [check for check in _checks(app) if "logarithms" in check]
+    assert "it holds" in check
+    (caption,) = [text for text in _said(app) if "The converted network, in" in text]
+    assert "in OpenVINO, at the classifier's own size" in caption
+    assert "itself says, in TensorFlow" in caption
+
+
+def test_the_proof_is_refused_in_words_where_memory_lacks(
+    opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(step="2")
+    cached.proof_of.clear()  # proved already
+    monkeypatch.setenv("FCN_MEMORY_MB", str(resources.rss_mb() + 900))
+    app.button("lesson_prove").click()
+    while 'class="lesson-wait"' in _html(app.run(timeout=60)):
+        time.sleep(0.2)
+    assert not app.exception
+    assert "1000 MB beside this page" in app.error[0].value
+
+
+class _Child:
+    """What a child process left behind."""
+
+    def __init__(self, returncode: int, stdout: str = "", stderr: str = "") -> None:
+        self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
+
+
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        (_Child(2, stderr="note\nfcn_core: The classifier needs Keras.\n"), "^The classifier needs Keras.$"),
+        (_Child(3, stderr="fcn_core: No weights.\n"), "^No weights.$"),
+        (_Child(-9), "more memory than there is"),
+        (_Child(70, stderr="fcn_core: a fault"), "more memory than there is"),
+        (_Child(0, stdout="{}"), "more memory than there is"),
+    ],
+)
+def test_a_proof_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, child: _Child, message: str) -> None:
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: seen.append(env) or child)
+    with pytest.raises(FcnError, match=message):
+        prove("efficientnet-lite0")
+    assert seen[0]["KERAS_BACKEND"] == "tensorflow"

@@ -362,6 +362,16 @@ def test_evaluate_prints_the_measures(run, index):
     assert all(float(row[19:].split()[0]) >= 0 for row in rows)
 
 
+def test_evaluate_leaves_out_what_boxes_alone_cannot_tell(run, index):
+    path = index.with_name("boxes.csv")
+    path.write_text("image,synset_wnid,boxes\nchelsea.png,n02121620,60 40 400 260\n")
+    status, text, err = run("evaluate", path, *SMALL)
+    assert (status, err) == (0, "")
+    head, *rows = text.splitlines()
+    assert head == "1 picture (0 with masks, 1 with boxes), EfficientNet-Lite0 on openvino, 64x96, aspect"
+    assert [row[:19].strip() for row in rows] == ["pointing accuracy", "MaxBoxAccV2", "seconds an image"]
+
+
 @pytest.mark.parametrize("kind", ["fine", "probability", "evidence"])
 def test_evaluate_as_json(run, index, kind):
     status, text, _ = run("evaluate", index, *SMALL, "--map", kind, "--weights", "none", "--json")

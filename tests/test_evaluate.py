@@ -8,7 +8,7 @@ from PIL import Image
 
 from fcn_core.engines import ModelInfo
 from fcn_core.errors import DatasetError
-from fcn_core.evaluate import WAYS, evaluate_index, read_index, read_mask, table
+from fcn_core.evaluate import WAYS, evaluate_index, read_index, table
 from fcn_core.geometry import CellAxis, CellGrid
 from fcn_core.heatmap import ClassMap
 from fcn_core.metrics import Scores
@@ -119,6 +119,55 @@ def test_without_boxes_those_of_the_mask_are_taken(folder):
         assert found.summary == expected.summary
 
 
+def test_rows_with_boxes_alone_are_measured_by_pointing_and_boxes(folder):
+    rows = ["one.png,cat,40 30 120 90", "two.png,cat,0 0 9 9;100 50 170 110"]
+    (found,) = evaluate_index(
+        written(folder, *rows, head="image,synset_wnid,boxes"), RedIsCat(), scales=SCALES
+    )
+    s = found.summary
+    assert (s.pictures, s.masks, s.boxed) == (2, 0, 2)
+    assert (s.pointing, s.max_box_acc_v2) == (1.0, 1.0)
+    assert s.pxap is s.mean_iou is s.threshold is s.mask_iou is None
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["mean_iou"] is None
+    assert table([found]).splitlines()[1].split()[4:8] == ["-", "1.000", "-", "-"]
+    (missed,) = evaluate_index(
+        written(folder, "one.png,cat,0 0 30 20", head="image,synset_wnid,boxes"), RedIsCat(), scales=SCALES
+    )
+    assert (missed.summary.pointing, missed.summary.max_box_acc_v2) == (0.0, 0.0)
+
+
+def test_in_a_mixed_index_each_row_takes_part_in_what_it_can(folder):
+    mixed = written(folder, "one.png,cat,,0 0 30 20", TWO, "two.png,cat,two-mask.png,100 50 170 110")
+    (found,) = evaluate_index(mixed, RedIsCat(), scales=SCALES)
+    (masks,) = evaluate_index(written(folder, TWO, TWO), RedIsCat(), scales=SCALES)
+    s, alone = found.summary, masks.summary
+    assert (s.pictures, s.masks, s.boxed) == (3, 2, 3)
+    assert s.pointing == pytest.approx(2 / 3)
+    assert s.max_box_acc_v2 == pytest.approx(2 / 3)
+    for name in ("pxap", "mean_iou", "threshold", "mask_iou"):
+        assert getattr(s, name) == getattr(alone, name)
+
+
+def test_a_mask_turns_with_its_picture(folder):
+    """As a camera held sideways stores them: the picture says so, its mask need not."""
+    for name in ("one", "one-mask"):
+        picture = Image.open(folder / f"{name}.png").transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        if name == "one":
+            exif[0x0112] = 6
+        picture.save(folder / f"turned-{name}.png", exif=exif)
+    row = "turned-one.png,cat,turned-one-mask.png,"
+    (found,) = evaluate_index(written(folder, row), RedIsCat(), scales=SCALES)
+    (upright,) = evaluate_index(written(folder, "one.png,cat,one-mask.png,"), RedIsCat(), scales=SCALES)
+    assert found.summary == upright.summary
+
+
+def test_a_head_may_have_spaces_and_a_field_quotes(folder):
+    path = written(folder, '"one.png", cat, "one-mask.png"', head="image, synset_wnid , mask")
+    (case,) = read_index(path)
+    assert (case.image, case.synset, case.mask) == (folder / "one.png", "cat", folder / "one-mask.png")
+
+
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_an_index_may_have_more_columns_in_any_order(folder, mark):
     path = written(
@@ -143,8 +192,27 @@ BAD_INDEXES = [
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,9 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,nan 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask\none.png,flibber,one-mask.png\n", "Line 2 of index.csv: .*flibber"),
-    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Received 90 as well"),
-    ("image,synset_wnid,mask\none.png,cat,index.csv\n", "cannot be read"),
+    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Line 2 of index.csv: .*some that are not grey, 90"),
+    ("image,synset_wnid,mask\none.png,cat,index.csv\n", "Line 2 of index.csv: .*cannot be read"),
+    ("image;synset_wnid;mask\none.png;cat;one-mask.png\n", "Separate them with commas"),
+    ("image\tsynset_wnid\tmask\none.png\tcat\tone-mask.png\n", "Separate them with commas"),
+    ("image,synset_wnid\none.png,cat\n", "mask or boxes is missing"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,,\n", "both mask and boxes"),
+    ("image,synset_wnid,mask\none.png,cat,one-mask.png,1 2 3 4\n", "Line 2 of index.csv has more fields"),
+    ("image,synset_wnid,boxes\none.png,cat,;\n", "Line 2 of index.csv has the boxes ';'"),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 3 4;5 6\n", "Expected 'x0 y0 x1 y1'"),
+    ('image,synset_wnid,boxes\none.png,cat,"1,2,3,4"\n', "Expected 'x0 y0 x1 y1'"),
+    (
+        "image,synset_wnid,boxes\none.png,cat,1 2 3 inf\n",
+        "Line 2 of index.csv: The box 1 2 3 inf leaves",
+    ),
+    ("image,synset_wnid,boxes\none.png,cat,-1 2 3 4\n", "box -1 2 3 4 leaves its picture of 192x128"),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 193 4\n", "box 1 2 193 4 leaves"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "box 1 2 3 129 leaves"),
+    (
+        "image,synset_wnid,boxes\none.png,cat,1.1 1.1 1.2 1.2\n",
+        "Line 2 of index.csv: The boxes hold no pixel",
+    ),
     ("image,synset_wnid,mask\none.png,cat,small.png\n", "192x128 pixels, as its picture. Received 9x9"),
     ("image,synset_wnid,mask\none.png,cat,empty.png\n", "no pixel of an object"),
 ]
@@ -170,13 +238,6 @@ def test_bytes_that_are_no_text_are_refused(tmp_path, content):
 def test_an_index_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
         evaluate_index(tmp_path / "none.csv", RedIsCat())
-
-
-def test_void_pixels_are_told_from_background(folder):
-    truth, valid = read_mask(folder / "one-mask.png", 128, 192)
-    assert truth.sum() == 80 * 60
-    assert (~valid).sum() == 92 * 72 - 80 * 60
-    assert not (truth & ~valid).any()
 
 
 @pytest.mark.parametrize("ways", [(), ("fine", "best")])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from fcn_core import graphs
+from fcn_core import graphs, random_weights
 from fcn_core.errors import EngineError, WeightsInvalid
 from fcn_core.graphs import graph_folder, load_graph, prepare_graph
 from fcn_core.zoo import MODELS, digest
@@ -140,6 +140,13 @@ def test_other_weights_make_another_graph(cache, children, tmp_path, monkeypatch
     assert len({published.path, other.path, drawn.path}) == 3
 
 
+def test_other_random_weights_make_another_graph(monkeypatch):
+    drawn, read = graph_folder(LITE, None, 32), graph_folder(LITE, "0" * 64, 32)
+    monkeypatch.setattr(random_weights, "SCHEME", random_weights.SCHEME + 1)
+    assert graph_folder(LITE, None, 32) != drawn
+    assert graph_folder(LITE, "0" * 64, 32) == read
+
+
 def test_threads_that_race_all_succeed(cache, children):
     barrier, results = threading.Barrier(4), []
 
@@ -160,7 +167,7 @@ def test_threads_that_race_all_succeed(cache, children):
 
 PREPARE = """
 import shutil, sys, time
-from fcn_core import graphs
+from fcn_core import graphs, random_weights
 from fcn_core.zoo import MODELS
 
 def export(spec, weights, output_stride, folder):
@@ -328,7 +335,7 @@ def test_a_disk_that_fills_while_the_child_writes(cache, fresh_python):
     child = fresh_python(
         """
 import resource
-from fcn_core import graphs
+from fcn_core import graphs, random_weights
 from fcn_core.errors import EngineError
 from fcn_core.zoo import MODELS
 def full():

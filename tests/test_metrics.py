@@ -17,6 +17,7 @@ from fcn_core.metrics import (
     pixel_histograms,
     pointing_hit,
     pxap,
+    score_boxes,
     score_picture,
 )
 from fcn_core.region import normalise
@@ -308,3 +309,50 @@ def test_what_cannot_be_measured_is_refused(scores, truth, valid, error, words):
 def test_an_empty_data_set_is_told_in_words():
     with pytest.raises(DatasetError, match="no picture"):
         Scores().summary()
+
+
+# --- boxes alone
+
+
+@pytest.mark.parametrize(
+    ("box", "hit"),
+    [
+        ((4, 6, 6, 8), True),
+        ((5, 7, 6, 8), True),  # that pixel alone
+        ((5.4, 7.4, 5.6, 7.6), True),  # its middle
+        ((5.6, 7, 6.6, 8), False),
+        ((6, 6, 9, 9), False),
+        ((0, 0, 5, 7), False),  # the far edges are exclusive
+    ],
+)
+def test_with_boxes_alone_the_maximum_must_lie_in_one(box, hit):
+    scores = np.zeros((12, 10))
+    scores[7, 5] = 1
+    for boxes in ([box], [(0, 0, 1, 1), box]):
+        assert score_boxes(scores, boxes).pointing is hit
+    assert score_boxes(scores, [box], tolerance=9).pointing
+
+
+def test_with_boxes_alone_what_needs_pixels_is_left_out():
+    scores, values = Scores(), np.zeros((20, 20))
+    values[5:15, 2:12] = 1
+    found = score_boxes(values, [(2, 5, 12, 15)])
+    assert found.histograms is found.mask_iou is None
+    assert found.box_hits[:, 1:].all()
+    scores.include(found)
+    summary = scores.summary()
+    assert (summary.pictures, summary.masks, summary.boxed) == (1, 0, 1)
+    assert (summary.pointing, summary.max_box_acc_v2) == (1, 1)
+    assert summary.pxap is summary.mean_iou is summary.threshold is summary.mask_iou is None
+    truth = np.zeros((20, 20), bool)
+    truth[5:15, 2:12] = True
+    scores.add(values, truth)
+    mixed = scores.summary()
+    assert (mixed.pictures, mixed.masks, mixed.boxed) == (2, 1, 1)
+    assert mixed.pxap == mixed.mean_iou == 1
+
+
+@pytest.mark.parametrize("boxes", [[], [(0.1, 0.1, 0.2, 0.2)], [(30, 30, 40, 40)]])
+def test_boxes_without_a_pixel_are_refused(boxes):
+    with pytest.raises(DatasetError, match="hold no pixel"):
+        score_boxes(np.zeros((20, 20)), boxes)

@@ -1,12 +1,15 @@
 """The proof of the conversion, as the command line gives it."""
 
 import json
+import math
+import sys
 
 import numpy as np
 import pytest
 
-from fcn_core import verify
+from fcn_core import convert, verify
 from fcn_core.cli import main
+from fcn_core.engines import OpenVINOEngine
 from fcn_core.errors import FcnError, UnknownModel, WeightsUnavailable
 
 pytestmark = pytest.mark.tensorflow
@@ -15,35 +18,88 @@ pytestmark = pytest.mark.tensorflow
 def test_a_served_model_equals_its_classifier(capsys):
     assert main(["verify", "--model", "efficientnet-lite0", "--json"]) == 0
     proof = json.loads(capsys.readouterr().out)
-    assert (proof["name"], proof["weights"], proof["engine"]) == (
-        "efficientnet-lite0",
-        "imagenet",
-        "openvino",
-    )
+    assert (proof["name"], proof["weights"]) == ("efficientnet-lite0", "imagenet")
+    assert (proof["engine"], proof["backend"]) == ("openvino", "tensorflow")
     assert (proof["size"], proof["grid"], proof["ok"]) == (224, [7, 7], True)
-    assert 0 < proof["error"] == proof["relative"] * proof["span"] < 1e-4 * proof["span"]
+    assert (proof["compared"], proof["classes"]) == (1000, 1000)
+    assert 0 < proof["error"] < 1e-4 * proof["span"]
+    assert proof["relative"] == proof["error"] / proof["span"]
 
 
 def test_any_application_of_keras_with_random_weights(capsys):
     assert main(["verify", "--application", "MobileNetV2", "--weights", "none"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("MobileNetV2 (random weights, keras): at 224x224")
+    assert text.startswith("MobileNetV2 (random weights): at 224x224")
+    assert "map of logits (keras) against the classifier's own answer (Keras on tensorflow)" in text
     assert "largest error" in text
     assert ", within 1e-04" in text
 
 
-def test_a_wrong_conversion_is_found_and_ends_in_status_1(monkeypatch, capsys):
-    right = verify._logits
-    monkeypatch.setattr(verify, "_logits", lambda *a: right(*a) + np.eye(1000, dtype=np.float32)[7])
-    assert main(["verify", "--model", "efficientnet-lite0"]) == 1
+def without_top_row(features):
+    import keras
+
+    return keras.layers.Cropping2D(((1, 0), (0, 0)))(features)
+
+
+WRONG_CONVERSIONS = {
+    "no bias": lambda features, kernel, bias: (features, kernel, np.zeros_like(bias)),
+    "classes in another order": lambda features, kernel, bias: (features, kernel[:, ::-1], bias[::-1]),
+    "half the kernel": lambda features, kernel, bias: (features, kernel / 2, bias),
+    "a row of cells left out": lambda features, kernel, bias: (without_top_row(features), kernel, bias),
+}
+
+PROVED = {
+    "application": ["--application", "MobileNetV2", "--weights", "none"],
+    "served": ["--model", "efficientnet-lite0", "--engine", "tensorflow"],
+}
+
+
+@pytest.mark.parametrize("proved", PROVED)
+@pytest.mark.parametrize("wrong", WRONG_CONVERSIONS)
+def test_a_wrong_conversion_ends_in_status_1(monkeypatch, capsys, wrong, proved):
+    right = convert._head
+    monkeypatch.setattr(convert, "_head", lambda model: WRONG_CONVERSIONS[wrong](*right(model)))
+    assert main(["verify", *PROVED[proved]]) == 1
     assert "NOT within" in capsys.readouterr().out
 
 
+WRONG_MAPS = {
+    "a row left out": lambda logits: logits[1:],
+    "another class": lambda logits: logits[..., ::-1],
+    "not a number": lambda logits: logits * np.nan,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_MAPS)
+def test_a_wrong_map_of_the_serving_engine_ends_in_status_1(monkeypatch, capsys, wrong):
+    right = OpenVINOEngine.logits
+    monkeypatch.setattr(OpenVINOEngine, "logits", lambda *a: WRONG_MAPS[wrong](right(*a)))
+    assert main(["verify", "--model", "efficientnet-lite0", "--json"]) == 1
+    proof = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert not proof["ok"]
+    assert (proof["error"] is None) == (wrong == "not a number")
+
+
 @pytest.mark.parametrize(
-    ("error", "span", "relative"), [(1.0, 4.0, 0.25), (0.0, 0.0, 0.0), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0)]
+    ("error", "span", "relative"),
+    [(1.0, 4.0, 0.25), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (math.inf, 1.0, math.inf)],
 )
 def test_the_error_is_a_share_of_the_range(error, span, relative):
-    assert verify.Proof("x", "random", "keras", 224, (7, 7), error, span).relative == relative
+    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
+    assert proof.relative == relative
+
+
+def test_what_could_not_be_compared_is_said(monkeypatch, capsys):
+    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
+    monkeypatch.setattr(verify, "verify_model", lambda *_: proof)
+    assert main(["verify"]) == 0
+    assert "(303 of 1000 classes" in capsys.readouterr().out
+
+
+def test_without_tensorflow_it_says_what_to_do(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    assert main(["verify", "--model", "efficientnet-lite0", "--engine", "openvino"]) == 2
+    assert "pip install tensorflow" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["NoSuchNet", "", "imagenet_utils", "__doc__", "mobilenet_v2", "os.system"])

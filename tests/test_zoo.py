@@ -168,9 +168,11 @@ def test_a_file_that_cannot_be_read(monkeypatch, tmp_path):
 @pytest.mark.tensorflow
 def test_random_weights_depend_on_the_seed_alone():
     models = [build_classifier(LITE, None, seed) for seed in (0, 0, 1)]
-    first, again, other = ([w for w in model.get_weights() if w.ndim > 1] for model in models)
+    first, again, other = (model.get_weights() for model in models)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    for weight in models[0].weights:  # none is all zeros or all ones
+        assert np.std(weight) > 0, weight.path
     depthwise = next(w for w in first if w.shape == (3, 3, 32, 1))
     assert depthwise.std() == pytest.approx(np.sqrt(2 / 9), rel=0.2)  # He: each channel has nine inputs
 

@@ -65,7 +65,8 @@ def proof(stage: Stage) -> bool:
             icon=":material/science:",
             type="primary",
             on_click=lambda: st.session_state.update({wanted: True}),
-            help="Loads the original classifier in a process of its own: up to a minute and a gigabyte of memory.",
+            help="Loads the original classifier and TensorFlow in a process of its own: up to a minute and a gigabyte "
+            "of memory.",
         )
         return False
     future = cached.proof_of(stage.model.name)
@@ -80,7 +81,12 @@ def proof(stage: Stage) -> bool:
     first.metric("Cells averaged", grid(*found.grid))
     second.metric("Largest logit less smallest", f"{found.span:.2f}")
     third.metric("Largest difference", f"{found.relative * found.span:.1e}")
-    stage.say(proof_grid=grid(*found.grid), proof_span=found.span)
+    stage.say(
+        proof_grid=grid(*found.grid),
+        proof_span=found.span,
+        proof_engine=found.engine,
+        proof_backend=found.backend,
+    )
     stage.checks["proof"] = Check(found.relative, _PROOF_LIMIT)
     return True
 
