@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,25 +102,24 @@ def _levels(words: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
 def _runs(data: bytes, found: Header) -> NDArray[np.uint8]:
     """The colours' numbers, in the order of the file: mostly from the bottom up."""
     width, height, four = found.width, abs(found.height), found.bits == 4
-    rows = np.zeros((height, width), np.uint8)
-    x = y = 0
-    at = found.offset
+    canvas = bytearray(width * height)
+    at, x, y, end = found.offset, 0, 0, len(data) - 1
     for _ in range(_MAX_RUNS):
-        if at + 2 > len(data):
+        if at >= end:
             if y == height - 1 and x >= width:  # only the mark of the end is missing
-                return rows
+                break
             raise BitmapError("a damaged or cut off file")
         count, value = data[at], data[at + 1]
         at += 2
         if count:
-            pixels = bytes((value >> 4, value & 15)) * 128 if four else bytes((value,)) * count
+            pixels = _repeated(value, four)
         elif value == 0:
             x, y = 0, y + 1
             continue
         elif value == 1:
-            return rows
+            break
         elif value == 2:
-            if at + 2 > len(data):
+            if at >= end:
                 raise BitmapError("a damaged or cut off file")
             x, y = x + data[at], y + data[at + 1]
             at += 2
@@ -135,7 +135,17 @@ def _runs(data: bytes, found: Header) -> NDArray[np.uint8]:
                 pixels = bytes(half for byte in pixels for half in (byte >> 4, byte & 15))
         if y >= height:
             raise BitmapError("a damaged or cut off file")
-        room = min(count, max(width - x, 0))
-        rows[y, x : x + room] = memoryview(pixels)[:room]
+        room = min(count, width - x)
+        if room > 0:
+            place = y * width + x
+            canvas[place : place + room] = pixels[:room]
         x += count
-    raise BitmapError("a bitmap of too many runs")
+    else:
+        raise BitmapError("a bitmap of too many runs")
+    return np.frombuffer(canvas, np.uint8).reshape(height, width)
+
+
+@cache
+def _repeated(value: int, four: bool) -> bytes:
+    """The longest run of a byte: of one colour, or of two that take turns."""
+    return bytes((value >> 4, value & 15)) * 128 if four else bytes((value,)) * 255

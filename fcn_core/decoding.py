@@ -7,6 +7,7 @@ small file, or to make it take more memory than the header says.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import zlib
@@ -21,7 +22,7 @@ from fcn_core import bmp, colour, isobmff, tiff
 from fcn_core.errors import ImageError
 
 #: What is read. Others hold documents, layers or camera data: they are converted outside.
-FORMATS = ("JPEG", "PNG", "WebP", "HEIC", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 #: A contour needs two pixels a side.
 MIN_SIDE = 2
 MAX_SIDE = 65_535
@@ -60,8 +61,8 @@ def decode(data: bytes, name: str, max_pixels: int, limits: str) -> NDArray[np.u
         raise ImageError(f"Received {name}, a picture of {error}") from error
     except Exception as error:  # whatever a decoder throws, the file is the cause
         raise ImageError(
-            f"Received {name}: {_reason(error, data)}. Expected a whole {', '.join(FORMATS[:-1])} or "
-            f"{FORMATS[-1]}, {limits}. Save it again as JPEG or PNG."
+            f"Received {name}: {_reason(error, data)}. Expected a whole {FORMATS}, {limits}. Save it again as JPEG "
+            "or PNG."
         ) from error
 
 
@@ -331,13 +332,16 @@ def _without_end(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
         data += b"\0" if data.endswith(b"\xff") else b""
     if not _all_scans(data):
         raise _RefusedError("a damaged or cut off file")
-    pixels = pixels_of(_open(data + _END_OF_JPEG, name, max_pixels))
     restarts = re.findall(rb"\xff([\xd0-\xd7])", data)
     following = bytes([0xFF, 0xD0 + (restarts[-1][0] + 1) % 8 if restarts else 0xD0])
-    for tail in (*_NOISES, following + _NOISES[0]):
-        noisy = _open(data + tail + _END_OF_JPEG, name, max_pixels)
-        if not np.array_equal(pixels, pixels_of(noisy)):
-            raise _RefusedError("a damaged or cut off file")
+
+    def with_tail(tail: bytes) -> NDArray[np.uint8]:
+        return pixels_of(_open(data + tail + _END_OF_JPEG, name, max_pixels))
+
+    noisy = {hashlib.sha256(with_tail(tail).data).digest() for tail in (*_NOISES, following + _NOISES[0])}
+    pixels = with_tail(b"")  # the others are gone by now: one is held at a time
+    if noisy != {hashlib.sha256(pixels.data).digest()}:
+        raise _RefusedError("a damaged or cut off file")
     return pixels
 
 

@@ -249,6 +249,16 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "valid/bomb-gif-frames", gif[:-1] + frame * 5_000 + b";"
     yield "bomb/webp-parts", simple_webp() + b"ABCD\0\0\0\0" * 200_000
     yield "bomb/bmp-run-lengths", _patched(files["bmp-palette"], 30, "<I", 1)
+    flat = Image.new("L", (7_000, 7_000), 90)
+    avif = saved(flat, "AVIF", speed=10)
+    yield "valid/bomb-avif-49-megapixels", avif
+    place = avif.index(b"ispe") + 8
+    yield "bomb/avif-larger-than-its-header", avif[:place] + struct.pack(">II", 64, 64) + avif[place + 8 :]
+    strip = {278: 7_000}
+    packed = saved(flat, "TIFF", compression="tiff_adobe_deflate", tiffinfo=strip)
+    yield "valid/bomb-tiff-49-megapixels-in-a-strip", packed
+    yield "bomb/tiff-of-60000-tags", packed[:4] + struct.pack("<IH", 8, 60_000) + packed[4:] * 20
+    yield "bomb/jpeg-49-megapixels-without-end", large[:-2]
     wide = _patched(files["bmp-palette"], 18, "<II", 7_000, 7_000)
     yield "bomb/bmp-10-million-runs", _patched(wide, 30, "<I", 1)[:1078] + b"\1\0" * 10**7
     yield "bomb/too-many-bytes", files["png"] + b"\0" * (25 * 2**20)
