@@ -249,9 +249,7 @@ _TURNS = {
 
 
 def _orientation(picture: Image.Image) -> int:
-    """As EXIF or XMP say; 1 of TIFF and HEIC files, which their decoders have turned."""
-    if picture.format in ("TIFF", "HEIF"):
-        return 1
+    """As EXIF or XMP say, once the picture is loaded: decoders of TIFF and HEIC turn it and take that out."""
     try:
         return int(picture.getexif().get(0x0112, 1))
     except MemoryError:

@@ -63,6 +63,15 @@ def test_a_jpeg_that_lacks_more_is_cut_off(kind, end):
             read(data[:-missing] + end)
 
 
+def test_a_jpeg_cut_before_a_restart_is_cut_off():
+    data = JPEGS["restarts"]
+    restarts = [i for i in range(len(data)) if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]
+    assert len(restarts) > 1
+    for end in (place + more for place in restarts for more in (0, 2)):
+        with pytest.raises(ImageError, match="cut off"):
+            read(data[:end])
+
+
 def test_a_progressive_jpeg_cut_between_scans_is_cut_off():
     data = JPEGS["progressive"]
     scans = [i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda"]
@@ -618,7 +627,13 @@ def test_profiles_that_are_not_run(kind):
     np.testing.assert_array_equal(read(saved(PICTURE, "PNG", icc_profile=BROKEN[kind])), RGB)
 
 
+@pytest.mark.parametrize("kind", sorted(BROKEN.keys() - {"for grey", "for inks", "no curves"}))
+def test_profiles_that_the_engine_does_not_see(kind):
+    assert colour._mode(BROKEN[kind]) is None
+
+
 def test_the_good_one_is_run():
+    assert colour._mode(GOOD) == "RGB"
     assert colour.conversion(GOOD) is not None
     assert colour.conversion(xyz_profile(SRGB)) is not None, "a power is not quite sRGB's curve"
 
