@@ -28,9 +28,18 @@ MIN_SIDE = 2
 MAX_SIDE = 65_535
 #: That decoding takes at most, of most formats.
 BYTES_A_PIXEL = 9
-#: Where decoding takes more, as measured: decoders keep planes, RGB, and a copy for Pillow. Rich is more than 8 bits,
-#: or colour at full resolution.
-_MORE_BYTES = {"WEBP": 18, "AVIF": 10, "rich AVIF": 18, "rich HEIF": 18, "rich TIFF": 12}
+#: Where decoding takes more, as measured: decoders keep planes, RGB, and a copy for Pillow; a JPEG of several scans all
+#: coefficients. Rich is colour at full resolution or with alpha, in AVIF and TIFF also more than 8 bits.
+_MORE_BYTES = {
+    "WEBP": 18,
+    "AVIF": 10,
+    "rich AVIF": 18,
+    "HEIF": 11,
+    "rich HEIF": 16,
+    "rich TIFF": 12,
+    "scanned JPEG": 11,
+    "scanned CMYK JPEG": 13,
+}
 _BAND_PIXELS = 2**20  # that are turned into an array at a time
 _MAX_READS = 250_000  # a PNG of 25 MB in parts of 8 kB takes 10 000
 _MAX_METADATA = 100  # parts that Pillow joins or unpacks; a camera writes one or two
@@ -177,12 +186,17 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     brand = isobmff.brand(data)
     if brand in ("HEIF", "AVIF"):
         return _open_boxes(data, brand, name, max_pixels)
-    rich = ""
+    kind = ""
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        rich = "rich " if tiff.check(data) else ""
+        kind = "rich " if tiff.check(data) else ""
         tiff.keep_quiet()
     picture = Image.open(_File(data), formats=_PILLOW)
-    _check_size(f"{rich}{picture.format}", *picture.size, name, max_pixels)
+    if picture.format in ("JPEG", "MPO"):
+        markers = [marker for marker, _ in _segments(data)]
+        scanned = markers.count(0xDA) > 1 or 0xC2 in markers or 0xCA in markers
+        kind = ("scanned CMYK " if picture.mode == "CMYK" else "scanned ") if scanned else ""
+    kind += "JPEG" if picture.format == "MPO" else str(picture.format)
+    _check_size(kind, *picture.size, name, max_pixels)
     return picture
 
 
@@ -197,7 +211,7 @@ def _open_boxes(data: bytes, brand: str, name: str, max_pixels: int) -> Image.Im
         from pillow_heif import HeifImageFile  # only now: its libraries take memory
 
         picture = HeifImageFile(_File(data))  # type: ignore[no-untyped-call]
-        rich = picture.mode != "RGB" or picture.info["bit_depth"] > 8 or picture.info["chroma"] != 420
+        rich = picture.mode != "RGB" or picture.info["chroma"] != 420
     if rich:
         _check_size(f"rich {brand}", whole.width, whole.height, name, max_pixels)
     check_sides(name, picture.height, picture.width)

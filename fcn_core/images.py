@@ -32,8 +32,9 @@ class Limits:
         Of the file.
     max_pixels : int
         Of the picture, known from its header before it is decoded; at most 89 million. Decoding takes at most
-        9 bytes a pixel. Where a decoder takes more, fewer pixels are allowed: half as many of WebP and of HEIC and
-        AVIF with more than 8 bits or full colour, nine tenths of other AVIF, three quarters of TIFF of 16 bits.
+        9 bytes a pixel. Where a decoder takes more, fewer pixels are allowed: four fifths or more of AVIF, HEIC and
+        JPEG of several scans, three quarters of TIFF of 16 bits, two thirds of CMYK in several scans, half of WebP and
+        of AVIF and HEIC with alpha or colour at full resolution.
     """
 
     max_bytes: int = 25 * 2**20
