@@ -185,7 +185,7 @@ def image_from_array(pixels: NDArray[Any] | Image.Image, name: str = "array") ->
             return _from_pixels(pixels_of(pixels), name)
         except RangeError as error:
             raise ImageError(f"Received a picture of {error}") from error
-        except (OSError, ValueError, SyntaxError) as error:
+        except Exception as error:  # it may be a file yet to be decoded
             raise ImageError(
                 f"Received a picture of Pillow's mode {pixels.mode} that cannot be converted to RGB. Convert it first."
             ) from error
