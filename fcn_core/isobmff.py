@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 _MAX_ENTRIES = 5_000  # of a list; a photograph of 48 megapixels has some 200 parts
 _CODED = (b"hvc1", b"av01")
-_KNOWN = (*_CODED, b"grid", b"Exif", b"mime", b"uri ", b"tmap", b"jpeg", b"rgan")
+_MADE_OF_OTHERS = (b"iovl", b"iden", b"tili")  # beside grids; one may be made of another, and that of a third
 
 _Boxes = dict[bytes, tuple[int, int]]
 
@@ -76,20 +76,28 @@ def check(data: bytes, max_pixels: int) -> Picture:
     """
     if data[8:12] in (b"avis", b"hevc", b"hevx", b"msf1"):
         raise BoxError("a moving HEIC or AVIF picture")
-    items, primary, uses = _items(data)
+    items, primary, parts = _items(data)
     kind = items[primary].kind if primary in items else b""
-    if kind not in (*_CODED, b"grid") or any(item.kind not in _KNOWN for item in items.values()):
+    nested = any(
+        items[whole].kind == b"grid" and (part not in items or items[part].kind not in _CODED)
+        for whole, part in parts
+        if whole in items
+    )
+    if (
+        nested
+        or kind not in (*_CODED, b"grid")
+        or any(item.kind in _MADE_OF_OTHERS for item in items.values())
+    ):
         raise BoxError("a HEIC or AVIF picture of an unusual kind")
     if items[primary].pixels > max_pixels:
         return Picture(*items[primary].size, rich=False)
-    coded = {number: item for number, item in items.items() if item.kind in _CODED}
+    uses = Counter(part for _, part in parts)
+    coded = {number: item for number, item in items.items() if item.pixels and item.kind != b"grid"}
+    # Beside the picture there are previews, depths, and what makes it brighter.
     work = sum(item.pixels * max(1, uses[number]) for number, item in coded.items())
-    largest = max(item.pixels for item in coded.values())
-    if (
-        largest > max_pixels or work > 4 * max_pixels
-    ):  # there are previews, depths, and what makes it brighter
+    if work > 4 * max_pixels or max(item.pixels for item in items.values()) > max_pixels:
         raise BoxError("a HEIC or AVIF picture whose parts are larger than the whole")
-    notes = sum(item.length for item in items.values() if item.kind in (b"Exif", b"mime", b"uri "))
+    notes = sum(item.length for item in items.values() if not item.pixels)
     if notes * len(items) > 2**26:  # they are copied for each picture in the file
         raise BoxError("a picture with too much metadata")
     rich = False
@@ -163,8 +171,8 @@ def _whole(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             raise
 
 
-def _items(data: bytes) -> tuple[dict[int, Item], int, Counter[int]]:
-    """The items by number, the number of the picture, and how often each item is put into a grid."""
+def _items(data: bytes) -> tuple[dict[int, Item], int, list[tuple[int, int]]]:
+    """The items by number, the number of the picture, and which is made of which others."""
     meta = _unique(_whole(data), b"meta")
     if b"meta" not in meta:
         raise BoxError("a damaged or cut off file, or a film")
@@ -186,7 +194,7 @@ def _items(data: bytes) -> tuple[dict[int, Item], int, Counter[int]]:
         raise BoxError("a damaged or cut off file")
     primary = _Numbers(data, *boxes[b"pitm"])
     number = primary.next(2 if primary.next(4) >> 24 == 0 else 4)
-    return items, number, _uses(data, boxes.get(b"iref"))
+    return items, number, _parts(data, boxes.get(b"iref"))
 
 
 def _kinds(data: bytes, start: int, end: int) -> dict[int, Item]:
@@ -254,16 +262,16 @@ def _sizes(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[int, 
                     yield number, properties[index - 1]
 
 
-def _uses(data: bytes, place: tuple[int, int] | None) -> Counter[int]:
-    uses: Counter[int] = Counter()
+def _parts(data: bytes, place: tuple[int, int] | None) -> list[tuple[int, int]]:
+    parts: list[tuple[int, int]] = []
     if place is not None:
         size = 2 if data[place[0]] == 0 else 4
         for kind, start, end in _boxes(data, place[0] + 4, place[1]):
             numbers = _Numbers(data, start, end)
-            numbers.next(size)
-            for _ in numbers.range(2):
-                uses[numbers.next(size)] += kind == b"dimg"
-    return uses
+            whole = numbers.next(size)
+            found = [(whole, numbers.next(size)) for _ in numbers.range(2)]
+            parts += found if kind == b"dimg" else []
+    return parts
 
 
 class _Bits:

@@ -434,6 +434,23 @@ def test_a_grid_that_repeats_a_tile_is_work_beyond_its_size():
         isobmff.check(data, 4_000_000)
 
 
+def test_a_grid_of_grids_is_no_still_picture():
+    """Each would multiply the work of the next."""
+    kinds = GRID.replace(b"\0\2\0\0hvc1", b"\0\2\0\0grid", 1)
+    assert kinds != GRID
+    with pytest.raises(ImageError, match="unusual kind"):
+        read(kinds)
+
+
+def test_parts_that_are_no_pictures_are_left_alone():
+    """Kinds of notes, and of pictures nobody asks for, that are not known here."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + bytes(4)
+    data = saved(PICTURE, "HEIF", exif=exif)
+    other = data.replace(b"\0\0Exif\0", b"\0\0iptc\0")
+    assert other != data
+    np.testing.assert_array_equal(read(other), read(data))
+
+
 def test_metadata_that_is_copied_for_each_picture():
     plain = saved(PICTURE, "HEIF", exif=b"Exif\0\0II*\0" + bytes(60_000))
     isobmff.check(plain, 10**6)
