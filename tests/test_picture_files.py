@@ -407,6 +407,8 @@ def _sized(data: bytes, width: int, height: int) -> bytes:
         (HEIC.replace(b"hvc1", b"unci"), "unusual kind"),
         (GRID.replace(b"infe\2\0\0\1\0\2\0\0hvc1", b"infe\2\0\0\1\0\3\0\0hvc1"), "unusual structure"),
         (GRID.replace(b"grid", b"iovl"), "unusual kind"),
+        (saved(PICTURE, "HEIF", exif=b"Exif\0\0II*\0" + bytes(9)).replace(b"\0Exif\0", b"\0iovl\0"), "unusual kind"),
+        (HEIC + HEIC[HEIC.index(b"meta") - 4 : HEIC.index(b"mdat") - 4], "unusual structure"),
         (saved(PICTURE, "AVIF", save_all=True, append_images=[PICTURE.rotate(90)]), "a moving"),
         (HEIC[:20] + HEIC[20:].replace(b"meta", b"free", 1), "or a film"),
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a film"),
