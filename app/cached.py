@@ -25,6 +25,7 @@ from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, resources
 from fcn_core.contents import Finding, what_is_in
+from fcn_core.decoding import BYTES_A_PIXEL
 from fcn_core.engines import ModelInfo, Predictor, load_model
 from fcn_core.errors import FcnError
 from fcn_core.heatmap import ClassMap, MapKind
@@ -43,8 +44,7 @@ Done = tuple[tuple[str, int], ...]
 _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT = 512 * 2**20
 _PAGES_SHARE = 0.17  # of the memory budget, for pages drawn while a network runs
-_PAGES_LIMIT = 512  # megabytes
-_BYTES_A_PIXEL = 9  # that decoding takes
+_PAGES_LIMIT = 550  # megabytes: the largest picture's, while it is decoded
 FIRST_SCALES = NOTEBOOK_SCALES[:3]
 
 
@@ -190,7 +190,7 @@ def predictor(key: ModelKey) -> Predictor | None:
 def limits() -> Limits:
     """What an upload may be: what is decoded beside a running network must fit into what was kept free for it."""
     most = Limits.from_env()
-    free = int(resources.kept_free_mb() * 2**20 / _BYTES_A_PIXEL)
+    free = int(resources.kept_free_mb() * 2**20 / BYTES_A_PIXEL)
     return Limits(most.max_bytes, min(most.max_pixels, free or most.max_pixels))
 
 

@@ -13,6 +13,7 @@ from app.jobs import ModelKey, Source
 from app.pictures import Picture
 from app.samples import DEFAULT, SAMPLES
 from fcn_core import resources
+from fcn_core.decoding import FORMATS
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.pyramid import MAX_SCALES, NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
 from fcn_core.zoo import MODELS
@@ -20,7 +21,15 @@ from fcn_core.zoo import MODELS
 logger = logging.getLogger(__name__)
 
 _SOURCES = ("Samples", "Upload", "Camera", "Link")
-_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
+# What a file is, its content says, not its name: the uploader takes every file, and the browser's own window for
+# choosing one is told to show pictures first. Where a name's ending is unknown to a system, it would hide the picture.
+_PREFER_PICTURES = """
+<script>
+window.fcnPicturesFirst ||= document.addEventListener("click", () => document.querySelectorAll(
+  ".st-key-upload input[type=file]").forEach((input) => { input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }),
+  true) || true;
+</script>
+"""
 
 
 def start() -> tuple[str, ...]:
@@ -64,7 +73,7 @@ def choose_picture() -> Picture:
         required=True,
         width="stretch",
         persist_state="session",
-        help="JPEG, PNG, WebP, GIF or BMP. An uploaded picture stays in this session's memory and goes with it.",
+        help=f"{FORMATS}. An uploaded picture stays in this session's memory and goes with it.",
     )
     state = st.session_state
     try:
@@ -104,7 +113,8 @@ def _sample() -> Picture:
 
 
 def _upload() -> Picture | None:
-    file = st.file_uploader("Picture file", type=_TYPES, key="upload", label_visibility="collapsed")
+    file = st.file_uploader("Picture file", key="upload", label_visibility="collapsed")
+    st.html(_PREFER_PICTURES, unsafe_allow_javascript=True)
     if file is None:
         return None
     data = file.getvalue()

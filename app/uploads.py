@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
+import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import cache, wraps
 from typing import Any
 
 from starlette.formparsers import MultiPartParser
-from streamlit import runtime
+from streamlit import config, runtime
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from fcn_core import resources
+from fcn_core.errors import ImageError
+from fcn_core.images import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +34,16 @@ def keep_in_memory() -> None:
     lets in is bounded by ``server.maxUploadSize`` all the same.
     """
     MultiPartParser.spool_max_size = sys.maxsize
+    _let_in()
     _answer_uploads()
     threading.Thread(target=_forget_closed_sessions, name="forget", daemon=True).start()
+
+
+def _let_in() -> None:
+    """Let Streamlit take files as large as ``FCN_MAX_UPLOAD_MB`` says, where it says so, and no larger."""
+    if os.environ.get("FCN_MAX_UPLOAD_MB"):
+        with suppress(ImageError):  # said on the page, with the first picture
+            config.set_option("server.maxUploadSize", math.ceil(Limits.from_env().max_bytes / 2**20))
 
 
 def _answer_uploads() -> None:

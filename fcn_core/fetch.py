@@ -33,7 +33,7 @@ _OVERHEAD = 2**18  # bytes of headers and chunk sizes on top of the picture, all
 _AT_ONCE = threading.BoundedSemaphore(4)  # each may hold a whole picture
 _HEADERS = {
     "User-Agent": "fully-convolutional-explorer/1.0",
-    "Accept": "image/jpeg, image/png, image/webp, image/gif, image/bmp",
+    "Accept": "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, image/heic, image/avif",
     "Accept-Encoding": "identity",  # what is not packed cannot unpack to more than was let in
     "Connection": "close",
 }

@@ -18,7 +18,9 @@ INSTRUMENTED = ["fcn_core", "PIL", "pickletools", "json", "urllib"]
 def main() -> None:
     """Hand the command line to libFuzzer, with bounds on time and memory that a reader must keep."""
     with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
-        import fcn_core.efficientnet_lite  # noqa: F401 - the target imports it late
+        import pillow_heif  # noqa: F401 - the target imports them late
+
+        import fcn_core.efficientnet_lite  # noqa: F401
         from fuzz.targets import TARGETS
     name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
     if name not in TARGETS:

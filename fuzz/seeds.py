@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from fcn_core.geometry import Geometry, Node, Window  # noqa: E402
 from tests import hostile  # noqa: E402
+from tests.hostile import saved as _saved  # noqa: E402
 
 
 def images() -> dict[str, bytes]:
@@ -47,17 +48,37 @@ def images() -> dict[str, bytes]:
         "bmp-palette": _saved(palette, "BMP"),
         "webp": _saved(rgb, "WEBP", exif=exif),
         "webp-lossless": _saved(alpha, "WEBP", lossless=True),
+        "heic": _saved(rgb, "HEIF", exif=exif.tobytes()),
+        "heic-alpha": _saved(alpha, "HEIF"),
+        "avif": _saved(rgb, "AVIF", exif=exif),
+        "avif-alpha": _saved(alpha, "AVIF"),
+        "tiff": _saved(rgb, "TIFF", exif=exif),
+        "tiff-lzw": _saved(palette, "TIFF", compression="tiff_lzw"),
+        "tiff-deflate": _saved(rgb.convert("CMYK"), "TIFF", compression="tiff_adobe_deflate"),
+        "tiff-jpeg": _saved(rgb, "TIFF", compression="jpeg"),
+        "tiff-fax": _saved(grey.convert("1"), "TIFF", compression="group4"),
+        "bmp-fields": hostile.variants()["bmp-fields"],
+        "bmp-runs": hostile.variants()["bmp-runs-4-bit"],
+        "png-profile": _saved(grey, "PNG", icc_profile=_profile()),
+        "jpeg-no-end": _saved(rgb, "JPEG", progressive=True)[:-2],
     }
     # Pillow writes 1 kB of palette zeros into BMPs; cut-off files start the fuzzer at the edges.
     return files | {
-        f"{kind}-cut": files[kind][: len(files[kind]) * 2 // 3] for kind in ("jpeg", "png", "webp")
+        f"{kind}-cut": files[kind][: len(files[kind]) * 2 // 3]
+        for kind in ("jpeg", "png", "webp", "heic", "avif")
     }
 
 
-def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
+def _profile() -> bytes:
+    """A small profile of grey with a curve."""
+    curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, 0x1CD, 0)
+    head = (
+        struct.pack(">I4xBBxx", 132 + 24 + 20 + 16, 2, 32) + b"mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
+    )
+    head += struct.pack(">iii", 63_190, 65_536, 54_061)
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 16)
+    white = b"XYZ " + bytes(4) + struct.pack(">iii", 63_190, 65_536, 54_061)
+    return head.ljust(128, b"\0") + tags + white + curve
 
 
 def weights() -> dict[str, bytes]:

@@ -16,9 +16,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
+import pillow_heif
 from PIL import Image, ImageCms
 
-READABLE = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+READABLE = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
 WIDTH, HEIGHT = 24, 17
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -71,7 +72,10 @@ def sample(mode: str = "RGB", width: int = WIDTH, height: int = HEIGHT) -> Image
 def saved(picture: Image.Image, format: str, **options: object) -> bytes:
     """The bytes of a file."""
     file = io.BytesIO()
-    picture.save(file, format, **options)
+    if format == "HEIF":
+        pillow_heif.from_pillow(picture).save(file, quality=90, **options)
+    else:
+        picture.save(file, format, **options)
     return file.getvalue()
 
 
@@ -102,6 +106,23 @@ def variants() -> dict[str, bytes]:
         "bmp": saved(rgb, "BMP"),
         "bmp-palette": saved(palette, "BMP"),
         "bmp-alpha": saved(rgba, "BMP"),
+        "heic": saved(rgb, "HEIF", exif=exif.tobytes()),
+        "heic-grid": saved(sample("RGB", 150, 90), "HEIF", tile_size=64),
+        "heic-alpha": saved(rgba, "HEIF"),
+        "avif": saved(rgb, "AVIF", exif=exif),
+        "avif-alpha": saved(rgba, "AVIF"),
+        "tiff": saved(rgb, "TIFF"),
+        "tiff-turned": saved(rgb, "TIFF", exif=exif),
+        "tiff-16-bit": saved(sample("I;16"), "TIFF", compression="tiff_lzw"),
+        "tiff-cmyk": saved(sample("CMYK"), "TIFF", compression="tiff_adobe_deflate"),
+        "tiff-jpeg": saved(rgb, "TIFF", compression="jpeg"),
+        "tiff-fax": saved(sample("1"), "TIFF", compression="group4"),
+        "tiff-packbits": saved(palette, "TIFF", compression="packbits", tiffinfo={278: 5}),
+        "bmp-fields": bitmap(
+            16, 3, struct.pack("<III", 0xF00, 0xF0, 0xF), random.Random(6).randbytes(16 * 9)
+        ),
+        "bmp-runs": bitmap(8, 1, bytes(range(256)) * 4, (b"\x05\x11\0\x03abc\0" + b"\0\0") * 9 + b"\0\1"),
+        "bmp-runs-4-bit": bitmap(4, 2, bytes(range(64)), (b"\x05\x12\0\x03\x12\x30" + b"\0\0") * 9 + b"\0\1"),
     }
 
 
@@ -120,7 +141,7 @@ def _every_format() -> Iterator[tuple[str, bytes]]:
                     data = saved(sample(mode), format, **dates)
                 except (OSError, ValueError, KeyError, TypeError, AttributeError):
                     continue
-            kind = "valid" if format in READABLE else "written"
+            kind = "valid" if format in READABLE and mode not in ("I", "F") else "written"
             yield f"{kind}/{format}-{mode.replace(';', '-')}", data
 
 
@@ -228,6 +249,16 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "valid/bomb-gif-frames", gif[:-1] + frame * 5_000 + b";"
     yield "bomb/webp-parts", simple_webp() + b"ABCD\0\0\0\0" * 200_000
     yield "bomb/bmp-run-lengths", _patched(files["bmp-palette"], 30, "<I", 1)
+    flat = Image.new("L", (7_000, 7_000), 90)
+    avif = saved(flat, "AVIF", speed=10)
+    yield "valid/bomb-avif-49-megapixels", avif
+    place = avif.index(b"ispe") + 8
+    yield "bomb/avif-larger-than-its-header", avif[:place] + struct.pack(">II", 64, 64) + avif[place + 8 :]
+    strip = {278: 7_000}
+    packed = saved(flat, "TIFF", compression="tiff_adobe_deflate", tiffinfo=strip)
+    yield "valid/bomb-tiff-49-megapixels-in-a-strip", packed
+    yield "bomb/tiff-of-60000-tags", packed[:4] + struct.pack("<IH", 8, 60_000) + packed[4:] * 20
+    yield "bomb/jpeg-49-megapixels-without-end", large[:-2]
     wide = _patched(files["bmp-palette"], 18, "<II", 7_000, 7_000)
     yield "bomb/bmp-10-million-runs", _patched(wide, 30, "<I", 1)[:1078] + b"\1\0" * 10**7
     yield "bomb/too-many-bytes", files["png"] + b"\0" * (25 * 2**20)
@@ -283,12 +314,13 @@ def _metadata() -> Iterator[tuple[str, bytes]]:
 
 
 def _sides() -> Iterator[tuple[str, bytes]]:
-    """Points and strips."""
+    """Points and strips, but of HEIC, whose coder refuses to make them."""
+    formats = [format for format in READABLE if format != "HEIF"]
     for width, height in ((1, 1), (1, 2), (2, 1), (1, 900), (900, 1)):
-        for format in READABLE:
+        for format in formats:
             yield f"side/{format}-{width}x{height}", saved(sample("RGB", width, height), format)
     for width, height in ((2, 2), (2, 9_000), (9_000, 2), (3, 16_000), (16_000, 3)):
-        for format in READABLE:
+        for format in formats:
             yield f"valid/side-{format}-{width}x{height}", saved(sample("RGB", width, height), format)
     for width, height in ((65_535, 2), (2, 65_535)):
         yield f"valid/side-PNG-{width}x{height}", png(width, height, b"\0" * (1 + width * 3) * height)
@@ -444,6 +476,15 @@ def png(
 def png_chunk(kind: bytes, body: bytes) -> bytes:
     """A part of a PNG file with the right checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def bitmap(
+    bits: int, compression: int, table: bytes, content: bytes, width: int = 8, height: int = 9
+) -> bytes:
+    """A BMP file whose masks or colours are `table`; whether the content fits is not asked."""
+    offset = 54 + len(table)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(content), 0, 0, 0, 0)
+    return struct.pack("<2sIII", b"BM", offset + len(content), 0, offset) + header + table + content
 
 
 def segment(marker: int, body: bytes) -> bytes:

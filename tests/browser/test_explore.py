@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -107,6 +108,31 @@ def test_upload_then_chip_changes_the_maps(visit: Visit) -> None:
     settle(page)
     assert "600 × 400" in page.locator(".st-key-name-row").inner_text(), "the good one is still there"
     assert word in picked(page)
+
+
+def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path: Path) -> None:
+    picture = Image.open(COFFEE)
+    for name, kind in (
+        ("coffee.jfif", "JPEG"),
+        ("coffee.avif", "AVIF"),
+        ("coffee.tif", "TIFF"),
+        ("coffee", "PNG"),
+    ):
+        picture.save(tmp_path / name, kind)
+    pillow_heif.from_pillow(picture).save(tmp_path / "coffee.heic", quality=80)
+    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7\n" + bytes(2000))
+    page = visit("/?scales=200x320")
+    page.locator(".st-key-source button", has_text="Upload").click()
+    page.locator(".st-key-upload button").first.wait_for()
+    settle(page)
+    with page.expect_file_chooser() as asked:
+        page.locator(".st-key-upload button").first.click()
+    assert asked.value.element.get_attribute("accept").startswith("image/*"), "pictures first"
+    for name in ("coffee.jfif", "coffee.avif", "coffee.tif", "coffee", "coffee.heic"):
+        page.locator('input[type="file"]').first.set_input_files(tmp_path / name)
+        page.get_by_text(f"{name}, 600 × 400").wait_for()
+    page.locator('input[type="file"]').first.set_input_files(tmp_path / "paper.jpg")
+    page.get_by_text("Received paper.jpg: a PDF document").wait_for()
 
 
 def test_search_widen_narrow(visit: Visit) -> None:
