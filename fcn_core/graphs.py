@@ -26,8 +26,9 @@ from typing import Any
 
 from fcn_core import errors, random_weights
 from fcn_core.errors import EngineError
+from fcn_core.folders import cache_dir, temporary_root
 from fcn_core.geometry import Geometry
-from fcn_core.zoo import MODELS, ModelSpec, Progress, cache_dir, digest, require_weights, temporary_root
+from fcn_core.zoo import MODELS, ModelSpec, Progress, digest, require_weights
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from fcn_core.errors import EngineError
-from fcn_core.zoo import cache_dir
+from fcn_core.folders import cache_dir
 
 Backend = Literal["tensorflow", "openvino"]
 DataFormat = Literal["channels_last", "channels_first"]
@@ -41,9 +41,10 @@ def import_keras(backend: Backend = "tensorflow") -> None:
                 importlib.import_module("tensorflow")
     except Exception as error:  # Keras checks its file of settings as it is imported, by errors of many kinds
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        missing = isinstance(error, ImportError)
+        cure = f"Run: pip install keras {backend}" if missing else f"Mend or remove {_settings_file()}"
         raise EngineError(
-            f"Keras on {backend} cannot be loaded here ({reason}). Run: pip install keras {backend}; mend or remove "
-            f"{_settings_file()} if that is what is wrong; or choose engine openvino."
+            f"Keras on {backend} cannot be loaded here ({reason}). {cure}, or choose engine openvino."
         ) from error
 
 

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import importlib.util
-import logging
 import os
-import shutil
-import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
-from fcn_core.errors import FcnError, UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.folders import cache_dir, named_folder
 from fcn_core.random_weights import seed_weights
 
 if TYPE_CHECKING:
     import keras
 
-logger = logging.getLogger(__name__)
-
 Progress = Callable[[int, int], None]
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -169,80 +160,13 @@ def model_spec(name: str | None = None) -> ModelSpec:
     return MODELS[wanted]
 
 
-def cache_dir() -> Path:
-    """Folder of exported graphs and downloaded weights: ``FCN_CACHE_DIR``, else the platform's user cache.
-
-    Where neither is known, a temporary folder that lives as long as the process; a warning says so once.
-
-    Raises
-    ------
-    FcnError
-        ``FCN_CACHE_DIR`` begins with a home folder that is not known, or nothing can be written anywhere.
-    """
-    own = _folder("FCN_CACHE_DIR")
-    if own:
-        return own
-    try:
-        return platformdirs.user_cache_path("fcn_core", appauthor=False).expanduser()
-    except RuntimeError:  # neither HOME nor an entry among the users says where home is
-        return _without_home()
-
-
-def _folder(variable: str) -> Path | None:
-    """The folder that an environment variable names, ``~`` expanded; None where it is not set."""
-    value = os.environ.get(variable)
-    try:
-        return Path(value).expanduser() if value else None
-    except RuntimeError as error:
-        raise FcnError(
-            f"{variable} is {value!r}, and where that home folder is, is not known here. Name the whole path."
-        ) from error
-
-
-def _without_home() -> Path:
-    try:
-        with _LOCK:
-            return _announced_root()
-    except OSError as error:
-        raise FcnError(
-            f"Expected a home folder for the cache, or a temporary folder. Received neither ({error}). Set "
-            f"FCN_CACHE_DIR to a folder that can be written."
-        ) from error
-
-
-@lru_cache(maxsize=1)
-def _announced_root() -> Path:
-    folder = temporary_root()
-    logger.warning(
-        "There is no home folder here: models and weights are kept in %s, for this process only. Set FCN_CACHE_DIR to "
-        "a folder that can be written to keep them.", folder,
-    )  # fmt: skip
-    # Keras imports Matplotlib, which would make a folder of its own, and say so too.
-    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
-    return folder
-
-
-@lru_cache(maxsize=1)
-def temporary_root() -> Path:
-    """Give a temporary folder that goes with the process, the same at every call.
-
-    Raises
-    ------
-    OSError
-        There can be none.
-    """
-    folder = tempfile.mkdtemp(prefix="fcn_core-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-
 def find_weights(spec: ModelSpec) -> Path | None:
     """The model's weights file on this machine, or None.
 
     Looked for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and among
     downloads.
     """
-    folder = _folder("FCN_WEIGHTS_DIR")
+    folder = named_folder("FCN_WEIGHTS_DIR")
     places = []
     if folder:
         places += [folder / spec.weights.name]

@@ -364,7 +364,7 @@ def test_evaluate_prints_the_measures(run, index):
 
 def test_evaluate_leaves_out_what_boxes_alone_cannot_tell(run, index):
     path = index.with_name("boxes.csv")
-    path.write_text("image,synset_wnid,boxes\nchelsea.png,n02121620,60 40 400 260\n")
+    path.write_text("image,synset_wnid,boxes\nchelsea.png,n02121620,60 40 400 260\n", encoding="utf-8")
     status, text, err = run("evaluate", path, *SMALL)
     assert (status, err) == (0, "")
     head, *rows = text.splitlines()

@@ -355,7 +355,7 @@ except EngineError as error:
 
 def test_the_temporary_folder_goes_with_the_process(fresh_python):
     child = fresh_python(
-        "from fcn_core.zoo import temporary_root as root; print(root()); assert root() == root()"
+        "from fcn_core.folders import temporary_root as root; print(root()); assert root() == root()"
     )
     assert not Path(child.stdout.strip()).exists()
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from fcn_core import graphs, zoo
+from fcn_core import folders, graphs
 from fcn_core.errors import EngineError, FcnError
+from fcn_core.folders import cache_dir
 from fcn_core.graphs import load_graph, prepare_graph
 from fcn_core.keras_settings import keras_settings
-from fcn_core.zoo import MODELS, cache_dir, find_weights
+from fcn_core.zoo import MODELS, find_weights
 
 LITE = MODELS["efficientnet-lite0"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -301,17 +302,17 @@ def homeless(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.setattr(pwd, "getpwnam", unknown)
     monkeypatch.setenv("MPLCONFIGDIR", "somewhere")
-    zoo._announced_root.cache_clear()
-    zoo.temporary_root.cache_clear()
+    folders._announced_root.cache_clear()
+    folders.temporary_root.cache_clear()
     yield
-    zoo._announced_root.cache_clear()
-    zoo.temporary_root.cache_clear()
+    folders._announced_root.cache_clear()
+    folders.temporary_root.cache_clear()
 
 
 def test_without_a_home_the_cache_is_temporary_and_that_is_said_once(homeless, caplog):
     with caplog.at_level(logging.WARNING):
-        folders = {cache_dir() for _ in range(3)}
-    (folder,) = folders
+        found = {cache_dir() for _ in range(3)}
+    (folder,) = found
     assert folder.is_relative_to(tempfile.gettempdir())
     assert folder.is_dir()
     (record,) = caplog.records
@@ -375,7 +376,7 @@ def test_a_tilde_is_the_home_folder_or_told(variable, value, homeless, monkeypat
     assert value in str(refusal.value)
     if "nobody" not in value:
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert zoo._folder(variable) == Path(value.replace("~", str(tmp_path)))
+        assert folders.named_folder(variable) == Path(value.replace("~", str(tmp_path)))
 
 
 def test_a_home_that_may_not_be_looked_into(monkeypatch, caplog, tmp_path):

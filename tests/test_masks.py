@@ -143,7 +143,7 @@ OTHER_FILES = {
     ),
     "cmyk": (lambda path: Image.new("CMYK", (W, H)).save(path, format="TIFF"), "mode CMYK"),
     "cut short": (lambda path: path.write_bytes(_png()[:-30]), "cannot be read"),
-    "text": (lambda path: path.write_text("255"), "cannot be read"),
+    "text": (lambda path: path.write_text("255", encoding="utf-8"), "cannot be read"),
     "nothing": (lambda path: path.write_bytes(b""), "cannot be read"),
     "folder": (lambda path: path.mkdir(), "cannot be read"),
 }

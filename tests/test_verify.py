@@ -99,7 +99,7 @@ def test_what_could_not_be_compared_is_said(monkeypatch, capsys):
 def test_without_tensorflow_it_says_what_to_do(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "keras", None)
     assert main(["verify", "--model", "efficientnet-lite0", "--engine", "openvino"]) == 2
-    assert "pip install tensorflow" in capsys.readouterr().err
+    assert "pip install keras tensorflow" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["NoSuchNet", "", "imagenet_utils", "__doc__", "mobilenet_v2", "os.system"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fcn_core import zoo
+from fcn_core import folders, zoo
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.zoo import MODELS, Preprocessing, build_classifier, find_weights, model_spec, require_weights
 
@@ -93,7 +93,7 @@ def test_lite_preprocessing():
 
 def test_cache_and_weights_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
-    assert zoo.cache_dir() == tmp_path / "cache"
+    assert folders.cache_dir() == tmp_path / "cache"
     assert find_weights(RESNET) is None
     (tmp_path / "own").mkdir()
     own = tmp_path / "own" / RESNET.weights.name
@@ -110,7 +110,7 @@ def test_cache_and_weights_folders(monkeypatch, tmp_path):
         monkeypatch.setenv("FCN_WEIGHTS_DIR", str(value))
         assert find_weights(RESNET) is None
     monkeypatch.setenv("FCN_CACHE_DIR", "")
-    assert zoo.cache_dir().name == "fcn_core"
+    assert folders.cache_dir().name == "fcn_core"
 
 
 def test_weights_that_are_nowhere(monkeypatch, tmp_path):
