@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
 from fcn_core.lesson import naive_softmax, random_logits
 from fcn_core.zoo import find_weights, model_spec
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = read_lesson()
@@ -34,14 +34,15 @@ def _html(app: AppTest) -> str:
     return "".join(str(each.proto.body) for each in app.get("html"))
 
 
-def _settled(app: AppTest, seconds: float = 120) -> AppTest:
+def _settled(app: AppTest) -> AppTest:
     """Run until no figure waits for the network."""
-    end = time.monotonic() + seconds
-    while 'class="lesson-wait"' in _html(app.run(timeout=60)):
+
+    def drawn() -> bool:
+        html = _html(app.run())
         assert not app.exception
-        assert time.monotonic() < end, _html(app)
-        time.sleep(0.2)
-    assert not app.exception
+        return 'class="lesson-wait"' not in html
+
+    wait_until(drawn, lambda: _html(app), pause=0.1)
     assert not app.error, app.error[0].value
     return app
 
@@ -49,7 +50,7 @@ def _settled(app: AppTest, seconds: float = 120) -> AppTest:
 @pytest.fixture
 def opened() -> Callable[..., AppTest]:
     def opened(**query: str) -> AppTest:
-        app = AppTest.from_function(_site, args=(str(ROOT / "app" / "learn.py"),), default_timeout=60)
+        app = AppTest.from_function(_site, args=(str(ROOT / "app" / "learn.py"),), default_timeout=PATIENCE)
         for name, value in query.items():
             app.query_params[name] = value
         return _settled(app)

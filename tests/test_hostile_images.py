@@ -1,4 +1,4 @@
-"""Whatever is uploaded: a picture or an ``ImageError``, in bounded time and memory."""
+"""Whatever is uploaded: a picture or an ``ImageError``, in bounded memory, and no file takes for ever."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from PIL import Image
 from fcn_core.errors import ImageError
 from fcn_core.images import Limits, RGBImage, read_image
 from tests.hostile import hostile_files, variants
+from tests.waiting import PATIENCE
 
-SECONDS = 10
 # 9 bytes for each of 50 million pixels, twice the largest file, and the importing of decoders.
 MEGABYTES = 9 * 50 + 2 * 25 + 30
 
 # Reads a corpus of (label, name, data) in a process of its own, whose memory is its own.
 READER = """
-    import json, struct, sys, time, warnings
+    import json, struct, sys, warnings
     from pathlib import Path
     from fcn_core.errors import ImageError
     from fcn_core.images import read_image
@@ -44,14 +44,12 @@ READER = """
         while header := corpus.read(12):
             fields = [corpus.read(size) for size in struct.unpack("<III", header)]
             name, data = fields[1].decode(errors="surrogatepass"), fields[2]
-            begin = time.perf_counter()
             record = {"label": fields[0].decode()}
             try:
                 image = read_image(data, name=name)
                 record |= {"shape": image.pixels.shape, "type": str(image.pixels.dtype), "name": image.name}
             except ImageError as error:
                 record["error"] = str(error)
-            record["seconds"] = time.perf_counter() - begin
             print(json.dumps(record))
     print(json.dumps({"rise": peak() - before, "warnings": caught}))
 """
@@ -76,7 +74,7 @@ def outcomes(corpus: tuple[Path, str]) -> list[dict]:
     """What became of every file, and last what became of the process."""
     command = [sys.executable, "-c", textwrap.dedent(READER), str(corpus[0])]
     root = Path(__file__).parents[1]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -124,11 +122,6 @@ def test_refusals_are_in_words(outcomes: list[dict]) -> None:
         assert "Expected" in message, record
         for inner in ("Traceback", "Error", "unpack", "index out of range", "NoneType", "<_io"):
             assert inner not in message, record
-
-
-def test_no_file_takes_long(outcomes: list[dict]) -> None:
-    slow = {r["label"]: r["seconds"] for r in outcomes[:-1] if r["seconds"] > SECONDS}
-    assert not slow
 
 
 def test_memory_stays_within_the_stated_bound(outcomes: list[dict]) -> None:
