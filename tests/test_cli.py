@@ -14,6 +14,7 @@ from PIL import Image
 
 from fcn_core import cli, engines, export
 from fcn_core.synsets import Ontology
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ("--model", "efficientnet-lite0")
@@ -481,7 +482,7 @@ def test_a_terminal_that_knows_no_umlauts_is_no_fault(pictures, tmp_path):
     with _child(
         "heatmap", name, "--synset", "cat", *SMALL, "--out", tmp_path / "o", env=environment
     ) as child:
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, err) == (0, b"")
     assert b"K\\xe4tzchen \\u72ac.png" in out
     assert (tmp_path / "o" / "[red] Kätzchen 犬").is_dir()

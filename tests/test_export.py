@@ -25,6 +25,7 @@ from fcn_core.images import image_from_array, read_image
 from fcn_core.pipeline import Analysis, analyse
 from fcn_core.pyramid import parse_scales
 from fcn_core.region import boxes_of
+from tests.waiting import PATIENCE
 
 _ROOT = Path(__file__).resolve().parents[1]
 EVIL = "<script>alert(1)</script> \"q\" 'r' `b` $(touch x) [red].png"
@@ -395,7 +396,7 @@ def test_a_notebook_runs_as_it_is(analysis, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(_ROOT))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses its own
     NotebookClient(
-        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        book, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
     with np.load(tmp_path / "maps.npz") as maps:
         np.testing.assert_allclose(maps["fine"], analysis.fine, atol=1e-5)

@@ -65,6 +65,9 @@ if __name__ == "__main__":
     answers = http.server.HTTPServer(("127.0.0.1", PORT + 1), Held)
     threading.Thread(target=answers.serve_forever, daemon=True).start()
     sys.addaudithook(write_down)
+    from app import uploads
+
+    uploads._EVERY = 1.0  # closed sessions are looked for sooner
     from streamlit.web import cli
 
     sys.argv = ["streamlit", "run", "streamlit_app.py", "--server.port", str(PORT), *sys.argv[3:]]
