@@ -46,12 +46,9 @@ def analysis(picture, lite0) -> Analysis:
 
 
 @pytest.fixture(scope="module")
-def random_analysis() -> Analysis:
-    from fcn_core.engines import load_model
-
-    model = load_model("efficientnet-lite0", "openvino", weights=None)
-    image = image_from_array(skimage.data.chelsea(), "cat")
-    return analyse(image, "cat", model, parse_scales("96x128"), kind="evidence", snap=False, threshold=0.5)
+def random_analysis(random_resnet50) -> Analysis:
+    image, scales = image_from_array(skimage.data.chelsea(), "cat"), parse_scales("96x128")
+    return analyse(image, "cat", random_resnet50, scales, kind="evidence", snap=False, threshold=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -39,15 +39,20 @@ class Held(http.server.BaseHTTPRequestHandler):
         """Answer with counts and names."""
         from streamlit.runtime import get_instance
 
+        from app.jobs import Queue
         from fcn_core.images import RGBImage
 
         gc.collect()
         gc.unfreeze()  # what the app left out of collections counts as well
-        pictures = sorted({o.name for o in gc.get_objects() if isinstance(o, RGBImage)})
+        objects = gc.get_objects()
+        pictures = sorted({o.name for o in objects if isinstance(o, RGBImage)})
+        jobs = sum(len(o._jobs) for o in objects if isinstance(o, Queue))
+        del objects
         gc.freeze()
         runtime = get_instance()
         held = {
             "pictures": pictures,
+            "jobs": jobs,
             "files": sum(len(files) for files in runtime.uploaded_file_mgr.file_storage.values()),
             "sessions": runtime._session_mgr.num_active_sessions(),
         }

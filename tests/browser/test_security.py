@@ -253,7 +253,7 @@ def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_brows
     page = context.new_page()
     page.goto(app.origin)
     settle(page)
-    page.wait_for_timeout(1500)
+    wait_until(lambda: not app.held()["jobs"], app.held, pause=0.1)  # the model warms up behind the page
     start, files = app.log.stat().st_size, app.files()
     picture = png(7, 1100)
     assert len(picture) > 3 * 2**20, "larger than what web servers keep in memory of themselves"
