@@ -136,29 +136,41 @@ def random_resnet50() -> Any:
 
 
 @pytest.fixture(scope="session")
-def tf_lite0() -> Any:
-    """EfficientNet-Lite0 on TensorFlow."""
-    return _loaded("efficientnet-lite0", "tensorflow")
-
-
-@pytest.fixture(scope="session")
-def tf_lite2() -> Any:
-    """EfficientNet-Lite2 on TensorFlow."""
-    return _loaded("efficientnet-lite2", "tensorflow")
-
-
-@pytest.fixture(scope="session")
-def tf_random_resnet50() -> Any:
-    """ResNet50 with random weights on TensorFlow."""
-    return _loaded("resnet50", "tensorflow", weights=None)
-
-
-@pytest.fixture(scope="session")
 def zoo_classifiers() -> Callable[[str], Any]:
     """Give the Keras classifier of a model of the zoo, built once; ResNet50 with random weights. Not to be changed."""
     from fcn_core.zoo import MODELS, build_classifier, find_weights
 
     return functools.cache(lambda name: build_classifier(MODELS[name], find_weights(MODELS[name])))
+
+
+@pytest.fixture(scope="session")
+def _on_tensorflow(zoo_classifiers: Callable[[str], Any]) -> Callable[..., Any]:
+    from fcn_core import zoo
+
+    def load(name: str, **options: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(zoo, "build_classifier", lambda spec, *_: zoo_classifiers(spec.name))
+            return _loaded(name, "tensorflow", **options)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tf_lite0(_on_tensorflow: Callable[..., Any]) -> Any:
+    """EfficientNet-Lite0 on TensorFlow."""
+    return _on_tensorflow("efficientnet-lite0")
+
+
+@pytest.fixture(scope="session")
+def tf_lite2(_on_tensorflow: Callable[..., Any]) -> Any:
+    """EfficientNet-Lite2 on TensorFlow."""
+    return _on_tensorflow("efficientnet-lite2")
+
+
+@pytest.fixture(scope="session")
+def tf_random_resnet50(_on_tensorflow: Callable[..., Any]) -> Any:
+    """ResNet50 with random weights on TensorFlow."""
+    return _on_tensorflow("resnet50", weights=None)
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def _network(seed):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_keras_networks_in_bands_and_strips(seed):
     from fcn_core.convert import read_geometry, split
 
