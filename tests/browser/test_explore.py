@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from app.samples import SAMPLES
 from fcn_core.cli import main
@@ -32,6 +33,11 @@ def picker(page: Any) -> Any:
 
 def picked(page: Any) -> str:
     return str(picker(page).input_value())
+
+
+def shows(page: Any, words: str) -> None:
+    """Wait until the picker shows a synset."""
+    expect(picker(page)).to_have_value(re.compile(re.escape(words)))
 
 
 def step(page: Any, label: str) -> Any:
@@ -77,7 +83,7 @@ def test_the_first_paint_is_complete(visit: Visit) -> None:
     cards = page.locator(".fcn-card").all_inner_texts()
     assert len(cards) == 5
     assert ["peak 1.00" in c or "peak 0." in c for c in cards] == [True] * 5
-    assert "cat" in picked(page)
+    shows(page, "cat")
     big_map(page).locator("img").wait_for()
     settle(page)
     boxes = [i.bounding_box() for i in (page.locator(".fcn-figure img").first, big_map(page))]
@@ -94,19 +100,19 @@ def test_upload_then_chip_changes_the_maps(visit: Visit) -> None:
     before = source_of(page)
     upload(page, COFFEE)
     changed(page, source_of, before)
-    assert "espresso" in picked(page)
-    assert "600 × 400" in page.locator(".st-key-name-row").inner_text()
+    shows(page, "espresso")
+    expect(page.locator(".st-key-name-row")).to_contain_text("600 × 400")
     before = source_of(page)
     second = chips(page).nth(1)
     word = second.inner_text().rsplit(" ", 1)[0].strip()
     second.click()
     changed(page, source_of, before)
-    assert word in picked(page)
+    shows(page, word)
     upload(page, {"name": "bad.png", "mimeType": "image/png", "buffer": COFFEE.read_bytes()[:500]})
     page.get_by_role("alert").filter(has_text="bad.png").wait_for()
     settle(page)
-    assert "600 × 400" in page.locator(".st-key-name-row").inner_text(), "the good one is still there"
-    assert word in picked(page)
+    expect(page.locator(".st-key-name-row")).to_contain_text("600 × 400")  # the good one is still there
+    shows(page, word)
 
 
 def test_search_widen_narrow(visit: Visit) -> None:
@@ -116,16 +122,16 @@ def test_search_widen_narrow(visit: Visit) -> None:
     page.locator('[role="option"]').filter(has_text="hunting dog").first.wait_for()
     picker(page).press("Enter")
     changed(page, lambda p: "synset=" in p.url, False)
-    assert "hunting dog" in picked(page)
+    shows(page, "hunting dog")
     before = source_of(page)
     step(page, "dog").click()
     changed(page, source_of, before)
-    assert "dog · 118 classes" in picked(page)
-    assert "synset=dog" in page.url
+    shows(page, "dog · 118 classes")
+    expect(page).to_have_url(re.compile("synset=dog"))
     before = source_of(page)
     step(page, "working dog").click()
     changed(page, source_of, before)
-    assert "working dog" in picked(page)
+    shows(page, "working dog")
 
 
 def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> None:
@@ -135,13 +141,13 @@ def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> No
     picker(page).press("Enter")
     page.get_by_text("is not among the synsets").wait_for()
     settle(page)
-    assert "cat · 7 classes" in picked(page)
+    shows(page, "cat · 7 classes")
 
 
 def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
     page = visit("/?picture=rocket&scales=200x320")
     hold.touch()
-    assert page.locator(".fcn-card").count() == 3
+    expect(page.locator(".fcn-card")).to_have_count(3)
     box = page.get_by_placeholder("Add another")
     box.fill("600x900")
     box.press("Enter")
@@ -154,8 +160,8 @@ def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
     page.locator(".st-key-progress").wait_for()
     hold.unlink()
     settle(page)
-    assert page.locator(".fcn-card").filter(has_text="600 × 900").locator("img").count() == 1
-    assert "scales=200x320%2C600x900" in page.url
+    expect(page.locator(".fcn-card").filter(has_text="600 × 900").locator("img")).to_have_count(1)
+    expect(page).to_have_url(re.compile("scales=200x320%2C600x900"))
 
 
 def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: Visit, hold: Path) -> None:
@@ -175,7 +181,7 @@ def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: V
     )
     hold.unlink()
     page.locator(".fcn-card img").first.wait_for()
-    assert "vehicle" in picked(page)
+    shows(page, "vehicle")
     assert page.locator(".fcn-card img").first.get_attribute("src") != old
 
 
@@ -189,10 +195,10 @@ def test_the_threshold_draws_the_mask_and_its_boxes(visit: Visit) -> None:
     for _ in range(12):
         handle.press("ArrowRight")
     changed(page, lambda p: mask.get_attribute("alt"), before)
-    assert "threshold=0." in page.url
+    expect(page).to_have_url(re.compile(r"threshold=0\."))
     page.get_by_role("button", name="Use the suggested threshold").click()
     changed(page, lambda p: "threshold" in p.url, True)
-    assert mask.get_attribute("alt") == before
+    expect(mask).to_have_attribute("alt", before)
 
 
 def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visit) -> None:
@@ -206,15 +212,15 @@ def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visi
     before = page.get_by_label("Row", exact=True).input_value()
     page.mouse.click(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)
     changed(page, lambda p: p.get_by_label("Row", exact=True).input_value(), before)
-    assert page.get_by_label("Row", exact=True).input_value() == said[3]
-    assert page.get_by_label("Column", exact=True).input_value() == said[4]
-    assert said[2] in page.locator(".fcn-table").first.inner_text(), "the class at the finest scale"
-    assert "entity" in page.locator(".fcn-table").nth(1).inner_text()
+    expect(page.get_by_label("Row", exact=True)).to_have_value(said[3])
+    expect(page.get_by_label("Column", exact=True)).to_have_value(said[4])
+    expect(page.locator(".fcn-table").first).to_contain_text(said[2])  # the class at the finest scale
+    expect(page.locator(".fcn-table").nth(1)).to_contain_text("entity")
     big_map(page).focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     changed(page, lambda p: p.get_by_label("Row", exact=True).input_value(), said[3])
-    assert page.get_by_label("Row", exact=True).input_value() == str(int(said[3]) + 1)
+    expect(page.get_by_label("Row", exact=True)).to_have_value(str(int(said[3]) + 1))
 
 
 def download(page: Any, label: str) -> tuple[str, bytes]:
@@ -276,7 +282,7 @@ def test_everything_can_be_taken_away_and_made_again(
     np.testing.assert_allclose(scope["result"].fine, maps["fine"], atol=1e-4)
     scope["plt"].close("all")
 
-    assert source_of(page) == before, "nothing of it changed the page"
+    expect(big_map(page).locator("img")).to_have_attribute("src", before)  # nothing of it changed the page
 
 
 def test_a_shared_address_restores_the_view_and_a_refresh_keeps_it(visit: Visit) -> None:
@@ -291,20 +297,20 @@ def test_a_shared_address_restores_the_view_and_a_refresh_keeps_it(visit: Visit)
     page.wait_for_function("location.search.includes('tab=Mask') && location.search.includes('synset=')")
     shown, word = source_of(page), picked(page)
     other = visit(page.url)
-    assert (source_of(other), picked(other)) == (shown, word)
-    assert other.get_by_role("tab", name="Mask").get_attribute("aria-selected") == "true"
+    expect(big_map(other).locator("img")).to_have_attribute("src", shown)
+    shows(other, word)
+    expect(other.get_by_role("tab", name="Mask")).to_have_attribute("aria-selected", "true")
     page.reload()
     settle(page)
-    assert (source_of(page), picked(page)) == (shown, word)
+    expect(big_map(page).locator("img")).to_have_attribute("src", shown)
+    shows(page, word)
 
 
 def test_nonsense_in_the_address_is_ignored_with_a_word(visit: Visit) -> None:
     page = visit("/?view=Nonsense&opacity=9&synset=%3Cb%3Ex", wait=False)
-    said = page.locator('[data-testid="stToast"]')
-    said.wait_for()
-    assert "Ignored in the address" in said.inner_text()
+    expect(page.locator('[data-testid="stToast"]')).to_contain_text("Ignored in the address")
     settle(page)
-    assert "cat · 7 classes" in picked(page)
+    shows(page, "cat · 7 classes")
 
 
 def test_on_a_phone_nothing_scrolls_sideways_but_the_row_of_scales(visit: Visit) -> None:
@@ -327,6 +333,6 @@ def test_on_a_phone_nothing_scrolls_sideways_but_the_row_of_scales(visit: Visit)
 def test_compare_and_models(visit: Visit) -> None:
     page = visit("/compare?compare=Pictures")
     page.get_by_text("arithmetic mean of probability").wait_for()
-    assert page.locator(".fcn-figure img").count() == 2
+    expect(page.locator(".fcn-figure img")).to_have_count(2)
     page = visit("/models")
-    assert "EfficientNet-Lite2" in page.locator("[data-testid=stMain]").inner_text()
+    expect(page.locator("[data-testid=stMain]")).to_contain_text("EfficientNet-Lite2")
