@@ -12,6 +12,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +311,7 @@ def test_the_cache_stays_within_its_bytes_under_many_threads() -> None:
 # A batch is killed
 
 
-def batch(folder: Path, out: Path, times: int = 1) -> list[str]:
+def batch(folder: Path, out: Path) -> list[str]:
     paths = []
     for number in range(4):
         path = folder / f"picture{number}.png"
@@ -332,7 +334,7 @@ def batch(folder: Path, out: Path, times: int = 1) -> list[str]:
         "-m",
         "fcn_core",
         "heatmap",
-        *(paths * times),
+        *paths,
         *options,
         "--out",
         str(out),
@@ -367,25 +369,39 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@contextmanager
+def held(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A batch that has done one picture and waits in the writing of the second's files."""
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # as a shell's background jobs do not
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, *command[3:]],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeds,
+    ) as child:
+        assert child.stdout is not None
+        assert json.loads(child.stdout.readline())["image"]["name"] == "picture0.png"
+        assert child.stdout.readline() == "held\n"
+        yield child
+
+
 @needs_sigkill
 def test_a_killed_batch_leaves_whole_results_and_can_be_run_again(tmp_path: Path, lite0: Any) -> None:
     out = tmp_path / "out"
     command = batch(tmp_path, out)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    holding = [sys.executable, "-c", HELD, *command[3:]]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(holding, cwd=ROOT, env=environment, text=True, **pipes) as killed:
-        assert killed.stdout is not None
-        assert json.loads(killed.stdout.readline())["image"]["name"] == "picture0.png"
-        assert killed.stdout.readline() == "held\n"
+    with held(command) as killed:
         killed.send_signal(signal.SIGKILL)
-        killed.stdout.read()
     assert killed.returncode == -signal.SIGKILL
     finished = sorted(out.glob("*/manifest.json"))
     assert [path.parent.name for path in finished] == ["picture0"], "it was killed in the middle"
     assert list((out / "picture1").glob(".*"))
     for manifest in finished:
         check_whole(manifest.parent)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     again = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
@@ -399,16 +415,11 @@ def test_a_killed_batch_leaves_whole_results_and_can_be_run_again(tmp_path: Path
 
 @needs_sigkill
 def test_an_interrupted_batch_says_so_and_leaves_no_process(tmp_path: Path, lite0: Any) -> None:
-    command = batch(tmp_path, tmp_path / "out", times=50)  # longer than the signal takes
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as stopped:
-        assert stopped.stdout is not None
-        stopped.stdout.readline()
+    with held(batch(tmp_path, tmp_path / "out")) as stopped:
         children = psutil.Process(stopped.pid).children(recursive=True)
         stopped.send_signal(signal.SIGINT)
-        _, said = stopped.communicate(timeout=PATIENCE)  # both pipes: a full one would hold the process up
+        _, said = stopped.communicate(timeout=PATIENCE)
     assert stopped.returncode == 130
     assert said.strip() == "fcn_core: stopped"
     assert not psutil.wait_procs(children, timeout=PATIENCE)[1]
+    assert not list(tmp_path.rglob("out/*/.*")), "nothing half written stays"
