@@ -173,7 +173,7 @@ class Job:
     class_maps: dict[str, ClassMap] = field(default_factory=dict)
     error: str | None = None
     fault: bool = False
-    looked_at: float = field(default_factory=time.monotonic)
+    looked_at: float = field(default_factory=lambda: time.monotonic())
     stop: bool = False
     afresh: bool = False
 

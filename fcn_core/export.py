@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -200,6 +201,7 @@ def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
+    _remove_strays(folder)
     paths = []
     for name in sorted(FILES, key="manifest.json".__eq__):
         path, part = folder / name, folder / f".{name}.{os.getpid()}"
@@ -210,6 +212,15 @@ def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
             part.unlink(missing_ok=True)
         paths.append(path)
     return tuple(paths)
+
+
+def _remove_strays(folder: Path) -> None:
+    """Remove what processes that were killed have left half written; those still at work finish theirs."""
+    for name in FILES:
+        for part in folder.glob(f".{name}.*"):
+            owner = part.name.rpartition(".")[2]
+            if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+                part.unlink(missing_ok=True)
 
 
 def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:

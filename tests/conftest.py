@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
@@ -14,20 +15,28 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
 from fcn_core import resources
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 _OWN_CACHE = pytest.StashKey[str]()
+_FOR_TESTS = {"FCN_SHARED", "FCN_TEST_CACHE_DIR", "FCN_REQUIRE_BROWSER", "FCN_FUZZ_EXAMPLES"}
+
+# What an example takes says nothing about the code: machines differ, and are busy with other things.
+hypothesis.settings.register_profile(
+    "timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("timeless")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before anything is imported; child processes inherit it."""
-    for name in [name for name in os.environ if name.startswith("FCN_") and name != "FCN_SHARED"]:
-        if name != "FCN_TEST_CACHE_DIR":
-            del os.environ[name]
+    for name in [name for name in os.environ if name.startswith("FCN_") and name not in _FOR_TESTS]:
+        del os.environ[name]
     cache = os.environ.get("FCN_TEST_CACHE_DIR")  # keeps prepared models from run to run
     if not cache:
         cache = config.stash[_OWN_CACHE] = tempfile.mkdtemp(prefix="fcn-tests-")
@@ -127,21 +136,41 @@ def random_resnet50() -> Any:
 
 
 @pytest.fixture(scope="session")
-def tf_lite0() -> Any:
+def zoo_classifiers() -> Callable[[str], Any]:
+    """Give the Keras classifier of a model of the zoo, built once; ResNet50 with random weights. Not to be changed."""
+    from fcn_core.zoo import MODELS, build_classifier, find_weights
+
+    return functools.cache(lambda name: build_classifier(MODELS[name], find_weights(MODELS[name])))
+
+
+@pytest.fixture(scope="session")
+def _on_tensorflow(zoo_classifiers: Callable[[str], Any]) -> Callable[..., Any]:
+    from fcn_core import zoo
+
+    def load(name: str, **options: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(zoo, "build_classifier", lambda spec, *_: zoo_classifiers(spec.name))
+            return _loaded(name, "tensorflow", **options)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tf_lite0(_on_tensorflow: Callable[..., Any]) -> Any:
     """EfficientNet-Lite0 on TensorFlow."""
-    return _loaded("efficientnet-lite0", "tensorflow")
+    return _on_tensorflow("efficientnet-lite0")
 
 
 @pytest.fixture(scope="session")
-def tf_lite2() -> Any:
+def tf_lite2(_on_tensorflow: Callable[..., Any]) -> Any:
     """EfficientNet-Lite2 on TensorFlow."""
-    return _loaded("efficientnet-lite2", "tensorflow")
+    return _on_tensorflow("efficientnet-lite2")
 
 
 @pytest.fixture(scope="session")
-def tf_random_resnet50() -> Any:
+def tf_random_resnet50(_on_tensorflow: Callable[..., Any]) -> Any:
     """ResNet50 with random weights on TensorFlow."""
-    return _loaded("resnet50", "tensorflow", weights=None)
+    return _on_tensorflow("resnet50", weights=None)
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +184,7 @@ def fresh_python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=PATIENCE,
         )
         if check and child.returncode != 0:
             pytest.fail(f"exit status {child.returncode}\n{child.stdout}\n{child.stderr}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.geometry import CellAxis, CellGrid
 from fcn_core.images import RGBImage, image_from_array
 from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage, plan_scales
+from tests.waiting import wait_until
 
 KEY = ModelKey("efficientnet-lite2")
 SCALES = NOTEBOOK_SCALES[:3]
@@ -74,12 +74,9 @@ def queue(network: Network) -> Iterator[Queue]:
     made.close()
 
 
-def finished(queue: Queue, job: Job, seconds: float = 20.0) -> jobs.Snapshot:
-    end = time.monotonic() + seconds
-    while not (look := queue.look(job)).finished:
-        assert time.monotonic() < end, look
-        time.sleep(0.005)
-    return look
+def finished(queue: Queue, job: Job) -> jobs.Snapshot:
+    wait_until(lambda: queue.look(job).finished, lambda: queue.look(job))
+    return queue.look(job)
 
 
 def test_scales_come_coarse_first_and_once(queue: Queue, network: Network) -> None:
@@ -110,8 +107,7 @@ def test_equal_jobs_are_one_and_others_wait_their_turn(queue: Queue, network: Ne
     assert queue.submit(picture(0), KEY, SCALES, "exact") is first
     second = queue.submit(picture(1), KEY, SCALES, "exact")
     third = queue.submit(picture(2), KEY, SCALES, "exact")
-    while queue.look(first).state != "running":
-        time.sleep(0.005)
+    wait_until(lambda: queue.look(first).state == "running")
     assert [queue.look(j).place for j in (second, third)] == [1, 2]
     network.gate.set()
     assert [finished(queue, j).state for j in (first, second, third)] == ["done"] * 3
@@ -169,10 +165,7 @@ def test_a_job_nobody_looks_at_is_cancelled(
     monkeypatch.setattr(jobs, "_FORGOTTEN_AFTER", 0.05)
     network.gate = threading.Event()
     job = queue.submit(picture(), KEY, SCALES, "exact")
-    end = time.monotonic() + 20
-    while job.state != "cancelled":
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: job.state == "cancelled")
     assert job.image is None, "its picture is gone"
 
 
@@ -251,8 +244,7 @@ class Later:
 def test_a_picture_is_decoded_when_its_turn_comes(queue: Queue, network: Network) -> None:
     network.gate = threading.Event()
     first = queue.submit(picture(0), KEY, SCALES[:1], "exact")
-    while queue.look(first).state != "running":
-        time.sleep(0.005)
+    wait_until(lambda: queue.look(first).state == "running")
     later, never = Later(picture(1)), Later(picture(2))
     waiting, left = (queue.submit(p, KEY, SCALES, "exact") for p in (later, never))
     queue.cancel(left)
@@ -323,8 +315,7 @@ def test_a_models_effective_field_is_measured_once_and_in_turn(
     first = queue.submit(picture(), KEY, SCALES[:1], "exact")
     fields = [queue.field(KEY) for _ in range(3)]
     behind = queue.submit(picture(1), KEY, SCALES[:1], "exact")
-    while queue.look(first).state != "running":
-        time.sleep(0.005)
+    wait_until(lambda: queue.look(first).state == "running")
     assert not fields[0].done() and queue.look(behind).place == 2
     network.gate.set()
     assert [field.result(20) for field in fields] == [FIELD] * 3

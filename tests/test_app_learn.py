@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from fcn_core.errors import FcnError
 from fcn_core.lesson import naive_softmax, random_logits
 from fcn_core.pipeline import versions
 from fcn_core.zoo import find_weights, model_spec
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = read_lesson()
@@ -45,14 +45,15 @@ def _html(app: AppTest) -> str:
     return "".join(str(each.proto.body) for each in app.get("html"))
 
 
-def _settled(app: AppTest, seconds: float = 120) -> AppTest:
+def _settled(app: AppTest) -> AppTest:
     """Run until no figure waits for the network."""
-    end = time.monotonic() + seconds
-    while 'class="lesson-wait"' in _html(app.run(timeout=60)):
+
+    def drawn() -> bool:
+        html = _html(app.run())
         assert not app.exception
-        assert time.monotonic() < end, _html(app)
-        time.sleep(0.2)
-    assert not app.exception
+        return 'class="lesson-wait"' not in html
+
+    wait_until(drawn, lambda: _html(app), pause=0.1)
     assert not app.error, app.error[0].value
     return app
 
@@ -60,7 +61,7 @@ def _settled(app: AppTest, seconds: float = 120) -> AppTest:
 @pytest.fixture
 def opened() -> Callable[..., AppTest]:
     def opened(**query: str) -> AppTest:
-        app = AppTest.from_function(_site, args=(str(ROOT / "app" / "learn.py"),), default_timeout=60)
+        app = AppTest.from_function(_site, args=(str(ROOT / "app" / "learn.py"),), default_timeout=PATIENCE)
         for name, value in query.items():
             app.query_params[name] = value
         return _settled(app)
@@ -202,7 +203,7 @@ def test_what_was_set_in_a_step_is_there_again_and_on_the_page_of_all(opened: Ca
     app.query_params["step"] = "7"
     assert _slider(_settled(app), "q").value == -1.0
     app.query_params["step"] = "all"
-    _settled(app, 240)
+    _settled(app)
     assert _slider(app, "q").value == -1.0
     said = _said(app)
     assert any("the harmonic mean" in text for text in said)
@@ -233,7 +234,7 @@ def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
 def test_the_proof_says_what_computed_either_side(opened: Callable[..., AppTest]) -> None:
     app = opened(step="2")
     app.button("lesson_prove").click()
-    _settled(app, 300)
+    _settled(app)
     (check,) = [check for check in _checks(app) if "logarithms" in check]
     assert "it holds" in check
     (caption,) = [text for text in _said(app) if "The converted network, in" in text]
@@ -248,8 +249,7 @@ def test_the_proof_is_refused_in_words_where_memory_lacks(
     cached.proof_of.clear()  # proved already
     monkeypatch.setenv("FCN_MEMORY_MB", str(resources.rss_mb() + 900))
     app.button("lesson_prove").click()
-    while 'class="lesson-wait"' in _html(app.run(timeout=60)):
-        time.sleep(0.2)
+    wait_until(lambda: 'class="lesson-wait"' not in _html(app.run()), pause=0.1)
     assert not app.exception
     assert "1000 MB beside this page" in app.error[0].value
 

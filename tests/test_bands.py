@@ -122,7 +122,7 @@ def _network(seed):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_keras_networks_in_bands_and_strips(seed):
     from fcn_core.convert import read_geometry, split
 
@@ -168,7 +168,7 @@ def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(predictor, "forecast", _planned(predictor, None))
         expected = [predictor.logits(image) for image in images]
-    for band, strip in ((16, None), (64, None), (32, 128), (1000, None)):
+    for band, strip in ((16, None), (32, 128), (1000, None)):
         monkeypatch.setattr(predictor, "forecast", _planned(predictor, band, strip))
         for image, whole in zip(images, expected, strict=True):
             found = predictor.logits(image)
@@ -298,7 +298,7 @@ def test_bands_only_where_the_budget_asks(fresh, budget):
     assert tight.plan is not None
     assert tight.fits
     assert tight.memory_mb <= 600
-    assert tight.seconds > ample.seconds  # the halo is computed twice
+    assert tight.seconds > ample.seconds  # foreseen, by the multiply-adds: the halo is computed twice
     budget(450)
     tighter = fresh.forecast(1600, 2560)
     assert tighter.fits
@@ -377,6 +377,9 @@ def test_smaller_bands_hold_less_and_compute_more(lite2):
 
 def test_a_pass_in_bands_holds_what_was_foreseen(fresh_python):
     code = """
+import os
+if hasattr(os, "sched_setaffinity"):  # every thread holds something besides: the same number on every machine
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 import numpy as np
 from fcn_core import resources
 from fcn_core.engines import load_model

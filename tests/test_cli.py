@@ -1,8 +1,10 @@
 """The command line: what it writes, what it prints, how it ends."""
 
+import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +14,16 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from fcn_core import cli, engines, export
+from fcn_core import cli, engines, export, graphs
 from fcn_core.synsets import Ontology
+from fcn_core.zoo import MODELS
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ("--model", "efficientnet-lite0")
 ALL_FILES = export.FILES
 SMALL = (*MODEL, "--scales", "64x96")
+RANDOM = ("--model", "resnet50", "--weights", "none", "--scales", "64x96")  # which other tests have prepared
 
 
 @pytest.fixture
@@ -42,20 +47,30 @@ def run(capsys):
     logs.configure("off")
 
 
+@pytest.fixture(scope="module")
+def photographs():
+    """A cat as PNG and a cup as JPEG, of half the usual sides."""
+    files = []
+    for pixels, kind in ((skimage.data.chelsea(), "PNG"), (skimage.data.coffee(), "JPEG")):
+        files.append(io.BytesIO())
+        Image.fromarray(pixels[::2, ::2]).save(files[-1], kind)
+    return [file.getvalue() for file in files]
+
+
 @pytest.fixture
-def pictures(tmp_path, monkeypatch):
+def pictures(tmp_path, monkeypatch, photographs):
     """A folder with pictures, good and bad; the figure, which takes longest, is not drawn."""
     files = {name: make for name, make in ALL_FILES.items() if name != "figure.png"}
     monkeypatch.setattr(export, "FILES", files)
     folder = tmp_path / "pictures"
     (folder / "other").mkdir(parents=True)
-    cat = Image.fromarray(skimage.data.chelsea())
+    cat, coffee = photographs
     for name in ("cat.png", "other/cat.png", "[red] Kätzchen 犬.png", "....png"):
-        cat.save(folder / name, "PNG")
-    Image.fromarray(skimage.data.coffee()).save(folder / "coffee.jpg")
+        (folder / name).write_bytes(cat)
+    (folder / "coffee.jpg").write_bytes(coffee)
     (folder / "empty.png").touch()
     (folder / "text.png").write_text("not a picture", encoding="utf-8")
-    (folder / "cut.jpg").write_bytes((folder / "coffee.jpg").read_bytes()[:2000])
+    (folder / "cut.jpg").write_bytes(coffee[:2000])
     return folder
 
 
@@ -231,8 +246,10 @@ def test_every_option_reaches_the_analysis(run, pictures, tmp_path, lite0, monke
     assert manifest["scales"][0]["input"] == [64, 96]
 
 
-def test_random_weights_are_said_on_the_terminal_and_in_the_manifest(run, pictures, tmp_path):
-    arguments = ("--synset", "cat", *SMALL, "--weights", "none", "--out", tmp_path)
+def test_random_weights_are_said_on_the_terminal_and_in_the_manifest(
+    run, pictures, tmp_path, random_resnet50
+):
+    arguments = ("--synset", "cat", *RANDOM, "--out", tmp_path)
     status, text, _ = run("heatmap", pictures / "cat.png", *arguments)
     assert status == 0
     assert "(random weights)" in text
@@ -301,7 +318,15 @@ def test_models_tells_what_is_ready_and_what_would_be_fetched(run, lite0):
     assert all(name in text for name in rows)
 
 
-def test_prepare_makes_a_model_ready(run, tmp_path, monkeypatch):
+def test_prepare_makes_a_model_ready(run, tmp_path, monkeypatch, lite0):
+    made = graphs.prepare_graph(MODELS["efficientnet-lite0"])
+
+    def export_in_child(spec, weights, output_stride, folder):  # a copy of what it makes
+        assert (spec.name, output_stride) == ("efficientnet-lite0", 32)
+        shutil.copytree(made.path.parent, folder, dirs_exist_ok=True)
+        (folder / "geometry.json").write_text(json.dumps(made.geometry.to_json()), encoding="utf-8")
+
+    monkeypatch.setattr(graphs, "_export_in_child", export_in_child)
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     state = {row["name"]: row["state"] for row in json.loads(run("models", "--json")[1])}
     assert state["efficientnet-lite0"] == "weights here"
@@ -320,9 +345,8 @@ def test_check_proves_the_installation(run, monkeypatch, lite0):
     assert "as it should be" in text
 
 
-def test_check_fails_where_the_answer_is_wrong(run, monkeypatch):
-    load = engines.load_model
-    monkeypatch.setattr(engines, "load_model", lambda name, *_: load("efficientnet-lite0", weights=None))
+def test_check_fails_where_the_answer_is_wrong(run, monkeypatch, random_resnet50):
+    monkeypatch.setattr(engines, "load_model", lambda *_: random_resnet50)
     status, text, _ = run("--check")
     assert status == 1
     assert "expected one of 281 to 285" in text
@@ -373,15 +397,15 @@ def test_evaluate_leaves_out_what_boxes_alone_cannot_tell(run, index):
 
 
 @pytest.mark.parametrize("kind", ["fine", "probability", "evidence"])
-def test_evaluate_as_json(run, index, kind):
-    status, text, _ = run("evaluate", index, *SMALL, "--map", kind, "--weights", "none", "--json")
+def test_evaluate_as_json(run, index, kind, random_resnet50):
+    status, text, _ = run("evaluate", index, *RANDOM, "--map", kind, "--json")
     found = json.loads(text)
     assert status == 0
     assert (found["way"], found["weights"], found["pictures"]) == (kind, "random", 2)
     assert {"pointing", "pxap", "max_box_acc_v2", "mean_iou", "seconds", "scales", "model"} <= set(found)
 
 
-def test_evaluate_compares_all_ways(run, index, monkeypatch):
+def test_evaluate_compares_all_ways(run, index, monkeypatch, random_resnet50):
     from fcn_core import evaluate
 
     ways = {}
@@ -392,7 +416,7 @@ def test_evaluate_compares_all_ways(run, index, monkeypatch):
         return plain(*arguments, **{**options, "ways": [w for w in options["ways"] if "gradcam" not in w]})
 
     monkeypatch.setattr(evaluate, "evaluate_index", recorded)
-    status, text, _ = run("evaluate", index, *SMALL, "--compare", "--weights", "none")
+    status, text, _ = run("evaluate", index, *RANDOM, "--compare")
     assert status == 0
     assert ways["asked"] == tuple(evaluate.WAYS)
     assert "(random weights)" in text
@@ -492,7 +516,7 @@ def test_a_terminal_that_knows_no_umlauts_is_no_fault(pictures, tmp_path):
     with _child(
         "heatmap", name, "--synset", "cat", *SMALL, "--out", tmp_path / "o", env=environment
     ) as child:
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, err) == (0, b"")
     assert b"K\\xe4tzchen \\u72ac.png" in out
     assert (tmp_path / "o" / "[red] Kätzchen 犬").is_dir()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ from fcn_core import downloads
 from fcn_core.downloads import download
 from fcn_core.errors import Cancelled, WeightsInvalid, WeightsUnavailable
 from fcn_core.zoo import WeightsFile
+from tests.waiting import PATIENCE, wait_until
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, four chunks
 HALF = len(CONTENT) // 2
@@ -90,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault == "waits":
             self.answer(200, CONTENT[:HALF], length=len(CONTENT))
             self.wfile.flush()
-            self.server.resume.wait(30)
+            self.server.resume.wait(PATIENCE)
             self.wfile.write(CONTENT[HALF:])
         else:
             self.answer(206 if start else 200, CONTENT[start:], start)
@@ -233,10 +234,23 @@ def test_no_server(file, server, tmp_path):
 
 
 def test_a_server_that_never_answers(file, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "_TIMEOUT", 0.2)
+    """It falls silent half way, and from then on the time it is given is short."""
+    connected, urlopen = [], urllib.request.urlopen  # noqa: S310 - of this test's own server
+
+    def opened(request, timeout):
+        response = urlopen(request, timeout=timeout)
+        connected.append(response.fp.raw._sock)
+        return response
+
+    def hurry(done, total):
+        assert connected[0].gettimeout() == downloads._TIMEOUT
+        if done == HALF:
+            connected[0].settimeout(0.05)
+
+    monkeypatch.setattr(downloads.urllib.request, "urlopen", opened)
     server.faults = ["waits"]
     with pytest.raises(WeightsUnavailable, match="timed out"):
-        download(file, tmp_path)
+        download(file, tmp_path, hurry)
     assert (tmp_path / "weights.h5.part").stat().st_size == HALF  # to go on from
 
 
@@ -368,14 +382,13 @@ def test_of_two_processes_one_fetches_and_the_other_waits(ending, file, server, 
             target=lambda: result.append(download(file, tmp_path, lambda done, total: seen.append(done)))
         )
         second.start()
-        while not seen:  # it waits, and says how far the other is
-            time.sleep(0.02)
+        wait_until(lambda: seen)  # it waits, and says how far the other is
         assert len(server.ranges) == 1
         if ending == "is killed":
             first.send_signal(signal.SIGKILL)
             first.wait()
         server.resume.set()
-        second.join(30)
+        second.join(PATIENCE)
     assert result[0].read_bytes() == CONTENT
     assert names(tmp_path) == ["weights.h5"]
     assert len(server.ranges) == (1 if ending == "finishes" else 2)

@@ -18,7 +18,8 @@ import pytest
 
 from fcn_core.efficientnet_lite import read_torch_weights
 from fcn_core.errors import WeightsInvalid
-from fcn_core.zoo import MODELS, build_classifier, find_weights, require_weights
+from fcn_core.zoo import MODELS, find_weights, require_weights
+from tests.waiting import wait_until
 
 LITES = ["efficientnet-lite0", "efficientnet-lite2"]
 
@@ -50,9 +51,8 @@ def test_a_cat_is_a_cat_and_a_cup_a_cup(name, picture, class_id, request, resize
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", LITES)
-def test_the_keras_classifier_itself(name, chelsea, resized):
-    spec = MODELS[name]
-    model = build_classifier(spec, find_weights(spec))
+def test_the_keras_classifier_itself(name, chelsea, resized, zoo_classifiers):
+    spec, model = MODELS[name], zoo_classifiers(name)
     batch = spec.preprocessing(resized(chelsea, spec.input_size, spec.input_size).rows(0, spec.input_size))
     probabilities = np.asarray(model(np.moveaxis(batch, 0, -1)[None], training=False))[0]
     assert probabilities.argmax() == 285
@@ -356,10 +356,7 @@ def test_the_crafted_files_do_harm_where_pickle_reads_them(tmp_path):
     for name in ("os.system", "eval", "exec as a value", "subprocess"):
         (tmp_path / "state").write_bytes(HOSTILE_STATES[name])
         subprocess.run([sys.executable, "-c", loads, "state"], cwd=tmp_path, check=False, capture_output=True)
-        for _ in range(100):  # Popen does not wait
-            if (tmp_path / "executed").exists():
-                break
-            subprocess.run([sys.executable, "-c", ""], check=True)
+        wait_until((tmp_path / "executed").exists)  # Popen does not wait
         (tmp_path / "executed").unlink()
 
 

@@ -183,7 +183,10 @@ def broken_openvino(request, monkeypatch, lite0):
 
 
 @pytest.mark.tensorflow
-def test_without_openvino_tensorflow_serves_and_says_so(broken_openvino, caplog, chelsea, resized):
+def test_without_openvino_tensorflow_serves_and_says_so(
+    broken_openvino, caplog, chelsea, resized, tf_lite0, monkeypatch
+):
+    monkeypatch.setattr(engines, "TensorFlowEngine", lambda *_: tf_lite0)  # made once
     with caplog.at_level(logging.WARNING):
         predictor = load_model(LITE.name, "auto")
     assert predictor.info.engine == "tensorflow"

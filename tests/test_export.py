@@ -25,6 +25,7 @@ from fcn_core.images import image_from_array, read_image
 from fcn_core.pipeline import Analysis, analyse
 from fcn_core.pyramid import parse_scales
 from fcn_core.region import boxes_of
+from tests.waiting import PATIENCE
 
 _ROOT = Path(__file__).resolve().parents[1]
 EVIL = "<script>alert(1)</script> \"q\" 'r' `b` $(touch x) [red].png"
@@ -45,12 +46,9 @@ def analysis(picture, lite0) -> Analysis:
 
 
 @pytest.fixture(scope="module")
-def random_analysis() -> Analysis:
-    from fcn_core.engines import load_model
-
-    model = load_model("efficientnet-lite0", "openvino", weights=None)
-    image = image_from_array(skimage.data.chelsea(), "cat")
-    return analyse(image, "cat", model, parse_scales("96x128"), kind="evidence", snap=False, threshold=0.5)
+def random_analysis(random_resnet50) -> Analysis:
+    image, scales = image_from_array(skimage.data.chelsea(), "cat"), parse_scales("96x128")
+    return analyse(image, "cat", random_resnet50, scales, kind="evidence", snap=False, threshold=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -395,7 +393,7 @@ def test_a_notebook_runs_as_it_is(analysis, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(_ROOT))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses its own
     NotebookClient(
-        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        book, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
     with np.load(tmp_path / "maps.npz") as maps:
         np.testing.assert_allclose(maps["fine"], analysis.fine, atol=1e-5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,13 +26,10 @@ def test_the_corpus_keeps_every_promise(name: str) -> None:
     TARGETS[name](b"")  # imports what it needs
     accepted = 0
     for file in files:
-        data = file.read_bytes()
-        started = time.monotonic()
         try:
-            accepted += TARGETS[name](data)
+            accepted += TARGETS[name](file.read_bytes())
         except Exception as error:
             pytest.fail(f"{file.relative_to(ROOT)}: {type(error).__name__}: {error}")
-        assert time.monotonic() - started < 5, file.name
     assert 0 < accepted < len(files), "a corpus of which all or nothing is accepted tests one side only"
 
 

@@ -150,11 +150,9 @@ for name in fcn.__all__:
     if name not in ("convert", "SoftmaxMap"):  # these are made of Keras
         getattr(fcn, name)
 print(loaded("tensorflow", "keras", "openvino", "streamlit"))
-fcn.SoftmaxMap, fcn.convert.to_fully_convolutional
-print(loaded("keras", "openvino"))
 """
     )
-    assert child.stdout.split("\n")[:3] == ["[]", "[]", "['keras']"]
+    assert child.stdout.split("\n")[:2] == ["[]", "[]"]
 
 
 def test_serving_a_prepared_model_loads_neither_keras_nor_tensorflow(lite0, fresh_python, tmp_path):
@@ -170,9 +168,10 @@ picture = sys.argv[1] + "/cat.png"
 Image.fromarray(skimage.data.chelsea()).save(picture)
 status = main(["heatmap", picture, "--synset", "cat", "--model", "efficientnet-lite0", "--scales", "200x300",
                "--engine", "openvino", "--out", sys.argv[1]])
-print(status, "openvino" in sys.modules)
+print(status, *(name for name in ("openvino", "torch", "streamlit") if name in sys.modules))
 """,
         str(tmp_path),
     )
-    assert child.stdout.split()[-2:] == ["0", "True"]
+    assert child.stdout.split()[-2:] == ["0", "openvino"]
     assert (tmp_path / "cat" / "manifest.json").is_file()
+    assert (tmp_path / "cat" / "figure.png").is_file()

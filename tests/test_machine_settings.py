@@ -18,6 +18,7 @@ from fcn_core.folders import cache_dir
 from fcn_core.graphs import load_graph, prepare_graph
 from fcn_core.keras_settings import keras_settings
 from fcn_core.zoo import MODELS, find_weights
+from tests.waiting import PATIENCE
 
 LITE = MODELS["efficientnet-lite0"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,7 +238,7 @@ def test_the_proof_holds_under_other_settings(arguments, settings, lite0):
     settings("float64, channels first")
     done = subprocess.run(
         [sys.executable, "-m", "fcn_core", "verify", *arguments],
-        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": "nonsense"}, capture_output=True, timeout=180, check=False,
+        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": "nonsense"}, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert b", within 1e-04" in done.stdout
@@ -359,7 +360,7 @@ def test_commands_without_a_home(arguments, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", HOMELESS, *arguments],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=180, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == done.stderr.count("There is no home folder") == 1
@@ -401,7 +402,7 @@ def test_without_a_temporary_folder_tensorflow_runs_all_the_same(lite0):
     code += "runpy.run_module('fcn_core', run_name='__main__', alter_sys=True)"
     done = subprocess.run(
         [sys.executable, "-c", code, "verify", "--model", LITE.name],
-        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=180, check=False,
+        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "fcn_core: " not in done.stderr

@@ -14,6 +14,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 WATCH = """
@@ -57,7 +59,7 @@ def fresh(code: str, home: Path, **settings: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert child.returncode == 0, child.stderr
     return child.stdout.strip().splitlines()[-1]

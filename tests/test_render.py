@@ -11,6 +11,7 @@ from PIL import Image
 from fcn_core import render
 from fcn_core.heatmap import Heatmap, combine
 from fcn_core.region import Box, boxes_of, threshold_mask
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -339,4 +340,4 @@ def test_rendering_needs_no_window_and_loads_matplotlib_late():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert not {'tensorflow', 'keras', 'openvino'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fcn_core import streams
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOG = ("synset", "dog")
@@ -47,7 +48,7 @@ def command(arguments, redirected, folder, **environment):
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
-        timeout=180,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -114,7 +115,7 @@ def test_a_reader_that_has_gone(arguments):
     with os.fdopen(writing, "wb") as gone:
         done = subprocess.run(
             [sys.executable, "-m", "fcn_core", *arguments],
-            cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, timeout=120, check=False,
+            cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (141, b"")
 
@@ -164,7 +165,7 @@ def test_whatever_the_encoding_json_is_json_and_text_is_printed(picture, lite0, 
             cwd=picture,
             env={**os.environ, "PYTHONPATH": str(ROOT), **ENCODINGS[name]},
             capture_output=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -185,7 +186,7 @@ def test_a_name_that_is_no_text(picture, lite0):
     arguments = [b"\xff\xe9.png" if a == "picture.png" else a for a in HEATMAP]
     done = subprocess.run(
         [sys.executable, "-m", "fcn_core", *arguments, "--json"],
-        cwd=picture, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=120, check=False,
+        cwd=picture, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     json.loads(done.stdout.decode("ascii"))

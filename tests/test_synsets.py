@@ -154,6 +154,7 @@ def test_depth_is_that_of_the_shortest_path(ontology: Ontology, wnid: str, depth
 
 
 def test_paths_and_ancestors_agree(ontology: Ontology) -> None:
+    classes = {synset.wnid: frozenset(ontology.class_ids(synset.wnid)) for synset in ontology}
     for synset in ontology:
         path, ancestors = ontology.path_to_root(synset.wnid), ontology.ancestors(synset.wnid)
         assert path[0] == synset.wnid
@@ -163,8 +164,7 @@ def test_paths_and_ancestors_agree(ontology: Ontology) -> None:
         assert set(path[1:]) <= set(ancestors)
         assert len(ancestors) == len(set(ancestors))
         assert ancestors[: len(synset.parents)] == synset.parents
-        ids = set(ontology.class_ids(synset.wnid))
-        assert all(ids <= set(ontology.class_ids(above)) for above in ancestors)
+        assert all(classes[synset.wnid] <= classes[above] for above in ancestors)
 
 
 def test_a_dog_is_a_canine_before_it_is_a_domestic_animal(ontology: Ontology) -> None:
@@ -360,7 +360,7 @@ def test_search(ontology: Ontology, query: str, first: list[str]) -> None:
 
 def test_what_is_found_is_the_first_of_the_search(ontology: Ontology) -> None:
     differing = set()
-    for word in sorted({word for synset in ontology for word in synset.words})[::7]:
+    for word in sorted({word for synset in ontology for word in synset.words})[::19]:
         found = ontology.search(word, limit=100)
         assert {s.wnid for s in ontology.senses(word)} <= {s.wnid for s in found}
         try:

@@ -15,6 +15,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from app import uploads
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def file_of(kind: str, size: tuple[int, int] = (30, 20), **options: object) -> b
     ],
 )
 def test_content_decides(name: str, data: bytes, shown: str) -> None:
-    app = AppTest.from_function(page, default_timeout=60)
+    app = AppTest.from_function(page, default_timeout=PATIENCE)
     app.session_state["source"] = "Upload"
     app.run()
     app.file_uploader("upload").set_value((name, data, "application/octet-stream")).run()

@@ -23,7 +23,7 @@ def test_a_served_model_equals_its_classifier(capsys):
     assert (proof["size"], proof["grid"], proof["ok"]) == (224, [7, 7], True)
     assert (proof["compared"], proof["classes"]) == (1000, 1000)
     assert 0 < proof["error"] < 1e-4 * proof["span"]
-    assert proof["relative"] == proof["error"] / proof["span"]
+    assert proof["relative"] == pytest.approx(proof["error"] / proof["span"])
 
 
 def test_any_application_of_keras_with_random_weights(capsys):

@@ -39,15 +39,20 @@ class Held(http.server.BaseHTTPRequestHandler):
         """Answer with counts and names."""
         from streamlit.runtime import get_instance
 
+        from app.jobs import Queue
         from fcn_core.images import RGBImage
 
         gc.collect()
         gc.unfreeze()  # what the app left out of collections counts as well
-        pictures = sorted({o.name for o in gc.get_objects() if isinstance(o, RGBImage)})
+        objects = gc.get_objects()
+        pictures = sorted({o.name for o in objects if isinstance(o, RGBImage)})
+        jobs = sum(len(o._jobs) for o in objects if isinstance(o, Queue))
+        del objects
         gc.freeze()
         runtime = get_instance()
         held = {
             "pictures": pictures,
+            "jobs": jobs,
             "files": sum(len(files) for files in runtime.uploaded_file_mgr.file_storage.values()),
             "sessions": runtime._session_mgr.num_active_sessions(),
         }
@@ -65,6 +70,9 @@ if __name__ == "__main__":
     answers = http.server.HTTPServer(("127.0.0.1", PORT + 1), Held)
     threading.Thread(target=answers.serve_forever, daemon=True).start()
     sys.addaudithook(write_down)
+    from app import uploads
+
+    uploads._EVERY = 1.0  # closed sessions are looked for sooner
     from streamlit.web import cli
 
     sys.argv = ["streamlit", "run", "streamlit_app.py", "--server.port", str(PORT), *sys.argv[3:]]

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +15,15 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE, wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = (
+    f"the pages in a browser: none of {', '.join(NAMES)} is on the PATH. Install Chromium (Debian: apt install "
+    "chromium) or Google Chrome; with FCN_REQUIRE_BROWSER=1 these tests fail without"
+)
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -28,42 +34,64 @@ _FLAGS = (
 )
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip before the app is started, and all at this line: the summary folds them into one."""
+    if "chromium_browser" in getattr(item, "fixturenames", ()) and CHROMIUM is None:
+        if os.environ.get("FCN_REQUIRE_BROWSER") == "1":
+            pytest.fail("Chromium is not installed, and FCN_REQUIRE_BROWSER=1", pytrace=False)
+        pytest.skip(MISSING)
+
+
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any) -> Iterator[str]:
+def _hold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hold") / "held"
+
+
+@pytest.fixture
+def hold(_hold: Path) -> Iterator[Path]:
+    """Where this file is, the app's analyses wait in the middle of a scale."""
+    yield _hold
+    _hold.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any, _hold: Path) -> Iterator[str]:
     """Where the app runs (`lite2`: its graph is prepared)."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("app") / "log"
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    command += ["--server.address", "127.0.0.1"]
+    command = [sys.executable, str(Path(__file__).with_name("held.py")), str(_hold)]
+    command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
     with log.open("wb") as output:
         server = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=output, stderr=output
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):  # noqa: S310
-                break
+        health = f"{url}/_stcore/health"
+
+        def answers() -> bool:
             assert server.poll() is None, log.read_text(encoding="utf-8")
-            time.sleep(0.1)
+            with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=PATIENCE):  # noqa: S310
+                return True
+            return False
+
+        wait_until(answers, log.read_text, pause=0.1)
         yield url
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(PATIENCE)
     said = log.read_text(encoding="utf-8")
     assert "Traceback" not in said, said
 
 
 @pytest.fixture(scope="session")
 def chromium_browser() -> Iterator[Any]:
-    """The system's Chromium; tests are skipped where there is none, unless it is required."""
-    if CHROMIUM is None:
-        if os.environ.get("FCN_REQUIRE_BROWSER") == "1":
-            pytest.fail("Chromium is not installed, and FCN_REQUIRE_BROWSER=1")
-        pytest.skip("Chromium is not installed")
-    from playwright.sync_api import sync_playwright
+    """The system's Chromium."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=1000 * PATIENCE)
 
     with (
         sync_playwright() as playwright,
@@ -72,18 +100,24 @@ def chromium_browser() -> Iterator[Any]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def context(chromium_browser: Any) -> Iterator[Any]:
+    """What all pages share: the scripts that were loaded and compiled for the first."""
+    context = chromium_browser.new_context(accept_downloads=True)
+    context.set_default_timeout(1000 * PATIENCE)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(address: str, chromium_browser: Any) -> Iterator[Callable[..., Any]]:
+def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
     """Open pages of the app, each in a session of its own; no page may report an error of its scripts."""
-    contexts, faults = [], []
+    pages, faults = [], []
 
     def open_page(path: str = "/", width: int = 1280, height: int = 900, wait: bool = True) -> Any:
-        context = chromium_browser.new_context(
-            viewport={"width": width, "height": height}, accept_downloads=True
-        )
-        contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(45_000)
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(address + path if path.startswith("/") else path)
         if wait:
@@ -91,8 +125,8 @@ def visit(address: str, chromium_browser: Any) -> Iterator[Callable[..., Any]]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not faults
 
 
@@ -108,6 +142,6 @@ def settle(page: Any) -> None:
             window._since = window._since || performance.now()
             return performance.now() - window._since > 250
         }""",
-        timeout=90_000,
+        timeout=1000 * PATIENCE,
         polling=50,
     )

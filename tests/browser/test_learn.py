@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.lesson.text import Proof, Question, read_lesson
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
 
 LESSONS = read_lesson()
-SLOW = 45_000  # milliseconds: the network runs on a machine that others use, too
 
 
 Visit = Callable[..., Page]
@@ -23,7 +23,7 @@ Visit = Callable[..., Page]
 def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
     """Go to an address of the lesson and wait until nothing is computed any more."""
     page = visit("/learn?" + "&".join(f"{k}={v}" for k, v in query.items()), width, wait=False)
-    expect(page.locator(".st-key-lesson-end")).to_be_attached(timeout=SLOW)
+    expect(page.locator(".st-key-lesson-end")).to_be_attached()
     _settle(page)
     return page
 
@@ -40,7 +40,7 @@ def _settle(page: Page) -> None:
             window._rest = window._rest || performance.now()
             return performance.now() - window._rest > 300
         }""",
-        timeout=SLOW,
+        timeout=1000 * PATIENCE,
         polling=50,
     )
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
@@ -56,11 +56,10 @@ def test_a_step_by_its_address(visit: Visit, number: int) -> None:
     for k in range(sliders.count()):
         before = sliders.nth(k).input_value()
         sliders.nth(k).focus()
-        page.keyboard.press("ArrowRight")
-        if sliders.nth(k).input_value() == before:  # it stood at its end
-            page.keyboard.press("ArrowLeft")
+        at_its_end = sliders.nth(k).evaluate("slider => slider.value === slider.max")
+        page.keyboard.press("ArrowLeft" if at_its_end else "ArrowRight")
         _settle(page)
-        assert sliders.nth(k).input_value() != before
+        expect(sliders.nth(k)).not_to_have_value(before)
     toggles = page.locator(".st-key-lesson [data-testid=stCheckbox]")
     for k in range(toggles.count()):
         toggles.nth(k).locator("label").first.click()
@@ -70,13 +69,11 @@ def test_a_step_by_its_address(visit: Visit, number: int) -> None:
         if isinstance(block, Question):
             asked = page.locator(f".st-key-question-{number}-{n}")
             asked.locator("[role=radiogroup] label").nth(block.right).click()
-            expect(asked.get_by_text("As you said.")).to_be_visible(timeout=SLOW)
+            expect(asked.get_by_text("As you said.")).to_be_visible()
     _settle(page)
     for block in lesson.blocks:
         if isinstance(block, Proof) and block.name != "proof":
-            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text(
-                "Check: it holds.", timeout=SLOW
-            )
+            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Check: it holds.")
     formulas = page.locator(".st-key-lesson .katex").count()
     assert formulas or number in (4, 9)
     expect(page.locator(".st-key-lesson .katex-error")).to_have_count(0)
@@ -90,12 +87,12 @@ def test_a_step_by_its_address(visit: Visit, number: int) -> None:
 def test_next_and_previous_change_the_address_and_start_at_the_top(visit: Visit) -> None:
     page = _open(visit, step="2")
     page.locator(".st-key-lesson-way button").nth(1).click()
-    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[2].title, timeout=SLOW)
+    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[2].title)
     expect(page).to_have_url(re.compile("step=3"))
     _settle(page)
     expect(page.locator(".st-key-lesson h1")).to_be_in_viewport()
     page.locator(".st-key-lesson-way button").nth(0).click()
-    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[1].title, timeout=SLOW)
+    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[1].title)
 
 
 def test_present_mode_shows_the_lesson_alone_and_large(visit: Visit) -> None:
@@ -106,7 +103,7 @@ def test_present_mode_shows_the_lesson_alone_and_large(visit: Visit) -> None:
     assert page.evaluate(size) > 1.3 * plain
     expect(page.locator("[data-testid=stSidebar]")).to_be_hidden()
     page.get_by_role("button", name="Leave present mode").click()
-    expect(page.locator("[data-testid=stSidebar]")).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-testid=stSidebar]")).to_be_visible()
 
 
 def test_a_phone_shows_a_step_without_scrolling_sideways(visit: Visit) -> None:
@@ -118,8 +115,8 @@ def test_a_phone_shows_a_step_without_scrolling_sideways(visit: Visit) -> None:
 def test_the_handout_holds_the_lesson_and_needs_no_network(visit: Visit, tmp_path: Path) -> None:
     page = _open(visit, step="all")
     button = page.get_by_role("button", name="Handout")
-    expect(button).to_be_enabled(timeout=SLOW)
-    with page.expect_download(timeout=SLOW) as download:
+    expect(button).to_be_enabled()
+    with page.expect_download() as download:
         button.click()
     path = tmp_path / "lesson.html"
     download.value.save_as(path)
@@ -139,4 +136,4 @@ def test_the_handout_holds_the_lesson_and_needs_no_network(visit: Visit, tmp_pat
 
 def test_the_glossary_has_an_address_for_every_term(visit: Visit) -> None:
     page = visit("/learn?step=glossary#softmax", wait=False)
-    expect(page.locator("#softmax")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#softmax")).to_be_visible()

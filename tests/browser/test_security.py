@@ -10,7 +10,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from urllib.parse import quote, urlencode, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.selection import _READ
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -53,7 +53,7 @@ class App:
     def ask(
         self, method: str, path: str, body: bytes = b"", port: int = 0, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()
@@ -103,38 +103,42 @@ def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: 
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     app = App(port, folder / "audit", (home, temporary, Path(os.environ["FCN_CACHE_DIR"])))
     try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                if app.ask("GET", "/_stcore/health")[0] == 200:
-                    break
+
+        def answers() -> bool:
             assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
-            time.sleep(0.1)
+            with contextlib.suppress(OSError):
+                return app.ask("GET", "/_stcore/health")[0] == 200
+            return False
+
+        wait_until(answers, (folder / "log").read_text, pause=0.1)
         yield app
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(PATIENCE)
     said = (folder / "log").read_text(encoding="utf-8")
     assert "Traceback" not in said, said
 
 
 @pytest.fixture
-def visit(app: App, chromium_browser: Browser) -> Iterator[Callable[[str], Page]]:
+def visit(app: App, context: BrowserContext) -> Iterator[Callable[[str], Page]]:
     """Open pages; every request, dialog and error of theirs is watched until the test ends."""
-    context = chromium_browser.new_context()
+    pages: list[Page] = []
     asked: list[str] = []
     dialogs: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
 
     def open_page(path: str) -> Page:
         page = context.new_page()
+        pages.append(page)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.goto(app.origin + path)
         settle(page)
         return page
 
     yield open_page
-    context.close()
+    for page in pages:
+        page.close()
     foreign = [
         url
         for url in asked
@@ -147,14 +151,14 @@ def visit(app: App, chromium_browser: Browser) -> Iterator[Callable[[str], Page]
 
 def settle(page: Page) -> None:
     """Wait until the script has run and nothing more is being computed."""
-    page.wait_for_selector('[data-testid="stApp"]', timeout=30_000)
+    page.wait_for_selector('[data-testid="stApp"]', timeout=1000 * PATIENCE)
     page.wait_for_function(
         """() => {
             const app = document.querySelector('[data-testid="stApp"]');
             return app.getAttribute('data-test-script-state') === 'notRunning'
                 && !document.querySelector('[data-testid="stSkeleton"], [data-testid="stAppSkeleton"]');
         }""",
-        timeout=60_000,
+        timeout=1000 * PATIENCE,
     )
 
 
@@ -235,7 +239,7 @@ def test_addresses_that_lead_inside_are_refused_in_words(
     start = app.log.stat().st_size
     page = visit(f"/?{urlencode({'picture': address.format(port=app.port)})}")
     words = page.get_by_text("public internet").or_(page.get_by_text("Expected"))
-    expect(words.first).to_be_visible(timeout=20_000)
+    expect(words.first).to_be_visible()
     assert_harmless(page)
     assert [e for e in app.events(start) if e[0] == "socket.connect" and str(app.port) in str(e)] == []
 
@@ -245,30 +249,29 @@ def test_addresses_that_lead_inside_are_refused_in_words(
 
 def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_browser: Browser) -> None:
     context = chromium_browser.new_context()
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     page.goto(app.origin)
     settle(page)
-    page.wait_for_timeout(1500)
+    wait_until(lambda: not app.held()["jobs"], app.held, pause=0.1)  # the model warms up behind the page
     start, files = app.log.stat().st_size, app.files()
     picture = png(7, 1100)
     assert len(picture) > 3 * 2**20, "larger than what web servers keep in memory of themselves"
     upload(page, "very-private.png", picture)
-    deadline = time.monotonic() + 60
-    while "very-private.png" not in (held := app.held())["pictures"]:
-        assert time.monotonic() < deadline, held
-        page.wait_for_timeout(200)
+    wait_until(lambda: "very-private.png" in app.held()["pictures"], app.held, pause=0.1)
     settle(page)
-    assert held["files"] == 1
+    assert app.held()["files"] == 1
     written = [
         e for e in app.events(start) if e[0] not in ("socket.connect", "socket.getaddrinfo", "mmap.__new__")
     ]
     assert written == [], "the app opened files for writing"
     assert app.files() == files
     context.close()
-    deadline = time.monotonic() + 60
-    while "very-private.png" in (held := app.held())["pictures"] or held["files"]:
-        assert time.monotonic() < deadline, f"still held: {held}"
-        time.sleep(0.5)
+    wait_until(
+        lambda: "very-private.png" not in (held := app.held())["pictures"] and not held["files"],
+        app.held,
+        pause=0.1,
+    )
     assert app.files() == files
     assert "very-private" not in (app.log.parent / "log").read_text(encoding="utf-8")
 
@@ -309,7 +312,7 @@ def test_cookies_and_cross_origin_answers(app: App) -> None:
     key = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     key["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
     for origin, expected in (("http://evil.test", 403), (app.origin, 101)):
-        with socket.create_connection(("127.0.0.1", app.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", app.port), timeout=PATIENCE) as raw:
             lines = [
                 f"{k}: {v}" for k, v in {**key, "Host": f"127.0.0.1:{app.port}", "Origin": origin}.items()
             ]

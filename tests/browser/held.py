@@ -1,0 +1,36 @@
+"""Run the app, and hold its analyses in the middle of a scale for as long as a file is there.
+
+``python held.py FILE [options of streamlit run]``: so that what a user does meanwhile is done meanwhile, however fast
+the machine computes.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from streamlit.web import cli
+
+from app import jobs
+from fcn_core.errors import Cancelled
+
+FILE = Path(sys.argv[1])
+compute = jobs.compute_class_maps
+
+
+def held(image, predictor, scales, fit, progress, cancelled):
+    """Compute as the app does, but wait wherever it tells of its progress."""
+
+    def wait(step):
+        progress(step)
+        while FILE.exists():
+            if cancelled():
+                raise Cancelled("Stopped while held.")
+            time.sleep(0.01)
+
+    return compute(image, predictor, scales, fit, wait, cancelled)
+
+
+if __name__ == "__main__":
+    jobs.compute_class_maps = held
+    sys.argv = ["streamlit", "run", "streamlit_app.py", *sys.argv[2:]]
+    sys.exit(cli.main())
