@@ -28,18 +28,19 @@ def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
     return page
 
 
-def _settle(page: Page) -> None:
-    """Wait until the script rests, no figure is missing, and it stays so for a moment."""
+def _settle(page: Page, rest: int = 300) -> None:
+    """Wait until the script rests, no figure is missing, and it stays so for some milliseconds."""
     page.wait_for_function(
-        """() => {
+        """rest => {
             const app = document.querySelector("[data-testid=stApp]")
             const done = app?.getAttribute("data-test-script-state") === "notRunning"
                 && document.querySelector(".st-key-lesson-end")
                 && !document.querySelector(".lesson-wait, [data-testid=stSkeleton]")
             if (!done) { window._rest = 0; return false }
             window._rest = window._rest || performance.now()
-            return performance.now() - window._rest > 300
+            return performance.now() - window._rest > rest
         }""",
+        arg=rest,
         timeout=1000 * PATIENCE,
         polling=50,
     )
@@ -58,12 +59,12 @@ def test_a_step_by_its_address(visit: Visit, number: int) -> None:
         sliders.nth(k).focus()
         at_its_end = sliders.nth(k).evaluate("slider => slider.value === slider.max")
         page.keyboard.press("ArrowLeft" if at_its_end else "ArrowRight")
-        _settle(page)
+        _settle(page, rest=0)
         expect(sliders.nth(k)).not_to_have_value(before)
     toggles = page.locator(".st-key-lesson [data-testid=stCheckbox]")
     for k in range(toggles.count()):
         toggles.nth(k).locator("label").first.click()
-        _settle(page)
+        _settle(page, rest=0)
         expect(toggles.nth(k).get_by_role("switch")).to_be_checked()
     for n, block in enumerate(lesson.blocks):
         if isinstance(block, Question):
