@@ -150,7 +150,7 @@ def _folder() -> Path:
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
     folder = Path(tempfile.mkdtemp(prefix="fcn-fuzz-", dir=memory if memory.is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "graph.xml").write_bytes(b"<net/>")
+    (folder / "graph.xml").write_bytes(b'<net element_type="f32"/>')
     (folder / "graph.bin").write_bytes(bytes(16))
     return folder
 
