@@ -66,8 +66,8 @@ class Tally:
 class Session:
     """One browser tab, without the browser."""
 
-    def __init__(self, port: int, rng: random.Random, tally: Tally) -> None:
-        self.port, self.rng, self.tally = port, rng, tally
+    def __init__(self, port: int, rng: random.Random, tally: Tally, query: str = "") -> None:
+        self.port, self.rng, self.tally, self.query = port, rng, tally, query
         self.socket: ClientConnection | None = None
 
     async def open(self) -> None:
@@ -115,6 +115,7 @@ class Session:
     async def _send_run(self, trigger: WidgetState | None, page: str | None, fragment: str = "") -> None:
         message = BackMsg()
         state = message.rerun_script
+        state.query_string = self.query
         state.page_script_hash = self.page if page is None else page
         state.fragment_id = fragment
         state.is_auto_rerun = bool(fragment)

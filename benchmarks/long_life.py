@@ -5,7 +5,7 @@
 
 Every fifth twenty pictures have one size that repeats, so that what a new shape costs shows in the same run. Reported
 are the pictures refused, the time a picture of either kind, and memory: of the first and last tenth, and the most.
-The page runs its three usual scales. ``benchmarks.memory --long`` runs it, too. ResNet50 has random weights.
+``benchmarks.memory --long`` runs it, too. ResNet50 has random weights.
 """
 
 from __future__ import annotations
@@ -104,10 +104,12 @@ def in_library(name: str, pictures: int, proportions: int, scales: str, cache: s
     return [json.loads(line) for line in child.stdout.splitlines()]
 
 
-async def _visit(port: int, server: Any, pictures: int, proportions: int) -> list[dict[str, Any]]:
+async def _visit(
+    port: int, server: Any, pictures: int, proportions: int, scales: str
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     tally = load.Tally()
-    user = load.Session(port, random.Random(0), tally)
+    user = load.Session(port, random.Random(0), tally, query=f"scales={scales}")
     await user.open()
     await user.settle()
     await user.choose("Picture", "Upload")
@@ -124,7 +126,7 @@ async def _visit(port: int, server: Any, pictures: int, proportions: int) -> lis
     return rows
 
 
-def on_page(name: str, pictures: int, proportions: int, cache: str) -> list[dict[str, Any]]:
+def on_page(name: str, pictures: int, proportions: int, scales: str, cache: str) -> list[dict[str, Any]]:
     """Upload the pictures to the app one after the other and wait for each answer."""
     os.environ |= {"FCN_CACHE_DIR": cache, "FCN_MEMORY_MB": str(BUDGETS[name]), "FCN_MODEL": name}
     if name == "resnet50":
@@ -134,7 +136,7 @@ def on_page(name: str, pictures: int, proportions: int, cache: str) -> list[dict
         os.environ["FCN_WEIGHTS_DIR"] = cache
     log = Path(cache) / "server.log"
     with load.app(log) as (port, server):
-        rows = asyncio.run(_visit(port, server, pictures, proportions))
+        rows = asyncio.run(_visit(port, server, pictures, proportions, scales))
     faults = re.findall(r"^.*(?:Traceback|\bERROR\b).*$", log.read_text(encoding="utf-8"), re.MULTILINE)
     if faults:
         raise SystemExit(f"{len(faults)} faults in the server's log, first: {faults[0]}")
@@ -163,10 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as cache:
         for name in options.model or BUDGETS:
             for where in options.where or ("library", "page"):
-                if where == "library":
-                    rows = in_library(name, options.pictures, options.proportions, options.scales, cache)
-                else:
-                    rows = on_page(name, options.pictures, options.proportions, cache)
+                run = in_library if where == "library" else on_page
+                rows = run(name, options.pictures, options.proportions, options.scales, cache)
                 table.append({"model": name, "where": where, "budget": BUDGETS[name], **summary(rows)})
                 if not options.json:
                     print(table[-1], flush=True)
