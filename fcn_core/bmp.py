@@ -85,6 +85,10 @@ def _fields(data: bytes, found: Header) -> Image.Image:
     words = np.frombuffer(data, np.uint8, stride * height, found.offset)
     words = words.view("<u2" if found.bits == 16 else "<u4").reshape(height, -1)[:, :width]
     planes = [_levels(words, mask) for mask in masks if mask]
+    if (
+        len(planes) == 4 and not planes[3].any()
+    ):  # whoever wrote it left alpha unset: nothing is meant to be hidden
+        planes.pop()
     pixels = np.stack(planes, axis=2)
     return Image.fromarray(pixels if found.height < 0 else np.ascontiguousarray(pixels[::-1]))
 
@@ -106,7 +110,7 @@ def _runs(data: bytes, found: Header) -> NDArray[np.uint8]:
     at, x, y, end = found.offset, 0, 0, len(data) - 1
     for _ in range(_MAX_RUNS):
         if at >= end:
-            if y == height - 1 and x >= width:  # only the mark of the end is missing
+            if y >= height or (y == height - 1 and x >= width):  # only the mark of the end is missing
                 break
             raise BitmapError("a damaged or cut off file")
         count, value = data[at], data[at + 1]

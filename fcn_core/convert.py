@@ -461,7 +461,7 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
         A layer whose windows are not known.
     """
     channels_first = _data_format(network) == "channels_first"
-    spatial = slice(2, 4) if channels_first else slice(1, 3)
+    spatial, channel_axis = (slice(2, 4), 1) if channels_first else (slice(1, 3), 3)
     nodes: list[Node] = []
     index: dict[int, int] = {}  # tensor -> the node that fixed its cells, -1 for the input
     read: dict[int, dict[int, Any]] = {}  # node -> the tensors of its cells that later nodes read
@@ -476,8 +476,11 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
                 index[id(cropped)] = index[id(source)]
             continue
         sources = [t for t in graph_node.input_tensors if id(t) in index]
-        if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1) or not sources:
+        if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1):
             continue  # a vector beside the map (squeeze-and-excite)
+        # without sources it is a map of what was taken for a vector: of slices, say
+        if not sources or (kind == "Concatenate" and layer.axis % 4 != channel_axis):
+            raise _not_placed(layer, kind)
         inputs = tuple(dict.fromkeys(index[id(t)] for t in sources))
         y, x = _windows(layer, kind)
         squeezed = len(sources) < len(graph_node.input_tensors)
@@ -486,9 +489,13 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
             continue
         for source in sources:
             read.setdefault(index[id(source)], {})[id(source)] = source
-        channels = int(tensor.shape[1 if channels_first else -1])
+        channels = int(tensor.shape[channel_axis])
         nodes.append(Node(layer.name, inputs, channels, y, x, whole=squeezed, macs=_macs(layer, kind)))
         index[id(tensor)] = len(nodes) - 1
+    if not nodes:
+        raise ConversionError(
+            f"Expected a network with a convolution or pooling. Received {network.name!r}, whose cells are the pixels."
+        )
     cuts = _cuts(nodes, lambda i: len(read[i]) == 1)
     geometry = Geometry(tuple(replace(n, cut=i in cuts) for i, n in enumerate(nodes)))
     return geometry, tuple(next(iter(read[i].values())) for i in cuts)
@@ -511,7 +518,11 @@ def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
         return y, x
     if kind in _POINTWISE:
         return Window(), Window()
-    raise ConversionError(
+    raise _not_placed(layer, kind)
+
+
+def _not_placed(layer: Any, kind: str) -> ConversionError:
+    return ConversionError(
         f"Expected layers whose windows are known (convolution, pooling, padding, pointwise). Received {kind} "
         f"{layer.name!r}: its cells cannot be placed on the picture."
     )

@@ -41,8 +41,11 @@ def import_keras(backend: Backend = "tensorflow") -> None:
                 importlib.import_module("tensorflow")
     except Exception as error:  # Keras checks its file of settings as it is imported, by errors of many kinds
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        missing = isinstance(error, ImportError)
-        cure = f"Run: pip install keras {backend}" if missing else f"Mend or remove {_settings_file()}"
+        cure = f"Mend or remove {_settings_file()}"
+        if isinstance(error, ModuleNotFoundError):
+            cure = f"Run: pip install keras {backend}"
+        elif isinstance(error, ImportError):  # what is there does not load, or the settings ask for more
+            cure += f", run: pip install keras {backend}"
         raise EngineError(
             f"Keras on {backend} cannot be loaded here ({reason}). {cure}, or choose engine openvino."
         ) from error

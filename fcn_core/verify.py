@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from fcn_core.engines import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
 from fcn_core.keras_settings import Backend, import_keras, keras_settings
-from fcn_core.pyramid import ResizedImage
+from fcn_core.pyramid import ResizedImage, resize_array
 from fcn_core.random_weights import seed_weights
 from fcn_core.zoo import build_classifier, model_spec, require_weights
 
 if TYPE_CHECKING:
     import keras
+
+_CELLS = (2, 4, 8, 16) * 2
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Proof:
     error, span : float
         Largest absolute difference, and largest less smallest logit of the classifier.
     compared, classes : int
-        How many classes were compared, of how many (see :func:`fcn_core.convert.compare_answers`).
+        How many classes were compared, of how many (see :func:`fcn_core.convert.compare_answers`). These, `error`
+        and `span` are those of the picture whose error is the largest share of its range.
     """
 
     name: str
@@ -68,7 +72,7 @@ def reference_backend(engine: str | None = None) -> Backend:
 def verify_model(
     name: str | None = None, engine: str | None = None, weights: str | None = "imagenet"
 ) -> Proof:
-    """Compare a served model, on one picture of noise, with the Keras classifier it was made from.
+    """Compare a served model, on pictures of noise, with the Keras classifier it was made from.
 
     Parameters
     ----------
@@ -82,15 +86,15 @@ def verify_model(
     """
     spec = model_spec(name)
     model = load_model(spec.name, engine, weights)
-    pixels = _noise(spec.input_size)
-    logits = model.logits(ResizedImage(pixels, spec.input_size, spec.input_size))
+    pictures = _noises(spec.input_size)
+    logits = [model.logits(ResizedImage(pixels, spec.input_size, spec.input_size)) for pixels in pictures]
     info = model.info
     del model  # the classifier needs the memory
     import_keras(reference_backend(engine))
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
-    planes = np.moveaxis(pixels, -1, 0).astype(np.float32)
-    batch = np.moveaxis(spec.preprocessing(planes), 0, -1)[None]
+    planes = [np.moveaxis(pixels, -1, 0).astype(np.float32) for pixels in pictures]
+    batch = np.stack([np.moveaxis(spec.preprocessing(each), 0, -1) for each in planes])
     return _proof(spec.name, info.weights, info.engine, classifier, batch, logits)
 
 
@@ -138,11 +142,11 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
     size = classifier.input_shape[1]
     preprocess = importlib.import_module(build.__module__).preprocess_input
     with keras_settings():
-        batch = np.asarray(preprocess(_noise(size)[None].astype(np.float32)))
+        batch = np.asarray(preprocess(_noises(size).astype(np.float32)))
     if random:
         seed_weights(classifier, input_square=float(np.mean(batch**2)))
     network = to_fully_convolutional(classifier, output="logits")
-    logits = np.asarray(network(batch, training=False))[0]
+    logits = [np.asarray(network(picture[None], training=False))[0] for picture in batch]
     return _proof(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
 
 
@@ -152,28 +156,43 @@ def _proof(
     engine: str,
     classifier: keras.Model,
     batch: NDArray[np.float32],
-    logits: NDArray[np.float32],
+    logits: Sequence[NDArray[np.float32]],
 ) -> Proof:
-    """Ask the classifier itself, and compare."""
+    """Ask the classifier itself, and compare picture by picture."""
     import keras
 
     from fcn_core.convert import compare_answers
 
-    answer = np.asarray(classifier(batch, training=False))
-    found = compare_answers(answer, logits.mean(axis=(0, 1))[None])
-    return Proof(
-        name=name,
-        weights=weights,
-        engine=engine,
-        backend=keras.backend.backend(),
-        size=batch.shape[1],
-        grid=(logits.shape[0], logits.shape[1]),
-        error=found.error,
-        span=found.span,
-        compared=found.compared,
-        classes=found.classes,
-    )
+    proofs = []
+    for picture, each in zip(batch, logits, strict=True):
+        answer = np.asarray(classifier(picture[None], training=False))
+        found = compare_answers(answer, each.mean(axis=(0, 1))[None])
+        proofs.append(
+            Proof(
+                name=name,
+                weights=weights,
+                engine=engine,
+                backend=keras.backend.backend(),
+                size=batch.shape[1],
+                grid=(each.shape[0], each.shape[1]),
+                error=found.error,
+                span=found.span,
+                compared=found.compared,
+                classes=found.classes,
+            )
+        )
+    return max(proofs, key=lambda proof: proof.relative)
 
 
-def _noise(size: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+def _noises(size: int) -> NDArray[np.uint8]:
+    """Noise of single pixels, and smooth noise of so many cells a side.
+
+    A weight is tested where its feature is not zero: of EfficientNet-Lite's features single pixels excite a half or a
+    third, all these four fifths or more.
+    """
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (size, size, 3), dtype=np.uint8)]
+    for cells in _CELLS:
+        colours = rng.integers(0, 256, (cells, cells, 3)).astype(np.float32)
+        pictures.append(resize_array(colours, size, size).round().astype(np.uint8))
+    return np.stack(pictures)

@@ -334,14 +334,36 @@ def test_a_network_that_fits_some_sizes_only_is_cropped_at_the_others(classifier
     assert "CropToSmallest" not in {type(layer).__name__ for layer in straight.layers}
 
 
-def test_unknown_layers_are_converted_but_not_placed():
+def swapped(x):
+    return keras.ops.stack([x[..., k] for k in (3, 2, 1, 0)], axis=-1)
+
+
+NOT_PLACED = {
+    "UpSampling2D": lambda image: layers.UpSampling2D()(layers.Conv2D(4, 3)(image)),
+    "Stack": lambda image: layers.Conv2D(4, 3, strides=4)(swapped(layers.Conv2D(4, 3, strides=2)(image))),
+    "Stack of the input": lambda image: keras.applications.imagenet_utils.preprocess_input(
+        image, mode="caffe"
+    ),
+    "Concatenate": lambda image: layers.Concatenate(axis=1)([layers.Conv2D(4, 3)(image)] * 2),
+}
+
+
+@pytest.mark.parametrize("words", NOT_PLACED)
+def test_unknown_layers_are_converted_but_not_placed(words):
     image = keras.Input((32, 32, 3))
-    x = layers.UpSampling2D()(layers.Conv2D(4, 3)(image))
-    classifier = keras.Model(image, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
+    features = layers.GlobalAveragePooling2D()(NOT_PLACED[words](image))
+    classifier = keras.Model(image, layers.Dense(5)(features))
     network = to_fully_convolutional(classifier, output="logits")
     assert largest_error(classifier, network, picture(1, 32, 32, 3))[0] < 1e-3
-    with pytest.raises(ConversionError, match="UpSampling2D"):
+    with pytest.raises(ConversionError, match=words.split()[0]):
         read_geometry(network)
+
+
+def test_cells_may_be_the_pixels():
+    image = keras.Input((32, 32, 3))
+    features = layers.GlobalAveragePooling2D()(layers.Rescaling(2.0)(image))
+    network = to_fully_convolutional(keras.Model(image, layers.Dense(5)(features)), output="logits")
+    assert read_geometry(network)[0].grid(50, 71) == (50, 71)
 
 
 def test_parts_joined_again_are_the_whole(classifiers):

@@ -37,10 +37,11 @@ FILES = {
     "damaged": '{"floatx": "flo',
     "no table": "[]",
     "no such precision": '{"floatx": "float8"}',
+    "asks for a package": '{"backend": "jax", "nnx_enabled": true}',
     "no such format": '{"image_data_format": "channels_middle"}',
     "a folder": None,
 }
-BREAKS_KERAS = {"no table", "no such precision", "no such format", "a folder"}
+BREAKS_KERAS = {"no table", "asks for a package", "no such precision", "no such format", "a folder"}
 BACKENDS = ("", "jax", "torch", "nonsense", "tensorflow")
 
 

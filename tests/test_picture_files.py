@@ -132,13 +132,14 @@ def test_bit_fields(bits, masks, shifts, width):
             read(data[:-cut])
 
 
-def test_bit_fields_of_alpha():
+@pytest.mark.parametrize(("alpha", "share"), [(5, 85 / 255), (15, 1), (0, 1)])  # 0 everywhere: it was not set
+def test_bit_fields_of_alpha(alpha, share):
     header = struct.pack("<2sIIIIiiHHIIiiIIIIII", b"BM", 0, 0, 70, 56, 16, -9, 1, 16, 3, 0, 0, 0, 0, 0,
                          0xF00, 0xF0, 0xF, 0xF000)  # fmt: skip
-    levels = np.dstack([NIBBLES, np.full((9, 16), 5)])
+    levels = np.dstack([NIBBLES, np.full((9, 16), alpha)])
     data = header + words((8, 4, 0, 12), 16, levels)[::-1][::-1]
     rows = np.frombuffer(data[70:], "<u2").reshape(9, 16)[::-1]  # the first row is the top
-    expected = 255 + (NIBBLES * 17 - 255) * (85 / 255)
+    expected = 255 + (NIBBLES * 17 - 255) * share
     np.testing.assert_allclose(read(data[:70] + rows.tobytes()), expected, rtol=0, atol=1)
 
 
@@ -159,6 +160,7 @@ RUNS = {
     "half bytes": (4, b"\5\x12\0\3\x34\x50\0\0\x08\x67\0\0\x08\x88\0\1",
                    [[8] * 8, [6, 7] * 4, [1, 2, 1, 2, 1, 3, 4, 5]]),
     "no mark of the end": (8, b"\x08\1\0\0\x08\2\0\0\x08\3", [[3] * 8, [2] * 8, [1] * 8]),
+    "lines ended, not the picture": (8, b"\x08\1\0\0\x08\2\0\0\x08\3\0\0", [[3] * 8, [2] * 8, [1] * 8]),
 }  # fmt: skip
 
 

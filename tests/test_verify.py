@@ -41,7 +41,15 @@ def without_top_row(features):
     return keras.layers.Cropping2D(((1, 0), (0, 0)))(features)
 
 
+def exchanged(kernel, one, other):
+    """The kernel with two of the feature map's channels taken for each other."""
+    rows = np.arange(len(kernel))
+    rows[[one, other]] = other, one
+    return kernel[rows]
+
+
 WRONG_CONVERSIONS = {
+    "two channels exchanged": lambda features, kernel, bias: (features, exchanged(kernel, 3, 4), bias),
     "no bias": lambda features, kernel, bias: (features, kernel, np.zeros_like(bias)),
     "classes in another order": lambda features, kernel, bias: (features, kernel[:, ::-1], bias[::-1]),
     "half the kernel": lambda features, kernel, bias: (features, kernel / 2, bias),
