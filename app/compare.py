@@ -132,8 +132,9 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
             pixels = panels.paint(photo, analysis.arithmetic, size, (0.0, 1.0), Look())
             name = cached.ontology().label(side.wnid)
             seconds = sum(m.seconds for m in look.class_maps.values())
+            what = name if side.title == name else f"{side.title}: {name}"
             caption = (
-                f"{side.title}: {name}, peak {panels.number(analysis.arithmetic.peak)}, "
+                f"{what}, peak {panels.number(analysis.arithmetic.peak)}, "
                 f"{len(look.class_maps)} scales in {panels.seconds(seconds)}"
             )
             panels.write(panels.figure(pixels, f"Mean of {name} in {picture.name}, {side.title}", caption))

@@ -281,8 +281,8 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
         on_change=changed,
         accept_new_options=True,
         filter_mode="fuzzy",
-        help=f"Type to search the {len(choices)} distinct kinds of things above ImageNet's 1000 classes. Any WordNet "
-        "word or wnid (n02084071) may be written too. The number says how many classes are summed.",
+        help=f"Type to search {len(choices)} distinct kinds of things: ImageNet's 1000 classes and what is above them. "
+        "Any WordNet word or wnid (n02084071) may be written too. The number says how many classes are summed.",
     )
     asked = st.session_state.pop(f"{key}-asked", None)
     if asked is not None:
