@@ -148,6 +148,9 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
         ("mask", f"{a.mask.mean():.0%}", f"{b.mask.mean():.0%}"),
     ]
     panels.write(panels.table(("", sides[0].title, sides[1].title), rows))
+    for side, analysis in ((sides[0], a), (sides[1], b)):
+        if analysis.arithmetic.peak < panels.LOW_PEAK:
+            panels.note(f"{side.title}: the network hardly sees this here, so the mask means little.")
     if sides[0].picture.sha256 == sides[1].picture.sha256:
         panels.note(f"Their masks overlap by {iou(a.mask, b.mask):.0%} (intersection over union).")
 

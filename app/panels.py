@@ -23,6 +23,9 @@ from fcn_core.heatmap import Heatmap, Placement, place
 logger = logging.getLogger(__name__)
 UInt8 = NDArray[np.uint8]
 
+LOW_PEAK = 0.1
+"""Peak of the mean probability below which a synset is hardly seen."""
+
 # What the theme cannot say. Everything else is in .streamlit/config.toml.
 _STYLE = """<style>
 .stApp { font-variant-numeric: tabular-nums; }

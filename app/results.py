@@ -28,7 +28,6 @@ _LARGE, _MEAN, _CARD = (640, 560), (540, 420), (260, 260)
 _EVIDENCE_TOP = (
     20.0  # of four samples' cells 2 % exceed it, of those at 200x320 a fifth: they have the last colour
 )
-_LOW_PEAK = 0.1
 _LABELS = {"probability": "probability", "evidence": "evidence in logits"}
 
 
@@ -261,7 +260,7 @@ def _settle_synset(found: Found | None, picture: Picture) -> None:
     if found is None or (again and (final or not found.complete)):
         return
     if state["synset-chosen"]:
-        if not before or again or _peak(found, state["synset"]) >= _LOW_PEAK:
+        if not before or again or _peak(found, state["synset"]) >= panels.LOW_PEAK:
             state["synset-settled"] = (picture.sha256, True)
             return
         if not found.complete:  # a finer scale may see it yet
@@ -409,7 +408,7 @@ def _outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: b
 def _legend(maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection) -> None:
     peak = maps.arithmetic.peak
     note = ""
-    if maps.kind == "probability" and peak < _LOW_PEAK:
+    if maps.kind == "probability" and peak < panels.LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
         basis = "probability and evidence, completed along regions" if chosen.snap else _LABELS[maps.kind]
