@@ -132,8 +132,9 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
             pixels = panels.paint(photo, analysis.arithmetic, size, (0.0, 1.0), Look())
             name = cached.ontology().label(side.wnid)
             seconds = sum(m.seconds for m in look.class_maps.values())
+            what = name if side.title == name else f"{side.title}: {name}"
             caption = (
-                f"{side.title}: {name}, peak {panels.number(analysis.arithmetic.peak)}, "
+                f"{what}, peak {panels.number(analysis.arithmetic.peak)}, "
                 f"{len(look.class_maps)} scales in {panels.seconds(seconds)}"
             )
             panels.write(panels.figure(pixels, f"Mean of {name} in {picture.name}, {side.title}", caption))
@@ -147,6 +148,9 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
         ("mask", f"{a.mask.mean():.0%}", f"{b.mask.mean():.0%}"),
     ]
     panels.write(panels.table(("", sides[0].title, sides[1].title), rows))
+    for side, analysis in ((sides[0], a), (sides[1], b)):
+        if analysis.arithmetic.peak < panels.LOW_PEAK:
+            panels.note(f"{side.title}: the network hardly sees this here, so the mask means little.")
     if sides[0].picture.sha256 == sides[1].picture.sha256:
         panels.note(f"Their masks overlap by {iou(a.mask, b.mask):.0%} (intersection over union).")
 

@@ -143,7 +143,7 @@ def said_of(field: EffectiveField, extent: int) -> str:
         f"Frames: {field.side} × {field.side} pixels of the network's input around the cell's centre, which hold about "
         f"90 % of what moves it (measured on a sample picture; from cell to cell {field.low} to {field.high}). Far "
         f"weaker, all {extent} × {extent} pixels around it can. A cell at the picture's border looks up to "
-        f"{field.inward} pixels further inside than the middle of its frame."
+        f"{field.inward} pixels further inside than its centre."
     )
 
 

@@ -23,6 +23,9 @@ from fcn_core.heatmap import Heatmap, Placement, place
 logger = logging.getLogger(__name__)
 UInt8 = NDArray[np.uint8]
 
+LOW_PEAK = 0.1
+"""Peak of the mean probability below which a synset is hardly seen."""
+
 # What the theme cannot say. Everything else is in .streamlit/config.toml.
 _STYLE = """<style>
 .stApp { font-variant-numeric: tabular-nums; }
@@ -281,8 +284,8 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
         on_change=changed,
         accept_new_options=True,
         filter_mode="fuzzy",
-        help=f"Type to search the {len(choices)} distinct kinds of things above ImageNet's 1000 classes. Any WordNet "
-        "word or wnid (n02084071) may be written too. The number says how many classes are summed.",
+        help=f"Type to search {len(choices)} distinct kinds of things: ImageNet's 1000 classes and what is above them. "
+        "Any WordNet word or wnid (n02084071) may be written too. The number says how many classes are summed.",
     )
     asked = st.session_state.pop(f"{key}-asked", None)
     if asked is not None:

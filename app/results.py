@@ -28,7 +28,6 @@ _LARGE, _MEAN, _CARD = (640, 560), (540, 420), (260, 260)
 _EVIDENCE_TOP = (
     20.0  # of four samples' cells 2 % exceed it, of those at 200x320 a fifth: they have the last colour
 )
-_LOW_PEAK = 0.1
 _LABELS = {"probability": "probability", "evidence": "evidence in logits"}
 
 
@@ -242,24 +241,35 @@ def look_of(chosen: Selection) -> Look:
 
 def choose(wnid: str) -> None:
     """Ask for a synset."""
-    st.session_state["synset"] = wnid
-    st.session_state["synset-chosen"] = True
-    st.session_state["threshold"] = None
+    state = st.session_state
+    state["synset"] = wnid
+    state["synset-chosen"] = True
+    state["threshold"] = None
+    if "explore-picture" in state:
+        state["synset-settled"] = (state["explore-picture"].sha256, True)
 
 
 def _settle_synset(found: Found | None, picture: Picture) -> None:
-    """Begin a new picture with what is in it; what the user chose stays while it is seen there too."""
+    """Begin a new picture with what is in it; what the user chose stays while it is seen there too.
+
+    What the first scales say is for the meantime: they are asked anew once all are there.
+    """
     state = st.session_state
-    sha256 = picture.sha256
-    if found is None or state.get("synset-settled") == sha256:
+    before, final = state.get("synset-settled", ("", False))
+    again = before == picture.sha256
+    if found is None or (again and (final or not found.complete)):
         return
-    first = "synset-settled" not in state
-    state["synset-settled"] = sha256
+    if state["synset-chosen"]:
+        if not before or again or _peak(found, state["synset"]) >= panels.LOW_PEAK:
+            state["synset-settled"] = (picture.sha256, True)
+            return
+        if not found.complete:  # a finer scale may see it yet
+            return
+    state["synset-settled"] = (picture.sha256, found.complete)
     synsets = cached.ontology()
-    if state["synset-chosen"] and (first or _peak(found, state["synset"]) >= _LOW_PEAK):
-        return
     findings = _findings(found)
-    state["threshold"] = state["threshold"] if first else None
+    if before and not again:
+        state["threshold"] = None
     state["synset-chosen"] = False
     if picture.word is not None:
         state["synset"] = synsets.collapse(synsets.find(picture.word).wnid)
@@ -398,7 +408,7 @@ def _outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: b
 def _legend(maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection) -> None:
     peak = maps.arithmetic.peak
     note = ""
-    if maps.kind == "probability" and peak < _LOW_PEAK:
+    if maps.kind == "probability" and peak < panels.LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
         basis = "probability and evidence, completed along regions" if chosen.snap else _LABELS[maps.kind]
@@ -451,7 +461,11 @@ def _scale_row(
             continue
         heatmap = getattr(maps, mean)
         pixels = panels.paint(photo, heatmap, size, _own_span(heatmap, span), look)
-        lines = (f"mean of {len(maps.heatmaps)}, cell by cell", _peaks(heatmap, span))
+        many = len(maps.heatmaps)
+        lines = (
+            f"mean of {many}{', cell by cell' if many == len(keys) else ' so far'}",
+            _peaks(heatmap, span),
+        )
         items.append(
             Card(title, lines, pixels, f"{title} mean of {name}: peak {panels.number(heatmap.peak)}")
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import cached, inspector, results
+from app import cached, inspector, jobs, results
 from app.jobs import ModelKey
 from app.samples import SAMPLES
 from fcn_core import effective_field
+from fcn_core.contents import Finding
 from fcn_core.geometry import CellAxis
 from tests.waiting import PATIENCE, wait_until
 
@@ -364,6 +366,39 @@ def test_a_picture_begins_with_what_is_in_it() -> None:
     assert page.session_state["synset"] == ESPRESSO
     assert page.query_params["picture"] == "coffee"
     assert "synset" not in page.query_params
+
+
+@pytest.mark.parametrize("meanwhile", [None, "n00015388"])
+def test_what_the_first_scales_say_is_for_the_meantime(
+    monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray, meanwhile: str | None
+) -> None:
+    """Held after the first scale, which sees a dog; all of them see a cat. What is chosen meanwhile stays."""
+    compute, goes_on = jobs.compute_class_maps, threading.Event()
+    begun: list[Any] = []
+
+    def held(image: Any, *arguments: Any) -> Any:
+        if image.name == "new.png":
+            begun.append(image)
+            assert len(begun) == 1 or goes_on.wait(PATIENCE)
+        return compute(image, *arguments)
+
+    monkeypatch.setattr(jobs, "compute_class_maps", held)
+    monkeypatch.setattr(results, "_findings", lambda found: (Finding(CAT if found.complete else DOG, 0.5),))
+    page = opened(scales="200x320,400x640")
+    group(page, "source").set_value("Upload")
+    page.run()
+    seed = 1 if meanwhile is None else 2  # a picture of its own each: nothing is computed yet
+    page.file_uploader("upload").set_value(("new.png", png(coffee[: -8 * seed]), "image/png"))
+    try:
+        wait_until(lambda: page.run().session_state["synset"] == DOG, lambda: text(page), pause=0.1)
+        assert "mean of 1 so far" in text(page)
+        if meanwhile is not None:
+            button(page, f"explore-step-{meanwhile}").click().run()
+    finally:
+        goes_on.set()
+    settled(page)
+    assert page.session_state["synset"] == (meanwhile or CAT)
+    assert "mean of 2, cell by cell" in text(page)
 
 
 def test_a_chosen_synset_stays_while_it_is_seen_in_the_next_picture() -> None:

@@ -195,3 +195,8 @@ def test_the_checks_require_the_browser_and_end_with_the_tests():
     assert "set -euo pipefail" in script
     assert "export FCN_REQUIRE_BROWSER=1" in script
     assert script.rstrip().endswith("make test")
+
+
+def test_the_corpus_of_the_fuzzer_is_counted():
+    (said,) = [number for what, number, *_ in rows("Reliability") if what.startswith("corpus")]
+    assert said == f"{sum(path.is_file() for path in (ROOT / 'fuzz' / 'corpus').rglob('*'))} files"

@@ -104,11 +104,13 @@ def bars(
     """Upright bars by name, in the order given; one may be marked."""
     rows = [{"name": k, title: float(v), "marked": k == marked} for k, v in values.items()]
     low = min(0.0, *values.values())
+    # On a telephone more than five names do not fit side by side, and every second one would be left out.
+    names = alt.Axis(labelAngle=0 if len(values) <= 5 else -35, labelOverlap=False)
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_bar(size=28, cornerRadiusEnd=3)
         .encode(
-            x=alt.X("name:N", sort=list(values), title=None, axis=alt.Axis(labelAngle=0)),
+            x=alt.X("name:N", sort=list(values), title=None, axis=names),
             y=alt.Y(
                 f"{title}:Q",
                 scale=alt.Scale(domain=[low, top]) if top is not None else alt.Undefined,
