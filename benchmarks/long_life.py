@@ -27,10 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load
-from benchmarks.memory import Watch
+from benchmarks.memory import BUDGETS, ROOT, Watch
 
-ROOT = Path(__file__).resolve().parents[1]
-BUDGETS = {"efficientnet-lite2": 450, "resnet50": 690}
 SCALES = "200x320,400x640,800x1280"
 REPEATED = (600, 800)
 

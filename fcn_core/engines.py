@@ -40,8 +40,8 @@ _KEEP_MB = 2048  # a process larger than this gives its memory back after every 
 _BLOCK_MB = (
     4  # that a pass in bands gives back at once: the holes they leave in a heap would go beyond the budget
 )
-# Compiled kernels that are kept, each made for one shape of its input: those of the last picture, at four scales in
-# bands. Without a bound pictures of ever new proportions fill any budget (1 to 3 MB each).
+# Compiled kernels that are kept, each made for one shape of its input: about those of the last picture. Without a bound
+# pictures of ever new proportions fill any budget (1 to 3 MB a shape).
 _KERNELS = 128
 _ROWS = 64  # of a picture, that are resized and preprocessed at a time
 

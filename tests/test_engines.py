@@ -105,7 +105,7 @@ def test_memory_does_not_grow_with_the_number_of_shapes(how, fresh_python):
     """Nor is anything refused: kernels made for a shape are given up in the end."""
     child = fresh_python(_EVER_NEW_SHAPES, how, FCN_MEMORY_MB="450")
     early, late = map(float, child.stdout.split())
-    assert late < early + 40  # measured 14; without a bound 130 to 280
+    assert late < early + 40  # measured 16; with one of the two unbounded 71 to 88, or a refusal
 
 
 def test_a_pass_can_be_stopped_before_it_begins(lite0, chelsea, resized):
