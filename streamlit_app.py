@@ -1,22 +1,32 @@
-"""Entry of the browser app: ``streamlit run streamlit_app.py``."""
+"""Entry of the browser app: ``streamlit run streamlit_app.py``.
+
+The file is read twice. The server finds `app` in it and starts that; for every visitor it then runs it as the script.
+"""
 
 from pathlib import Path
 
 import streamlit as st
+from streamlit import runtime
 
-from app import panels, uploads
+from app import server, streamlit_patches
 
-# A file of our own: Streamlit would fetch a Material symbol from elsewhere.
-_ICON = Path(__file__).parent / "assets" / "icon.png"
+streamlit_patches.apply()
 
-st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
-panels.style()
-uploads.keep_in_memory()
+if not runtime.exists():
+    app = st.App(__file__, lifespan=server.lifespan, routes=server.ROUTES, middleware=server.MIDDLEWARE)
+else:
+    from app import panels
 
-pages = [
-    st.Page("app/explore.py", title="Explore", icon=":material/search:", default=True),
-    st.Page("app/compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
-    st.Page("app/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
-    st.Page("app/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
-]
-st.navigation(pages, position="top").run()
+    # A file of our own: Streamlit would fetch a Material symbol from elsewhere.
+    _ICON = Path(__file__).parent / "assets" / "icon.png"
+
+    st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
+    panels.style()
+
+    pages = [
+        st.Page("app/explore.py", title="Explore", icon=":material/search:", default=True),
+        st.Page("app/compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page("app/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
+        st.Page("app/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
+    ]
+    st.navigation(pages, position="top").run()

@@ -13,6 +13,8 @@ import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -86,19 +88,27 @@ class _Models:
         return self._loaded.get(key)
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def models() -> _Models:
     """The models, shared by all users."""
     return _Models()
 
 
-@st.cache_resource(show_spinner=False)
+_first = threading.RLock()  # of several that ask for the queue at once, one makes it
+
+
 def queue() -> Queue:
-    """The queue of analyses, shared by all users.
+    """The queue of analyses, shared by all users: one a process, which nothing clears.
 
     It starts with the default sample's class maps, computed beforehand, so that the first page is complete at
     once; behind it the default model is loaded, and computes them afresh.
     """
+    with _first:
+        return _queue()
+
+
+@cache
+def _queue() -> Queue:
     logs.configure("text")
     resources.return_freed()
     resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
@@ -116,6 +126,21 @@ def queue() -> Queue:
     gc.collect()
     gc.freeze()  # Streamlit collects after every run: 50 ms, if the modules were looked through each time
     return made
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether analyses can be answered, and what there is to say about it."""
+
+    ready: bool
+    reason: str
+
+
+def health() -> Health:
+    """Whether the default model is loaded; never waits."""
+    if predictor(ModelKey(model_spec().name)) is None:
+        return Health(False, "The default model is being loaded.")
+    return Health(True, "The default model is loaded.")
 
 
 @st.cache_resource(show_spinner=False)

@@ -52,6 +52,8 @@ def _model(lite2: Any) -> Iterator[None]:
     import streamlit as st
 
     cached.queue().close()
+    cached._queue.cache_clear()
+    cached.models.cache_clear()
     st.cache_resource.clear()
 
 

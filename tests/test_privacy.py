@@ -93,7 +93,7 @@ def _has_reporter() -> bool:
 def test_closed_sessions_are_dropped_on_a_quiet_server() -> None:
     from streamlit.runtime.caching.ttl_cache import TTLCache
 
-    from app import uploads
+    from app import streamlit_patches
 
     now = [0.0]
     kept: TTLCache[str, Any] = TTLCache(8, 120, timer=lambda: now[0])
@@ -101,14 +101,18 @@ def test_closed_sessions_are_dropped_on_a_quiet_server() -> None:
     kept["closed"] = Mock(session=sessions[0])
     now[0] = 60
     kept["later"] = Mock(session=sessions[1])
+    files = SimpleNamespace(file_storage={"closed": {}, "later": {}, "unknown": {}})
+    files.remove_session_files = files.file_storage.pop
     manager = SimpleNamespace(
         _session_storage=SimpleNamespace(_cache=kept), list_active_sessions=lambda: list[Any]()
     )
-    uploads._drop_expired(manager)
+    streamlit_patches._drop_expired(manager, files)
     assert len(kept._data) == 2
+    assert list(files.file_storage) == ["closed", "later"], "a file may arrive when its session is gone"
     now[0] = 121
-    uploads._drop_expired(manager)
+    streamlit_patches._drop_expired(manager, files)
     assert list(kept._data) == ["later"]
+    assert list(files.file_storage) == ["later"]
     assert [s.shutdown.call_count for s in sessions] == [1, 0]
     assert [s.session_state for s in sessions] == [{}, {"picture": 1}]
 
@@ -118,7 +122,7 @@ def test_a_session_that_was_left_out_of_collections_goes_when_it_is_closed(fresh
     code = """
 import gc, weakref
 from types import SimpleNamespace as Space
-from app import uploads
+from app import streamlit_patches
 class Picture: pass
 class Session: pass
 first = Session()
@@ -126,14 +130,15 @@ first.id, first.itself = "first", first
 active = [Space(session=first)]
 cache = type("Cache", (), {"_data": {}, "__len__": lambda self: 0})()
 sessions = Space(_session_storage=Space(_cache=cache), list_active_sessions=lambda: active)
+files = Space(file_storage={})
 gc.freeze()
 first.picture = Picture()
 picture = weakref.ref(first.picture)
-uploads._drop_expired(sessions)
+streamlit_patches._drop_expired(sessions, files)
 assert picture() is not None
 active = []
 del first
-uploads._drop_expired(sessions)
+streamlit_patches._drop_expired(sessions, files)
 assert picture() is None
 """
     fresh_python(code)
@@ -142,10 +147,10 @@ assert picture() is None
 def test_who_asks_where_to_send_a_file_is_answered(fresh_python: Callable[..., Any]) -> None:
     """Though a run of the script begins before the answer has left."""
     code = """
-from app import uploads
+from app import streamlit_patches
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
-uploads.keep_in_memory()
+streamlit_patches.apply()
 for named in ({}, {"retain_lifecycle_msgs": True},
               {"retain_lifecycle_msgs": True, "fragment_ids_this_run": ["one"]}):
     queue = ForwardMsgQueue()
@@ -167,12 +172,12 @@ for named in ({}, {"retain_lifecycle_msgs": True},
 def test_another_streamlit_is_borne(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from app import uploads
+    from app import streamlit_patches
 
-    monkeypatch.setattr(uploads, "_EVERY", 0.0)
-    monkeypatch.setattr(uploads.runtime, "exists", lambda: True)
-    monkeypatch.setattr(uploads.runtime, "get_instance", object)
-    uploads._forget_closed_sessions()
+    monkeypatch.setattr(streamlit_patches, "_EVERY", 0.0)
+    monkeypatch.setattr(streamlit_patches.runtime, "exists", lambda: True)
+    monkeypatch.setattr(streamlit_patches.runtime, "get_instance", object)
+    streamlit_patches._forget_closed_sessions()
     assert "AttributeError" in caplog.text
 
 
@@ -184,8 +189,8 @@ def test_no_upload_is_received_by_way_of_the_disk(
     code = f"""
 import asyncio, sys
 from starlette.requests import Request
-from app import uploads
-uploads.keep_in_memory()
+from app import streamlit_patches
+streamlit_patches.apply()
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
 body = b'--b\\r\\nContent-Disposition: form-data; name="file"; filename="x"\\r\\n\\r\\n' + bytes({size})

@@ -14,7 +14,7 @@ from PIL import Image
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from app import uploads
+from app import streamlit_patches
 from tests.waiting import PATIENCE
 
 
@@ -36,12 +36,12 @@ def test_streamlit_takes_what_the_setting_says(
     monkeypatch.delenv("FCN_MAX_UPLOAD_MB", raising=False)
     if setting is not None:
         monkeypatch.setenv("FCN_MAX_UPLOAD_MB", setting)
-    uploads._let_in()
+    streamlit_patches._let_in()
     assert config.get_option("server.maxUploadSize") == megabytes
 
 
 def test_it_is_said_to_streamlit_when_the_app_starts() -> None:
-    code = "from app import uploads; from streamlit import config; uploads.keep_in_memory();"
+    code = "from app import streamlit_patches; from streamlit import config; streamlit_patches.apply();"
     code += "print(config.get_option('server.maxUploadSize'))"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -70,9 +70,9 @@ if __name__ == "__main__":
     answers = http.server.HTTPServer(("127.0.0.1", PORT + 1), Held)
     threading.Thread(target=answers.serve_forever, daemon=True).start()
     sys.addaudithook(write_down)
-    from app import uploads
+    from app import streamlit_patches
 
-    uploads._EVERY = 1.0  # closed sessions are looked for sooner
+    streamlit_patches._EVERY = 1.0  # closed sessions are looked for sooner
     from streamlit.web import cli
 
     sys.argv = ["streamlit", "run", "streamlit_app.py", "--server.port", str(PORT), *sys.argv[3:]]

@@ -1,0 +1,70 @@
+"""A log that a hostile client cannot fill."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_SOURCES = ("asyncio", "uvicorn", "websockets", "starlette", "streamlit", "app")
+
+
+class AtMost(logging.Filter):
+    """Let so many equal records pass in a while; then one says how many were left out.
+
+    Equal are those of one place in the program, whatever they quote. Faults (records with a traceback that is new) are
+    counted like others: one repeated without end is told of once a while.
+
+    Parameters
+    ----------
+    records : int
+        Let through in each while.
+    seconds : float
+        A while.
+    clock : callable
+        Seconds, ever growing.
+    """
+
+    def __init__(self, records: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._records, self._seconds, self._clock = records, seconds, clock
+        self._counts: dict[tuple[str, int], tuple[float, int]] = {}  # since when, how many
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record passes; what is no warning always does."""
+        if record.levelno < logging.WARNING:
+            return True
+        place, now = (record.pathname, record.lineno), self._clock()
+        with self._lock:
+            since, count = self._counts.get(place, (now, 0))
+            left_out = 0
+            if now - since >= self._seconds:
+                since, count, left_out = now, 0, max(0, count - self._records)
+            self._counts[place] = since, count + 1
+        if left_out:
+            record.msg = f"{record.getMessage()} (and {left_out} more like this before, left out)"
+            record.args = ()
+        return count < self._records
+
+
+def limit(records: int = 10, seconds: float = 60.0) -> None:
+    """Bound what the server and the app log; `asyncio`'s complaints become one line each."""
+    bound = AtMost(records, seconds)
+    for name in (*_SOURCES, *logging.root.manager.loggerDict):
+        if name.split(".")[0] in _SOURCES:
+            logging.getLogger(name).addFilter(bound)
+    asyncio.get_running_loop().set_exception_handler(_say)
+
+
+def _say(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, OSError):  # too many open files: no fault of the program's
+        logger.error("%s: %s", context["message"], error.strerror)
+    else:
+        loop.default_exception_handler(context)

@@ -1,0 +1,79 @@
+"""What an operator and a monitor may ask, and what nobody finds."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config
+
+from app import cached
+
+#: Paths of pages, as `streamlit_app.py` names them.
+PAGES = frozenset({"", "compare", "learn", "models"})
+_OF_STREAMLIT = frozenset({"_stcore", "static", "media", "component"})
+
+
+async def ready(_: Request) -> Response:
+    """Whether the app can answer: 200, or 503 with the reason. `/_stcore/health` says that the process lives."""
+    health = cached.health()
+    return JSONResponse({"ready": health.ready, "reason": health.reason}, 200 if health.ready else 503)
+
+
+def path_of(scope: Scope) -> str:
+    """A request's path below the app's base path, without slashes at its ends."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+    base = str(config.get_option("server.baseUrlPath")).strip("/")
+    if path == base or path.startswith(f"{base}/"):
+        path = path[len(base) :].strip("/")
+    return path
+
+
+class StatusGuard:
+    """Close the metrics to others than this machine, and answer 404 where there is nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = path_of(scope)
+        if path == "_stcore/metrics" and not _of_this_machine(HTTPConnection(scope)):
+            await PlainTextResponse("Not Found", 404)(scope, receive, send)
+            return
+        if path in PAGES or path == "index.html":
+            await self._app(scope, receive, send)
+            return
+        hidden = False
+
+        async def send_unless_fallback(message: Message) -> None:
+            nonlocal hidden
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                kind = MutableHeaders(scope=message).get("content-type", "")
+                if kind.startswith("text/html"):  # Streamlit answers with the page whatever is asked for
+                    if path.split("/")[0] in _OF_STREAMLIT:
+                        hidden = True
+                        await PlainTextResponse("Not Found", 404)(scope, receive, send)
+                        return
+                    message = {**message, "status": 404}
+            if not hidden:
+                await send(message)
+
+        await self._app(scope, receive, send_unless_fallback)
+
+
+def _of_this_machine(connection: HTTPConnection) -> bool:
+    if "x-forwarded-for" in connection.headers or "forwarded" in connection.headers or not connection.client:
+        return False
+    try:
+        address = ipaddress.ip_address(connection.client.host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,0 +1,212 @@
+"""Whatever touches private names of Streamlit, and of the servers it stands on; nothing else does.
+
+Each entry says what happens without it. `tests/test_streamlit_patches.py` asks of each private name whether it is still
+what is relied on here: it is the first to fail where another Streamlit differs.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache, wraps
+from typing import Any
+
+from starlette.formparsers import MultiPartParser
+from streamlit import config, net_util, runtime
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.web.server.starlette import starlette_app_utils
+
+from fcn_core import resources
+from fcn_core.errors import ImageError
+from fcn_core.images import Limits
+
+logger = logging.getLogger(__name__)
+
+_EVERY = 10.0  # seconds
+
+
+@cache
+def apply() -> None:
+    """Change what must be changed; once a process."""
+    _keep_uploads_in_memory()
+    _let_in()
+    _answer_uploads()
+    _ask_nobody()
+    threading.Thread(target=_forget_closed_sessions, name="forget", daemon=True).start()
+
+
+def _keep_uploads_in_memory() -> None:
+    """Streamlit receives files through Starlette, which moves those above 1 MB to a temporary file."""
+    MultiPartParser.spool_max_size = sys.maxsize
+
+
+def _let_in() -> None:
+    """Let Streamlit take files as large as ``FCN_MAX_UPLOAD_MB`` says, where it says so, and no larger."""
+    if os.environ.get("FCN_MAX_UPLOAD_MB"):
+        with suppress(ImageError):  # said on the page, with the first picture
+            config.set_option("server.maxUploadSize", math.ceil(Limits.from_env().max_bytes / 2**20))
+
+
+def _answer_uploads() -> None:
+    """Let every browser that asks where to send a file hear it.
+
+    When a script run begins, Streamlit clears the messages not sent yet, this answer among them, and the browser waits
+    for it without end: what was chosen just as a result arrived was lost without a word.
+    """
+    clear = ForwardMsgQueue.clear
+
+    @wraps(clear)
+    def clear_all_else(queue: Any, *arguments: Any, **named: Any) -> None:
+        waiting = getattr(queue, "_queue", [])  # another Streamlit may call it otherwise
+        answers = [m for m in waiting if m.WhichOneof("type") == "file_urls_response"]
+        clear(queue, *arguments, **named)
+        if answers:
+            kept = {id(message) for message in queue._queue}
+            queue._queue += [message for message in answers if id(message) not in kept]
+
+    setattr(ForwardMsgQueue, "clear", clear_all_else)  # noqa: B010
+
+
+def _ask_nobody() -> None:
+    """Streamlit asks a host of Amazon for the server's address, to compare with a page's origin and to print it."""
+
+    def nobody() -> None:
+        return None
+
+    setattr(net_util, "get_external_ip", nobody)  # noqa: B010
+
+
+def _forget_closed_sessions() -> None:
+    """Drop sessions that nobody came back to within ``server.disconnectedSessionTTL``.
+
+    Streamlit drops them when the next session is closed, which on a quiet server may be days later.
+    """
+    while True:
+        time.sleep(_EVERY)
+        try:
+            if runtime.exists():
+                running: Any = runtime.get_instance()
+                running._get_async_objs().eventloop.call_soon_threadsafe(
+                    _drop_expired, running._session_mgr, running.uploaded_file_mgr
+                )
+        except (AttributeError, RuntimeError) as error:  # another Streamlit, or one that is shutting down
+            logger.warning("Closed sessions are forgotten only when others close: %s", type(error).__name__)
+            return
+
+
+_known: set[str] = set()  # sessions there were at the last look
+
+
+def _drop_expired(sessions: Any, files: Any) -> None:
+    kept = sessions._session_storage._cache
+    before = dict(kept._data)
+    len(kept)  # asking for it drops what is past its time
+    gone = [info.session for key, info in before.items() if key not in kept._data]
+    for session in gone:  # the server's loop may hold on to the last one until another comes
+        session.shutdown()
+        session.session_state.clear()
+        session._fragment_storage.clear()
+    now = {*kept._data, *(info.session.id for info in sessions.list_active_sessions())}
+    strays = [session for session in list(files.file_storage) if session not in now]
+    for stray in strays:  # a file may arrive when its session is gone
+        files.remove_session_files(stray)
+    if gone or strays or _known - now:
+        before.clear()
+        session = None
+        gone.clear()
+        gc.unfreeze()  # what was left out of collections may hold the session
+        gc.collect()  # a session and its pictures refer to each other
+        gc.freeze()
+        resources.trim()
+    _known.clear()
+    _known.update(now)
+
+
+def is_known(session: str) -> bool:
+    """Whether a session is connected, or may still come back. Called in the server's loop."""
+    sessions: Any = runtime.get_instance()._session_mgr
+    return sessions.is_active_session(session) or session in sessions._session_storage._cache
+
+
+def stored_files() -> Mapping[str, Mapping[str, Any]]:
+    """What was uploaded and is there: session, file's id, record with `data`."""
+    files: Any = runtime.get_instance().uploaded_file_mgr
+    return files.file_storage  # type: ignore[no-any-return]
+
+
+def remove_file(session: str, file: str) -> None:
+    """Let a file go."""
+    files: Any = runtime.get_instance().uploaded_file_mgr
+    files.remove_file(session_id=session, file_id=file)
+
+
+def browser_of(cookie: str | None) -> bytes | None:
+    """What a browser's XSRF cookie says, whatever mask it is under; None without one."""
+    if not cookie:
+        return None
+    token, _ = starlette_app_utils.decode_xsrf_token_string(cookie)
+    return token or None
+
+
+_HTTP = (
+    "uvicorn.protocols.http.h11_impl.H11Protocol",
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol",
+)
+
+
+def watch_connections(found: Callable[[HTTPConnection], None]) -> None:
+    """Tell of every new connection by HTTP. Uvicorn waits for a request that does not come, or not whole, for ever."""
+    for name in _HTTP:
+        module, _, kind = name.rpartition(".")
+        try:
+            protocol: Any = getattr(importlib.import_module(module), kind)
+        except ImportError:  # a parser that is not installed
+            continue
+        protocol.connection_made = _telling(protocol.connection_made, found)
+
+
+def _telling(made: Callable[..., None], found: Callable[[HTTPConnection], None]) -> Callable[..., None]:
+    @wraps(made)
+    def made_and_told(protocol: Any, transport: Any) -> None:
+        made(protocol, transport)
+        found(HTTPConnection(protocol))
+
+    return made_and_told
+
+
+class HTTPConnection:
+    """A connection by HTTP, as Uvicorn keeps it."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    @property
+    def open(self) -> bool:
+        """Whether it is there still, and no socket of a page."""
+        return self._protocol in self._protocol.connections
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no request is being answered on it."""
+        return self.requests is None or bool(self._protocol.cycle.response_complete)
+
+    @property
+    def requests(self) -> object:
+        """What changes with each request."""
+        return self._protocol.cycle
+
+    def close(self) -> None:
+        """End it at once."""
+        self._protocol.transport.abort()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call something in the server's loop."""
+        self._protocol.loop.call_later(seconds, call)
