@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import streamlit as st
 
-from app import cached, panels, selection
+from app import cached, page_scripts, panels, selection
 from app.jobs import ModelKey, Source
 from app.pictures import Picture
 from app.samples import DEFAULT, SAMPLES
@@ -21,15 +21,6 @@ from fcn_core.zoo import MODELS
 logger = logging.getLogger(__name__)
 
 _SOURCES = ("Samples", "Upload", "Camera", "Link")
-# What a file is, its content says, not its name: the uploader takes every file, and the browser's own window for
-# choosing one is told to show pictures first. Where a name's ending is unknown to a system, it would hide the picture.
-_PREFER_PICTURES = """
-<script>
-window.fcnPicturesFirst ||= document.addEventListener("click", () => document.querySelectorAll(
-  ".st-key-upload input[type=file]").forEach((input) => { input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }),
-  true) || true;
-</script>
-"""
 
 
 def start() -> tuple[str, ...]:
@@ -114,7 +105,7 @@ def _sample() -> Picture:
 
 def _upload() -> Picture | None:
     file = st.file_uploader("Picture file", key="upload", label_visibility="collapsed")
-    st.html(_PREFER_PICTURES, unsafe_allow_javascript=True)
+    st.html(page_scripts.element(page_scripts.PICTURES_FIRST), unsafe_allow_javascript=True)
     if file is None:
         return None
     data = file.getvalue()

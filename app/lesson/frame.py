@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import cached
+from app import cached, page_scripts
 from app.lesson.stage import NotReadyError, Stage
 from app.lesson.text import (
     Block,
@@ -64,13 +64,6 @@ html { font-size: 22px !important; }
 </style>
 """
 
-_TO_THE_TOP = """
-<script>
-// step STEP: other text for every step, or the browser would not run it again
-document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
-</script>
-"""
-
 
 def style(present: bool) -> None:
     """Measure and rhythm of the lesson; in present mode large type and nothing around it."""
@@ -80,7 +73,7 @@ def style(present: bool) -> None:
 def arrive(step: str) -> None:
     """Begin a step at its top: Streamlit stays where the last one was left."""
     if st.session_state.get("lesson_place", step) != step:
-        st.html(_TO_THE_TOP.replace("STEP", step), unsafe_allow_javascript=True)
+        st.html(page_scripts.element(page_scripts.TO_THE_TOP, step), unsafe_allow_javascript=True)
     st.session_state["lesson_place"] = step
 
 

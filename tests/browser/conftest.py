@@ -119,6 +119,7 @@ def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda said: faults.append(said.text) if is_forbidden(said.text) else None)
         page.goto(address + path if path.startswith("/") else path)
         if wait:
             settle(page)
@@ -128,6 +129,11 @@ def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
     for page in pages:
         page.close()
     assert not faults
+
+
+def is_forbidden(said: str) -> bool:
+    """Whether the browser complains of something that the server's policy does not let the page do."""
+    return "Content Security Policy" in said
 
 
 def settle(page: Any) -> None:

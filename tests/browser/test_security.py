@@ -22,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.selection import _READ
+from tests.browser.conftest import is_forbidden
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.browser
@@ -125,12 +126,14 @@ def visit(app: App, context: BrowserContext) -> Iterator[Callable[[str], Page]]:
     pages: list[Page] = []
     asked: list[str] = []
     dialogs: list[str] = []
+    forbidden: list[str] = []
 
     def open_page(path: str) -> Page:
         page = context.new_page()
         pages.append(page)
         page.on("request", lambda request: asked.append(request.url))
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("console", lambda said: forbidden.append(said.text) if is_forbidden(said.text) else None)
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.goto(app.origin + path)
         settle(page)
@@ -145,6 +148,7 @@ def visit(app: App, context: BrowserContext) -> Iterator[Callable[[str], Page]]:
         if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).port != app.port
     ]
     assert not foreign, "requests to others"
+    assert not forbidden, "what the server's own policy forbids"
     assert asked
     assert not dialogs
 
@@ -201,6 +205,49 @@ def test_pages_ask_nobody_else(visit: Callable[[str], Page], path: str) -> None:
     page = visit(path)
     page.wait_for_timeout(500)
     assert page.locator('[data-testid="stException"]').count() == 0
+
+
+def test_what_is_not_the_apps_own_does_not_run(app: App, chromium_browser: Browser) -> None:
+    """Scripts put into the page, and pages around it."""
+    context = chromium_browser.new_context()
+    context.set_default_timeout(1000 * PATIENCE)
+    page = context.new_page()
+    page.goto(app.origin)
+    settle(page)
+    page.evaluate(
+        """() => {
+            window.refused = []
+            document.addEventListener('securitypolicyviolation', (e) => window.refused.push(e.effectiveDirective))
+            const script = document.createElement('script')
+            script.textContent = 'window.hacked = 1'
+            const image = document.createElement('img')
+            image.setAttribute('onerror', 'window.hacked = 1')
+            image.src = 'data:,'
+            document.body.append(script, image)
+        }"""
+    )
+    page.wait_for_function("window.refused.length >= 2")
+    assert sorted(page.evaluate("window.refused")) == ["script-src-attr", "script-src-elem"]
+    assert page.evaluate("window.hacked") is None
+    page.goto("about:blank")
+    page.set_content(f'<iframe src="{app.origin}"></iframe>')
+    page.wait_for_timeout(500)
+    assert page.frames[1].url.startswith("chrome-error:"), (
+        "a page of another site shows the app inside its own"
+    )
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/learn", "/nothing", "/_stcore/health", "/_stcore/nothing", "/readyz", "/static/nothing"]
+)
+def test_every_answer_protects_the_browser(app: App, path: str) -> None:
+    _, headers, _ = app.ask("GET", path)
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["frame-ancestors"] == policy["default-src"] == "'self'"
+    assert not {"'unsafe-inline'", "'unsafe-eval'", "*"} & set(policy["script-src"].split())
 
 
 # What is typed stays text
