@@ -100,6 +100,22 @@ def scratch_places() -> Iterator[Path]:
         yield Path(_IN_MEMORY)
 
 
+@lru_cache(maxsize=1)
+def give_matplotlib_a_place() -> None:
+    """Let Matplotlib keep its settings in memory where no disk takes a folder: it would refuse to be imported."""
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    for place in scratch_places():
+        with suppress(OSError):
+            folder = tempfile.mkdtemp(prefix="fcn_core-", dir=place)
+            if str(place) == _IN_MEMORY:
+                os.environ["MPLCONFIGDIR"] = folder
+                atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            else:
+                Path(folder).rmdir()  # Matplotlib finds one by itself
+            return
+
+
 def require_room(folder: Path, needed: int) -> None:
     """Make sure, as far as the system tells, that a folder takes so many bytes.
 

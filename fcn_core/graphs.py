@@ -202,13 +202,13 @@ def prepare_graph(
             continue
         logger.warning(
             "The graph of %s cannot be kept in %s. It is held in memory, %s MB, for this process only, and made again "
-            "for the next. Free %s MB there, or set FCN_CACHE_DIR to a folder that can be written.",
+            "for the next. Give it %s MB of room, or set FCN_CACHE_DIR to a folder that has them.",
             spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.room),
         )  # fmt: skip
         return graph
     raise StorageError(
         f"Making {spec.title} ready takes {megabytes(recipe.room)} MB on disk for a moment, and no folder takes them: "
-        f"{', nor '.join(failures)}. Free that much there, or set FCN_CACHE_DIR to a folder that can be written."
+        f"{', nor '.join(failures)}. Give one of them that much room, or set FCN_CACHE_DIR to a folder that has it."
     )
 
 

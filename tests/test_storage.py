@@ -105,7 +105,11 @@ def test_where_one_place_is_full_another_serves(names, places, children, monkeyp
 def test_where_all_are_full_each_is_named_and_later_it_works(places, children, monkeypatch):
     with full(monkeypatch, *places.values()), pytest.raises(StorageError) as refusal:
         prepare_graph(LITE)
-    for words in (*map(str, places.values()), "No space left", "Free that much there, or set FCN_CACHE_DIR"):
+    for words in (
+        *map(str, places.values()),
+        "No space left",
+        "Give one of them that much room, or set FCN_CACHE_DIR",
+    ):
         assert words in str(refusal.value)
     assert f"takes {ROOM} MB on disk" in str(refusal.value)
     assert children == []  # nothing was begun in vain
@@ -285,6 +289,10 @@ HEATMAP = """
 import sys, tempfile
 from fcn_core import folders
 tempfile.tempdir, folders._IN_MEMORY = sys.argv.pop(1), sys.argv.pop(1)
+if tempfile.tempdir == "nowhere":
+    def nowhere():
+        raise FileNotFoundError("No usable temporary directory found")
+    tempfile.gettempdir = nowhere
 from fcn_core.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -318,6 +326,8 @@ def heatmap(tmp_path):
                 "PYTHONPATH": str(ROOT),
                 "FCN_CACHE_DIR": str(cache),
                 "FCN_MEMORY_MB": "690",
+                "XDG_CONFIG_HOME": str(cache),
+                "XDG_CACHE_HOME": str(cache),
             },
             capture_output=True,
             text=True,
@@ -328,15 +338,27 @@ def heatmap(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no folder in memory there")
-def test_in_690_mb_full_disks_are_done_without_and_told(heatmap, tmp_path, small_disk):
-    cache, temporary = small_disk("cache", "1m"), small_disk("temporary", "1m")
-    done = heatmap(cache, temporary, folders._IN_MEMORY)
+@pytest.mark.parametrize("disks", ["full", "none", "no temporary one"])
+def test_in_690_mb_disks_are_done_without_and_that_is_told(disks, heatmap, tmp_path, request):
+    """Without any disk, too, where Matplotlib would not find a place for its settings."""
+    if disks == "full":
+        small_disk = request.getfixturevalue("small_disk")
+        cache, temporary, reason = small_disk("cache", "1m"), small_disk("temporary", "1m"), "No space left"
+    else:
+        cache = temporary = tmp_path / "obstacle"
+        cache.touch()
+        temporary = temporary if disks == "none" else Path("nowhere")
+        reason = "Not a directory"
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    done = heatmap(cache, temporary, memory)
     assert done.returncode == 0, done.stderr
-    (told,) = done.stderr.splitlines()
-    assert f"the cache {cache / 'graphs'} (No space left on device" in told
+    told, *_ = done.stderr.splitlines()  # the others are Matplotlib's
+    assert f"the cache {cache / 'graphs'} ({reason}" in told
     manifest = json.loads((tmp_path / "out" / "red" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["engine"] == "openvino"
-    assert list(temporary.iterdir()) == []
+    assert not temporary.is_dir() or list(temporary.iterdir()) == []
+    assert list(memory.iterdir()) == []
 
 
 def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
