@@ -45,6 +45,7 @@ _OTHER_FRACTIONS = re.compile(
 )
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
 _SCRATCH = "fcn_core-making-"
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _ROOM = 2.2  # of the weights' size: a graph as exported and as folded lie side by side while it is made
 _TIMEOUT = 900
 _REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
@@ -247,7 +248,7 @@ def _make_in_memory(recipe: _Recipe, place: Path) -> Graph:
     with tempfile.TemporaryDirectory(dir=place, prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
         folder = graph_folder(recipe.spec, recipe.weights_sha256, recipe.output_stride, Path(scratch))
         graph = _make(recipe, folder)
-        weights = mmap.mmap(-1, len(graph.weights))
+        weights = mmap.mmap(-1, len(graph.weights), **_PRIVATE)
         weights.write(graph.weights)
         graph.weights.close()
     return replace(graph, weights=weights, cached=False)

@@ -264,6 +264,32 @@ def test_a_killed_parent_leaves_nothing_for_long(cache, children, exported):
     assert making(cache) == []
 
 
+def test_a_new_graph_lets_those_of_other_versions_go_that_are_not_in_use(cache, children, monkeypatch):
+    """A program of another version shares the cache; it may use its graphs, or may have been replaced."""
+    version, month = graphs.version, 40 * 86400
+
+    def prepare(openvino, output_stride):
+        with monkeypatch.context() as patch:
+            patch.setattr(graphs, "version", lambda name: openvino if name == "openvino" else version(name))
+            return prepare_graph(LITE, output_stride=output_stride).path.parent
+
+    ours, forgotten, used = prepare("2.0", 16), prepare("1.0", 32), prepare("1.0", 16)
+    for folder in (ours, forgotten, used):
+        for path in [*folder.iterdir(), folder]:
+            os.utime(path, (time.time() - month, time.time() - month))
+    assert prepare("1.0", 16) == used  # the other version loads it, so to speak just now
+    new = prepare("2.0", 32)
+    assert set((cache / "graphs").iterdir()) == {used, ours, new}
+    assert len(children) == 4
+
+
+def test_loading_a_graph_marks_it_as_used(cache, children):
+    folder = prepare_graph(LITE).path.parent
+    os.utime(folder, (0, 0))
+    prepare_graph(LITE)
+    assert time.time() - folder.stat().st_mtime < 86400
+
+
 def test_the_temporary_folder_goes_with_the_process(fresh_python):
     child = fresh_python(
         "from fcn_core.folders import temporary_root as root; print(root()); assert root() == root()"

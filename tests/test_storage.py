@@ -305,7 +305,7 @@ def heatmap(tmp_path):
 
     Image.new("RGB", (80, 60), "red").save(tmp_path / "red.png")
 
-    def run(cache, temporary, memory):
+    def run(cache, temporary, memory, out=tmp_path / "out"):
         command = [
             *(
                 sys.executable,
@@ -316,7 +316,7 @@ def heatmap(tmp_path):
                 "heatmap",
                 str(tmp_path / "red.png"),
             ),
-            *("--synset", "dog", "--model", LITE.name, "--scales", "64x64", "--out", str(tmp_path / "out")),
+            *("--synset", "dog", "--model", LITE.name, "--scales", "64x64", "--out", str(out)),
         ]
         return subprocess.run(
             command,
@@ -372,3 +372,15 @@ def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
     assert "TensorFlow, which would serve instead, takes about" in told
     assert "690 MB are allowed" in told
     assert "scale" not in told
+
+
+def test_an_output_on_a_full_disk_is_told_and_nothing_half_written_stays(
+    heatmap, small_disk, tmp_path, lite0
+):
+    out = small_disk("output", "32k")
+    done = heatmap(lite0._graph.path.parents[2], tmp_path, tmp_path, out)
+    assert done.returncode == 2
+    told = done.stderr.splitlines()[-1]
+    assert f"{out / 'red'} cannot be written ([Errno 28] No space left on device)" in told
+    assert "Free some space there, or choose another --out" in told
+    assert not [path for path in out.rglob("*") if path.name.startswith(".") or path.name == "manifest.json"]
