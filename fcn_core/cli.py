@@ -74,7 +74,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _report(error)
     except MemoryError:
         return _report(
-            MemoryBudgetError("The memory of this machine did not suffice. Choose smaller scales.")
+            MemoryBudgetError(
+                "The memory of this machine did not suffice. Set FCN_MEMORY_MB to what it gives, so that large scales "
+                "run in bands, or choose smaller ones."
+            )
         )
     except KeyboardInterrupt:
         _complain("stopped")
@@ -308,7 +311,9 @@ def _heatmap(options: argparse.Namespace) -> int:
             try:
                 export.write_folder(analysis, folder)
             except OSError as error:
-                raise FcnError(f"{folder} cannot be written ({error}). Choose another --out.") from error
+                raise FcnError(
+                    f"{folder} cannot be written ({error}). Free some space there, or choose another --out."
+                ) from error
         except FcnError as error:
             status = max(status, _report(error, path))
             continue
@@ -430,6 +435,8 @@ def _synset(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
+    from fcn_core.folders import cache_dir, megabytes
+    from fcn_core.housekeeping import held_bytes
     from fcn_core.zoo import MODELS, model_spec
 
     if options.prepare is not None:
@@ -442,10 +449,13 @@ def _models(options: argparse.Namespace) -> int:
     rows = [_model_row(spec) for spec in MODELS.values()]
     if options.json:
         print(json.dumps(rows, indent=2))
-    for row in () if options.json or options.prepare else rows:
+    if options.json or options.prepare:
+        return 0
+    for row in rows:
         print(
             f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<16}  {row['licence']}"
         )
+    print(f"The cache {_shown(str(cache_dir()))} holds {megabytes(held_bytes(cache_dir()))} MB.")
     return 0
 
 

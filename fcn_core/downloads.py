@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fcn_core.errors import WeightsInvalid, WeightsUnavailable
+from fcn_core.folders import require_room
 
 if TYPE_CHECKING:
     from fcn_core.zoo import Progress, WeightsFile
@@ -27,8 +28,8 @@ _CANNOT_WRITE = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EEXIS
 def download(file: WeightsFile, folder: Path, progress: Progress | None = None) -> Path:
     """Download a weights file into `folder`.
 
-    A cut download leaves ``<name>.part``, from which the next try goes on. Of several processes that want the same
-    file one fetches it and the others wait.
+    A cut download leaves ``<name>.part``, from which the next try goes on; a full disk is left no fuller than it was.
+    Of several processes that want the same file one fetches it and the others wait.
 
     Parameters
     ----------
@@ -54,7 +55,12 @@ def download(file: WeightsFile, folder: Path, progress: Progress | None = None) 
         with _open_alone(part, file, progress) as stream:
             try:
                 if not _is_whole(file, target):  # else another process was quicker
+                    require_room(folder, file.size - stream.seek(0, os.SEEK_END))
                     _complete(file, stream, part, progress)
+            except OSError as error:
+                if _cannot_write(error):
+                    _empty(stream)
+                raise
             finally:
                 if stream.seek(0, os.SEEK_END) == 0:
                     with suppress(OSError):
@@ -67,10 +73,20 @@ def download(file: WeightsFile, folder: Path, progress: Progress | None = None) 
     return target
 
 
+def _cannot_write(error: Exception) -> bool:
+    return errno.errorcode.get(getattr(error, "errno", None) or 0) in _CANNOT_WRITE
+
+
+def _empty(stream: IO[bytes]) -> None:
+    """Give back the room of what was begun."""
+    with suppress(OSError):
+        stream.truncate(0)
+
+
 def _open_alone(part: Path, file: WeightsFile, progress: Progress | None) -> IO[bytes]:
     """Open the partial file for appending once no other process has it open."""
     while True:
-        stream = part.open("ab")
+        stream = part.open("ab", buffering=0)  # or what cannot be written is tried again
         with suppress(FileNotFoundError):
             if _lock(stream) and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
                 return stream
@@ -136,13 +152,19 @@ def _fetch(file: WeightsFile, stream: IO[bytes], progress: Progress | None) -> N
             if done > file.size:
                 stream.truncate(0)
                 raise WeightsInvalid(_not_the_file(file, f"more than {file.size} bytes"))
-            stream.write(chunk)
+            _write(stream, chunk)
             if progress is not None:
                 progress(done, file.size)
     stream.flush()
     if done < file.size:
         raise ConnectionError(f"the connection ended after {done} of {file.size} bytes")
     return None
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _is_whole(file: WeightsFile, path: Path) -> bool:
@@ -163,7 +185,7 @@ def _not_the_file(file: WeightsFile, received: str) -> str:
 
 def _why_not(file: WeightsFile, folder: Path, error: Exception) -> str:
     reason = error.reason if type(error) is urllib.error.URLError else str(error) or type(error).__name__
-    if errno.errorcode.get(getattr(error, "errno", None) or 0) in _CANNOT_WRITE:
+    if _cannot_write(error):
         return (
             f"The weights of this model could not be written to {folder} ({reason}). Free {file.size / 1e6:.0f} MB "
             f"there, or set FCN_CACHE_DIR elsewhere, or FCN_WEIGHTS_DIR to the folder of a {file.name} you have."

@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import mmap
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core import resources
 from fcn_core.bands import Plan, Run, run_in_bands
-from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError
+from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, StorageError
 from fcn_core.forecast import banded_demand, held_mb, whole_demand
 from fcn_core.geometry import CellGrid, Geometry
 from fcn_core.keras_settings import import_keras, keras_settings
 from fcn_core.parts import Parts
-from fcn_core.pyramid import ResizedImage
+from fcn_core.pyramid import MIN_SIDE, ResizedImage
 from fcn_core.zoo import ModelSpec, Preprocessing, Progress, model_spec, require_weights
+
+if TYPE_CHECKING:
+    from fcn_core.graphs import Graph
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +48,11 @@ _BLOCK_MB = (
 # Compiled kernels that are kept, each made for one shape of its input: about those of the last picture. Without a bound
 # pictures of ever new proportions fill any budget (1 to 3 MB a shape).
 _KERNELS = 128
+# What TensorFlow takes: itself, for each megabyte of weights, and a pass over the coarsest of the notebook's scales.
+_TENSORFLOW_MB, _A_WEIGHT, _PASS_MB = 615, 1.5, 13  # measured
 _ROWS = 64  # of a picture, that are resized and preprocessed at a time
+_REJECTED = (RuntimeError, ValueError, LookupError)  # of a graph that OpenVINO does not take
+_MADE_IN_VAIN: set[str] = set()  # graphs that it did not take although they were new
 
 
 @dataclass(frozen=True)
@@ -124,8 +133,9 @@ def load_model(
 
     Raises
     ------
-    UnknownModel, WeightsUnavailable, WeightsInvalid, EngineError
-        Each says what to do.
+    UnknownModel, WeightsUnavailable, WeightsInvalid, EngineError, StorageError, MemoryBudgetError
+        Each says what to do. Where OpenVINO does not work and TensorFlow would take more than ``FCN_MEMORY_MB``, it is
+        OpenVINO's.
     """
     spec = model_spec(name)
     wanted = engine or os.environ.get("FCN_ENGINE") or "auto"
@@ -136,21 +146,49 @@ def load_model(
         raise EngineError(f"Expected weights imagenet or none. Received {str(weights)[:40]!r}.")
     if output_stride not in (8, 16, 32):
         raise ConversionError(f"Expected output stride 32, 16 or 8. Received {output_stride}.")
-    if wanted == "tensorflow":
-        return TensorFlowEngine(spec, random, output_stride, progress)
     try:
-        return OpenVINOEngine(spec, random, output_stride, progress)
-    except EngineError as error:
-        if wanted == "openvino" or importlib.util.find_spec("tensorflow") is None:
-            raise
-        logger.warning("OpenVINO does not work here, TensorFlow serves instead: %s", error)
-        return TensorFlowEngine(spec, random, output_stride, progress)
+        if wanted == "tensorflow":
+            return TensorFlowEngine(spec, random, output_stride, progress)
+        try:
+            return OpenVINOEngine(spec, random, output_stride, progress)
+        except (EngineError, StorageError) as error:
+            if wanted == "openvino" or importlib.util.find_spec("tensorflow") is None:
+                raise
+            _may_replace_openvino(spec, error)
+            logger.warning("TensorFlow serves instead of OpenVINO: %s", error)
+            return TensorFlowEngine(spec, random, output_stride, progress)
+    except MemoryError as error:
+        raise MemoryBudgetError(
+            f"{spec.title} cannot be loaded: the system gives this process no more memory, {resources.rss_mb():.0f} MB "
+            f"are in use. Give it more, or choose a smaller model; other scales change nothing."
+        ) from error
+
+
+def _may_replace_openvino(spec: ModelSpec, error: FcnError) -> None:
+    """Let TensorFlow serve in place of OpenVINO only within the budget; else it is OpenVINO's `error` that is told."""
+    needed, budget = _tensorflow_mb(spec), resources.budget_mb()
+    if needed + _PASS_MB > resources.pass_budget_mb(needed):
+        raise type(error)(
+            f"{error} TensorFlow, which would serve instead, takes about {needed + _PASS_MB:.0f} MB of memory, and "
+            f"{budget:.0f} MB are allowed (FCN_MEMORY_MB, else what the machine has)."
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _tensorflow_mb(spec: ModelSpec) -> float:
+    """Memory that this process will hold with the model loaded on TensorFlow."""
+    imported = 0 if "tensorflow" in sys.modules else _TENSORFLOW_MB
+    return resources.rss_mb() + imported + spec.weights.size / 2**20 * _A_WEIGHT
 
 
 class _Engine:
     """What both engines share: planning, preprocessing, running whole or in bands, one pass at a time."""
 
     axis = 2  # where the rows are in a batch
+    _leaner = "a smaller model"
     _memory_factor = 1.1  # measured, of what :mod:`fcn_core.forecast` foresees
     _in_parts = False
 
@@ -210,11 +248,7 @@ class _Engine:
         with self._lock:
             foreseen = self.forecast(image.height, image.width)
             if not foreseen.fits:
-                how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
-                raise MemoryBudgetError(
-                    f"A scale of {image.height}x{image.width} needs about {foreseen.memory_mb:.0f} MB {how}. The "
-                    f"budget is {resources.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
-                )
+                raise MemoryBudgetError(self._does_not_fit(foreseen, image))
             if checkpoint is not None:
                 checkpoint(0.0)
             start = time.perf_counter()
@@ -235,6 +269,21 @@ class _Engine:
                 self._release(held_mb(self._geometry, image.height, image.width))
             self._learn(foreseen, time.perf_counter() - start)
         return result
+
+    def _does_not_fit(self, foreseen: Forecast, image: ResizedImage) -> str:
+        budget, used = resources.budget_mb(), resources.rss_mb() - self._held_mb
+        if self.forecast(MIN_SIDE, MIN_SIDE).fits:
+            how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
+            return (
+                f"A scale of {image.height}x{image.width} needs about {foreseen.memory_mb:.0f} MB {how}. The "
+                f"budget is {resources.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+            )
+        needed = budget + resources.missing_mb(foreseen.memory_mb, used + self._unpacked_mb)
+        return (
+            f"The program holds {used:.0f} MB with {self._info.title} on {self._info.engine}, so that no scale, "
+            f"however small, fits into the {budget:.0f} MB it may use. Whoever runs it: set FCN_MEMORY_MB to at least "
+            f"{math.ceil(needed)}, as far as the machine has them, or choose {self._leaner}."
+        )
 
     def _learn(self, foreseen: Forecast, seconds: float) -> None:
         """Take the pass into the average time of a multiply-add, in which large passes weigh most."""
@@ -276,30 +325,48 @@ class OpenVINOEngine(_Engine):
         from fcn_core.graphs import prepare_graph
 
         # Before OpenVINO is loaded: the child that prepares needs the memory.
-        graph = prepare_graph(spec, random=random, output_stride=output_stride, progress=progress)
+        prepare = partial(prepare_graph, spec, random=random, output_stride=output_stride, progress=progress)
+        graph = prepare()
         # oneDNN inside OpenVINO keeps kernels of its own, for the whole process, and reads its bound at the first.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
         try:
             import openvino
-        except ImportError as error:
-            raise EngineError(f"OpenVINO cannot be loaded here ({error}). {missing}") from error
+
+            self._ov, self._core = openvino, openvino.Core()
+        except (ImportError, RuntimeError) as error:
+            raise EngineError(f"OpenVINO cannot be loaded here ({_short(error)}). {missing}") from error
         weights: Any = "random" if random else "imagenet" if graph.weights_published else "unpublished"
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
         super().__init__(info, graph.geometry, spec.preprocessing)
-        self._unpacked_mb = graph.path.with_suffix(".bin").stat().st_size / 2**20
-        self._ov, self._path = openvino, graph.path
-        with graph.path.with_suffix(".bin").open("rb") as file:  # nothing is written: the copy is none
-            self._weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        self._whole: Any = None
+        self._unpacked_mb = len(graph.weights) / 2**20
         self._parts: Parts | None = None
+        self._whole: Any = None
         try:
-            self._core = openvino.Core()
-            network = self._network()
-            self._whole = self._compile(self._ov.Model([network.results[0]], network.get_parameters()))
-        except RuntimeError as error:
-            raise EngineError(
-                f"OpenVINO failed to load {spec.title} ({str(error)[:200]}). Choose engine tensorflow."
-            ) from error
+            self._read(graph)
+        except _REJECTED as error:
+            if "bad_alloc" in str(error):  # no fault of the graph
+                raise MemoryError from error
+            if graph.fresh or graph.made in _MADE_IN_VAIN:
+                raise self._rejection(graph, error) from error
+            logger.warning("OpenVINO rejects the graph %s, which is made anew: %s", graph.path, _short(error))
+            graph = prepare(rejected=graph)
+            try:
+                self._read(graph)
+            except _REJECTED as again:
+                raise self._rejection(graph, again) from again
+
+    def _read(self, graph: Graph) -> None:
+        self._graph = graph
+        network = self._network()
+        self._whole = self._compile(self._ov.Model([network.results[0]], network.get_parameters()))
+
+    def _rejection(self, graph: Graph, error: Exception) -> EngineError:
+        """What to tell where a new graph is no better; it is not made again for this process."""
+        _MADE_IN_VAIN.add(graph.made)
+        return EngineError(
+            f"OpenVINO rejects the graph of {self._info.title}, though it was made anew ({_short(error)}). Install "
+            f"openvino and keras again, in the versions of requirements.txt, or choose engine tensorflow."
+        )
 
     def _compile(self, network: Any) -> Any:
         settings: dict[str, Any] = {
@@ -313,9 +380,9 @@ class OpenVINOEngine(_Engine):
         return self._core.compile_model(network, "CPU", settings)
 
     def _network(self) -> Any:
-        """The graph, its weights mapped from the file."""
-        weights = self._ov.Tensor(np.frombuffer(self._weights, np.uint8), shared_memory=True)
-        return self._core.read_model(self._path.read_bytes(), weights)
+        """The graph, its weights where they lie."""
+        weights = self._ov.Tensor(np.frombuffer(self._graph.weights, np.uint8), shared_memory=True)
+        return self._core.read_model(self._graph.description, weights)
 
     def _run_whole(self, batch: Logits) -> Logits:
         result = np.empty(
@@ -343,7 +410,7 @@ class OpenVINOEngine(_Engine):
             request.infer()
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO failed on an input of shape {batch.shape} ({' '.join(str(error).split())[:200]}). "
+                f"OpenVINO failed on an input of shape {batch.shape} ({_short(error)}). "
                 f"Choose a smaller scale or engine tensorflow."
             ) from error
 
@@ -371,9 +438,9 @@ class OpenVINOEngine(_Engine):
         self._held_mb = 0.0
 
     def _give_back(self) -> None:
-        """Give what is free back to the system, and the weights as they were read: the file is still there."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._weights.madvise(mmap.MADV_DONTNEED)
+        """Give what is free back to the system, and the weights as they were read, where a file still has them."""
+        if self._graph.cached and hasattr(mmap, "MADV_DONTNEED"):
+            self._graph.weights.madvise(mmap.MADV_DONTNEED)
         resources.trim()
 
 
@@ -385,6 +452,7 @@ class TensorFlowEngine(_Engine):
     """
 
     axis = 1
+    _leaner = "engine openvino"
 
     def __init__(
         self, spec: ModelSpec, random: bool, output_stride: int, progress: Progress | None = None

@@ -13,6 +13,7 @@
     │   ├── WeightsInvalid    a file that is not what it should be
     │   ├── ConversionError   a classifier whose head is not pooling + Dense
     │   └── EngineError       the engine is missing or failed on this machine
+    ├── StorageError          no folder takes what must be written
     ├── MemoryBudgetError     no plan fits into the memory the app may use
     ├── FetchError            a picture's address that is refused or does not answer
     ├── DatasetError          an evaluation index that cannot be read
@@ -74,6 +75,10 @@ class ConversionError(ModelError):
 
 class EngineError(ModelError):
     """An inference engine that is missing or failed on this machine."""
+
+
+class StorageError(FcnError):
+    """What must be written can be written nowhere: disks are full, read-only or closed to this user."""
 
 
 class MemoryBudgetError(FcnError):

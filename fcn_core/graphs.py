@@ -4,6 +4,8 @@ The child runs Keras on its OpenVINO backend with channels first: no TensorFlow 
 Keras from this machine or process, and a graph of another precision than float32 is neither kept nor loaded. A second
 child, in which Keras's memory is not held any more, folds every normalisation into its convolution, so that the parent,
 which never imports Keras, compiles the graph in a tenth of a second and holds its weights once.
+
+Where the cache takes nothing, a graph is made in a temporary folder, or in one in memory, and this process holds it.
 """
 
 from __future__ import annotations
@@ -11,28 +13,30 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fcn_core import errors, random_weights
-from fcn_core.errors import EngineError
-from fcn_core.folders import cache_dir, temporary_root
+from fcn_core import errors, housekeeping, random_weights
+from fcn_core.errors import EngineError, StorageError
+from fcn_core.folders import cache_dir, megabytes, require_room, scratch_places
 from fcn_core.geometry import Geometry
 from fcn_core.zoo import MODELS, ModelSpec, Progress, digest, require_weights
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 5  # of what lies in a graph's folder
+_FORMAT = 6  # of what lies in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
 # Types in a graph's description, of its tensors and of what they are converted to, that are not float32 but fractions.
@@ -40,20 +44,56 @@ _OTHER_FRACTIONS = re.compile(
     rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
 )
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
-_MAKING = ".making-"
-_ABANDONED = 3600.0  # seconds; an export takes a few
+_SCRATCH = "fcn_core-making-"
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+_ROOM = 2.2  # of the weights' size: a graph as exported and as folded lie side by side while it is made
 _TIMEOUT = 900
 _REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 
 
 @dataclass(frozen=True)
 class Graph:
-    """An exported network on disk: OpenVINO's two files, and its geometry."""
+    """An exported network: OpenVINO's two files, and its geometry.
+
+    What is held here was checked and stays as it is, whatever becomes of the files.
+
+    Attributes
+    ----------
+    path : Path
+        Of the description; where the graph is not `cached`, it is gone.
+    description : bytes
+    weights : mmap
+        Mapped from the file, or where the graph is not `cached`, in this process's own memory.
+    made : str
+        Differs from one making to the next.
+    fresh : bool
+        Made by this very call.
+    """
 
     path: Path
     geometry: Geometry
     weights_sha256: str | None
     weights_published: bool
+    made: str
+    description: bytes = field(repr=False, compare=False)
+    weights: mmap.mmap = field(repr=False, compare=False)
+    cached: bool = field(default=True, repr=False, compare=False)
+    fresh: bool = field(default=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a graph is made of."""
+
+    spec: ModelSpec
+    weights: Path | None
+    weights_sha256: str | None
+    output_stride: int
+
+    @property
+    def room(self) -> int:
+        """Bytes on disk that making it takes."""
+        return int(self.spec.weights.size * _ROOM)
 
 
 def graph_folder(
@@ -61,9 +101,13 @@ def graph_folder(
 ) -> Path:
     """Where the graph of these weights, made by these versions, belongs; `root` is the cache by default."""
     weights = weights_sha256 or f"random {random_weights.SCHEME}"
-    made_by = [_FORMAT, weights, output_stride, version("keras"), version("openvino")]
+    made_by = [*_made_by().values(), weights, output_stride]
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
     return (root or cache_dir()) / "graphs" / f"{spec.name}-{output_stride}-{key}"
+
+
+def _made_by() -> Mapping[str, object]:
+    return {"format": _FORMAT, "keras": version("keras"), "openvino": version("openvino")}
 
 
 def load_graph(folder: Path) -> Graph | None:
@@ -72,23 +116,29 @@ def load_graph(folder: Path) -> Graph | None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta.pop("meta_sha256") != _meta_digest(meta):
             return None
-        if any(digest(folder / name) != meta["sha256"][name] for name in _FILES):
-            return None
-        if not _is_float32(folder):
-            return None
+        description = (folder / _FILES[0]).read_bytes()
+        with (folder / _FILES[1]).open("rb") as file:  # what is mapped is what was checked
+            found = hashlib.sha256(description).hexdigest(), hashlib.file_digest(file, "sha256").hexdigest()
+            if found != tuple(meta["sha256"][name] for name in _FILES) or not _is_float32(description):
+                return None
+            weights = mmap.mmap(
+                file.fileno(), 0, access=mmap.ACCESS_COPY
+            )  # nothing is written: the copy is none
         return Graph(
-            folder / "graph.xml",
+            folder / _FILES[0],
             Geometry.from_json(meta["geometry"]),
             meta["weights_sha256"],
             meta["weights_published"],
+            str(meta["made"]),
+            description,
+            weights,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _is_float32(folder: Path) -> bool:
+def _is_float32(description: bytes) -> bool:
     """Whether the graph takes, holds and gives no fractions but float32."""
-    description = (folder / _FILES[0]).read_bytes()
     return b'element_type="f32"' in description and not _OTHER_FRACTIONS.search(description)
 
 
@@ -97,13 +147,17 @@ def _meta_digest(meta: dict[str, Any]) -> str:
 
 
 def prepare_graph(
-    spec: ModelSpec, *, random: bool = False, output_stride: int = 32, progress: Progress | None = None
+    spec: ModelSpec,
+    *,
+    random: bool = False,
+    output_stride: int = 32,
+    progress: Progress | None = None,
+    rejected: Graph | None = None,
 ) -> Graph:
     """Give the model's exported graph, making it first where it is missing, damaged or out of date.
 
     Safe when several processes prepare the same model: each writes a folder of its own, and one of them is
-    moved into place whole. Where the cache cannot be written, the graph lies in a temporary folder and lives as long
-    as the process.
+    moved into place whole. Where the cache cannot be written, the graph is held in memory, which a warning says.
 
     Parameters
     ----------
@@ -115,52 +169,71 @@ def prepare_graph(
         Input pixels from cell to cell: 32, 16 or 8.
     progress : callable, optional
         For a download of weights, see :func:`fcn_core.zoo.require_weights`.
+    rejected : Graph, optional
+        One that the engine did not take: it is removed, if it is there still, and made anew.
 
     Raises
     ------
     WeightsUnavailable, WeightsInvalid
         See :func:`fcn_core.zoo.require_weights`.
+    StorageError
+        The graph can be written nowhere.
     EngineError
-        The export failed, or its result can be written nowhere.
+        The export failed.
     """
     weights = None if random else require_weights(spec, progress)
-    sha256 = digest(weights) if weights else None
-    folder = graph_folder(spec, sha256, output_stride)
+    recipe = _Recipe(spec, weights, digest(weights) if weights else None, output_stride)
+    folder = graph_folder(spec, recipe.weights_sha256, output_stride)
     graph = load_graph(folder)
+    if graph is not None and graph == rejected:
+        housekeeping.remove(folder)
+        graph = None
     if graph is not None:
+        housekeeping.mark_used(folder)
         return graph
     try:
-        return _make(spec, weights, sha256, output_stride, folder)
+        return _make(recipe, folder)
     except OSError as error:
+        failures = [f"the cache {folder.parent} ({_reason(error)})"]
+    for place in scratch_places():
+        try:
+            graph = _make_in_memory(recipe, place)
+        except OSError as error:
+            failures.append(f"{place} ({_reason(error)})")
+            continue
         logger.warning(
-            "The cache %s cannot be written (%s); %s is kept for this process only. Free some space, or set "
-            "FCN_CACHE_DIR to a folder that can be written.", folder.parent, error, spec.title,
+            "The graph of %s cannot be kept in %s. It is held in memory, %s MB, for this process only, and made again "
+            "for the next. Give it %s MB of room, or set FCN_CACHE_DIR to a folder that has them.",
+            spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.room),
         )  # fmt: skip
-    try:
-        folder = graph_folder(spec, sha256, output_stride, temporary_root())
-        return load_graph(folder) or _make(spec, weights, sha256, output_stride, folder)
-    except OSError as error:
-        raise EngineError(
-            f"The graph of {spec.title} could be written neither to {cache_dir()} nor to a temporary folder ({error}). "
-            f"Free some space, or set FCN_CACHE_DIR to a folder that can be written."
-        ) from error
+        return graph
+    raise StorageError(
+        f"Making {spec.title} ready takes {megabytes(recipe.room)} MB on disk for a moment, and no folder takes them: "
+        f"{', nor '.join(failures)}. Give one of them that much room, or set FCN_CACHE_DIR to a folder that has it."
+    )
 
 
-def _make(
-    spec: ModelSpec, weights: Path | None, sha256: str | None, output_stride: int, folder: Path
-) -> Graph:
+def _reason(error: OSError) -> str:
+    return " ".join((error.strerror or str(error)).split())[:200]
+
+
+def _make(recipe: _Recipe, folder: Path) -> Graph:
+    spec = recipe.spec
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_MAKING, ignore_cleanup_errors=True) as making:
+    housekeeping.tidy(folder.parent, _made_by())
+    require_room(folder.parent, recipe.room)
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=housekeeping.MAKING, ignore_cleanup_errors=True
+    ) as making:
         new = Path(making) / "graph"
         new.mkdir()
-        _export_in_child(spec, weights, output_stride, new)
-        if not _is_float32(new):
+        _export_in_child(spec, recipe.weights, recipe.output_stride, new)
+        if not _is_float32((new / _FILES[0]).read_bytes()):
             raise EngineError(
                 f"The graph of {spec.title} was exported in another precision than float32 and is not kept. "
                 f"Choose engine tensorflow."
             )
-        _write_meta(new, spec, weights, sha256)
+        _write_meta(new, recipe)
         graph = _move_into_place(new, folder)
     if graph is None:
         raise EngineError(
@@ -169,13 +242,16 @@ def _make(
     return graph
 
 
-def _remove_abandoned(graphs: Path) -> None:
-    """Delete what processes that were killed left half made."""
-    for folder in graphs.glob(f"{_MAKING}*"):
-        with suppress(OSError):
-            age = time.time() - folder.stat().st_mtime
-            if not -86400 < age < _ABANDONED:  # from the future: the clock was moved back
-                shutil.rmtree(folder, ignore_errors=True)
+def _make_in_memory(recipe: _Recipe, place: Path) -> Graph:
+    """Make a graph in a folder that is gone when it is read: a killed process leaves none of those behind."""
+    housekeeping.remove_abandoned(place, _SCRATCH)
+    with tempfile.TemporaryDirectory(dir=place, prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
+        folder = graph_folder(recipe.spec, recipe.weights_sha256, recipe.output_stride, Path(scratch))
+        graph = _make(recipe, folder)
+        weights = mmap.mmap(-1, len(graph.weights), **_PRIVATE)
+        weights.write(graph.weights)
+        graph.weights.close()
+    return replace(graph, weights=weights, cached=False)
 
 
 def _move_into_place(new: Path, folder: Path) -> Graph | None:
@@ -189,16 +265,19 @@ def _move_into_place(new: Path, folder: Path) -> Graph | None:
     except OSError:  # another process moved its own in between
         if load_graph(folder) is None:
             raise
-    return load_graph(folder)
+    graph = load_graph(folder)
+    return graph and replace(graph, fresh=True)
 
 
-def _write_meta(folder: Path, spec: ModelSpec, weights: Path | None, sha256: str | None) -> None:
-    published = weights is not None and digest(weights, spec.weights.algorithm) == spec.weights.digest
+def _write_meta(folder: Path, recipe: _Recipe) -> None:
+    weights, published = recipe.weights, recipe.spec.weights
     geometry = folder / "geometry.json"
     meta = {
-        "model": spec.name,
-        "weights_sha256": sha256,
-        "weights_published": published,
+        "model": recipe.spec.name,
+        "made": secrets.token_hex(8),
+        "made_by": _made_by(),
+        "weights_sha256": recipe.weights_sha256,
+        "weights_published": weights is not None and digest(weights, published.algorithm) == published.digest,
         "geometry": json.loads(geometry.read_text(encoding="utf-8")),
         "sha256": {name: digest(folder / name) for name in _FILES},
     }
@@ -211,7 +290,7 @@ def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, 
     own = folder.with_name("child")  # for what the children write beside the graph: settings, temporary files
     own.mkdir()
     _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
-    _run_child(spec, own, "fold", str(folder))
+    _run_child(spec, own, "fold", spec.name, str(folder))
     for name in _EXPORTED:
         (folder / name).unlink()
 
@@ -241,6 +320,11 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise EngineError(
             f"Preparing {spec.title} took longer than {_TIMEOUT} seconds. Try again."
+        ) from error
+    except OSError as error:  # no fault of any folder
+        raise EngineError(
+            f"Preparing {spec.title} takes a second Python process, and the system starts none ({_reason(error)}). "
+            f"It may lack memory or processes; try again."
         ) from error
     if child.returncode == 0:
         return
@@ -272,19 +356,17 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
         geometry, cut_tensors = read_geometry(network)
         (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
         model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
-        try:
+        with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be exported"):
             model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
-        except RuntimeError as error:
-            raise OSError(f"the exported graph cannot be written: {str(error)[:200]}") from error
 
 
-def fold(folder: Path) -> None:
+def fold(spec: ModelSpec, folder: Path) -> None:
     """Fold an exported graph's constants and turn its logits channels last; run in a child process of its own."""
     import openvino
     from openvino._offline_transformations import apply_moc_transformations
 
     core = openvino.Core()
-    try:  # a full disk cuts files off without a word
+    with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be folded and read back"):
         network = core.read_model(folder / _EXPORTED[0])
         logits = network.results[0].input(0)
         order = openvino.opset13.constant([0, 2, 3, 1])
@@ -292,8 +374,16 @@ def fold(folder: Path) -> None:
         apply_moc_transformations(network, cf=True)
         openvino.save_model(network, folder / _FILES[0], compress_to_fp16=False)
         core.read_model(folder / _FILES[0])
+
+
+@contextmanager
+def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
+    """Have the system say why a file of that size cannot be written: OpenVINO does not, and may cut it off silently."""
+    try:
+        yield
     except RuntimeError as error:
-        raise OSError(f"the graph cannot be written or read back: {str(error)[:200]}") from error
+        (folder / "probe").write_bytes(bytes(size))
+        raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
 
 
 def remove_graphs() -> None:
@@ -308,7 +398,8 @@ def _main(step: str, *arguments: str) -> int:
             name, weights, output_stride, folder = arguments
             export(MODELS[name], Path(weights) if weights else None, int(output_stride), Path(folder))
         else:
-            fold(Path(*arguments))
+            name, folder = arguments
+            fold(MODELS[name], Path(folder))
     except errors.FcnError as error:
         print(_one_line(error), file=sys.stderr)
         return _REFUSED

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from fcn_core.folders import give_matplotlib_a_place
 from fcn_core.region import contours_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def colour_table(cmap: str = "viridis") -> UInt8:
     """
     if cmap not in COLOUR_MAPS:
         raise ValueError(f"Expected a colour map of {', '.join(COLOUR_MAPS)}. Received: {cmap!r}")
+    give_matplotlib_a_place()
     import matplotlib
 
     table = np.array(matplotlib.colormaps[cmap](np.arange(256), bytes=True)[:, :3])
@@ -286,6 +288,7 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     matplotlib.figure.Figure
         On an Agg canvas: ``figure.savefig(path)``. It belongs to no window and needs no closing.
     """
+    give_matplotlib_a_place()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -550,6 +553,7 @@ def _casing(line: int) -> int:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
+    give_matplotlib_a_place()
     import matplotlib  # its DejaVu Sans is there on every system
 
     return ImageFont.truetype(

@@ -157,6 +157,8 @@ def graphs() -> dict[str, bytes]:
     nodes = (Node("stem", (-1,), 8, same, same, cut=True, macs=216), Node("top", (0,), 4))
     meta = {
         "model": "small",
+        "made": "0123456789abcdef",
+        "made_by": {"format": 6, "keras": "3.12.0", "openvino": "2026.1.0"},
         "weights_sha256": None,
         "weights_published": False,
         "geometry": Geometry(nodes).to_json(),

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import skimage.data
 from PIL import Image
 
 from fcn_core import cli, engines, export, graphs
+from fcn_core.folders import cache_dir
 from fcn_core.synsets import Ontology
 from fcn_core.zoo import MODELS
 from tests.waiting import PATIENCE
@@ -314,8 +316,10 @@ def test_models_tells_what_is_ready_and_what_would_be_fetched(run, lite0):
     assert rows["resnet50"]["state"] == "fetches 103 MB"
     assert rows["resnet50"]["weights"] is None
     text = run("models")[1]
-    assert len(text.splitlines()) == 3
+    *lines, held = text.splitlines()
+    assert len(lines) == 3
     assert all(name in text for name in rows)
+    assert re.fullmatch(rf"The cache {re.escape(str(cache_dir()))} holds \d+ MB\.", held)
 
 
 def test_prepare_makes_a_model_ready(run, tmp_path, monkeypatch, lite0):

@@ -11,10 +11,11 @@ import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from fcn_core import downloads
+from fcn_core import downloads, folders
 from fcn_core.downloads import download
 from fcn_core.errors import Cancelled, WeightsInvalid, WeightsUnavailable
 from fcn_core.zoo import WeightsFile
@@ -288,6 +289,33 @@ def test_a_full_disk(file, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("begun", [0, HALF])
+def test_too_little_room_is_known_beforehand(begun, file, server, tmp_path, monkeypatch):
+    asked = []
+
+    def usage(folder):
+        asked.append(folder)
+        return SimpleNamespace(total=10**9, free=len(CONTENT) - begun - 1)
+
+    (tmp_path / "weights.h5.part").write_bytes(CONTENT[:begun])
+    with monkeypatch.context() as patch, pytest.raises(WeightsUnavailable) as refusal:
+        patch.setattr(folders.shutil, "disk_usage", usage)
+        download(file, tmp_path)
+    needed = f"{(len(CONTENT) - begun) / 1e6:.1f} MB"
+    assert f"{tmp_path} (" in str(refusal.value)
+    assert needed in str(refusal.value)
+    assert "Free 1 MB there" in str(refusal.value)
+    assert server.ranges == []
+    assert asked == [tmp_path]
+    assert names(tmp_path) == []
+    assert download(file, tmp_path).read_bytes() == CONTENT  # there is room again
+
+
+def test_where_the_system_tells_nothing_of_room_it_is_tried(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: SimpleNamespace(total=0, free=0))
+    assert download(file, tmp_path).read_bytes() == CONTENT
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
 def test_a_disk_that_fills_in_the_middle(file, tmp_path, fresh_python):
     code = f"""
@@ -305,7 +333,7 @@ except WeightsUnavailable as error:
     child = fresh_python(code)
     assert "File too large" in child.stdout
     assert "FCN_CACHE_DIR" in child.stdout
-    assert names(tmp_path) == ["weights.h5.part"]
+    assert names(tmp_path) == []  # nothing that keeps the disk full
     assert download(file, tmp_path).read_bytes() == CONTENT
 
 

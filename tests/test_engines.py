@@ -1,15 +1,25 @@
 """The two engines: the same numbers, one pass at a time, errors in words."""
 
+import json
 import logging
+import re
+import shutil
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fcn_core import engines
+from fcn_core import engines, graphs, resources
 from fcn_core.engines import OpenVINOEngine, load_model
-from fcn_core.errors import Cancelled, ConversionError, EngineError, UnknownModel
+from fcn_core.errors import (
+    Cancelled,
+    ConversionError,
+    EngineError,
+    MemoryBudgetError,
+    StorageError,
+    UnknownModel,
+)
 from fcn_core.zoo import MODELS
 
 LITE = MODELS["efficientnet-lite0"]
@@ -190,13 +200,188 @@ def test_without_openvino_tensorflow_serves_and_says_so(
     with caplog.at_level(logging.WARNING):
         predictor = load_model(LITE.name, "auto")
     assert predictor.info.engine == "tensorflow"
-    assert "TensorFlow serves instead" in caplog.text
+    assert "TensorFlow serves instead of OpenVINO" in caplog.text
     assert predictor.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
 
 
 def test_openvino_asked_for_by_name_is_not_replaced(broken_openvino):
     with pytest.raises(EngineError, match="engine tensorflow"):
         load_model(LITE.name, "openvino")
+
+
+# What TensorFlow would take is more than there is
+
+FAILURES = [EngineError("OpenVINO failed."), StorageError("The disk is full.")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize(
+    ("model", "imported", "budget", "serves"),
+    [
+        ("efficientnet-lite2", False, 690, False),
+        ("efficientnet-lite2", False, 700, False),
+        ("efficientnet-lite2", False, 800, True),
+        ("efficientnet-lite2", True, 690, True),  # TensorFlow itself is in what is used already
+        ("resnet50", False, 800, False),
+        ("resnet50", False, 900, True),
+    ],
+)
+def test_tensorflow_serves_instead_only_within_the_budget(
+    model, imported, budget, serves, failure, monkeypatch, caplog
+):
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr(engines, "OpenVINOEngine", fail)
+    monkeypatch.setattr(engines, "TensorFlowEngine", lambda *_: "TensorFlow")
+    monkeypatch.setattr(resources, "rss_mb", lambda: 50.0)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setenv("FCN_MEMORY_MB", str(budget))
+    if imported:
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace())
+    else:
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    if serves:
+        assert load_model(model) == "TensorFlow"
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage() == f"TensorFlow serves instead of OpenVINO: {failure}"
+    else:
+        with pytest.raises(type(failure), match=str(failure)) as refusal:
+            load_model(model)
+        assert f"and {budget} MB are allowed" in str(refusal.value)
+        assert "scale" not in str(refusal.value)
+        assert caplog.records == []
+
+
+def test_memory_that_ends_while_a_model_is_loaded_is_no_matter_of_scales(monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(engines, "OpenVINOEngine", fail)
+    with pytest.raises(MemoryBudgetError, match="other scales change nothing"):
+        load_model(LITE.name, "auto")
+
+
+@pytest.mark.parametrize("pages_mb", [0, 30])
+def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
+    pages_mb, lite0, chelsea, resized, monkeypatch
+):
+    image = resized(chelsea, 200, 320)
+    model = load_model(LITE.name, "openvino")  # of this test alone: it will run in bands
+    model.logits(image)
+    model.release()
+    resources.keep_free(pages_mb)
+    monkeypatch.setenv("FCN_MEMORY_MB", "20")
+    with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
+        model.logits(image)
+    assert "EfficientNet-Lite0 on openvino" in str(refusal.value)
+    assert "the 20 MB it may use" in str(refusal.value)
+    enough = int(re.search(r"FCN_MEMORY_MB to at least (\d+)", str(refusal.value))[1])
+    monkeypatch.setenv("FCN_MEMORY_MB", str(enough + 15))  # other things come and go in this process
+    model.logits(image)
+    monkeypatch.setenv("FCN_MEMORY_MB", str(enough - 40))
+    with pytest.raises(MemoryBudgetError):
+        model.logits(image)
+
+
+# Graphs that are whole by their digests, and that OpenVINO rejects
+
+BAD = {
+    "an unknown operation": lambda xml, weights: (
+        xml.replace(b'type="Convolution"', b'type="Evolution"', 1),
+        weights,
+    ),
+    "no description": lambda xml, weights: (b'element_type="f32"', weights),
+    "no network": lambda xml, weights: (b'<net version="11" name="element_type="f32""/>', weights),
+    "cut weights": lambda xml, weights: (xml, weights[: len(weights) // 2]),
+}
+
+
+@pytest.fixture
+def export(tmp_path, monkeypatch, lite0):
+    """What the child makes, from call to call: the graph as it is, or spoilt."""
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
+    found, todo = lite0._graph.path.parent, []
+
+    def child(spec, weights, output_stride, folder):
+        spoil = todo.pop(0)
+        shutil.copytree(found, folder, dirs_exist_ok=True)
+        (folder / "geometry.json").write_text(json.dumps(lite0.geometry.to_json()), encoding="utf-8")
+        if spoil is not None:
+            files = [folder / name for name in ("graph.xml", "graph.bin")]
+            for path, content in zip(files, spoil(*(path.read_bytes() for path in files)), strict=True):
+                path.write_bytes(content)
+
+    monkeypatch.setattr(graphs, "_export_in_child", child)
+    return todo
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_graph_that_openvino_rejects_is_made_anew_once(kind, export, caplog, tmp_path, chelsea, resized):
+    export += [BAD[kind], None]
+    rejected = graphs.prepare_graph(LITE)  # another version may have left it so
+    model = load_model(LITE.name, "openvino")
+    assert export == []
+    (record,) = caplog.records
+    assert f"rejects the graph {rejected.path}, which is made anew: " in record.getMessage()
+    assert model.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
+    assert graphs.prepare_graph(LITE) == model._graph != rejected
+    assert [path.name for path in (tmp_path / "graphs").iterdir()] == [rejected.path.parent.name]
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("lay_there", [True, False])
+def test_a_new_graph_that_openvino_rejects_is_told(kind, lay_there, export, monkeypatch, chelsea, resized):
+    export += [BAD[kind]] * (1 + lay_there)
+    if lay_there:
+        graphs.prepare_graph(LITE)
+    for _ in range(3):  # and it is not made again and again
+        with pytest.raises(EngineError, match="though it was made anew") as refusal:
+            load_model(LITE.name, "openvino")
+        assert "EfficientNet-Lite0" in str(refusal.value)
+        assert export == []
+    monkeypatch.setattr(engines, "_MADE_IN_VAIN", set())  # another process, OpenVINO mended
+    export.append(None)
+    assert load_model(LITE.name, "openvino").logits(resized(chelsea, 64, 64)).shape == (2, 2, 1000)
+
+
+def test_of_two_that_reject_a_graph_one_makes_it_anew(export):
+    export += [BAD["cut weights"], None]
+    rejected = graphs.prepare_graph(LITE)
+    mended = graphs.prepare_graph(LITE, rejected=rejected)
+    assert mended == graphs.prepare_graph(LITE, rejected=rejected) != rejected
+    assert export == []
+
+
+def test_files_that_go_while_they_are_served_are_not_missed(export, tmp_path, chelsea, resized):
+    export.append(None)
+    model = load_model(LITE.name, "openvino")
+    image = resized(chelsea, 200, 320)
+    first = model.logits(image)
+    shutil.rmtree(tmp_path / "graphs")
+    model.release()
+    assert np.array_equal(model.logits(image), first)
+    model._part_runs()  # which reads the graph again
+    assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
+
+
+def test_a_graph_held_in_memory_is_served_again_and_again(export, tmp_path, monkeypatch, chelsea, resized):
+    """Giving memory back must not take the weights, of which there is no file."""
+    export += [None, None]
+    image = resized(chelsea, 200, 320)
+    first = load_model(LITE.name, "openvino").logits(image)
+    obstacle = tmp_path / "obstacle"
+    obstacle.touch()
+    monkeypatch.setenv("FCN_CACHE_DIR", str(obstacle))
+    model = load_model(LITE.name, "openvino")
+    assert not model._graph.cached
+    for _ in range(2):
+        model.logits(image)
+        model.release()
+    model._part_runs()
+    model._give_back()
+    assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
 
 
 def test_a_pass_that_fails_is_told_in_words(lite0, chelsea, resized, monkeypatch):

@@ -100,7 +100,7 @@ def test_the_child_takes_no_setting_of_keras(name, settings, tmp_path, monkeypat
 def test_float16_in_keras_json_changes_nothing(settings, tmp_path, monkeypatch, lite0):
     """Neither what is exported under it, nor what is loaded when it has gone."""
     settings("float16")
-    expected = lite0._path
+    expected = lite0._graph.path
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
     graph = prepare_graph(LITE)
     assert graph.path.name == expected.name
@@ -121,7 +121,7 @@ def _types(description):
 @pytest.fixture
 def exported(lite0):
     """Files as the child makes them."""
-    folder = lite0._path.parent
+    folder = lite0._graph.path.parent
     files = {name: (folder / name).read_bytes() for name in ("graph.xml", "graph.bin")}
     geometry = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["geometry"]
     return {**files, "geometry.json": json.dumps(geometry).encode()}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app.lesson.text import Block, Figure, Formula, Lesson, Proof, Prose, Question, Snippet, parts_of
+from fcn_core.folders import give_matplotlib_a_place
 
 _STYLE = """
 @page { size: A4; margin: 2cm; }
@@ -119,6 +120,7 @@ def inline(text: str) -> str:
 
 def formula(latex: str, points: float = 13) -> str:
     """Draw a formula as SVG, its LaTeX as the words for those who cannot see it."""
+    give_matplotlib_a_place()
     from matplotlib import mathtext, rc_context
     from matplotlib.font_manager import FontProperties
 
