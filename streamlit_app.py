@@ -4,13 +4,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import panels, uploads
+from app import cached, panels, uploads
 
 # A file of our own: Streamlit would fetch a Material symbol from elsewhere.
 _ICON = Path(__file__).parent / "assets" / "icon.png"
 
 st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
 panels.style()
+for fault in cached.wrong_settings():
+    panels.problem(fault)
+if cached.wrong_settings():
+    st.stop()
 uploads.keep_in_memory()
 
 pages = [

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core import resources
+from fcn_core import resources, settings
 from fcn_core.bands import Plan, Run, run_in_bands
 from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError
 from fcn_core.forecast import banded_demand, held_mb, whole_demand
@@ -128,9 +128,9 @@ def load_model(
         Each says what to do.
     """
     spec = model_spec(name)
-    wanted = engine or os.environ.get("FCN_ENGINE") or "auto"
+    wanted = engine or settings.ENGINE.value()
     random = weights in (None, "none")
-    if wanted not in ("auto", "openvino", "tensorflow"):
+    if wanted not in settings.ENGINES:
         raise EngineError(f"Expected engine auto, openvino or tensorflow. Received {wanted[:40]!r}.")
     if weights not in (None, "none", "imagenet"):
         raise EngineError(f"Expected weights imagenet or none. Received {str(weights)[:40]!r}.")

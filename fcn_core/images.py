@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fcn_core import settings
 from fcn_core.decoding import RangeError, check_sides, decode, eight_bits, pixels_of
 from fcn_core.errors import ImageError
-
-_MAX_MEGAPIXELS = 89  # above it Pillow warns of a bomb, on its own
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,10 @@ class Limits:
     max_pixels: int = 64_000_000
 
     def __post_init__(self) -> None:
-        if self.max_bytes < 1 or not 1 <= self.max_pixels <= _MAX_MEGAPIXELS * 10**6:
+        if self.max_bytes < 1 or not 1 <= self.max_pixels <= settings.MOST_MEGAPIXELS * 10**6:
             raise ImageError(
                 f"Received limits of {self.max_bytes} bytes and {self.max_pixels} pixels. Expected at least "
-                f"1 of each and at most {_MAX_MEGAPIXELS} megapixels. Correct FCN_MAX_UPLOAD_MB or "
-                "FCN_MAX_MEGAPIXELS."
+                f"1 of each and at most {settings.MOST_MEGAPIXELS} megapixels. Correct them."
             )
 
     @classmethod
@@ -54,17 +52,11 @@ class Limits:
 
         Raises
         ------
-        ImageError
+        SettingInvalid
             When one of them is no number or out of bounds.
         """
-        sizes = environ.get("FCN_MAX_UPLOAD_MB") or "25", environ.get("FCN_MAX_MEGAPIXELS") or "64"
-        try:
-            return cls(int(float(sizes[0]) * 2**20), int(float(sizes[1]) * 10**6))
-        except (ValueError, OverflowError) as error:
-            raise ImageError(
-                f"Received FCN_MAX_UPLOAD_MB={sizes[0][:40]!r} and FCN_MAX_MEGAPIXELS={sizes[1][:40]!r}. "
-                "Expected numbers such as 25 and 64."
-            ) from error
+        megabytes, megapixels = settings.MAX_UPLOAD_MB.value(environ), settings.MAX_MEGAPIXELS.value(environ)
+        return cls(megabytes * 2**20, round(megapixels * 10**6))
 
     def __str__(self) -> str:
         return f"at most {self.max_bytes / 2**20:.4g} MB and {self.max_pixels / 1e6:.4g} megapixels"
