@@ -20,6 +20,19 @@ from fcn_core import settings
 from fcn_core.decoding import RangeError, check_sides, decode, eight_bits, pixels_of
 from fcn_core.errors import ImageError
 
+# Names of devices in every folder of Windows ("Naming Files, Paths, and Namespaces").
+_DEVICES = frozenset(
+    [
+        "CON",
+        "PRN",
+        "AUX",
+        "NUL",
+        "CONIN$",
+        "CONOUT$",
+        *(f"{port}{n}" for port in ("COM", "LPT") for n in "123456789¹²³"),
+    ]
+)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -210,18 +223,21 @@ def clean_name(text: str) -> str:
     """Make a file's name safe to show and to make a folder of.
 
     The base name (of either path separator) without control and direction-changing characters, without those
-    that Windows forbids and without leading dots; at most 120 bytes of UTF-8, keeping the suffix.
+    that Windows forbids and without leading dots; at most 120 bytes of UTF-8, keeping the suffix. One that means a
+    device there, whatever its suffix, begins with ``_``.
     """
     text = re.split(r"[/\\]", text)[-1]
-    text = unicodedata.normalize("NFC", text)
     text = "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
+    text = unicodedata.normalize("NFC", text)
     text = re.sub(r'[<>:"|?*]', "_", text).strip(" .")
     stem, dot, suffix = text.rpartition(".")
     if not dot or len(suffix) > 10:
         stem, dot, suffix = text, "", ""
     room = 120 - len((dot + suffix).encode())
     stem = stem.encode()[:room].decode(errors="ignore").rstrip(" .")
-    return stem + dot + suffix if stem else "picture"
+    name = stem + dot + suffix if stem else "picture"
+    device = name.partition(".")[0].rstrip().upper() in _DEVICES
+    return clean_name(f"_{name}") if device else name
 
 
 def _read_file(path: str | os.PathLike[str], name: str, limits: Limits) -> bytes:
