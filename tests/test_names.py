@@ -311,7 +311,7 @@ def test_the_model_of_windows_refuses(name: str) -> None:
 
 @pytest.mark.parametrize("base", RESERVED)
 @pytest.mark.parametrize(
-    "rest", ["", ".png", ".tar.png", " .png", "   ", ".", "...", ".x" * 200, " " * 300 + "x.png"]
+    "rest", ["", ".png", ".tar.png", " .png", " .tar.png", "   ", ".", "...", ".x" * 200, " " * 300 + "x.png"]
 )
 def test_devices_are_no_names(base: str, rest: str) -> None:
     name = clean_name(base + rest)

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cached
 from app.jobs import ModelKey
-from fcn_core import settings
+from fcn_core import logs, settings
 from fcn_core.cli import main
 from fcn_core.errors import SettingInvalid
 from fcn_core.settings import SETTINGS, check
@@ -286,6 +286,23 @@ def test_the_engine_is_the_apps(engine: str | None, monkeypatch: pytest.MonkeyPa
     cached._Models()(key)
     assert asked == [("resnet50", engine or "auto")]
     assert ModelKey("resnet50", engine="openvino").engine == "openvino"
+
+
+@pytest.mark.parametrize(("engine", "adopted"), [("auto", True), ("openvino", True), ("tensorflow", False)])
+def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
+    engine: str, adopted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FCN_ENGINE", engine)
+    kept: list[tuple[ModelKey, str]] = []
+    monkeypatch.setattr(cached.Queue, "adopt", lambda _, key, info, *rest: kept.append((key, info.engine)))
+    monkeypatch.setattr(cached.Queue, "warm", lambda *_: None)
+    cached.queue.clear()
+    try:
+        cached.queue().close()
+    finally:
+        cached.queue.clear()
+        logs.configure("off")
+    assert kept == ([(ModelKey(settings.MODEL.default, engine=engine), "openvino")] if adopted else [])
 
 
 # Nobody else reads them
