@@ -226,7 +226,7 @@ CACHE_DIR: Setting[Path | None] = Setting(
 )  # fmt: skip
 WEIGHTS_DIR: Setting[Path | None] = Setting(
     "FCN_WEIGHTS_DIR", "folder of weight files you bring", "none",
-    "the whole path of a folder that is there", None, _folder, _wrong_weights,
+    "the whole path of a folder that can be read", None, _folder, _wrong_weights,
 )  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
     "FCN_MEMORY_MB", f"memory the program may use, at least {LEAST_MEMORY_MB}",
