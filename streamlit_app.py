@@ -3,25 +3,34 @@
 The file is read twice. The server finds `app` in it and starts that; for every visitor it then runs it as the script.
 """
 
+import sys
 from pathlib import Path
 
 import streamlit as st
 from streamlit import runtime
 
-from app import server, streamlit_patches
+from fcn_core import settings
+
+if not runtime.exists() and (faults := settings.check()):
+    print(*faults, sep="\n", file=sys.stderr)
+    raise SystemExit(2)
+
+from app import cached, panels, server, streamlit_patches  # not with settings that mean nothing
 
 streamlit_patches.apply()
 
 if not runtime.exists():
     app = st.App(__file__, lifespan=server.lifespan, routes=server.ROUTES, middleware=server.MIDDLEWARE)
 else:
-    from app import panels
-
     # A file of our own: Streamlit would fetch a Material symbol from elsewhere.
     _ICON = Path(__file__).parent / "assets" / "icon.png"
 
     st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
     panels.style()
+    for fault in cached.wrong_settings():
+        panels.problem(fault)
+    if cached.wrong_settings():
+        st.stop()
 
     pages = [
         st.Page("app/explore.py", title="Explore", icon=":material/search:", default=True),

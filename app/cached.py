@@ -25,7 +25,7 @@ from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
 from app.lesson.proof import ConversionProof, prove
 from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
-from fcn_core import logs, resources
+from fcn_core import logs, resources, settings
 from fcn_core.contents import Finding, what_is_in
 from fcn_core.decoding import BYTES_A_PIXEL
 from fcn_core.engines import ModelInfo, Predictor, load_model
@@ -88,6 +88,15 @@ class _Models:
         return self._loaded.get(key)
 
 
+@st.cache_resource(show_spinner=False)
+def wrong_settings() -> tuple[str, ...]:
+    """What was wrong with the settings when the app started; said in the log, too."""
+    faults = settings.check()
+    for fault in faults:
+        logger.error("%s", fault)
+    return faults
+
+
 @cache
 def models() -> _Models:
     """The models, shared by all users."""
@@ -118,7 +127,8 @@ def _queue() -> Queue:
     try:
         sha256, info, class_maps = load_precomputed()
         spec = model_spec(info.name)
-        if info.name == first.name and info.weights_sha256 == spec.weights.digest:
+        same_engine = first.engine in ("auto", info.engine)
+        if info.name == first.name and same_engine and info.weights_sha256 == spec.weights.digest:
             made.adopt(first, info, sha256, class_maps)
     except (OSError, ValueError, KeyError) as error:
         logger.warning("The precomputed sample cannot be read: %s", error)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, TypeVar
 
-from fcn_core import effective_field, logs, resources
+from fcn_core import effective_field, logs, resources, settings
 from fcn_core.effective_field import EffectiveField
 from fcn_core.engines import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, MemoryBudgetError
@@ -65,7 +65,7 @@ class ModelKey:
     """Which predictor a job needs."""
 
     name: str
-    engine: str = "auto"
+    engine: str = field(default_factory=settings.ENGINE.value)
     output_stride: int = 32
 
 

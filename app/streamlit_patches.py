@@ -9,8 +9,6 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
-import math
-import os
 import sys
 import threading
 import time
@@ -24,9 +22,8 @@ from streamlit import config, net_util, runtime
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.web.server.starlette import starlette_app_utils
 
-from fcn_core import resources
-from fcn_core.errors import ImageError
-from fcn_core.images import Limits
+from fcn_core import resources, settings
+from fcn_core.errors import SettingInvalid
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +47,9 @@ def _keep_uploads_in_memory() -> None:
 
 def _let_in() -> None:
     """Let Streamlit take files as large as ``FCN_MAX_UPLOAD_MB`` says, where it says so, and no larger."""
-    if os.environ.get("FCN_MAX_UPLOAD_MB"):
-        with suppress(ImageError):  # said on the page, with the first picture
-            config.set_option("server.maxUploadSize", math.ceil(Limits.from_env().max_bytes / 2**20))
+    if settings.MAX_UPLOAD_MB.given():
+        with suppress(SettingInvalid):  # said on the page
+            config.set_option("server.maxUploadSize", settings.MAX_UPLOAD_MB.value())
 
 
 def _answer_uploads() -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from app import panels
 from app.panels import Look
 from app.pictures import Picture
-from fcn_core import export, render
+from fcn_core import export, render, shells
 from fcn_core.heatmap import Heatmap, place
 from fcn_core.pipeline import Analysis
 
@@ -58,7 +58,9 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
                 f"{stem}-{export.file_stem(which)}.png",
                 "image/png",
             )
-            _button("The picture", lambda: picture.data, picture.name, "application/octet-stream")
+            _button(
+                "The picture", lambda: picture.data, shells.harmless(picture.name), "application/octet-stream"
+            )
         st.markdown("**Numbers**")
         with st.container(horizontal=True):
             _button("Maps, NPZ", lambda: export.maps_npz(make()), f"{stem}-maps.npz", "application/zip")
@@ -83,6 +85,8 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
     with right:
         st.markdown("**The same from a terminal**")
         st.code(export.command_line(shown), language="bash", wrap_lines=True)
+        if export.renamed(shown):
+            panels.note(export.renamed(shown))
         st.markdown("**The same in Python**")
         st.code(export.python_snippet(shown), language="python", wrap_lines=True)
         st.markdown("**The same page for others**")

@@ -19,6 +19,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fcn_core import settings
 from fcn_core.errors import EngineError, FcnError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.streams import standard_streams
 
@@ -65,6 +66,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             options = _parser().parse_args(arguments)
         finally:
             sys.stdout.flush()  # --help ends here, and may not be printed either
+        faults = settings.check()
+        for fault in faults:
+            _complain(fault)
+        if faults:
+            return 2
         from fcn_core import logs
 
         logs.configure("off")
@@ -188,9 +194,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="default: FCN_MODEL, else efficientnet-lite2")
-    parser.add_argument(
-        "--engine", choices=("auto", "openvino", "tensorflow"), help="default: FCN_ENGINE, else auto"
-    )
+    parser.add_argument("--engine", choices=settings.ENGINES, help="default: FCN_ENGINE, else auto")
     parser.add_argument(
         "--weights", choices=("imagenet", "none"), default="imagenet", help="none: random, seeded weights"
     )
@@ -275,7 +279,7 @@ def _without_start_up_notes() -> Iterator[None]:
 def _loaded(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
     from fcn_core.engines import load_model
 
-    if (engine or os.environ.get("FCN_ENGINE")) == "tensorflow":
+    if (engine or settings.ENGINE.value()) == "tensorflow":
         _import_keras()
     with _bar("Getting the model ready", bytes_=True) as update:
         return load_model(name, engine, weights, output_stride, lambda done, of: update(done, of, ""))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core import resources
+from fcn_core import resources, settings
 from fcn_core.bands import Plan, Run, run_in_bands
 from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, StorageError
 from fcn_core.forecast import banded_demand, held_mb, whole_demand
@@ -138,9 +138,9 @@ def load_model(
         OpenVINO's.
     """
     spec = model_spec(name)
-    wanted = engine or os.environ.get("FCN_ENGINE") or "auto"
+    wanted = engine or settings.ENGINE.value()
     random = weights in (None, "none")
-    if wanted not in ("auto", "openvino", "tensorflow"):
+    if wanted not in settings.ENGINES:
         raise EngineError(f"Expected engine auto, openvino or tensorflow. Received {wanted[:40]!r}.")
     if weights not in (None, "none", "imagenet"):
         raise EngineError(f"Expected weights imagenet or none. Received {str(weights)[:40]!r}.")

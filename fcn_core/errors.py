@@ -17,6 +17,7 @@
     ├── MemoryBudgetError     no plan fits into the memory the app may use
     ├── FetchError            a picture's address that is refused or does not answer
     ├── DatasetError          an evaluation index that cannot be read
+    ├── SettingInvalid        an environment variable that is not what it should be
     ├── OutputError           standard output that cannot be written
     └── Cancelled             the user stopped it
 
@@ -91,6 +92,10 @@ class FetchError(FcnError):
 
 class DatasetError(FcnError):
     """An evaluation index or one of its files cannot be read."""
+
+
+class SettingInvalid(FcnError):
+    """An environment variable that is not what it should be."""
 
 
 class OutputError(FcnError):

@@ -28,7 +28,7 @@ from fcn_core.heatmap import place
 from fcn_core.images import clean_name
 from fcn_core.pipeline import Analysis, versions
 from fcn_core.report import html_report
-from fcn_core.reproduce import command_line, notebook, python_snippet
+from fcn_core.reproduce import command_line, notebook, python_snippet, renamed
 
 __all__ = [
     "FILES",
@@ -46,6 +46,7 @@ __all__ = [
     "notebook",
     "overlay_png",
     "python_snippet",
+    "renamed",
     "write_folder",
     "zip_all",
 ]
@@ -171,7 +172,7 @@ def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
 def file_stem(name: str) -> str:
     """What a picture's files and folders are called: its name without suffix, safe on every system."""
-    return Path(clean_name(name)).stem
+    return Path(clean_name(name)).stem.rstrip(" .")
 
 
 #: The files of one analysis, each with what makes it.
@@ -233,7 +234,8 @@ def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:
         The picture's file, for the notebook.
     """
     stem = file_stem(analysis.image.name)
-    command = f"# {_description(analysis)}\n{command_line(analysis)}\n"
+    notes = filter(None, (_description(analysis), renamed(analysis)))
+    command = "".join(f"# {note}\n" for note in notes) + f"{command_line(analysis)}\n"
     files = {
         **{name: make(analysis) for name, make in FILES.items()},
         "report.html": html_report(analysis),

@@ -10,18 +10,18 @@ from __future__ import annotations
 import http.client
 import io
 import ipaddress
-import os
 import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from fcn_core import settings
 from fcn_core.errors import FetchError
 from fcn_core.images import Limits, clean_name
 
@@ -74,11 +74,6 @@ def is_public(address: IPAddress) -> bool:
         if address.scope_id is not None or address not in _GLOBAL_UNICAST:
             return False
     return address.is_global and not any(address in network for network in _CLOSED)
-
-
-def urls_allowed(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether pictures may be fetched: unless ``FCN_ALLOW_URLS`` is 0, no, off or false."""
-    return environ.get("FCN_ALLOW_URLS", "").strip().lower() not in ("0", "no", "off", "false")
 
 
 def _resolve(host: str, port: int) -> list[str]:
@@ -143,7 +138,7 @@ def fetch_image_bytes(
     FetchError
         The address is refused, does not answer in time, or answers with an error or too much.
     """
-    if not urls_allowed():
+    if not settings.ALLOW_URLS.value():
         raise FetchError("Addresses are switched off here (FCN_ALLOW_URLS=0). Upload the picture instead.")
     limits = Limits.from_env() if limits is None else limits
     call = _Call(wire or Wire(), limits.max_bytes, time.monotonic() + seconds)

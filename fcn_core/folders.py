@@ -17,6 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
+from fcn_core import settings
 from fcn_core.errors import FcnError
 
 logger = logging.getLogger(__name__)
@@ -35,24 +36,13 @@ def cache_dir() -> Path:
     FcnError
         ``FCN_CACHE_DIR`` begins with a home folder that is not known, or nothing can be written anywhere.
     """
-    own = named_folder("FCN_CACHE_DIR")
+    own = settings.CACHE_DIR.value()
     if own:
         return own
     try:
         return platformdirs.user_cache_path("fcn_core", appauthor=False).expanduser()
     except RuntimeError:  # neither HOME nor an entry among the users says where home is
         return _without_home()
-
-
-def named_folder(variable: str) -> Path | None:
-    """The folder that an environment variable names, ``~`` expanded; None where it is not set."""
-    value = os.environ.get(variable)
-    try:
-        return Path(value).expanduser() if value else None
-    except RuntimeError as error:
-        raise FcnError(
-            f"{variable} is {value!r}, and where that home folder is, is not known here. Name the whole path."
-        ) from error
 
 
 def _without_home() -> Path:

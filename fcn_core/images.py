@@ -16,10 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fcn_core import settings
 from fcn_core.decoding import RangeError, check_sides, decode, eight_bits, pixels_of
 from fcn_core.errors import ImageError
 
-_MAX_MEGAPIXELS = 89  # above it Pillow warns of a bomb, on its own
+# Names of devices in every folder of Windows ("Naming Files, Paths, and Namespaces").
+_DEVICES = frozenset(
+    [
+        "CON",
+        "PRN",
+        "AUX",
+        "NUL",
+        "CONIN$",
+        "CONOUT$",
+        *(f"{port}{n}" for port in ("COM", "LPT") for n in "123456789¹²³"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,10 @@ class Limits:
     max_pixels: int = 64_000_000
 
     def __post_init__(self) -> None:
-        if self.max_bytes < 1 or not 1 <= self.max_pixels <= _MAX_MEGAPIXELS * 10**6:
+        if self.max_bytes < 1 or not 1 <= self.max_pixels <= settings.MOST_MEGAPIXELS * 10**6:
             raise ImageError(
                 f"Received limits of {self.max_bytes} bytes and {self.max_pixels} pixels. Expected at least "
-                f"1 of each and at most {_MAX_MEGAPIXELS} megapixels. Correct FCN_MAX_UPLOAD_MB or "
-                "FCN_MAX_MEGAPIXELS."
+                f"1 of each and at most {settings.MOST_MEGAPIXELS} megapixels. Correct them."
             )
 
     @classmethod
@@ -54,17 +65,11 @@ class Limits:
 
         Raises
         ------
-        ImageError
+        SettingInvalid
             When one of them is no number or out of bounds.
         """
-        sizes = environ.get("FCN_MAX_UPLOAD_MB") or "25", environ.get("FCN_MAX_MEGAPIXELS") or "64"
-        try:
-            return cls(int(float(sizes[0]) * 2**20), int(float(sizes[1]) * 10**6))
-        except (ValueError, OverflowError) as error:
-            raise ImageError(
-                f"Received FCN_MAX_UPLOAD_MB={sizes[0][:40]!r} and FCN_MAX_MEGAPIXELS={sizes[1][:40]!r}. "
-                "Expected numbers such as 25 and 64."
-            ) from error
+        megabytes, megapixels = settings.MAX_UPLOAD_MB.value(environ), settings.MAX_MEGAPIXELS.value(environ)
+        return cls(megabytes * 2**20, round(megapixels * 10**6))
 
     def __str__(self) -> str:
         return f"at most {self.max_bytes / 2**20:.4g} MB and {self.max_pixels / 1e6:.4g} megapixels"
@@ -218,18 +223,21 @@ def clean_name(text: str) -> str:
     """Make a file's name safe to show and to make a folder of.
 
     The base name (of either path separator) without control and direction-changing characters, without those
-    that Windows forbids and without leading dots; at most 120 bytes of UTF-8, keeping the suffix.
+    that Windows forbids and without leading dots; at most 120 bytes of UTF-8, keeping the suffix. One that means a
+    device there, whatever its suffix, begins with ``_``.
     """
     text = re.split(r"[/\\]", text)[-1]
-    text = unicodedata.normalize("NFC", text)
     text = "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
+    text = unicodedata.normalize("NFC", text)
     text = re.sub(r'[<>:"|?*]', "_", text).strip(" .")
     stem, dot, suffix = text.rpartition(".")
     if not dot or len(suffix) > 10:
         stem, dot, suffix = text, "", ""
     room = 120 - len((dot + suffix).encode())
     stem = stem.encode()[:room].decode(errors="ignore").rstrip(" .")
-    return stem + dot + suffix if stem else "picture"
+    name = stem + dot + suffix if stem else "picture"
+    device = name.partition(".")[0].rstrip().upper() in _DEVICES
+    return clean_name(f"_{name}") if device else name
 
 
 def _read_file(path: str | os.PathLike[str], name: str, limits: Limits) -> bytes:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fcn_core.errors import FcnError
+from fcn_core import settings
 
 if TYPE_CHECKING:
     from fcn_core.engines import ModelInfo
     from fcn_core.pipeline import Analysis
-
-STYLES = ("json", "text", "off")
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +40,10 @@ def configure(default: str = "off", stream: TextIO | None = None) -> str:
 
     Raises
     ------
-    FcnError
+    SettingInvalid
         ``FCN_LOG`` is something else.
     """
-    style = os.environ.get("FCN_LOG", "").strip().lower() or default
-    if style not in STYLES:
-        raise FcnError(f"FCN_LOG is {style[:40]!r}. Expected json, text or off.")
+    style = settings.LOG.value() or default
     for name in ("fcn_core", "app"):
         owner = logging.getLogger(name)
         for handler in [h for h in owner.handlers if isinstance(h.formatter, _Formatter)]:

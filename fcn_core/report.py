@@ -16,7 +16,7 @@ from fcn_core.heatmap import Heatmap, place
 from fcn_core.pipeline import Analysis, versions
 from fcn_core.pyramid import resize_image
 from fcn_core.region import Box, contours_of
-from fcn_core.reproduce import command_line, python_snippet
+from fcn_core.reproduce import command_line, python_snippet, renamed
 
 _LARGE, _SMALL = 1000, 480  # pixels of the longest side
 
@@ -61,6 +61,7 @@ class{"" if count == 1 else "es"}) · {html.escape(model.title)} on {html.escape
 <section>
 <h2>Make it again</h2>
 <pre>{html.escape(command_line(analysis))}</pre>
+{f'<p class="quiet">{html.escape(renamed(analysis))}</p>' if renamed(analysis) else ""}
 <pre>{html.escape(python_snippet(analysis))}</pre>
 <p class="quiet">SHA-256 of the picture {image.sha256}<br>SHA-256 of the weights {model.weights_sha256 or "none"}<br>
 {html.escape(", ".join(f"{k} {v}" for k, v in versions().items()))}</p>

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-import shlex
 from typing import Any
 
-from fcn_core import render
+from fcn_core import render, shells
 from fcn_core.images import Limits
 from fcn_core.pipeline import Analysis
 
@@ -16,25 +15,33 @@ _BASE64_LINE = 100
 
 
 def command_line(analysis: Analysis, image_name: str | None = None, out: str = "out") -> str:
-    """The command that makes the same maps, quoted for a POSIX shell.
+    """The command that makes the same maps, for POSIX shells, cmd.exe and PowerShell alike.
 
     Parameters
     ----------
     analysis : Analysis
     image_name : str, optional
-        Where the picture lies; its name by default.
+        Where the picture lies; its name by default. See :func:`renamed`.
     out : str
         Folder to write to.
     """
     path = analysis.image.name if image_name is None else image_name
     model = analysis.model
-    words = ["python", "-m", "fcn_core", "heatmap", f"./{path}" if path.startswith("-") else path]
+    words = ["python", "-m", "fcn_core", "heatmap", shells.as_argument(path)]
     words += ["--synset", analysis.synset.wnid, "--model", model.name, "--engine", model.engine]
     words += ["--scales", ",".join(analysis.class_maps), "--fit", analysis.fit, "--map", analysis.kind]
     words += ["--output-stride", str(model.output_stride), "--threshold", repr(analysis.threshold)]
     words += ["--weights", "none"] if model.weights == "random" else []
     words += [] if analysis.snapped else ["--no-snap"]
-    return shlex.join([*words, "--out", out])
+    return shells.join([*words, "--out", shells.as_argument(out)])
+
+
+def renamed(analysis: Analysis) -> str:
+    """What to do before the command can be run, where it cannot call the picture by its name; else ""."""
+    name = shells.harmless(analysis.image.name)
+    if name == analysis.image.name:
+        return ""
+    return f'The command calls the picture "{name}": shells read some characters of its own name. Rename the file.'
 
 
 def python_snippet(analysis: Analysis, image_name: str | None = None) -> str:
@@ -132,11 +139,13 @@ def _introduction(analysis: Analysis) -> str:
     name = html.escape(analysis.image.name.replace("`", "'"))
     model, count = analysis.model, len(analysis.class_ids)
     random = "" if model.weights == "imagenet" else f" **The network has {model.weights} weights.**"
+    note = renamed(analysis)
+    note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
         f"# Where is “{analysis.synset.words[0]}”?\n\n"
         f"`{name}`, {analysis.image.width} × {analysis.image.height} pixels. {model.title} as a fully convolutional "
         f"network; the synset {analysis.synset.wnid} holds {count} of its 1000 classes.{random}\n\n"
-        f"On the command line:\n\n```sh\n{command_line(analysis).replace('```', '')}\n```"
+        f"On the command line:\n\n{note}```sh\n{command_line(analysis)}\n```"
     )
 
 

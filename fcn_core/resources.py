@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from fcn_core.errors import MemoryBudgetError
+from fcn_core import settings
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _CGROUP_QUOTAS = (
@@ -30,20 +30,12 @@ def budget_mb() -> float:
 
     Raises
     ------
-    MemoryBudgetError
-        ``FCN_MEMORY_MB`` is not a positive number.
+    SettingInvalid
+        ``FCN_MEMORY_MB`` is no number of megabytes.
     """
-    wanted = os.environ.get("FCN_MEMORY_MB", "").strip()
-    if wanted:
-        try:
-            budget = float(wanted)
-        except ValueError:
-            budget = 0.0
-        if not 0 < budget < float("inf"):
-            raise MemoryBudgetError(
-                f"FCN_MEMORY_MB is {wanted[:40]!r}. Expected a positive number of megabytes, for example 690."
-            )
-        return budget
+    wanted = settings.MEMORY_MB.value()
+    if wanted is not None:
+        return float(wanted)
     total: float = psutil.virtual_memory().total
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):

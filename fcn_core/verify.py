@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fcn_core import settings
 from fcn_core.engines import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
 from fcn_core.keras_settings import Backend, import_keras, keras_settings
@@ -65,7 +66,7 @@ class Proof:
 
 def reference_backend(engine: str | None = None) -> Backend:
     """What Keras runs the classifier on: TensorFlow, unless ``KERAS_BACKEND`` is openvino and the engine is, too."""
-    tensorflow = (engine or os.environ.get("FCN_ENGINE")) == "tensorflow"
+    tensorflow = (engine or settings.ENGINE.value()) == "tensorflow"
     return "openvino" if os.environ.get("KERAS_BACKEND") == "openvino" and not tensorflow else "tensorflow"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
-from fcn_core.folders import cache_dir, named_folder
+from fcn_core.folders import cache_dir
 from fcn_core.random_weights import seed_weights
 
 if TYPE_CHECKING:
@@ -143,8 +143,6 @@ MODELS: Mapping[str, ModelSpec] = {
     )
 }  # fmt: skip
 
-DEFAULT_MODEL = "efficientnet-lite2"
-
 
 def model_spec(name: str | None = None) -> ModelSpec:
     """Look a model up; without a name the one in ``FCN_MODEL``, else EfficientNet-Lite2.
@@ -154,7 +152,7 @@ def model_spec(name: str | None = None) -> ModelSpec:
     UnknownModel
         No such model.
     """
-    wanted = name or os.environ.get("FCN_MODEL") or DEFAULT_MODEL
+    wanted = name or settings.MODEL.value()
     if wanted not in MODELS:
         raise UnknownModel(f"Expected a model among {', '.join(MODELS)}. Received {wanted[:60]!r}.")
     return MODELS[wanted]
@@ -166,7 +164,7 @@ def find_weights(spec: ModelSpec) -> Path | None:
     Looked for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and among
     downloads.
     """
-    folder = named_folder("FCN_WEIGHTS_DIR")
+    folder = settings.WEIGHTS_DIR.value()
     places = []
     if folder:
         places += [folder / spec.weights.name]

@@ -19,12 +19,11 @@ import hypothesis
 import numpy as np
 import pytest
 
-from fcn_core import resources
+from fcn_core import resources, settings
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 _OWN_CACHE = pytest.StashKey[str]()
-_FOR_TESTS = {"FCN_SHARED", "FCN_TEST_CACHE_DIR", "FCN_REQUIRE_BROWSER", "FCN_FUZZ_EXAMPLES"}
 
 # What an example takes says nothing about the code: machines differ, and are busy with other things.
 hypothesis.settings.register_profile(
@@ -35,7 +34,7 @@ hypothesis.settings.load_profile("timeless")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before anything is imported; child processes inherit it."""
-    for name in [name for name in os.environ if name.startswith("FCN_") and name not in _FOR_TESTS]:
+    for name in [name for name in os.environ if name.startswith("FCN_") and name not in settings.FOR_TESTS]:
         del os.environ[name]
     cache = os.environ.get("FCN_TEST_CACHE_DIR")  # keeps prepared models from run to run
     if not cache:

@@ -458,6 +458,15 @@ NAMES = (
     "<img src=x onerror=alert(1)>.png", "**bold** [link](javascript:x) $x^2$.png", "a?b*c|d.png", "name.png/",
     "~/.ssh/id_rsa", "%2e%2e%2f.png", "e" + "\u0301" * 500 + ".png", "\ufeff\u200b\u2028.png", "-rf",
     "'; drop table pictures; --.png",
+    # Devices and forbidden names on Windows
+    "CON.png", "con", "nul.tar.gz.png", "AUX .png", "prn.", "Com1.png", "LPT9", "COM¹.png", "lpt².x.png", "CONIN$.png",
+    "conout$", "CON" + " " * 300 + "x.png", "CON." + "x" * 300, "COM\N{ZERO WIDTH JOINER}2.png", "a .png", "a. . .png",
+    "a .abcdefghijklmno", "a..abcdefghijklmno", "dog.png ", "dog.png...", "a*b?.png", 'a"b".png', "a<b>|c.png",
+    "a:b.png", "dog.png:stream", "a\x01\x1f\x7f\x85.png", "e\N{ZERO WIDTH JOINER}\u0301.png", "狗" * 200,
+    # What shells read
+    "a&calc&.png", "a^b|c.png", "%PATH%.png", "!PATH!.png", "$(id).png", "`id`.png", "$env:x;id.png", "--out=x.png",
+    "\N{EN DASH}x.png", "“;calc;”.png", "„calc„.png", "it's.png", "‘calc’.png", "@x.png", "#x.png", "{a,b}.png",
+    "(calc).png", "a;b.png", "~root.png",
 )  # fmt: skip
 
 

@@ -431,6 +431,18 @@ def test_an_upload_is_shown_and_a_bad_one_after_it_keeps_it(coffee: np.ndarray) 
     assert "600 × 400" in text(page), "the good one is still there"
 
 
+def test_a_command_that_calls_the_picture_otherwise_says_so(coffee: np.ndarray) -> None:
+    page = opened(scales="200x320", tab="Take it away")
+    assert "The command calls the picture" not in text(page)
+    group(page, "source").set_value("Upload")
+    page.run()
+    page.file_uploader("upload").set_value(("100% &calc&.png", png(coffee), "image/png"))
+    settled(page)
+    (command,) = (code.value for code in page.code if code.language == "bash")
+    assert ' heatmap "100_ &calc&.png" --synset ' in command
+    assert "The command calls the picture" in text(page)
+
+
 def test_a_result_that_has_given_way_to_others_is_computed_anew() -> None:
     page = opened(picture="rocket", scales="200x320")
     job = page.session_state["explore-result"].job

@@ -247,7 +247,7 @@ def test_the_proof_is_refused_in_words_where_memory_lacks(
 ) -> None:
     app = opened(step="2")
     cached.proof_of.clear()  # proved already
-    monkeypatch.setenv("FCN_MEMORY_MB", str(resources.rss_mb() + 900))
+    monkeypatch.setenv("FCN_MEMORY_MB", f"{resources.rss_mb() + 900:.0f}")
     app.button("lesson_prove").click()
     wait_until(lambda: 'class="lesson-wait"' not in _html(app.run()), pause=0.1)
     assert not app.exception

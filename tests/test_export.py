@@ -336,7 +336,7 @@ def test_the_command_line_makes_the_same_maps(analysis, picture, tmp_path, monke
 
 
 def test_every_choice_is_in_the_command_line_and_names_are_quoted(random_analysis, tmp_path, monkeypatch):
-    path = tmp_path / "it's $HOME; -rf.png"
+    path = tmp_path / "it's &calc& (1); -rf.png"
     Image.fromarray(skimage.data.chelsea()).save(path)
     command = export.command_line(random_analysis, str(path), out=str(tmp_path / "a b"))
     _run(command)

@@ -17,6 +17,7 @@ from fcn_core.errors import EngineError, FcnError
 from fcn_core.folders import cache_dir
 from fcn_core.graphs import load_graph, prepare_graph
 from fcn_core.keras_settings import keras_settings
+from fcn_core.settings import SETTINGS
 from fcn_core.zoo import MODELS, find_weights
 from tests.waiting import PATIENCE
 
@@ -69,6 +70,7 @@ import warnings
 import keras
 warnings.warn("deprecated")
 from fcn_core.keras_settings import keras_settings
+from fcn_core.settings import SETTINGS
 with keras_settings("channels_first"):
     found = [keras.backend.backend(), keras.config.floatx(), keras.config.dtype_policy().name]
     print(*found, keras.config.image_data_format(), keras.config.epsilon())
@@ -378,7 +380,8 @@ def test_a_tilde_is_the_home_folder_or_told(variable, value, homeless, monkeypat
     assert value in str(refusal.value)
     if "nobody" not in value:
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert folders.named_folder(variable) == Path(value.replace("~", str(tmp_path)))
+        (setting,) = (s for s in SETTINGS if s.name == variable)
+        assert setting.value() == Path(value.replace("~", str(tmp_path)))
 
 
 def test_a_home_that_may_not_be_looked_into(monkeypatch, caplog, tmp_path):

@@ -10,8 +10,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from fcn_core import settings
 from fcn_core.cli import main
-from fcn_core.zoo import DEFAULT_MODEL, MODELS
+from fcn_core.zoo import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -109,7 +110,7 @@ def test_the_models_are_those_of_the_zoo():
     table = rows("Models")
     assert [re.search(r"`(.*?)`", row[0])[1] for row in table] == list(MODELS)
     for row, spec in zip(table, MODELS.values(), strict=True):
-        assert ("(default)" in row[0]) == (spec.name == DEFAULT_MODEL)
+        assert ("(default)" in row[0]) == (spec.name == settings.MODEL.default)
         assert row[1] == f"{spec.parameters} M"
         assert row[2] == f"{spec.weights.size / 1e6:.0f} MB"
         assert f"({spec.source})" in row[3]
@@ -121,20 +122,25 @@ def test_the_models_are_those_of_the_zoo():
 
 
 def test_the_settings_are_those_the_program_reads():
-    sources = [p for folder in ("fcn_core", "app") for p in (ROOT / folder).rglob("*.py")]
-    read = set(re.findall(r"\bFCN_[A-Z_]+\b", "".join(p.read_text(encoding="utf-8") for p in sources)))
-    described = [row[0].strip("`") for row in rows("Settings")]
-    assert set(described) == read
-    assert len(described) == len(read)
+    described = [(f"`{s.name}`", s.meaning, s.default_words) for s in settings.SETTINGS]
+    assert [tuple(row) for row in rows("Settings")] == described
 
 
-def test_the_limits_in_the_settings_are_the_defaults():
+def test_the_defaults_in_words_are_the_defaults():
     from fcn_core.images import Limits
 
-    defaults = {row[0].strip("`"): row[2] for row in rows("Settings")}
-    assert defaults["FCN_MAX_UPLOAD_MB"] == f"{Limits().max_bytes / 2**20:g}"
-    assert defaults["FCN_MAX_MEGAPIXELS"] == f"{Limits().max_pixels / 1e6:g}"
-    assert defaults["FCN_MODEL"].strip("`") == DEFAULT_MODEL
+    words = {s.name: s.default_words for s in settings.SETTINGS}
+    assert (
+        words["FCN_MAX_UPLOAD_MB"] == f"{Limits().max_bytes / 2**20:g}" == f"{settings.MAX_UPLOAD_MB.default}"
+    )
+    assert (
+        words["FCN_MAX_MEGAPIXELS"]
+        == f"{Limits().max_pixels / 1e6:g}"
+        == f"{settings.MAX_MEGAPIXELS.default:g}"
+    )
+    assert words["FCN_MODEL"] == f"`{settings.MODEL.default}`"
+    assert words["FCN_ENGINE"].startswith(f"`{settings.ENGINE.default}`")
+    assert words["FCN_ALLOW_URLS"] == f"`{settings.ALLOW_URLS.default:d}`"
 
 
 def test_the_two_commands_are_in_the_makefile_with_the_plain_lines_behind_them():

@@ -27,7 +27,7 @@ def streamlits_limit() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("setting", "megabytes"),
-    [(None, 25), ("", 25), ("40", 40), ("3", 3), ("2.5", 3), ("many", 25), ("-1", 25)],
+    [(None, 25), ("", 25), ("40", 40), (" 3 ", 3), ("2.5", 25), ("many", 25), ("-1", 25)],
 )
 def test_streamlit_takes_what_the_setting_says(
     monkeypatch: pytest.MonkeyPatch, streamlits_limit: None, setting: str | None, megabytes: int

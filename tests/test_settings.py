@@ -1,0 +1,355 @@
+"""The environment variables: what each takes, what is said of what it does not, and that nobody else reads them."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import cached
+from app.jobs import ModelKey
+from fcn_core import logs, settings
+from fcn_core.cli import main
+from fcn_core.errors import SettingInvalid
+from fcn_core.settings import SETTINGS, check
+from fcn_core.zoo import MODELS
+from tests.waiting import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Setting, text, value
+GOOD = [
+    ("FCN_MODEL", "resnet50", "resnet50"),
+    ("FCN_MODEL", " EfficientNet-Lite0 ", "efficientnet-lite0"),
+    ("FCN_ENGINE", "auto", "auto"),
+    ("FCN_ENGINE", "OpenVINO", "openvino"),
+    ("FCN_ENGINE", "tensorflow", "tensorflow"),
+    ("FCN_MEMORY_MB", "160", 160),
+    ("FCN_MEMORY_MB", " 0690 ", 690),
+    ("FCN_MEMORY_MB", "16777216", 16777216),
+    ("FCN_MAX_UPLOAD_MB", "1", 1),
+    ("FCN_MAX_UPLOAD_MB", "1024", 1024),
+    ("FCN_MAX_MEGAPIXELS", " 0.5 ", 0.5),
+    ("FCN_MAX_MEGAPIXELS", "1e-6", 1e-6),
+    ("FCN_MAX_MEGAPIXELS", "89", 89.0),
+    ("FCN_ALLOW_URLS", "0", False),
+    ("FCN_ALLOW_URLS", " 1", True),
+    ("FCN_LOG", "JSON", "json"),
+    ("FCN_LOG", "off", "off"),
+]
+
+# Setting, texts that mean nothing, words of the refusal
+BAD = [
+    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], "efficientnet-lite0 or resnet50"),
+    ("FCN_ENGINE", ["abacus", "cuda", "auto openvino", "1"], "auto, openvino or tensorflow"),
+    (
+        "FCN_MEMORY_MB",
+        ["many", "0", "-1", "690.5", "690 MB", "2GB", "nan", "inf", "1e3", "0x400", "1_000", "٦٩٠", "²", "734003200",
+         "9" * 5000],
+        "a whole number of megabytes from 160 to",
+    ),
+    (
+        "FCN_MAX_UPLOAD_MB", ["many", "0", "-5", "2.5", "25MB", "1e99", "1025", "26214400"],
+        "a whole number of megabytes from 1 to 1024",
+    ),
+    (
+        "FCN_MAX_MEGAPIXELS", ["many", "0", "-1", "nan", "inf", "1e99", "90", "1e-9", "64 MP"],
+        "a number above 0 and at most 89",
+    ),
+    ("FCN_ALLOW_URLS", ["no", "off", "false", "yes", "2", "00", "01", "-0"], "Expected 0 or 1"),
+    ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
+    ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the whole path of a folder"),
+    ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the whole path of a folder"),
+]  # fmt: skip
+BAD_PAIRS = [(name, text, words) for name, texts, words in BAD for text in texts]
+
+# Read well enough by those who need them, and yet of no use on this machine
+USELESS = [
+    ("FCN_MEMORY_MB", "159", ", in which no model runs. Expected a whole number of megabytes from 160 "),
+    ("FCN_MEMORY_MB", "1", ", in which no model runs"),
+    ("FCN_CACHE_DIR", "{file}", "{file}' is no folder"),
+    ("FCN_CACHE_DIR", "{file}/cache", "{file}' is no folder"),
+    ("FCN_CACHE_DIR", "{link}", "{link}' is no folder"),
+    ("FCN_CACHE_DIR", "/" + "x" * 300, ", which cannot be made ("),
+    ("FCN_WEIGHTS_DIR", "{empty}/nowhere", ", which is not there"),
+    ("FCN_WEIGHTS_DIR", "{link}", ", which is not there"),
+    ("FCN_WEIGHTS_DIR", "{file}/weights", ", which cannot be read (Not a directory)"),
+]
+
+
+def setting(name: str) -> settings.Setting[Any]:
+    (found,) = (s for s in SETTINGS if s.name == name)
+    return found
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    return {name: str(tmp_path / name) for name in ("file", "empty", "link")}
+
+
+def test_every_setting_has_its_cases() -> None:
+    names = {s.name for s in SETTINGS}
+    assert {name for name, *_ in [*BAD, *USELESS]} == names
+    assert {name for name, *_ in GOOD} == names - {"FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"}
+    assert len(names) == len(SETTINGS)
+    assert tuple(MODELS) == settings.MODEL_NAMES
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_good_values(name: str, text: str, value: object) -> None:
+    found = setting(name).value({name: text})
+    assert (found, type(found)) == (value, type(value))
+    assert check({name: text}) == ()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+@pytest.mark.parametrize("name", [s.name for s in SETTINGS])
+def test_blank_is_not_set(name: str, blank: str) -> None:
+    assert setting(name).value({name: blank}) == setting(name).value({}) == setting(name).default
+    assert not setting(name).given({name: blank})
+    assert check({name: blank}) == check({}) == ()
+
+
+@pytest.mark.parametrize(("name", "text", "words"), BAD_PAIRS, ids=[f"{n}={t[:20]}" for n, t, _ in BAD_PAIRS])
+def test_nonsense_is_refused_by_whoever_reads_it_and_told_beforehand(
+    name: str, text: str, words: str
+) -> None:
+    with pytest.raises(SettingInvalid) as refusal:
+        setting(name).value({name: text})
+    (line,) = check({name: text})
+    assert line == str(refusal.value)
+    assert line.startswith(f"{name} is {text[:60]!r}"[: len(name) + 40])
+    assert words in line
+    assert line.endswith(" Correct it or remove it.")
+    assert "\n" not in line
+    assert len(line) < 350
+
+
+@pytest.mark.parametrize(("name", "text", "words"), USELESS)
+def test_what_is_of_no_use_here_is_told_beforehand(
+    name: str, text: str, words: str, places: dict[str, str]
+) -> None:
+    text = text.format(**places)
+    assert setting(name).value({name: text}) is not None
+    (line,) = check({name: text})
+    assert line.startswith(f"{name} is '")
+    assert words.format(**places) in line
+    assert line.endswith(" Correct it or remove it.")
+
+
+def test_folders_that_are_of_use(
+    tmp_path: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"):
+        assert check({name: places["empty"]}) == ()
+    assert check({"FCN_CACHE_DIR": f"{places['empty']}/new/deep"}) == ()
+    assert list(Path(places["empty"]).iterdir()) == [], "looking makes nothing"
+    assert check({"FCN_WEIGHTS_DIR": places["file"]}) == (), "the file itself"
+    monkeypatch.chdir(tmp_path)
+    assert check({"FCN_CACHE_DIR": "new/deep", "FCN_WEIGHTS_DIR": "empty"}) == ()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert check({"FCN_CACHE_DIR": "~/new", "FCN_WEIGHTS_DIR": "~/empty"}) == ()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_cache_that_cannot_be_written_serves_the_graphs_it_has(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+
+    def refused(dir: Path) -> None:  # as for anybody but root, or on a disc that is mounted to be read
+        assert dir == (cache if there else tmp_path)
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(settings.tempfile, "TemporaryFile", refused)
+    if there:
+        (cache / "graphs").mkdir(parents=True)
+    (line,) = check({"FCN_CACHE_DIR": str(cache)})
+    assert f"which cannot be {'written' if there else 'made'} (Read-only file system). Expected" in line
+    if there:
+        (cache / "graphs" / "model").mkdir()
+        assert len(check({"FCN_CACHE_DIR": str(cache)})) == 1
+        (cache / "graphs" / "model" / "meta.json").touch()
+        assert check({"FCN_CACHE_DIR": str(cache)}) == ()
+
+
+def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else name)
+    assert check({"FCN_ENGINE": "openvino"}) == check({"FCN_ENGINE": "auto"}) == ()
+    assert "'tensorflow', which is not installed. Expected" in check({"FCN_ENGINE": "tensorflow"})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("FCN_MEMROY_MB", "FCN_MEMORY_MB"),
+        ("FCN_MEMORY", "FCN_MEMORY_MB"),
+        ("FCN_ENGIN", "FCN_ENGINE"),
+        ("FCN_MODELS", "FCN_MODEL"),
+        ("FCN_CACHE", "FCN_CACHE_DIR"),
+        ("FCN_UPLOAD_MB", "FCN_MAX_UPLOAD_MB"),
+        ("FCN_ALLOW_URL", "FCN_ALLOW_URLS"),
+        ("FCN_", "one of FCN_MODEL, "),
+        ("FCN_ZZZZZZZZZZZZZZZ", "one of FCN_MODEL, "),
+        ("FCN_A\nB\x1b[31m", "one of FCN_MODEL, "),
+    ],
+)
+def test_names_that_are_none(name: str, expected: str) -> None:
+    (line,) = check({name: "1"})
+    assert line.startswith(f"{name!r} is no setting of this program. Expected {expected}")
+    assert line.isprintable()
+
+
+def test_other_programs_and_the_tests_own_names_are_left_alone() -> None:
+    assert check(dict.fromkeys([*settings.FOR_TESTS, "PATH", "OTHER_FCN_MODEL", "FCNX"], "x")) == ()
+
+
+ALL_WRONG = {name: texts[0] for name, texts, _ in BAD} | {"FCN_MEMROY_MB": "690"}
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    lines = check(ALL_WRONG)
+    assert [re.match(r"'?(\w+)", line)[1] for line in lines] == [*(s.name for s in SETTINGS), "FCN_MEMROY_MB"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--check",), ("synset", "dog"), ("synsets", "dog"), ("models",), ("verify",), ("evaluate", "x.csv"),
+     ("heatmap", "x.png", "--synset", "dog", "--out", "x")],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_command_begins_with_them(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in ALL_WRONG.items():
+        monkeypatch.setenv(name, text)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [f"fcn_core: {line}" for line in check(ALL_WRONG)]
+
+
+def test_help_needs_no_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FCN_ENGINE", "abacus")
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+
+
+def test_looking_at_them_loads_nothing_heavy(fresh_python: Any) -> None:
+    code = "import sys; from fcn_core import settings; settings.check(); "
+    code += "print({'numpy', 'PIL', 'openvino', 'tensorflow', 'keras', 'platformdirs'} & set(sys.modules))"
+    assert fresh_python(code, FCN_ENGINE="tensorflow").stdout == "set()\n"
+
+
+# The app
+
+
+def _page() -> AppTest:
+    cached.wrong_settings.clear()
+    return AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=PATIENCE).run()
+
+
+def test_the_page_says_what_is_wrong_and_does_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, text in ALL_WRONG.items():
+        monkeypatch.setenv(name, text)
+    try:
+        page = _page()
+    finally:
+        cached.wrong_settings.clear()
+    assert not page.exception
+    shown = [error.value.replace("\\", "") for error in page.error]
+    assert shown == [line.replace("\\", "") for line in check(ALL_WRONG)]
+    assert len(page.main) == len(shown)
+    assert [r.getMessage() for r in caplog.records if r.name == "app.cached"] == list(check(ALL_WRONG))
+
+
+@pytest.mark.parametrize("engine", [None, "", "auto", "openvino", "tensorflow"])
+def test_the_engine_is_the_apps(engine: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(cached, "load_model", lambda *arguments, **_: asked.append(arguments))
+    if engine is not None:
+        monkeypatch.setenv("FCN_ENGINE", engine)
+    key = ModelKey("resnet50")
+    cached._Models()(key)
+    assert asked == [("resnet50", engine or "auto")]
+    assert ModelKey("resnet50", engine="openvino").engine == "openvino"
+
+
+@pytest.mark.parametrize(("engine", "adopted"), [("auto", True), ("openvino", True), ("tensorflow", False)])
+def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
+    engine: str, adopted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FCN_ENGINE", engine)
+    kept: list[tuple[ModelKey, str]] = []
+    monkeypatch.setattr(cached.Queue, "adopt", lambda _, key, info, *rest: kept.append((key, info.engine)))
+    monkeypatch.setattr(cached.Queue, "warm", lambda *_: None)
+    cached.queue.clear()
+    try:
+        cached.queue().close()
+    finally:
+        cached.queue.clear()
+        logs.configure("off")
+    assert kept == ([(ModelKey(settings.MODEL.default, engine=engine), "openvino")] if adopted else [])
+
+
+# Nobody else reads them
+
+
+def _names_in(path: Path) -> set[str]:
+    """Names of settings that stand for themselves in a source, not within a sentence."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return {text for text in texts if re.fullmatch(r"FCN_\w*", text.strip())}
+
+
+def _mentioned_in(path: Path) -> set[str]:
+    return set(re.findall(r"\bFCN_[A-Z_]+\b", path.read_text(encoding="utf-8")))
+
+
+SOURCES = [
+    *(p for folder in ("fcn_core", "app", "scripts") for p in sorted((ROOT / folder).rglob("*.py"))),
+    ROOT / "streamlit_app.py",
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_settings_are_read_in_one_place(path: Path) -> None:
+    names = {s.name for s in SETTINGS}
+    if path == ROOT / "fcn_core" / "settings.py":
+        assert _names_in(path) == {"FCN_", *names, *settings.FOR_TESTS}
+    else:
+        assert _names_in(path) == set()
+        assert _mentioned_in(path) <= names
+
+
+def test_such_a_read_would_be_found(tmp_path: Path) -> None:
+    source = tmp_path / "reads.py"
+    for line in ('os.environ.get("FCN_X")', 'os.getenv("FCN_X", 1)', 'os.environ["FCN_X"]', 'f"FCN_{x}"'):
+        source.write_text(f"import os\nx = 1\ny = {line}\n", encoding="utf-8")
+        assert _names_in(source), line
+
+
+def test_names_in_tests_and_benchmarks_are_those_of_settings() -> None:
+    """Those here that are none on purpose excepted."""
+    names = {s.name for s in SETTINGS} | settings.FOR_TESTS
+    own = {Path(__file__), ROOT / "tests" / "conftest.py"}
+    for path in [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        if path not in own:
+            assert _mentioned_in(path) <= names, path
+
+
+def test_the_environment_of_these_tests_is_in_order() -> None:
+    assert check({name: text for name, text in os.environ.items() if name != "FCN_CACHE_DIR"}) == ()
