@@ -10,16 +10,20 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
+import secrets
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
+from app.class_map_cache import ClassMapCache
+from app.job_queue import Queue
+from app.jobs import JobKey, ModelKey
 from app.lesson.proof import ConversionProof, prove
 from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
@@ -34,7 +38,7 @@ from fcn_core.pipeline import Analysis, interpret
 from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, resize_image
 from fcn_core.region import Regions, fine_map, segment
 from fcn_core.synsets import Ontology
-from fcn_core.zoo import model_spec
+from fcn_core.zoo import find_weights, model_spec, require_weights
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,8 @@ class _Models:
         self._lock = threading.Lock()
         self._loaded: dict[ModelKey, Predictor] = {}
         self.fetched: dict[ModelKey, tuple[int, int]] = {}  # bytes so far and in all, of a download under way
+        self._fetching: dict[str, Future[Path]] = {}
+        self.room = 1 if resources.budget_mb() < 1500 else 3
 
     def __call__(self, key: ModelKey) -> Predictor:
         """Load a model, or give the one that is loaded; called in the queue's thread.
@@ -66,8 +72,7 @@ class _Models:
                 if other != key:
                     predictor.release()
             if key not in self._loaded:
-                keep = 0 if resources.budget_mb() < 1500 else 2
-                while len(self._loaded) > keep:
+                while len(self._loaded) >= self.room:
                     self._loaded.pop(next(iter(self._loaded)))
                     resources.trim()
                 try:
@@ -84,6 +89,33 @@ class _Models:
     def peek(self, key: ModelKey) -> Predictor | None:
         """The predictor if it is loaded already."""
         return self._loaded.get(key)
+
+    def loaded(self) -> list[ModelKey]:
+        """What is loaded, the one that will leave first at the beginning."""
+        return list(self._loaded)
+
+    def fetch(self, key: ModelKey) -> Future[Path] | None:
+        """Start to fetch a model's weights in a thread of its own, once; None where they need not be fetched."""
+        spec = model_spec(key.name)
+        if key in self._loaded or spec.weights.url is None or find_weights(spec) is not None:
+            return None
+        under_way = self._fetching.get(spec.name)
+        if under_way is not None and not under_way.done():
+            return under_way
+        future = self._fetching[spec.name] = Future[Path]()
+
+        def run() -> None:
+            try:
+                found = require_weights(spec, lambda done, whole: self.fetched.update({key: (done, whole)}))
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(found)
+            finally:
+                self.fetched.pop(key, None)
+
+        threading.Thread(target=run, name="weights", daemon=True).start()
+        return future
 
 
 @st.cache_resource(show_spinner=False)
@@ -103,7 +135,7 @@ def queue() -> Queue:
     resources.return_freed()
     resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
-    made = Queue(models(), ClassMapCache(size))
+    made = Queue(models(), ClassMapCache(size), models().loaded, models().room, models().fetch)
     first = ModelKey(model_spec().name)
     try:
         sha256, info, class_maps = load_precomputed()
@@ -195,6 +227,13 @@ def limits() -> Limits:
 
 
 # What belongs to one user
+
+
+def session() -> str:
+    """Whose work a job is: a number drawn at random, for as long as the session lasts."""
+    if "queue-session" not in st.session_state:
+        st.session_state["queue-session"] = secrets.token_hex(8)
+    return str(st.session_state["queue-session"])
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)
