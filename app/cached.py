@@ -12,6 +12,7 @@ import hashlib
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.class_map_cache import ClassMapCache
+from app.forecasts import Forecasts
 from app.job_queue import Queue
 from app.jobs import JobKey, ModelKey
 from app.lesson.proof import ConversionProof, prove
@@ -49,6 +51,7 @@ _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT = 512 * 2**20
 _PAGES_SHARE = 0.17  # of the memory budget, for pages drawn while a network runs
 _PAGES_LIMIT = 550  # megabytes: the largest picture's, while it is decoded
+_COLLECT_EVERY = 5.0  # seconds
 FIRST_SCALES = NOTEBOOK_SCALES[:3]
 
 
@@ -146,8 +149,24 @@ def queue() -> Queue:
         logger.warning("The precomputed sample cannot be read: %s", error)
     made.warm(sample(DEFAULT), first, FIRST_SCALES)
     gc.collect()
-    gc.freeze()  # Streamlit collects after every run: 50 ms, if the modules were looked through each time
+    gc.freeze()  # the modules, which need not be looked through each time
+    threading.Thread(target=_collect, name="collector", daemon=True).start()
     return made
+
+
+def _collect() -> None:
+    """Free what pages have left behind in circles, now and then.
+
+    Streamlit would do so after every run of every page, which with many pages open takes all of the processor; it is
+    told not to (``runner.postScriptGC``).
+    """
+    seen = -1
+    while True:
+        time.sleep(_COLLECT_EVERY)
+        young = gc.get_stats()[0]["collections"]
+        if young != seen:  # something was made since
+            gc.collect()
+            seen = gc.get_stats()[0]["collections"]
 
 
 @st.cache_resource(show_spinner=False)
@@ -217,6 +236,12 @@ def thumbnail(name: str, height: int = 120) -> bytes | None:
 def predictor(key: ModelKey) -> Predictor | None:
     """A model that is loaded, or None while it is not; never waits."""
     return models().peek(key)
+
+
+@st.cache_resource(show_spinner=False)
+def forecasts() -> Forecasts:
+    """What scales will cost, for the pages of all users."""
+    return Forecasts(predictor)
 
 
 def limits() -> Limits:

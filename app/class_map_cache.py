@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Container
 
 from app.jobs import Job, JobKey, ModelKey
 from fcn_core.heatmap import ClassMap
@@ -51,6 +52,11 @@ class ClassMapCache:
             self._entries.clear()
             self._bytes = 0
 
+    def nbytes_without(self, arrays: Container[int]) -> int:
+        """Bytes of those that are not among these arrays, given by their ``id``."""
+        with self._lock:
+            return sum(m.logits.nbytes for m in self._entries.values() if id(m.logits) not in arrays)
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
@@ -83,19 +89,20 @@ class HeldJobs:
         self._jobs[job.key] = job
         self._jobs.move_to_end(job.key)
         while len(self._jobs) > 1 and self.nbytes > self._max_bytes:
-            self._let_go()
+            self.let_go(next(iter(self._jobs.values())))
 
-    def clear(self) -> None:
-        """Let go of everything."""
-        while self._jobs:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Let the class maps go that were not looked at longest; who still looks at them asks anew."""
-        _, job = self._jobs.popitem(last=False)
+    def let_go(self, job: Job) -> None:
+        """Let a job's class maps go; who still looks at them asks anew."""
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
         job.class_maps = {}
         if job.state == "done":
             job.state = "cancelled"
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Those that are held, the one not looked at longest first."""
+        return tuple(self._jobs.values())
 
     @property
     def nbytes(self) -> int:

@@ -15,7 +15,9 @@ from fcn_core.pyramid import Fit, Scale
 
 logger = logging.getLogger(__name__)
 
-_POLL, _POLL_WAITING = 0.4, 1.0  # seconds; every look costs the browser and the server some work
+# Seconds: every look costs the browser and the server some work.
+_POLL, _POLL_WAITING, _POLL_FAR = 0.4, 1.0, 4.0
+_FAR = 10  # turns of others before one's own
 
 
 def page() -> None:
@@ -117,8 +119,9 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     if snapshot is not None and not snapshot.finished:
 
         def progress() -> None:
-            every = _POLL_WAITING if snapshot.place else _POLL
-            st.fragment(_progress, run_every=every)(job, seen, len(plans))
+            far = snapshot.place > _FAR
+            every = _POLL_FAR if far else _POLL_WAITING if snapshot.place else _POLL
+            st.fragment(_progress, run_every=every)(job, seen, len(plans), far)
 
     results.draw(result, picture, plans, progress)
 
@@ -140,10 +143,11 @@ def waiting_words(place: int) -> str:
     return f"Waiting for {place} scale{'' if place == 1 else 's'} of other analyses"
 
 
-def _progress(job: Job, seen: int, count: int) -> None:
+def _progress(job: Job, seen: int, count: int, far: bool) -> None:
     """How far the run is; the whole page is drawn anew when there is something new to show."""
     now = cached.queue().look(job)
-    if now.finished or len(now.class_maps) != seen or st.session_state.get("explore-stopped") == job.key:
+    news = now.finished or len(now.class_maps) != seen or (far and now.place <= _FAR)
+    if news or st.session_state.get("explore-stopped") == job.key:
         st.rerun()
     if now.state == "queued":
         text = waiting_words(now.place) + (f" · {seen} of {count} done" if seen else "")

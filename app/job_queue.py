@@ -311,6 +311,8 @@ class Queue:
                 job.took += now - started
                 self._turns.took(waiting, overtook, now - started, load, now)
                 self._under_way = self._places = None
+                if ending == "done" and job.key.kind != "field":
+                    record_run(self._infos[job.key.model], job, cache_hit=False)
                 if ending is not None:
                     self._finish(job, ending)
                 else:
@@ -451,7 +453,6 @@ class Queue:
         if job.missing:
             return False
         job.share = 1.0
-        record_run(predictor.info, job, cache_hit=False)
         return True
 
     def _decoded(self, job: Job, image: Source) -> RGBImage:
@@ -480,25 +481,27 @@ class Queue:
             raise
 
     def _make_room(self, missing_mb: float, job: Job) -> bool:
-        """Let go of class maps, if so much can come free by it: of those kept, else also of others that wait.
+        """Let go of others' class maps, if so much can come free by it: those of no job, then the largest jobs' first.
 
-        Whether anything came free. What others have lost they compute again.
+        Whether anything came free. What they have lost they compute again.
         """
         with self._changed:
-            others = [other for other in self._jobs.values() if other is not job and other.class_maps]
-            kept = self.cache.nbytes + self._held.nbytes
-            wanting = missing_mb * 2**20 > kept
-            if wanting:
-                kept += sum(other.nbytes for other in others)
-                if missing_mb * 2**20 > kept:
-                    return False
-                for other in others:
-                    other.class_maps = {}
+            waiting = [other for other in self._jobs.values() if other.class_maps]
+            others = [other for other in (*waiting, *self._held.jobs) if other is not job]
+            bytes_of_jobs = sum(other.nbytes for other in others)
+            of_jobs = {id(m.logits) for each in (job, *others) for m in each.class_maps.values()}
+            free = self.cache.nbytes_without(of_jobs)
+            if missing_mb * 2**20 > free + bytes_of_jobs:
+                return False
             self.cache.clear()
-            self._held.clear()
+            for other in sorted(others, key=lambda other: -other.nbytes):
+                if free > missing_mb * 2**20:
+                    break
+                free += other.nbytes
+                self._held.let_go(other)
             self._places = None
         resources.trim()
-        return kept > 0
+        return free > 0
 
     def _with_room(
         self, job: Job, compute: Callable[[], _Found], predictor: Predictor, size: tuple[int, int]
