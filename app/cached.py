@@ -10,18 +10,23 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
+import secrets
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import ClassMapCache, JobKey, ModelKey, Queue
+from app.class_map_cache import ClassMapCache
+from app.forecasts import Forecasts
+from app.job_queue import Queue
+from app.jobs import Health, JobKey, ModelKey
 from app.lesson.proof import ConversionProof, prove
 from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
@@ -36,7 +41,7 @@ from fcn_core.pipeline import Analysis, interpret
 from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, resize_image
 from fcn_core.region import Regions, fine_map, segment
 from fcn_core.synsets import Ontology
-from fcn_core.zoo import model_spec
+from fcn_core.zoo import find_weights, model_spec, require_weights
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT = 512 * 2**20
 _PAGES_SHARE = 0.17  # of the memory budget, for pages drawn while a network runs
 _PAGES_LIMIT = 550  # megabytes: the largest picture's, while it is decoded
+_COLLECT_EVERY = 5.0  # seconds
 FIRST_SCALES = NOTEBOOK_SCALES[:3]
 
 
@@ -57,6 +63,8 @@ class _Models:
         self._lock = threading.Lock()
         self._loaded: dict[ModelKey, Predictor] = {}
         self.fetched: dict[ModelKey, tuple[int, int]] = {}  # bytes so far and in all, of a download under way
+        self._fetching: dict[str, Future[Path]] = {}
+        self.room = 1 if resources.budget_mb() < 1500 else 3
 
     def __call__(self, key: ModelKey) -> Predictor:
         """Load a model, or give the one that is loaded; called in the queue's thread.
@@ -68,8 +76,7 @@ class _Models:
                 if other != key:
                     predictor.release()
             if key not in self._loaded:
-                keep = 0 if resources.budget_mb() < 1500 else 2
-                while len(self._loaded) > keep:
+                while len(self._loaded) >= self.room:
                     self._loaded.pop(next(iter(self._loaded)))
                     resources.trim()
                 try:
@@ -86,6 +93,33 @@ class _Models:
     def peek(self, key: ModelKey) -> Predictor | None:
         """The predictor if it is loaded already."""
         return self._loaded.get(key)
+
+    def loaded(self) -> list[ModelKey]:
+        """What is loaded, the one that will leave first at the beginning."""
+        return list(self._loaded)
+
+    def fetch(self, key: ModelKey) -> Future[Path] | None:
+        """Start to fetch a model's weights in a thread of its own, once; None where they need not be fetched."""
+        spec = model_spec(key.name)
+        if key in self._loaded or spec.weights.url is None or find_weights(spec) is not None:
+            return None
+        under_way = self._fetching.get(spec.name)
+        if under_way is not None and not under_way.done():
+            return under_way
+        future = self._fetching[spec.name] = Future[Path]()
+
+        def run() -> None:
+            try:
+                found = require_weights(spec, lambda done, whole: self.fetched.update({key: (done, whole)}))
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(found)
+            finally:
+                self.fetched.pop(key, None)
+
+        threading.Thread(target=run, name="weights", daemon=True).start()
+        return future
 
 
 @st.cache_resource(show_spinner=False)
@@ -122,7 +156,7 @@ def _queue() -> Queue:
     resources.return_freed()
     resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
-    made = Queue(models(), ClassMapCache(size))
+    made = Queue(models(), ClassMapCache(size), models().loaded, models().room, models().fetch)
     first = ModelKey(model_spec().name)
     try:
         sha256, info, class_maps = load_precomputed()
@@ -134,23 +168,31 @@ def _queue() -> Queue:
         logger.warning("The precomputed sample cannot be read: %s", error)
     made.warm(sample(DEFAULT), first, FIRST_SCALES)
     gc.collect()
-    gc.freeze()  # Streamlit collects after every run: 50 ms, if the modules were looked through each time
+    gc.freeze()  # the modules, which need not be looked through each time
+    threading.Thread(target=_collect, name="collector", daemon=True).start()
     return made
 
 
-@dataclass(frozen=True)
-class Health:
-    """Whether analyses can be answered, and what there is to say about it."""
-
-    ready: bool
-    reason: str
-
-
 def health() -> Health:
-    """Whether the default model is loaded; never waits."""
-    if predictor(ModelKey(model_spec().name)) is None:
-        return Health(False, "The default model is being loaded.")
-    return Health(True, "The default model is loaded.")
+    """Whether the default model can be used; never waits."""
+    if not _queue.cache_info().currsize:
+        return Health(False, "The app starts.")
+    return _queue().health()
+
+
+def _collect() -> None:
+    """Free what pages have left behind in circles, now and then.
+
+    Streamlit would do so after every run of every page, which with many pages open takes all of the processor; it is
+    told not to (``runner.postScriptGC``).
+    """
+    seen = -1
+    while True:
+        time.sleep(_COLLECT_EVERY)
+        young = gc.get_stats()[0]["collections"]
+        if young != seen:  # something was made since
+            gc.collect()
+            seen = gc.get_stats()[0]["collections"]
 
 
 @st.cache_resource(show_spinner=False)
@@ -222,6 +264,12 @@ def predictor(key: ModelKey) -> Predictor | None:
     return models().peek(key)
 
 
+@st.cache_resource(show_spinner=False)
+def forecasts() -> Forecasts:
+    """What scales will cost, for the pages of all users."""
+    return Forecasts(predictor)
+
+
 def limits() -> Limits:
     """What an upload may be: what is decoded beside a running network must fit into what was kept free for it."""
     most = Limits.from_env()
@@ -230,6 +278,13 @@ def limits() -> Limits:
 
 
 # What belongs to one user
+
+
+def session() -> str:
+    """Whose work a job is: a number drawn at random, for as long as the session lasts."""
+    if "queue-session" not in st.session_state:
+        st.session_state["queue-session"] = secrets.token_hex(8)
+    return str(st.session_state["queue-session"])
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)

@@ -66,7 +66,7 @@ def _job(side: Side) -> Job:
     key = job_key(picture, side.model, plan_scales(picture.height, picture.width, cached.FIRST_SCALES))
     if key in failed:
         return failed[key]
-    return cached.queue().submit(picture, side.model, cached.FIRST_SCALES, "aspect")
+    return cached.queue().submit(picture, side.model, cached.FIRST_SCALES, "aspect", session=cached.session())
 
 
 def _sides(

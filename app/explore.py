@@ -15,7 +15,9 @@ from fcn_core.pyramid import Fit, Scale
 
 logger = logging.getLogger(__name__)
 
-_POLL, _POLL_WAITING = 0.4, 1.0  # seconds; every look costs the browser and the server some work
+# Seconds: every look costs the browser and the server some work.
+_POLL, _POLL_WAITING, _POLL_FAR = 0.4, 1.0, 4.0
+_FAR = 10  # turns of others before one's own
 
 
 def page() -> None:
@@ -76,24 +78,31 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     snapshot: Snapshot | None = None
     before: Job | None = state.get("explore-job")
     if before is not None and before.key != key:
-        queue.leave(before)
-    if stopped or failed[0] == key:
-        job = queue.found(picture, model, scales, fit)
-    else:
+        queue.leave(before, session=cached.session())
+        del state["explore-job"]
+        before = None
+    job, refused = None, ""
+    if not stopped and failed[0] != key:
         # The job of the run before goes on, or tells how it failed; one that failed at once would else be asked
         # for again and again. A cancelled one (by somebody else, or this page was hidden) is still wanted.
         asked = before is not None and before.key == key and before.state not in ("done", "cancelled")
-        job = before if asked and before is not None else queue.submit(picture, model, scales, fit)
+        try:
+            job = before if asked else queue.submit(picture, model, scales, fit, session=cached.session())
+        except FcnError as error:  # too much, or too many wait: the page asks again when it is run again
+            refused = str(error)
+    if job is not None:
         snapshot = queue.look(job)
         if snapshot.state == "failed":
             failed = state["explore-failed"] = (key, snapshot.error or panels.FAULT)
         state["explore-job"] = job
+    else:
+        job = queue.found(picture, model, scales, fit)
     info, seen = queue.info(model), len(job.class_maps)
     result = Result(job, picture, info, plans) if seen and info is not None else None
     if result is not None and seen == len(plans):
         state["explore-result"] = result
-    if failed[0] == key:
-        panels.problem(failed[1])
+    if failed[0] == key or refused:
+        panels.problem(refused or failed[1])
         st.button("Try again", on_click=_forget, icon=":material/refresh:")
         if result is None and earlier is not None:
             panels.note(
@@ -110,8 +119,9 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     if snapshot is not None and not snapshot.finished:
 
         def progress() -> None:
-            every = _POLL_WAITING if snapshot.place else _POLL
-            st.fragment(_progress, run_every=every)(job, seen, len(plans))
+            far = snapshot.place > _FAR
+            every = _POLL_FAR if far else _POLL_WAITING if snapshot.place else _POLL
+            st.fragment(_progress, run_every=every)(job, seen, len(plans), far)
 
     results.draw(result, picture, plans, progress)
 
@@ -123,20 +133,24 @@ def _forget() -> None:
 
 def _stop(job: Job) -> None:
     st.session_state["explore-stopped"] = job.key
-    cached.queue().cancel(job)
+    cached.queue().leave(job, session=cached.session())
 
 
-def _progress(job: Job, seen: int, count: int) -> None:
+def waiting_words(place: int) -> str:
+    """What comes before a job's next scale, in words."""
+    if place == 0:
+        return "About to begin"
+    return f"Waiting for {place} scale{'' if place == 1 else 's'} of other analyses"
+
+
+def _progress(job: Job, seen: int, count: int, far: bool) -> None:
     """How far the run is; the whole page is drawn anew when there is something new to show."""
     now = cached.queue().look(job)
-    if now.finished or len(now.class_maps) != seen or st.session_state.get("explore-stopped") == job.key:
+    news = now.finished or len(now.class_maps) != seen or (far and now.place <= _FAR)
+    if news or st.session_state.get("explore-stopped") == job.key:
         st.rerun()
     if now.state == "queued":
-        text = (
-            f"Waiting for {now.place} analysis before this one"
-            if now.place == 1
-            else (f"Waiting for {now.place} analyses before this one" if now.place else "About to begin")
-        )
+        text = waiting_words(now.place) + (f" · {seen} of {count} done" if seen else "")
     elif now.state == "loading" or now.running is None:
         text = "Loading the model. The first time on a machine it is prepared, which takes some seconds."
     else:

@@ -9,6 +9,7 @@ from typing import Literal, cast
 import streamlit as st
 
 from app import cached, page_scripts, panels, selection
+from app.forecasts import Cost
 from app.jobs import ModelKey, Source
 from app.pictures import Picture
 from app.samples import DEFAULT, SAMPLES
@@ -175,9 +176,13 @@ def choose_scales(image: Source, model: ModelKey) -> tuple[tuple[Scale, ...], Fi
     )
     fit = cast(Fit, str(state.get("fit", "Aspect")).lower())
     chosen = []
+    planned = {scale: plan_scales(image.height, image.width, [scale], fit)[0] for scale in state["offered"]}
+    sizes = {scale: (plan.height, plan.width) for scale, plan in planned.items()}
+    costs = cached.forecasts().of(model, sizes.values())
     for scale in state["offered"]:
+        cost = _cost(model, sizes[scale], costs.get(sizes[scale]))
         if st.checkbox(
-            f"**{scale.height} × {scale.width}** :small[:gray[{_cost(image, model, scale, fit)}]]",
+            f"**{scale.height} × {scale.width}** :small[:gray[{cost}]]",
             key=f"scale-{scale}",
             persist_state="session",
         ):
@@ -204,18 +209,19 @@ def choose_scales(image: Source, model: ModelKey) -> tuple[tuple[Scale, ...], Fi
     return tuple(chosen), cast(Fit, str(fit_word).lower())
 
 
-def _cost(image: Source, model: ModelKey, scale: Scale, fit: Fit) -> str:
-    (plan,) = plan_scales(image.height, image.width, [scale], fit)
+def _cost(model: ModelKey, size: tuple[int, int], cost: Cost | None) -> str:
     predictor = cached.predictor(model)
     if predictor is None:
         stride = model.output_stride
-        return f"{-(-plan.height // stride)} × {-(-plan.width // stride)}"
-    cells = predictor.cells(plan.height, plan.width)
-    forecast = predictor.forecast(plan.height, plan.width)
-    text = f"{cells.y.size} × {cells.x.size} · {forecast.seconds:.1f} s · {forecast.memory_mb / 1024:.1f} GB"
-    if not forecast.fits:
+        return f"{-(-size[0] // stride)} × {-(-size[1] // stride)}"
+    cells = predictor.cells(*size)
+    text = f"{cells.y.size} × {cells.x.size}"
+    if cost is None:
+        return text
+    text += f" · {cost.seconds:.1f} s · {cost.memory_mb / 1024:.1f} GB"
+    if not cost.fits:
         return f"{text}]] :small[:red[does not fit into {resources.budget_mb() / 1024:.1f} GB"
-    return f"{text} · in bands" if forecast.plan is not None else text
+    return f"{text} · in bands" if cost.banded else text
 
 
 def _add_scale() -> None:

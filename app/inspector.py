@@ -99,7 +99,7 @@ def _frames(
     """The photo with a frame a scale around what moves its cell, once that is measured, and what it means."""
     height, width = panels.shown_size(image, 460, 460)
     drawn = cached.photo(image.sha256, height, width, image)
-    measured = cached.queue().field(model)
+    measured = cached.queue().field(model, session=cached.session())
     failure = measured.exception() if measured.done() else None
     if not measured.done() or failure is not None:
         panels.write(panels.figure(drawn, "The picture"))
@@ -133,7 +133,7 @@ def _frames(
 
 
 def _wait(model: ModelKey) -> None:
-    if cached.queue().field(model).done():
+    if cached.queue().field(model, session=cached.session()).done():
         st.rerun()
 
 

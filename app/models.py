@@ -89,7 +89,9 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
 
 
 def _prepare(name: str) -> None:
-    st.session_state["model-jobs"][name] = cached.queue().warm(cached.sample(DEFAULT), ModelKey(name))
+    st.session_state["model-jobs"][name] = cached.queue().warm(
+        cached.sample(DEFAULT), ModelKey(name), session=cached.session()
+    )
 
 
 try:

@@ -30,6 +30,8 @@ _STRIP = 32  # pixels
 _NOISE = 0.02
 _WITHIN = 0.95  # of the squared gradients, along each side: then at least 0.9 of them are within the square
 _EDGES = np.arange(0, SIDE + 1, _STRIP)
+PASSES = 1 + 2 * (_EDGES.size - 1)
+"""That a measurement takes."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,10 @@ def _energies(
     """
     rng = np.random.default_rng(0)
     noise = (_NOISE * rng.standard_normal(picture.shape)).astype(np.float32)
-    passes = 1 + 2 * (_EDGES.size - 1)
 
     def logits(pixels: NDArray[np.float32], done: int) -> NDArray[np.float32]:
         if checkpoint is not None:
-            checkpoint(done / passes)
+            checkpoint(done / PASSES)
         return model.logits(ResizedImage(pixels, SIDE, SIDE))  # type: ignore[arg-type]  # floats, as they are
 
     plain = logits(picture, 0)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import cached, jobs
-from app.jobs import ClassMapCache, Job, ModelKey, Queue
+from app import cached, job_queue, jobs
+from app.class_map_cache import ClassMapCache
+from app.job_queue import Queue
+from app.jobs import Job, ModelKey
 from fcn_core import resources
 from fcn_core.effective_field import EffectiveField
 from fcn_core.engines import ModelInfo
@@ -67,7 +69,7 @@ def network() -> Network:
 
 @pytest.fixture
 def queue(network: Network) -> Iterator[Queue]:
-    made = Queue(lambda _: network, ClassMapCache(10**7))  # type: ignore[arg-type,return-value]
+    made = Queue(lambda _: network, ClassMapCache(10**8))  # type: ignore[arg-type,return-value]
     yield made
     if network.gate is not None:
         network.gate.set()
@@ -80,33 +82,33 @@ def finished(queue: Queue, job: Job) -> jobs.Snapshot:
 
 
 def test_scales_come_coarse_first_and_once(queue: Queue, network: Network) -> None:
-    job = queue.submit(picture(), KEY, tuple(reversed(SCALES)), "exact")
+    job = queue.submit(picture(), KEY, tuple(reversed(SCALES)), "exact", session="one")
     look = finished(queue, job)
     assert (look.state, look.share, look.info) == ("done", 1.0, Network.info)
     assert list(look.class_maps) == [str(s) for s in SCALES]
     assert network.runs == [(s.height, s.width) for s in SCALES]
-    again = queue.look(queue.submit(picture(), KEY, SCALES, "exact"))
+    again = queue.look(queue.submit(picture(), KEY, SCALES, "exact", session="one"))
     assert again.state == "done"
     assert len(network.runs) == 3, "nothing is run twice"
 
 
 def test_an_added_scale_runs_alone_and_the_others_are_shown_at_once(queue: Queue, network: Network) -> None:
-    finished(queue, queue.submit(picture(), KEY, SCALES[:2], "exact"))
+    finished(queue, queue.submit(picture(), KEY, SCALES[:2], "exact", session="one"))
     network.gate = threading.Event()
-    look = queue.look(queue.submit(picture(), KEY, SCALES, "exact"))
+    look = queue.look(queue.submit(picture(), KEY, SCALES, "exact", session="one"))
     assert list(look.class_maps) == ["200x320", "400x640"]
     assert not look.finished
     network.gate.set()
-    finished(queue, queue.submit(picture(), KEY, SCALES, "exact"))
+    finished(queue, queue.submit(picture(), KEY, SCALES, "exact", session="one"))
     assert network.runs[2:] == [(800, 1280)]
 
 
 def test_equal_jobs_are_one_and_others_wait_their_turn(queue: Queue, network: Network) -> None:
     network.gate = threading.Event()
-    first = queue.submit(picture(0), KEY, SCALES, "exact")
-    assert queue.submit(picture(0), KEY, SCALES, "exact") is first
-    second = queue.submit(picture(1), KEY, SCALES, "exact")
-    third = queue.submit(picture(2), KEY, SCALES, "exact")
+    first = queue.submit(picture(0), KEY, SCALES, "exact", session="one")
+    assert queue.submit(picture(0), KEY, SCALES, "exact", session="one") is first
+    second = queue.submit(picture(1), KEY, SCALES, "exact", session="one")
+    third = queue.submit(picture(2), KEY, SCALES, "exact", session="one")
     wait_until(lambda: queue.look(first).state == "running")
     assert [queue.look(j).place for j in (second, third)] == [1, 2]
     network.gate.set()
@@ -114,33 +116,35 @@ def test_equal_jobs_are_one_and_others_wait_their_turn(queue: Queue, network: Ne
 
 
 def test_cancelling_stops_a_run_and_keeps_what_is_finished(queue: Queue, network: Network) -> None:
-    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one"))
     network.gate = threading.Event()
-    job = queue.submit(picture(), KEY, SCALES, "exact")
-    waiting = queue.submit(picture(1), KEY, SCALES, "exact")
-    queue.cancel(waiting)
+    job = queue.submit(picture(), KEY, SCALES, "exact", session="one")
+    waiting = queue.submit(picture(1), KEY, SCALES, "exact", session="one")
+    queue.leave(waiting, session="one")
     assert queue.look(waiting).state == "cancelled"
-    queue.cancel(job)
+    queue.leave(job, session="one")
     look = finished(queue, job)
     assert look.state == "cancelled"
     assert list(look.class_maps) == ["200x320"]
-    assert queue.submit(picture(), KEY, SCALES, "exact") is not job, "resuming is a new job"
+    assert queue.submit(picture(), KEY, SCALES, "exact", session="one") is not job, "resuming is a new job"
 
 
 def test_class_maps_give_way_where_a_pass_would_not_fit_beside_them(queue: Queue, network: Network) -> None:
-    first = queue.submit(picture(0), KEY, SCALES[:2], "exact")
+    first = queue.submit(picture(0), KEY, SCALES[:2], "exact", session="one")
     finished(queue, first)
     full = MemoryBudgetError("does not fit")
     (plan,) = plan_scales(50, 80, SCALES[:1], "exact")
     queue.cache.put("others", KEY, next(iter(queue.look(first).class_maps.values())))
     network.refuses = lambda: full if queue.cache.get("others", KEY, plan) else None
-    second = finished(queue, queue.submit(picture(1), KEY, SCALES, "exact"))
+    second = finished(queue, queue.submit(picture(1), KEY, SCALES, "exact", session="one"))
     assert (second.state, list(second.class_maps)) == ("done", [str(s) for s in SCALES])
     assert queue.look(first).state == "cancelled", "its page asks anew"
     assert not queue.look(first).class_maps
     kept = queue.cache.nbytes
     network.refuses, network.missing_mb = lambda: full, 1000.0
-    assert finished(queue, queue.submit(picture(2), KEY, SCALES, "exact")).error == "does not fit"
+    assert (
+        finished(queue, queue.submit(picture(2), KEY, SCALES, "exact", session="one")).error == "does not fit"
+    )
     assert queue.cache.nbytes == kept > 0, "nobody loses anything to what would not fit either way"
 
 
@@ -162,9 +166,9 @@ def test_only_the_model_at_work_keeps_the_memory_of_its_last_pass(monkeypatch: p
 def test_a_job_nobody_looks_at_is_cancelled(
     queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_FORGOTTEN_AFTER", 0.05)
+    monkeypatch.setattr(jobs, "FORGOTTEN_AFTER", 0.05)
     network.gate = threading.Event()
-    job = queue.submit(picture(), KEY, SCALES, "exact")
+    job = queue.submit(picture(), KEY, SCALES, "exact", session="one")
     wait_until(lambda: job.state == "cancelled")
     assert job.image is None, "its picture is gone"
 
@@ -185,18 +189,20 @@ def test_what_a_user_can_mend_is_told_and_a_fault_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     network.fails = error
-    look = finished(queue, queue.submit(picture(), KEY, SCALES, "exact"))
+    look = finished(queue, queue.submit(picture(), KEY, SCALES, "exact", session="one"))
     assert look.state == "failed"
     assert look.error is not None and words in look.error and "secret" not in look.error
     assert look.fault is fault
     assert ("ZeroDivisionError" in caplog.text) is fault
     network.fails = None
-    assert finished(queue, queue.submit(picture(), KEY, SCALES, "exact")).state == "done", "the queue goes on"
+    assert finished(queue, queue.submit(picture(), KEY, SCALES, "exact", session="one")).state == "done", (
+        "the queue goes on"
+    )
 
 
 def test_warming_computes_afresh_and_replaces_what_was_adopted(queue: Queue, network: Network) -> None:
     plan = SimpleNamespace(requested=SCALES[0], height=200, width=320)
-    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one"))
     (old,) = queue.peek(picture(), KEY, [plan]).values()  # type: ignore[list-item]
     queue.warm(picture(), KEY)
     job = queue.warm(picture(1), KEY, SCALES[:1])
@@ -243,16 +249,16 @@ class Later:
 
 def test_a_picture_is_decoded_when_its_turn_comes(queue: Queue, network: Network) -> None:
     network.gate = threading.Event()
-    first = queue.submit(picture(0), KEY, SCALES[:1], "exact")
+    first = queue.submit(picture(0), KEY, SCALES[:1], "exact", session="one")
     wait_until(lambda: queue.look(first).state == "running")
     later, never = Later(picture(1)), Later(picture(2))
-    waiting, left = (queue.submit(p, KEY, SCALES, "exact") for p in (later, never))
-    queue.cancel(left)
+    waiting, left = (queue.submit(p, KEY, SCALES, "exact", session="one") for p in (later, never))
+    queue.leave(left, session="one")
     assert later.decoded == never.decoded == 0
     network.gate.set()
     assert finished(queue, waiting).state == "done"
     assert (later.decoded, never.decoded) == (1, 0)
-    queue.submit(later, KEY, SCALES, "exact")
+    queue.submit(later, KEY, SCALES, "exact", session="one")
     assert later.decoded == 1, "what is found needs no picture"
 
 
@@ -260,15 +266,15 @@ def test_results_are_held_in_so_many_bytes_and_the_one_looked_at_last_stays(netw
     queue = Queue(lambda _: network, ClassMapCache(12_000))  # type: ignore[arg-type,return-value]
     given = []
     for number in range(3):
-        given.append(queue.submit(picture(number), KEY, SCALES[:2], "exact"))
+        given.append(queue.submit(picture(number), KEY, SCALES[:2], "exact", session="one"))
         finished(queue, given[-1])
-        assert queue.submit(picture(number), KEY, SCALES[:2], "exact") is given[-1], (
+        assert queue.submit(picture(number), KEY, SCALES[:2], "exact", session="one") is given[-1], (
             "too large for the cache, yet held"
         )
     assert len(network.runs) == 6
     assert [j.state for j in given] == ["cancelled", "cancelled", "done"], "13 kB each, 12 kB in all"
     assert [bool(j.class_maps) for j in given] == [False, False, True]
-    again = queue.submit(picture(0), KEY, SCALES[:2], "exact")
+    again = queue.submit(picture(0), KEY, SCALES[:2], "exact", session="one")
     assert again is not given[0] and finished(queue, again).state == "done"
     assert len(network.runs) == 8, "what has given way is computed anew"
     assert given[2].state == "cancelled"
@@ -276,9 +282,9 @@ def test_results_are_held_in_so_many_bytes_and_the_one_looked_at_last_stays(netw
 
 
 def test_what_is_found_is_one_job_for_all_who_look(queue: Queue) -> None:
-    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
-    one = queue.submit(picture(), KEY, SCALES[:1], "exact")
-    assert queue.submit(picture(), KEY, SCALES[:1], "exact") is one
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one"))
+    one = queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")
+    assert queue.submit(picture(), KEY, SCALES[:1], "exact", session="one") is one
     part = queue.found(picture(), KEY, SCALES[:2], "exact")
     assert (part.state, list(part.class_maps)) == ("cancelled", ["200x320"])
     assert queue.found(picture(5), KEY, SCALES[:2], "exact").class_maps == {}
@@ -290,9 +296,9 @@ def test_every_run_is_logged_without_the_picture(caplog: pytest.LogCaptureFixtur
     queue = Queue(lambda _: network, ClassMapCache(10**7))  # type: ignore[arg-type,return-value]
     image = image_from_array(np.zeros((200, 300, 3), np.uint8), "holiday.jpg")
     with caplog.at_level("INFO", "fcn_core.logs"):
-        finished(queue, queue.submit(image, KEY, SCALES[:1], "exact"))
+        finished(queue, queue.submit(image, KEY, SCALES[:1], "exact", session="one"))
         for _ in range(3):
-            queue.submit(image, KEY, SCALES[:1], "exact")
+            queue.submit(image, KEY, SCALES[:1], "exact", session="one")
     queue.close()
     records = [record.__dict__["fields"] for record in caplog.records]
     assert [(r["model"], r["scales"], r["fit"], r["cache_hit"]) for r in records] == [
@@ -310,13 +316,13 @@ def test_a_models_effective_field_is_measured_once_and_in_turn(
     queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[Any] = []
-    monkeypatch.setattr(jobs.effective_field, "measure", lambda *a: measured.append(a[0]) or FIELD)
+    monkeypatch.setattr(job_queue.effective_field, "measure", lambda *a: measured.append(a[0]) or FIELD)
     network.gate = threading.Event()
-    first = queue.submit(picture(), KEY, SCALES[:1], "exact")
-    fields = [queue.field(KEY) for _ in range(3)]
-    behind = queue.submit(picture(1), KEY, SCALES[:1], "exact")
+    first = queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")
+    fields = [queue.field(KEY, session="one") for _ in range(3)]
+    behind = queue.submit(picture(1), KEY, SCALES[:1], "exact", session="one")
     wait_until(lambda: queue.look(first).state == "running")
-    assert not fields[0].done() and queue.look(behind).place == 2
+    assert not fields[0].done() and queue.look(behind).place == 1, "the smaller one goes first"
     network.gate.set()
     assert [field.result(20) for field in fields] == [FIELD] * 3
     assert finished(queue, behind).state == "done"
@@ -326,15 +332,15 @@ def test_a_models_effective_field_is_measured_once_and_in_turn(
 def test_a_field_gets_the_room_of_class_maps_where_a_pass_would_not_fit(
     queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact"))
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one"))
 
     def measure(*_: Any) -> EffectiveField:
         if queue.cache.nbytes:
             raise MemoryBudgetError("does not fit")
         return FIELD
 
-    monkeypatch.setattr(jobs.effective_field, "measure", measure)
-    assert queue.field(KEY).result(20) == FIELD
+    monkeypatch.setattr(job_queue.effective_field, "measure", measure)
+    assert queue.field(KEY, session="one").result(20) == FIELD
 
 
 @pytest.mark.parametrize(
@@ -347,7 +353,7 @@ def test_a_field_that_cannot_be_measured_is_told_in_words(
     def measure(*_: Any) -> EffectiveField:
         raise error
 
-    monkeypatch.setattr(jobs.effective_field, "measure", measure)
+    monkeypatch.setattr(job_queue.effective_field, "measure", measure)
     with pytest.raises(FcnError, match=words):
-        queue.field(KEY).result(20)
-    assert finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact")).state == "done"
+        queue.field(KEY, session="one").result(20)
+    assert finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")).state == "done"

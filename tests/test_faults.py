@@ -22,8 +22,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from app import jobs
-from app.jobs import ClassMapCache, ModelKey, Queue, Snapshot
+from app import job_queue, jobs
+from app.class_map_cache import ClassMapCache
+from app.job_queue import Queue
+from app.jobs import ModelKey, Snapshot
 from fcn_core import fetch, images, resources
 from fcn_core.engines import Forecast, ModelInfo
 from fcn_core.errors import Cancelled, FetchError, MemoryBudgetError
@@ -88,7 +90,7 @@ def predictor() -> Iterator[SlowPredictor]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The queue's clock: how long nobody has looked is for a test to say."""
     clock = Clock()
-    monkeypatch.setattr(jobs, "time", clock)
+    monkeypatch.setattr(job_queue, "time", clock)
     return clock
 
 
@@ -109,7 +111,7 @@ def look_until(queue: Queue, job: jobs.Job, seen: Callable[[Snapshot], bool]) ->
 def later(clock: Clock, predictor: SlowPredictor, *looks: Callable[[], Snapshot]) -> None:
     """Let three times the time pass after which a job is forgotten, while it runs and somebody looks now and then."""
     for _ in range(6):
-        clock.now += jobs._FORGOTTEN_AFTER / 2
+        clock.now += jobs.FORGOTTEN_AFTER / 2
         goal = predictor.checks + 2
         wait_until(lambda goal=goal: sum(look().finished for look in looks) or predictor.checks >= goal)
 
@@ -126,11 +128,11 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
 ) -> None:
     image = picture()
     pixels = weakref.ref(image.pixels)
-    job = queue.submit(image, MODEL, (COARSE, FINE), "aspect")
+    job = queue.submit(image, MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, lambda now: predictor.holding.is_set())
     before = resources.rss_mb()
     del image
-    clock.now += jobs._FORGOTTEN_AFTER + 1  # nobody looks any more
+    clock.now += jobs.FORGOTTEN_AFTER + 1  # nobody looks any more
     wait_until(lambda: job.state == "cancelled")
     wait_until(
         lambda: (
@@ -144,7 +146,7 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
 
 
 def test_an_analysis_that_is_looked_at_goes_on(clock: Clock, queue: Queue, predictor: SlowPredictor) -> None:
-    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect")
+    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, at_fine)
     later(clock, predictor, lambda: queue.look(job))
     predictor.go.set()
@@ -152,11 +154,11 @@ def test_an_analysis_that_is_looked_at_goes_on(clock: Clock, queue: Queue, predi
 
 
 def test_two_watch_one_analysis_and_one_leaves(clock: Clock, queue: Queue, predictor: SlowPredictor) -> None:
-    first = queue.submit(picture(), MODEL, (FINE,), "aspect")
-    second = queue.submit(picture(), MODEL, (FINE,), "aspect")
+    first = queue.submit(picture(), MODEL, (FINE,), "aspect", session="one")
+    second = queue.submit(picture(), MODEL, (FINE,), "aspect", session="two")
     assert first is second
     look_until(queue, first, at_fine)
-    queue.leave(first)
+    queue.leave(first, session="one")
     later(clock, predictor, lambda: queue.look(second))
     predictor.go.set()
     assert look_until(queue, second, lambda now: now.finished).state == "done"
@@ -166,9 +168,12 @@ def test_two_watch_one_analysis_and_one_leaves(clock: Clock, queue: Queue, predi
 def test_a_browser_closed_while_waiting_costs_nothing(
     clock: Clock, queue: Queue, predictor: SlowPredictor
 ) -> None:
-    running = queue.submit(picture(1), MODEL, (FINE,), "aspect")
-    left = [queue.submit(picture(value), MODEL, (FINE,), "aspect") for value in range(2, 12)]
-    patient = queue.submit(picture(99), MODEL, (FINE,), "aspect")
+    running = queue.submit(picture(1), MODEL, (FINE,), "aspect", session="one")
+    left = [
+        queue.submit(picture(value), MODEL, (FINE,), "aspect", session=f"left {value}")
+        for value in range(2, 12)
+    ]
+    patient = queue.submit(picture(99), MODEL, (FINE,), "aspect", session="two")
     assert queue.look(patient).place in (10, 11)
     look_until(queue, running, at_fine)
     later(clock, predictor, lambda: queue.look(running), lambda: queue.look(patient))
@@ -180,14 +185,14 @@ def test_a_browser_closed_while_waiting_costs_nothing(
 
 
 def test_a_cancel_in_mid_run_keeps_what_is_finished(queue: Queue, predictor: SlowPredictor) -> None:
-    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect")
+    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, at_fine)
-    queue.cancel(job)
+    queue.leave(job, session="one")
     now = look_until(queue, job, lambda now: now.finished)  # though the scale would never have ended
     assert now.state == "cancelled" and now.error is None
     assert list(now.class_maps) == [str(COARSE)]
     predictor.go.set()
-    again = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect")
+    again = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     assert look_until(queue, again, lambda now: now.finished).state == "done"
     assert predictor.ran == [COARSE.height, FINE.height, FINE.height], "the coarse scale was kept"
 
@@ -200,9 +205,9 @@ def test_a_cancel_while_the_model_loads(predictor: SlowPredictor) -> None:
         return predictor
 
     queue = Queue(load, ClassMapCache(2**24))
-    job = queue.submit(picture(), MODEL, (COARSE,), "aspect")
+    job = queue.submit(picture(), MODEL, (COARSE,), "aspect", session="one")
     look_until(queue, job, lambda now: now.state == "loading")
-    queue.cancel(job)
+    queue.leave(job, session="one")
     loads.set()
     assert look_until(queue, job, lambda now: now.finished).state == "cancelled"
     assert not job.class_maps
@@ -225,7 +230,7 @@ def test_a_failing_engine_leaves_the_queue_and_the_finished_scales(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     predictor.fault = fault
-    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect")
+    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     now = look_until(queue, job, lambda now: now.finished)
     assert now.state == ("cancelled" if isinstance(fault, Cancelled) else "failed")
     assert list(now.class_maps) == [str(COARSE)]
@@ -236,7 +241,7 @@ def test_a_failing_engine_leaves_the_queue_and_the_finished_scales(
         assert now.error and "Traceback" not in now.error and "oneDNN" not in now.error
     predictor.fault = None
     predictor.go.set()
-    healthy = queue.submit(picture(5), MODEL, (COARSE, FINE), "aspect")
+    healthy = queue.submit(picture(5), MODEL, (COARSE, FINE), "aspect", session="one")
     assert look_until(queue, healthy, lambda now: now.finished).state == "done"
 
 
@@ -245,7 +250,9 @@ def test_a_budget_too_small_for_the_coarsest_scale_is_said(
 ) -> None:
     queue = Queue(lambda key: lite0, ClassMapCache(2**24))
     monkeypatch.setenv("FCN_MEMORY_MB", "20")
-    job = queue.submit(image_from_array(chelsea, "cat"), MODEL, (Scale(200, 320), FINE), "aspect")
+    job = queue.submit(
+        image_from_array(chelsea, "cat"), MODEL, (Scale(200, 320), FINE), "aspect", session="one"
+    )
     now = look_until(queue, job, lambda now: now.finished)
     assert now.state == "failed" and not now.fault and not now.class_maps
     assert now.error and "20 MB" in now.error and "FCN_MEMORY_MB" in now.error
@@ -260,7 +267,7 @@ def test_a_clock_moved_back_disturbs_nothing(
     real = time.time
     moved = {"by": 0.0}
     monkeypatch.setattr(time, "time", lambda: real() + moved["by"])
-    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect")
+    job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, at_fine)
     for days in (-400, 4000, -20000):
         moved["by"] = 86400.0 * days

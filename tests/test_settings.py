@@ -296,11 +296,11 @@ def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
     kept: list[tuple[ModelKey, str]] = []
     monkeypatch.setattr(cached.Queue, "adopt", lambda _, key, info, *rest: kept.append((key, info.engine)))
     monkeypatch.setattr(cached.Queue, "warm", lambda *_: None)
-    cached.queue.clear()
+    cached._queue.cache_clear()
     try:
         cached.queue().close()
     finally:
-        cached.queue.clear()
+        cached._queue.cache_clear()
         logs.configure("off")
     assert kept == ([(ModelKey(settings.MODEL.default, engine=engine), "openvino")] if adopted else [])
 

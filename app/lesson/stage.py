@@ -141,7 +141,10 @@ class Stage:
         kept: dict[str, tuple[Any, Job]] = st.session_state.setdefault("lesson_jobs", {})
         key = (image.sha256, self.model, scales, fit)
         if purpose not in kept or kept[purpose][0] != key:
-            kept[purpose] = (key, cached.queue().submit(image, self.model, scales, fit))
+            kept[purpose] = (
+                key,
+                cached.queue().submit(image, self.model, scales, fit, session=cached.session()),
+            )
         job = kept[purpose][1]
         now = cached.queue().look(job)
         if now.state == "cancelled":

@@ -105,7 +105,9 @@ def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
 def field(stage: Stage) -> None:
     """What moves two cells, as it was measured, in a picture that is larger than it."""
     geometry = stage.geometry()
-    measured = stage.result_of(cached.queue().field(stage.model), "what moves a cell is being measured")
+    measured = stage.result_of(
+        cached.queue().field(stage.model, session=cached.session()), "what moves a cell is being measured"
+    )
     picture = stage.picture
     (plan,) = plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[1:2])
     cells = geometry.cells(plan.height, plan.width)

@@ -39,7 +39,7 @@ class Held(http.server.BaseHTTPRequestHandler):
         """Answer with counts and names."""
         from streamlit.runtime import get_instance
 
-        from app.jobs import Queue
+        from app.job_queue import Queue
         from fcn_core.images import RGBImage
 
         gc.collect()
