@@ -143,7 +143,7 @@ def draw(
         look = look_of(chosen)
         with left:
             with st.container(horizontal=True, vertical_alignment="center", key="name-row"):
-                panels.note(f"{picture.name}, {picture.width} × {picture.height}")
+                panels.note(picture.in_words)
             size = panels.shown_size(picture, *_LARGE)
             panels.write(panels.figure(_photo(picture, size), f"The picture: {picture.name}"))
         if found is None:
@@ -574,7 +574,7 @@ def _mask(found: Found, analysis: Analysis, chosen: Selection) -> None:
             disabled=chosen.threshold is None,
             icon=":material/auto_fix_high:",
         )
-        factor = found.picture.width / analysis.image.width
+        factor = found.picture.original[1] / analysis.image.width
         boxes = [
             (
                 str(i + 1),
