@@ -36,6 +36,8 @@ def page() -> None:
     with messages:
         if "explore-problem" in state:
             panels.problem(state.pop("explore-problem"))
+        if inputs.is_gone():
+            panels.gone()
         _show(picture, model, scales, fit)
 
 

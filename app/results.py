@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import cached, inspector, panels, pointer, selection, takeaway
+from app import cached, inputs, inspector, panels, pointer, selection, takeaway
 from app.jobs import Job, coarse_first
 from app.panels import Card, Look
 from app.pictures import Picture
@@ -202,7 +202,7 @@ def current(picture: Picture, plans: tuple[PlannedScale, ...]) -> Selection:
         **{
             **vars(plain),
             **bound,
-            "picture": picture.address,
+            "picture": "" if inputs.is_gone() else picture.address,
             "synset": state["synset"],
             "scales": scales,
             "weights": () if all(w == 1 for w in weights) else weights,
@@ -220,8 +220,6 @@ def publish(chosen: Selection) -> None:
     wanted = selection.write(chosen)
     if not state.get("synset-chosen"):
         wanted.pop("synset", None)
-    if not chosen.picture:
-        wanted.pop("picture", None)
     for name in selection.BY_HAND:
         if name in wanted and st.query_params.get(name) != wanted[name]:
             st.query_params[name] = wanted[name]

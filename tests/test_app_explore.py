@@ -20,6 +20,7 @@ from app.samples import SAMPLES
 from fcn_core import effective_field
 from fcn_core.contents import Finding
 from fcn_core.geometry import CellAxis
+from fcn_core.limits import Limits
 from tests.waiting import PATIENCE, wait_until
 
 APP = Path(__file__).resolve().parents[1] / "streamlit_app.py"
@@ -421,12 +422,48 @@ def test_an_upload_is_shown_and_a_bad_one_after_it_keeps_it(coffee: np.ndarray) 
     page.file_uploader("upload").set_value(("mine <b>.png", png(coffee), "image/png"))
     settled(page)
     assert page.session_state["synset"] == ESPRESSO, "the strongest finding"
-    assert "picture" not in page.query_params
+    assert page.query_params["picture"] == "upload"
+    assert not page.warning
     assert "mine" in text(page) and "mine <b>" not in text(page)
     page.file_uploader("upload").set_value(("bad.png", png(coffee)[:100], "image/png"))
     settled(page)
     assert len(page.error) == 1 and "bad" in page.error[0].value
     assert "600 × 400" in text(page), "the good one is still there"
+
+
+def test_an_upload_that_is_gone_is_said_until_there_is_another(coffee: np.ndarray) -> None:
+    page = opened(picture="upload", scales="200x320")
+    assert "Your picture is gone" in page.warning[0].value
+    assert group(page, "source").value == "Upload"
+    assert "chelsea.png" in text(page), "a sample stands in its place"
+    page.checkbox("scale-400x640").check()
+    settled(page)
+    assert len(page.warning) == 1 and page.query_params["picture"] == "upload", "and still after a reload"
+    page.file_uploader("upload").set_value(("mine.png", png(coffee), "image/png"))
+    settled(page)
+    assert not page.warning and "mine.png" in text(page)
+    page = opened(picture="upload", scales="200x320")
+    group(page, "source").set_value("Samples")
+    settled(page)
+    assert not page.warning and "picture" not in page.query_params
+
+
+def test_a_picture_at_reduced_size_is_said_and_bounds_the_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "limits", lambda: Limits(memory_mb=15))
+    page = opened(scales="200x320")
+    group(page, "source").set_value("Upload")
+    page.run()
+    stream = io.BytesIO()
+    Image.fromarray(cached.sample("cat").working.pixels).resize((3200, 2400)).save(stream, "JPEG")
+    page.file_uploader("upload").set_value(("phone.jpg", stream.getvalue(), "image/jpeg"))
+    settled(page)
+    assert "phone.jpg, 3200 × 2400, opened at 1/4 of its sides" in text(page)
+    page.checkbox("scale-800x1280").check()
+    settled(page)
+    assert "800x1280" in page.error[0].value and "800 x 600 alone" in page.error[0].value
+    page.checkbox("scale-800x1280").uncheck()
+    settled(page)
+    assert not page.error
 
 
 def test_a_result_that_has_given_way_to_others_is_computed_anew() -> None:
