@@ -32,11 +32,11 @@ from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, resources, settings
 from fcn_core.contents import Finding, what_is_in
-from fcn_core.decoding import BYTES_A_PIXEL
 from fcn_core.engines import ModelInfo, Predictor, load_model
 from fcn_core.errors import FcnError
 from fcn_core.heatmap import ClassMap, MapKind
-from fcn_core.images import Limits, RGBImage
+from fcn_core.images import RGBImage
+from fcn_core.limits import Limits
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, resize_image
 from fcn_core.region import Regions, fine_map, segment
@@ -272,9 +272,7 @@ def forecasts() -> Forecasts:
 
 def limits() -> Limits:
     """What an upload may be: what is decoded beside a running network must fit into what was kept free for it."""
-    most = Limits.from_env()
-    free = int(resources.kept_free_mb() * 2**20 / BYTES_A_PIXEL)
-    return Limits(most.max_bytes, min(most.max_pixels, free or most.max_pixels))
+    return Limits.from_env(memory_mb=resources.kept_free_mb() or None)
 
 
 # What belongs to one user

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import cached, panels
+from app import cached, panels, selection
 from app.jobs import Job, JobKey, ModelKey, job_key
 from app.panels import Look
 from app.pictures import Picture
@@ -45,6 +45,7 @@ def page() -> None:
     )
     if what != "Synsets":
         panels.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
+    _remember()
     left, right = st.columns(2, gap="small")
     if what == "Synsets":
         with left:
@@ -59,11 +60,24 @@ def page() -> None:
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
 
 
+def _remember() -> None:
+    """Have the address tell of a picture that was uploaded, and say so where it tells of one that is not here."""
+    mine: Picture | None = st.session_state.get("explore-picture")
+    if mine is None and st.query_params.get("picture") == selection.UPLOAD:
+        panels.gone()
+    elif mine is not None and not mine.address:
+        st.query_params["picture"] = selection.UPLOAD
+    else:
+        st.query_params.pop("picture", None)
+
+
 def _job(side: Side) -> Job:
     """The side's job; one that failed is not tried again in this session."""
     failed: dict[JobKey, Job] = st.session_state.setdefault("compare-failed", {})
     picture = side.picture
-    key = job_key(picture, side.model, plan_scales(picture.height, picture.width, cached.FIRST_SCALES))
+    plans = plan_scales(picture.height, picture.width, cached.FIRST_SCALES)
+    picture.check(plans)
+    key = job_key(picture, side.model, plans)
     if key in failed:
         return failed[key]
     return cached.queue().submit(picture, side.model, cached.FIRST_SCALES, "aspect", session=cached.session())

@@ -10,7 +10,7 @@ from app import cached, inputs, panels, results, selection
 from app.jobs import Job, ModelKey, Snapshot, job_key
 from app.pictures import Picture
 from app.results import Result
-from fcn_core.errors import FcnError
+from fcn_core.errors import FcnError, ScaleError
 from fcn_core.pyramid import Fit, Scale
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ def page() -> None:
     with messages:
         if "explore-problem" in state:
             panels.problem(state.pop("explore-problem"))
+        if inputs.is_gone():
+            panels.gone()
         _show(picture, model, scales, fit)
 
 
@@ -65,8 +67,9 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     earlier: Result | None = state.get("explore-result")
     if earlier is not None and earlier.found is None:
         earlier = None
-    if not scales:
-        panels.problem("No scale is chosen. Choose at least one in the sidebar, for example 400 × 640.")
+    problem = _problem_of(picture, scales, fit)
+    if problem is not None:
+        panels.problem(problem)
         same = earlier is not None and earlier.picture.sha256 == picture.sha256
         results.draw(earlier if same else None, picture, (), None)
         return
@@ -124,6 +127,17 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
             st.fragment(_progress, run_every=every)(job, seen, len(plans), far)
 
     results.draw(result, picture, plans, progress)
+
+
+def _problem_of(picture: Picture, scales: tuple[Scale, ...], fit: Fit) -> str | None:
+    """Why the scales cannot be computed of this picture, if they cannot."""
+    if not scales:
+        return "No scale is chosen. Choose at least one in the sidebar, for example 400 × 640."
+    try:
+        picture.check(inputs.plans_of(picture, scales, fit))
+    except ScaleError as error:
+        return str(error)
+    return None
 
 
 def _forget() -> None:

@@ -7,6 +7,8 @@ import logging
 from typing import Literal, cast
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile
 
 from app import cached, page_scripts, panels, selection
 from app.forecasts import Cost
@@ -16,6 +18,7 @@ from app.samples import DEFAULT, SAMPLES
 from fcn_core import resources
 from fcn_core.decoding import FORMATS
 from fcn_core.errors import FcnError, ScaleError
+from fcn_core.limits import Limits
 from fcn_core.pyramid import MAX_SCALES, NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
 from fcn_core.zoo import MODELS
 
@@ -38,9 +41,10 @@ def start() -> tuple[str, ...]:
     chosen, ignored = selection.read(st.query_params.to_dict())
     state["explore-started"] = True
     is_sample = chosen.picture in SAMPLES
-    state["source"] = "Samples" if is_sample else "Link"
+    state["source"] = "Samples" if is_sample else "Link" if chosen.picture else "Upload"
     state["picture"] = chosen.picture if is_sample else DEFAULT
     state["link"] = "" if is_sample else chosen.picture
+    state["picture-gone"] = not chosen.picture  # it was in the memory of another session
     state["synset"] = chosen.synset or cached.ontology().find("cat").wnid
     state["synset-chosen"] = bool(chosen.synset)
     state["offered"] = tuple(sorted({*NOTEBOOK_SCALES, *chosen.scales}, key=_pixels))
@@ -72,6 +76,7 @@ def choose_picture() -> Picture:
         picture = {"Samples": _sample, "Upload": _upload, "Camera": _camera, "Link": _link}[str(source)]()
         if picture is not None:
             state["explore-picture"] = picture
+            state["picture-gone"] = False
     except FcnError as error:
         state["explore-problem"] = str(error)
     except Exception:
@@ -80,6 +85,11 @@ def choose_picture() -> Picture:
     if "explore-picture" not in state:
         state["explore-picture"] = cached.sample(DEFAULT)
     return cast(Picture, state["explore-picture"])
+
+
+def is_gone() -> bool:
+    """Whether the address tells of an uploaded picture that this session does not have."""
+    return bool(st.session_state.get("picture-gone"))
 
 
 def _sample() -> Picture:
@@ -104,9 +114,25 @@ def _sample() -> Picture:
     return cached.sample(str(name))
 
 
+def _upload_key() -> str:
+    serial = st.session_state.get("upload-serial", 0)
+    return f"upload-{serial}" if serial else "upload"
+
+
+def _uploader(place: DeltaGenerator) -> UploadedFile | None:
+    return place.file_uploader("Picture file", key=_upload_key(), label_visibility="collapsed")
+
+
 def _upload() -> Picture | None:
-    file = st.file_uploader("Picture file", key="upload", label_visibility="collapsed")
-    st.html(page_scripts.element(page_scripts.PICTURES_FIRST), unsafe_allow_javascript=True)
+    state = st.session_state
+    place = st.empty()
+    file = _uploader(place)
+    if isinstance(state.get(_upload_key()), DeletedFile):  # the browser still lists it
+        state["picture-gone"] = True
+        state["upload-serial"] = state.get("upload-serial", 0) + 1
+        file = _uploader(place)
+    first = page_scripts.element(page_scripts.PICTURES_FIRST)
+    st.html(first + panels.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
     if file is None:
         return None
     data = file.getvalue()

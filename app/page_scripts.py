@@ -6,8 +6,8 @@ from __future__ import annotations
 #: choosing one is told to show pictures first. Where a name's ending is unknown to a system, it would hide the picture.
 PICTURES_FIRST = """
 window.fcnPicturesFirst ||= document.addEventListener("click", () => document.querySelectorAll(
-  ".st-key-upload input[type=file]").forEach((input) => { input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }),
-  true) || true;
+  "[class*=st-key-upload] input[type=file]").forEach((input) => {
+    input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }), true) || true;
 """
 
 #: Streamlit stays where the last page was left.
@@ -15,7 +15,20 @@ TO_THE_TOP = """
 document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
 """
 
-ALL = (PICTURES_FIRST, TO_THE_TOP)
+#: After a restart the browser finds a server that knows nothing of its page: what is drawn stays, and parts of it that
+#: run by themselves no longer answer. So the browser asks for the whole page whenever it has connected anew.
+ASK_AGAIN = """
+window.fcnAskAgain ||= (() => {
+  const app = document.querySelector("[data-testid=stApp]"), state = "data-test-connection-state"
+  const observer = new MutationObserver(() => {
+    if (app.getAttribute(state) === "CONNECTED") document.querySelector(".st-key-ask-again button")?.click()
+  })
+  if (app) observer.observe(app, { attributeFilter: [state] })
+  return observer
+})()
+"""
+
+ALL = (PICTURES_FIRST, TO_THE_TOP, ASK_AGAIN)
 
 
 def element(script: str, occasion: str = "") -> str:

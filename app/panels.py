@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit import config
 
-from app import cached
+from app import cached, page_scripts
 from app.jobs import Source
 from fcn_core import render
 from fcn_core.errors import AmbiguousSynset, FcnError, UnknownSynset
 from fcn_core.heatmap import Heatmap, Placement, place
+from fcn_core.limits import Limits
 
 logger = logging.getLogger(__name__)
 UInt8 = NDArray[np.uint8]
@@ -29,6 +31,7 @@ LOW_PEAK = 0.1
 # What the theme cannot say. Everything else is in .streamlit/config.toml.
 _STYLE = """<style>
 .stApp { font-variant-numeric: tabular-nums; }
+.st-key-ask-again, .stElementContainer:has(> .stHtml > [data-occasion] + script:last-child) { display: none; }
 .stMainBlockContainer { max-width: 1180px; padding-bottom: 4rem; }
 .stApp :focus-visible { outline: 2px solid var(--st-primary-color, #0f766e); outline-offset: 2px; }
 .fcn-figure { margin: 0; }
@@ -71,6 +74,12 @@ _STYLE = """<style>
 .st-key-source button { padding-inline: .35rem; }
 .st-key-name-row, .st-key-view-row { min-height: 2.7rem; }
 .st-key-pointer { line-height: 0; }
+.stElementContainer:has(.fcn-undelivered) { display: none; }
+.fcn-undelivered { font-size: .85rem; line-height: 1.4; padding: .55rem .7rem; border-radius: .4rem;
+  border-left: 3px solid #b45309; background: rgba(180,83,9,.1); }
+.stApp:has([class*="st-key-upload"] [data-testid="stFileChip"][aria-invalid="true"]):not(:has(
+  [class*="st-key-upload"] [data-testid="stFileChip"]:not([aria-invalid="true"])))
+  .stElementContainer:has(.fcn-undelivered) { display: block; }
 @media (max-width: 640px) { .fcn-card { flex: 0 0 132px; } .stMainBlockContainer { padding-inline: 1rem; }
   .st-key-name-row { min-height: 0; }
   [data-testid="stExpandSidebarButton"] { width: auto; gap: .3rem; padding-inline: .4rem; }
@@ -80,8 +89,10 @@ _STYLE = """<style>
 
 
 def style() -> None:
-    """Add the few rules the theme cannot express; once a run, before anything is drawn."""
+    """Add what the theme cannot express; once a run, before anything is drawn."""
     st.html(_STYLE)
+    st.button("Ask again", key="ask-again")
+    st.html(page_scripts.element(page_scripts.ASK_AGAIN), unsafe_allow_javascript=True)
 
 
 @contextmanager
@@ -104,6 +115,31 @@ FAULT = "The program made a mistake. It was logged; your picture and choices are
 def problem(message: str) -> None:
     """Show a message that something did not work, as plain text."""
     st.error(escape_markdown(message), icon=":material/error:")
+
+
+def gone() -> None:
+    """Say that an uploaded picture is no longer there, and what stands in its place."""
+    minutes = config.get_option("server.disconnectedSessionTTL") / 60
+    st.warning(
+        "Your picture is gone. It was kept in memory only, and the server was restarted, the page was reloaded, you "
+        f"were away for more than {minutes:g} minutes, or its address was opened by somebody else. Please upload it "
+        "again. Until then you see a sample.",
+        icon=":material/hide_image:",
+    )
+
+
+def undelivered(limits: Limits) -> str:
+    """HTML that says what to do when a file does not arrive.
+
+    Streamlit has no words of ours for that: the page always holds them, and shows them while its uploader tells of an
+    error and of no file that has arrived.
+    """
+    return (
+        '<div class="fcn-undelivered" role="alert">The picture did not arrive. It may be larger than this server takes '
+        f"({limits.max_bytes / 2**20:.4g} MB, or less where a proxy stands before it); the server may have no room for "
+        "pictures at the moment: try again in a few minutes; or the connection was lost: reload the page and try "
+        "again.</div>"
+    )
 
 
 def escape_markdown(text: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from app.samples import SAMPLES
-from fcn_core.images import Limits, RGBImage, read_image
-from fcn_core.pyramid import resize_image
+from fcn_core.decoding import Reduction
+from fcn_core.errors import ScaleError
+from fcn_core.images import RGBImage, read_image
+from fcn_core.limits import Limits, budget_in_words
+from fcn_core.pyramid import PlannedScale, resize_image
 
 #: A page works on a copy of at most so many pixels; the network and the files get the whole.
 WORKING_PIXELS = 800_000
@@ -16,18 +20,25 @@ WORKING_PIXELS = 800_000
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """The picture on a page. The whole of it is decoded when it is needed, and not kept.
+    """The picture on a page. All of it is decoded when it is needed, and not kept.
+
+    A JPEG that memory does not suffice for is decoded at reduced size, and everything is done with that; what is said
+    of it, and files, tell so, and where things are is told in pixels of the original.
 
     Attributes
     ----------
     working : RGBImage
         The picture, or a copy of at most 0.8 megapixels, with the whole one's name and SHA-256.
     height, width : int
-        Of the whole.
+        As it is decoded.
     data : bytes
         The file.
     address : str
         What the page's address calls it, "" where it cannot.
+    reduced : int
+        1; or 2, 4 or 8, where it is decoded at that fraction of its sides.
+    original : tuple of int
+        Height and width in the file.
     """
 
     working: RGBImage
@@ -35,6 +46,8 @@ class Picture:
     width: int
     data: bytes
     address: str
+    reduced: Reduction
+    original: tuple[int, int]
 
     @property
     def name(self) -> str:
@@ -51,26 +64,54 @@ class Picture:
         """The synset a sample begins with."""
         return SAMPLES[self.address].word if self.address in SAMPLES else None
 
+    @property
+    def in_words(self) -> str:
+        """Its name and size."""
+        height, width = self.original
+        text = f"{self.name}, {width} × {height}"
+        if self.reduced > 1:
+            text += (
+                f", opened at 1/{self.reduced} of its sides, as {budget_in_words()} does not suffice for more"
+            )
+        return text
+
+    def check(self, plans: Iterable[PlannedScale]) -> None:
+        """Refuse scales that need more of the picture than could be opened.
+
+        Raises
+        ------
+        ScaleError
+            One of them is larger than the picture at reduced size.
+        """
+        larger = [str(plan.requested) for plan in plans if plan.enlarges] if self.reduced > 1 else []
+        if larger:
+            height, width = self.original
+            raise ScaleError(
+                f"Received {', '.join(larger)} for a picture of {width} x {height} pixels that {budget_in_words()} "
+                f"allows to be opened at {self.width} x {self.height} alone. Expected scales of at most "
+                f"{self.width * self.height / 1e6:.2g} megapixels. Choose smaller ones, or run it with more memory."
+            )
+
     def whole(self) -> RGBImage:
-        """The picture itself."""
+        """The picture as it was decoded."""
         if (self.working.height, self.working.width) == (self.height, self.width):
             return self.working
-        return read_image(self.data, name=self.name)
+        return read_image(self.data, name=self.name, reduce=self.reduced)
 
 
 def open_picture(data: bytes, name: str, address: str = "", limits: Limits | None = None) -> Picture:
-    """Decode a file for a page.
+    """Decode a file for a page, a JPEG at reduced size where the limits ask for it.
 
     Raises
     ------
     ImageError
         Whatever is wrong with it.
     """
-    whole = read_image(data, name=name, limits=limits)
+    whole = read_image(data, name=name, limits=limits, reduce="auto")
     shrink = (WORKING_PIXELS / (whole.height * whole.width)) ** 0.5
     working = whole
     if shrink < 1:
         height, width = max(2, round(whole.height * shrink)), max(2, round(whole.width * shrink))
         copy = resize_image(whole.pixels, height, width).round().astype(np.uint8)
         working = RGBImage(copy, whole.name, whole.sha256)
-    return Picture(working, whole.height, whole.width, data, address)
+    return Picture(working, whole.height, whole.width, data, address, whole.reduced, whole.original)

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import cached, inspector, panels, pointer, selection, takeaway
+from app import cached, inputs, inspector, panels, pointer, selection, takeaway
 from app.jobs import Job, coarse_first
 from app.panels import Card, Look
 from app.pictures import Picture
@@ -143,7 +143,7 @@ def draw(
         look = look_of(chosen)
         with left:
             with st.container(horizontal=True, vertical_alignment="center", key="name-row"):
-                panels.note(f"{picture.name}, {picture.width} × {picture.height}")
+                panels.note(picture.in_words)
             size = panels.shown_size(picture, *_LARGE)
             panels.write(panels.figure(_photo(picture, size), f"The picture: {picture.name}"))
         if found is None:
@@ -202,7 +202,7 @@ def current(picture: Picture, plans: tuple[PlannedScale, ...]) -> Selection:
         **{
             **vars(plain),
             **bound,
-            "picture": picture.address,
+            "picture": "" if inputs.is_gone() else picture.address,
             "synset": state["synset"],
             "scales": scales,
             "weights": () if all(w == 1 for w in weights) else weights,
@@ -220,8 +220,6 @@ def publish(chosen: Selection) -> None:
     wanted = selection.write(chosen)
     if not state.get("synset-chosen"):
         wanted.pop("synset", None)
-    if not chosen.picture:
-        wanted.pop("picture", None)
     for name in selection.BY_HAND:
         if name in wanted and st.query_params.get(name) != wanted[name]:
             st.query_params[name] = wanted[name]
@@ -574,7 +572,7 @@ def _mask(found: Found, analysis: Analysis, chosen: Selection) -> None:
             disabled=chosen.threshold is None,
             icon=":material/auto_fix_high:",
         )
-        factor = found.picture.width / analysis.image.width
+        factor = found.picture.original[1] / analysis.image.width
         boxes = [
             (
                 str(i + 1),

@@ -19,6 +19,8 @@ from fcn_core.render import COLOUR_MAPS
 from fcn_core.synsets import Ontology
 from fcn_core.zoo import MODELS, model_spec
 
+#: In the address, in place of a picture that is in the memory of one session alone.
+UPLOAD = "upload"
 VIEWS = ("Mean", "Fine", "Mask", "Contour")
 RANGES = ("Fixed", "Shared", "Per map")
 MAPS = ("Probability", "Evidence")
@@ -38,7 +40,7 @@ class Selection:
     Attributes
     ----------
     picture : str
-        Name of a sample, the address of a picture, or "" for one that cannot be shared.
+        Name of a sample, the address of a picture, or "" for one that was uploaded.
     synset : str
         Wnid; "" leaves the choice to the picture.
     scales : tuple of Scale
@@ -149,6 +151,8 @@ def _flag(text: str) -> bool:
 
 
 def _picture(text: str) -> str:
+    if text == UPLOAD:
+        return ""
     if text not in SAMPLES and not text.startswith(("http://", "https://")):
         raise ValueError(text)
     return text
@@ -198,6 +202,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "column": _whole,
 }
 _WRITE: Mapping[str, Callable[[Any], str]] = {
+    "picture": lambda address: address or UPLOAD,
     "synset": _synset_text,
     "scales": lambda scales: ",".join(map(str, scales)),
     "weights": lambda weights: ",".join(f"{w:g}" for w in weights),

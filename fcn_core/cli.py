@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from fcn_core.engines import Predictor
     from fcn_core.evaluate import Result
     from fcn_core.keras_settings import Backend
+    from fcn_core.limits import Limits
     from fcn_core.pipeline import Analysis
     from fcn_core.zoo import ModelSpec
 
 _SCALES = "200x320,400x640,800x1280,1600x2560"
 _EVALUATION_SCALES = "200x320,400x640,800x1280"
+_BYTES_A_PIXEL = (
+    28  # of an analysis at the picture's size and its files, opening the picture included, as measured
+)
 _PROOF_LIMIT = 1e-4  # of the logits' range
 _FAULT = 70  # EX_SOFTWARE of sysexits.h
 _STRIDES = (32, 16, 8)
@@ -146,6 +150,13 @@ def _parser() -> argparse.ArgumentParser:
     heatmap.add_argument("--map", choices=("probability", "evidence"), default="probability")
     heatmap.add_argument("--threshold", default="auto", metavar="auto|FLOAT")
     heatmap.add_argument("--no-snap", action="store_true", help="the fine map ignores the picture's regions")
+    heatmap.add_argument(
+        "--reduce",
+        type=int,
+        choices=(1, 2, 4, 8),
+        default=1,
+        help="decode JPEGs at this fraction of their sides, which takes less memory; the files say so",
+    )
     heatmap.add_argument("--out", required=True, type=Path, metavar="DIR")
     heatmap.add_argument("--json", action="store_true", help="print each manifest as one line of JSON")
     heatmap.set_defaults(run=_heatmap)
@@ -297,12 +308,13 @@ def _heatmap(options: argparse.Namespace) -> int:
     threshold = _threshold(options.threshold)
     _writable(options.out)
     model = _loaded(options.model, options.engine, options.weights, options.output_stride)
+    limits = _limits()
     status = 0
     for path, folder in zip(options.images, _folders(options.images, options.out), strict=True):
         try:
             with _bar(_shown(Path(path).name)) as update:
                 analysis = analyse(
-                    read_image(path),
+                    read_image(path, limits=limits, reduce=options.reduce),
                     synset,
                     model,
                     scales,
@@ -327,6 +339,15 @@ def _heatmap(options: argparse.Namespace) -> int:
         else:
             print(_summary(analysis, path, folder), flush=True)
     return status
+
+
+def _limits() -> Limits:
+    """What a picture may take to open, so that maps and files of it fit into the memory that is left, too."""
+    from fcn_core import resources
+    from fcn_core.limits import BYTES_A_PIXEL, Limits
+
+    left = max(1.0, resources.budget_mb() - resources.rss_mb())
+    return Limits.from_env(memory_mb=left * BYTES_A_PIXEL / _BYTES_A_PIXEL)
 
 
 def _threshold(text: str) -> Any:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fcn_core import original
+from fcn_core.images import RGBImage
 from fcn_core.pipeline import Analysis
 from fcn_core.region import Box, contours_of, polygon_area
 
@@ -39,33 +41,36 @@ def coco_json(analysis: Analysis) -> bytes:
             {
                 "id": 1,
                 "file_name": image.name,
-                "width": image.width,
-                "height": image.height,
+                "width": image.original[1],
+                "height": image.original[0],
                 "sha256": image.sha256,
             }
         ],
         "categories": [{"id": 1, "name": synset.words[0], "supercategory": "imagenet", "wnid": synset.wnid}],
         "annotations": [
-            {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, **_annotation(analysis.mask, box)}
+            {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, **_annotation(analysis, box)}
             for number, box in enumerate(analysis.boxes, start=1)
         ],
     }
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _annotation(mask: NDArray[np.bool_], box: Box) -> dict[str, Any]:
-    region = _region(mask, box)
+def _annotation(analysis: Analysis, box: Box) -> dict[str, Any]:
+    image = analysis.image
+    region = _region(analysis.mask, box)
     corner = np.array([box.x0, box.y0])
     rings = contours_of(region)
     if all(
         polygon_area(ring) > 0 for ring in rings
     ):  # one, or several where a large picture's outline is thinned
-        segmentation: Any = [(ring + corner).ravel().astype(int).tolist() for ring in rings]
+        segmentation: Any = [_in_original(image, ring + corner) for ring in rings]
     else:
-        segmentation = {"size": list(mask.shape), "counts": _runs(region, box, mask.shape[0], mask.shape[1])}
+        segmentation = {"size": list(image.original), "counts": _runs(region, box, image)}
+    found = original.box(image, box)
+    rows, columns = original.counts(image, box.y0, box.y1, 0), original.counts(image, box.x0, box.x1, 1)
     return {
-        "bbox": [box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0],
-        "area": int(np.count_nonzero(region)),
+        "bbox": [found.x0, found.y0, found.x1 - found.x0, found.y1 - found.y0],
+        "area": int((region @ columns) @ rows),
         "segmentation": segmentation,
         "score": box.peak,
     }
@@ -79,13 +84,25 @@ def _region(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
     return own
 
 
-def _runs(region: NDArray[np.bool_], box: Box, height: int, width: int) -> list[int]:
+def _in_original(image: RGBImage, ring: NDArray[np.float64]) -> list[int]:
+    corners = (original.lines(image, ring[:, 0], 1), original.lines(image, ring[:, 1], 0))
+    found: list[int] = np.column_stack(corners).ravel().tolist()
+    return found
+
+
+def _runs(region: NDArray[np.bool_], box: Box, image: RGBImage) -> list[int]:
     """Lengths of the runs outside and inside, in turn, down the columns of the whole picture."""
+    height, width = image.original
     ring = np.pad(region.T, ((0, 0), (1, 1))).astype(np.int8)  # a row a column of the picture
     column, start = np.nonzero(np.diff(ring, axis=1) == 1)
     _, stop = np.nonzero(np.diff(ring, axis=1) == -1)
-    base = (box.x0 + column) * height + box.y0
-    edges = np.column_stack((base + start, base + stop)).ravel()
+    start, stop = (original.lines(image, box.y0 + rows, 0) for rows in (start, stop))
+    left, right = (original.lines(image, box.x0 + column + side, 1) for side in (0, 1))
+    times = right - left  # columns of the original that have the run
+    again = np.repeat(left, times) + np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    start, stop = np.repeat(start, times), np.repeat(stop, times)
+    order = np.lexsort((start, again))
+    edges = np.column_stack((again * height + start, again * height + stop))[order].ravel()
     joined = np.flatnonzero(
         edges[1:-1:2] == edges[2::2]
     )  # down to the last row, and on at the next column's top

@@ -1,8 +1,8 @@
 """From the bytes of a file that anybody may have made to red, green and blue.
 
-Pillow reads the file, with the decoders of `FORMATS` alone (libheif those of HEIC); the size in its header is held to
-a limit before anything is decoded. What is checked beside are the known ways to keep a decoder busy for minutes with a
-small file, or to make it take more memory than the header says.
+Pillow reads the file, with the decoders of `FORMATS` alone (libheif those of HEIC); the size in its header, and the
+memory that decoding will take, are held to limits before anything is decoded. What is checked beside are the known ways
+to keep a decoder busy for minutes with a small file, or to make it take more memory than the header says.
 """
 
 from __future__ import annotations
@@ -11,25 +11,28 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, PngImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile
 
-from fcn_core import bmp, colour, isobmff, tiff
+from fcn_core import bmp, colour, isobmff, jpeg, tiff
 from fcn_core.errors import ImageError
+from fcn_core.limits import BYTES_A_PIXEL, Limits
 
 #: What is read. Others hold documents, layers or camera data: they are converted outside.
 FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 #: A contour needs two pixels a side.
 MIN_SIDE = 2
 MAX_SIDE = 65_535
-#: That decoding takes at most, of most formats.
-BYTES_A_PIXEL = 9
-#: Where decoding takes more, as measured: decoders keep planes, RGB, and a copy for Pillow; a JPEG of several scans all
-#: coefficients. Rich is colour at full resolution or with alpha, in AVIF and TIFF also more than 8 bits.
+#: At what fractions of a JPEG's sides libjpeg decodes: it then transforms fewer of each block's 8 x 8 frequencies.
+Reduction = Literal[1, 2, 4, 8]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+#: Where decoding takes more than usual, as measured: decoders keep planes, RGB, and a copy for Pillow. Rich is colour
+#: at full resolution or with alpha, in AVIF and TIFF also more than 8 bits. Of JPEG see `_bytes_of_jpeg`.
 _MORE_BYTES = {
     "WEBP": 18,
     "AVIF": 10,
@@ -37,33 +40,56 @@ _MORE_BYTES = {
     "HEIF": 11,
     "rich HEIF": 16,
     "rich TIFF": 12,
-    "scanned JPEG": 11,
-    "scanned CMYK JPEG": 13,
 }
-_BAND_PIXELS = 2**20  # that are turned into an array at a time
+_BAND_PIXELS = 2**18  # that are turned into an array at a time
 _MAX_READS = 250_000  # a PNG of 25 MB in parts of 8 kB takes 10 000
 _MAX_METADATA = 100  # parts that Pillow joins or unpacks; a camera writes one or two
 _MAX_UNPACKED = PngImagePlugin.MAX_TEXT_CHUNK
-_MAX_SEGMENTS = 500  # of a JPEG: 25 MB of comments fill 400
-_MAX_SCANS = 32  # of a JPEG: a progressive one has about 10
 _PILLOW = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_END_OF_JPEG = b"\xff\xd9"
 #: In place of pixels that are missing: bits that mean something, and differ from the zeros a decoder puts there.
 _NOISES = tuple(bytes([first, *(i * 97 % 251 for i in range(1, 128))]) for first in (0b10110100, 0b01001011))
 
 
-def decode(data: bytes, name: str, max_pixels: int, limits: str) -> NDArray[np.uint8]:
-    """Decode a file: red, green and blue, upright, of shape (H, W, 3).
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Red, green and blue, upright, of shape (H, W, 3); and the height and width of the whole, of which that is a part.
+
+    ``reduced`` is 2, 4 or 8 where a JPEG was decoded at that fraction of its sides, else 1.
+    """
+
+    pixels: NDArray[np.uint8]
+    reduced: Reduction
+    original: tuple[int, int]
+
+
+def decode(data: bytes, name: str, limits: Limits, reduce: Reduction | None = 1) -> Decoded:
+    """Decode a file.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        What messages call it.
+    limits : Limits
+    reduce : int or None
+        One of `REDUCTIONS`: at what fraction of its sides to decode a JPEG; others are decoded whole or not at all.
+        None: a JPEG at the largest size the limits allow, others whole.
 
     Raises
     ------
     ImageError
-        Whatever is wrong with the file; `limits` says in words what was expected.
+        Whatever is wrong with the file.
     """
+    if reduce not in (None, *REDUCTIONS):
+        raise ImageError(f"Received reduce={reduce!r}. Expected 1, 2, 4 or 8.")
+    if reduce not in (None, 1) and not data.startswith(jpeg.START):
+        raise ImageError(
+            f"Received {name}, which is no JPEG. Expected one for reduce={reduce}: others are decoded whole. "
+            "Leave it out."
+        )
     try:
-        return _decode(data, name, max_pixels)
+        return _decode(data, name, limits, reduce)
     except ImageError:
         raise
     except RangeError as error:
@@ -152,7 +178,7 @@ class _RefusedError(Exception):
     """A file that would keep a decoder busy; the message says what it is."""
 
 
-_IN_WORDS = (_RefusedError, bmp.BitmapError, isobmff.BoxError, tiff.TiffError)
+_IN_WORDS = (_RefusedError, bmp.BitmapError, isobmff.BoxError, jpeg.JpegError, tiff.TiffError)
 
 
 class _File(io.BytesIO):
@@ -167,43 +193,91 @@ class _File(io.BytesIO):
         return super().read(size)
 
 
-def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A picture whose header is read, as it will be decoded; width and height of the whole are those of the header."""
+
+    picture: Image.Image
+    width: int
+    height: int
+    reduced: Reduction = 1
+
+    def decode(self, clear: NDArray[np.bool_] | None = None) -> Decoded:
+        pixels = pixels_of(self.picture, clear)
+        keeps_rows = _TURNS.get(_orientation(self.picture), _TURNS[1])[0]
+        if self.reduced == 1:
+            return Decoded(pixels, 1, pixels.shape[:2])
+        return Decoded(
+            pixels, self.reduced, (self.height, self.width) if keeps_rows else (self.width, self.height)
+        )
+
+
+def _decode(data: bytes, name: str, limits: Limits, reduce: Reduction | None) -> Decoded:
     _check_metadata(data)
-    if data.startswith(_JPEG) and not _has_end(data):
-        return _without_end(data, name, max_pixels)
+    if data.startswith(jpeg.START) and not jpeg.has_end(data):
+        return _without_end(data, name, limits, reduce)
     if data.startswith(_PNG):
         data = _without_bad_notes(data)
-    picture = _open(data, name, max_pixels)
-    return pixels_of(picture, _clear(data, picture))
+    opened = _open(data, name, limits, reduce)
+    return opened.decode(_clear(data, opened.picture))
 
 
-def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+def _open(data: bytes, name: str, limits: Limits, reduce: Reduction | None) -> _Opened:
     """Read the header; refuse what is too large or too laborious."""
+    remedy = " or save it as JPEG, which is opened at reduced size" if reduce is None else ""
     bitmap = bmp.header(data)
     if bitmap is not None:
-        _check_size("BMP", bitmap.width, abs(bitmap.height), name, max_pixels)
-        return bmp.unpack(data, bitmap)
+        width, height = bitmap.width, abs(bitmap.height)
+        _check_size("BMP", width, height, name, limits, remedy)
+        return _Opened(bmp.unpack(data, bitmap), width, height)
     brand = isobmff.brand(data)
     if brand in ("HEIF", "AVIF"):
-        return _open_boxes(data, brand, name, max_pixels)
+        return _open_boxes(data, brand, name, limits, remedy)
     kind = ""
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         kind = "rich " if tiff.check(data) else ""
         tiff.keep_quiet()
     picture = Image.open(_File(data), formats=_PILLOW)
-    if picture.format in ("JPEG", "MPO"):
-        markers = [marker for marker, _ in _segments(data)]
-        scanned = markers.count(0xDA) > 1 or 0xC2 in markers or 0xCA in markers
-        kind = ("scanned CMYK " if picture.mode == "CMYK" else "scanned ") if scanned else ""
-    kind += "JPEG" if picture.format == "MPO" else str(picture.format)
-    _check_size(kind, *picture.size, name, max_pixels)
-    return picture
+    if isinstance(picture, JpegImageFile):  # MPO, too
+        return _open_jpeg(data, picture, name, limits, reduce)
+    _check_size(kind + str(picture.format), *picture.size, name, limits, remedy)
+    return _Opened(picture, *picture.size)
 
 
-def _open_boxes(data: bytes, brand: str, name: str, max_pixels: int) -> Image.Image:
+def _open_jpeg(
+    data: bytes, picture: JpegImageFile, name: str, limits: Limits, reduce: Reduction | None
+) -> _Opened:
+    """Choose the size at which a JPEG is decoded."""
+    width, height = picture.size
+    check_sides(name, height, width)
+    held = jpeg.held_bytes(data)
+    bytes_ = {r: _bytes_of_jpeg(held, width, height, r) for r in REDUCTIONS if min(width, height) > r}
+    fitting = [r for r, needed in bytes_.items() if needed <= limits.memory]
+    reduced: Reduction = min(fitting, default=max(bytes_)) if reduce is None else reduce
+    remedy = ""
+    if reduced not in bytes_:
+        check_sides(f"{name} at 1/{reduced}", -(-height // reduced), -(-width // reduced))
+    if reduce is None and held:
+        remedy = " or save it as JPEG that is not progressive, which is opened at reduced size"
+    elif reduced not in fitting and fitting:
+        remedy = f" or have it decoded at 1/{fitting[0]} of its sides (--reduce {fitting[0]})"
+    kind = "JPEG of several scans (progressive)" if held else "JPEG"
+    limits.check(kind, height, width, bytes_[reduced], name, remedy)
+    if reduced > 1:
+        picture.draft(None, (width // reduced, height // reduced))
+    return _Opened(picture, width, height, reduced)
+
+
+def _bytes_of_jpeg(held: int, width: int, height: int, reduced: int) -> int:
+    """What decoding takes: Pillow's copy and ours, or Pillow's beside what libjpeg holds."""
+    out = -(-width // reduced) * -(-height // reduced)
+    return max(BYTES_A_PIXEL * out, held + 5 * out)
+
+
+def _open_boxes(data: bytes, brand: str, name: str, limits: Limits, remedy: str) -> _Opened:
     """Read the header of a HEIC or AVIF file; a crop, which its decoder makes at last, saves no memory."""
-    whole = isobmff.check(data, max_pixels)
-    _check_size(brand, whole.width, whole.height, name, max_pixels)
+    whole = isobmff.check(data, min(limits.max_pixels, limits.memory // BYTES_A_PIXEL))
+    _check_size(brand, whole.width, whole.height, name, limits, remedy)
     picture: Image.Image
     if brand == "AVIF":
         picture, rich = AvifImagePlugin.AvifImageFile(_File(data)), whole.rich
@@ -213,19 +287,15 @@ def _open_boxes(data: bytes, brand: str, name: str, max_pixels: int) -> Image.Im
         picture = HeifImageFile(_File(data))  # type: ignore[no-untyped-call]
         rich = picture.mode != "RGB" or picture.info["chroma"] != 420
     if rich:
-        _check_size(f"rich {brand}", whole.width, whole.height, name, max_pixels)
+        _check_size(f"rich {brand}", whole.width, whole.height, name, limits, remedy)
     check_sides(name, picture.height, picture.width)
-    return picture
+    return _Opened(picture, *picture.size)
 
 
-def _check_size(kind: str, width: int, height: int, name: str, max_pixels: int) -> None:
-    most = max_pixels * BYTES_A_PIXEL // _MORE_BYTES.get(kind, BYTES_A_PIXEL)
-    if height * width > most:
-        raise ImageError(
-            f"Received {name} of {width} x {height} pixels. Expected at most {most / 1e6:.4g} megapixels "
-            f"({kind.split()[-1]}). Make it smaller."
-        )
+def _check_size(kind: str, width: int, height: int, name: str, limits: Limits, remedy: str) -> None:
     check_sides(name, height, width)
+    bytes_ = height * width * _MORE_BYTES.get(kind, BYTES_A_PIXEL)
+    limits.check(kind.split()[-1], height, width, bytes_, name, remedy)
 
 
 def _rgb(picture: Image.Image, conversion: colour.Conversion | None) -> NDArray[np.uint8]:
@@ -307,33 +377,7 @@ def _check_metadata(data: bytes) -> None:
         raise _RefusedError("a picture with too much metadata")
 
 
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of those that a length or the end follows
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of a JPEG's parts, the end with them; previews and films may follow."""
-    position = 0
-    for _ in range(_MAX_SEGMENTS):
-        marker = _JPEG_MARKER.search(data, position)
-        if marker is None:
-            return
-        if marker[0] == _END_OF_JPEG:
-            yield 0xD9, b""
-            return
-        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-        yield marker[0][1], data[marker.end() + 2 : position]
-    raise _RefusedError(f"a JPEG of more than {_MAX_SCANS} scans or {_MAX_SEGMENTS} parts")
-
-
-def _has_end(data: bytes) -> bool:
-    """Whether a JPEG's end is marked. Each scan of it walks over the whole picture: 300 kB can take minutes."""
-    markers = [marker for marker, _ in _segments(data)]
-    if markers.count(0xDA) > _MAX_SCANS:
-        raise _RefusedError(f"a JPEG of more than {_MAX_SCANS} scans or {_MAX_SEGMENTS} parts")
-    return 0xD9 in markers
-
-
-def _without_end(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _without_end(data: bytes, name: str, limits: Limits, reduce: Reduction | None) -> Decoded:
     """Decode a JPEG whose last two bytes are missing or zero; one that lacks more is refused.
 
     A decoder fills what is missing without a word. So it is decoded anew with the end put behind it, with noise and
@@ -342,34 +386,21 @@ def _without_end(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if data.endswith(b"\0\0"):
         data = data.rstrip(b"\0")
         data += b"\0" if data.endswith(b"\xff") else b""
-    if not _all_scans(data):
+    if not jpeg.all_scans(data):
         raise _RefusedError("a damaged or cut off file")
     restarts = re.findall(rb"\xff([\xd0-\xd7])", data)
     following = bytes([0xFF, 0xD0 + (restarts[-1][0] + 1) % 8 if restarts else 0xD0])
 
-    def with_tail(tail: bytes) -> NDArray[np.uint8]:
-        return pixels_of(_open(data + tail + _END_OF_JPEG, name, max_pixels))
+    def with_tail(tail: bytes) -> Decoded:
+        return _open(data + tail + jpeg.END, name, limits, reduce).decode()
 
-    noisy = {hashlib.sha256(with_tail(tail).data).digest() for tail in (*_NOISES, following + _NOISES[0])}
-    pixels = with_tail(b"")  # the others are gone by now: one is held at a time
-    if noisy != {hashlib.sha256(pixels.data).digest()}:
+    noisy = {
+        hashlib.sha256(with_tail(tail).pixels.data).digest() for tail in (*_NOISES, following + _NOISES[0])
+    }
+    decoded = with_tail(b"")  # the others are gone by now: one is held at a time
+    if noisy != {hashlib.sha256(decoded.pixels.data).digest()}:
         raise _RefusedError("a damaged or cut off file")
-    return pixels
-
-
-def _all_scans(data: bytes) -> bool:
-    """Whether a JPEG's scans bring every coefficient of every component to its last bit."""
-    components, brought = 0, set()
-    for marker, content in _segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(content) > 5:
-            components = content[5]
-        elif marker == 0xDA and content and len(content) >= 4 + 2 * content[0]:
-            first, last, bits = content[1 + 2 * content[0] :][:3]
-            if not bits & 15:
-                brought |= {
-                    (c, k) for c in content[1 : 2 * content[0] : 2] for k in range(first, min(last, 63) + 1)
-                }
-    return components > 0 and len(brought) == 64 * components
+    return decoded
 
 
 def _without_bad_notes(data: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """An analysis as files: manifest, arrays, pictures, report, notebook, and all of them in one archive.
 
-Nothing here runs the network. Every file says so where the weights are not the published ones: the manifest and
-the texts in words, pictures in a PNG text chunk (the overlay also across its foot), ``maps.npz`` in the comment
-of its archive.
+Nothing here runs the network. Every file says so where the weights are not the published ones, or the picture was
+decoded at reduced size: the manifest and the texts in words, pictures in a PNG text chunk (the overlay tells of weights
+also across its foot), ``maps.npz`` in the comment of its archive. Boxes, outlines and the mask are in pixels of the
+original all the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import psutil
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from fcn_core import render
+from fcn_core import original, render
 from fcn_core.coco import coco_json
 from fcn_core.heatmap import place
 from fcn_core.images import clean_name
@@ -59,7 +60,13 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
     image, model, synset = analysis.image, analysis.model, analysis.synset
     return {
         "schema": SCHEMA,
-        "image": {"name": image.name, "sha256": image.sha256, "width": image.width, "height": image.height},
+        "image": {
+            "name": image.name,
+            "sha256": image.sha256,
+            "width": image.original[1],
+            "height": image.original[0],
+            **({} if image.reduced == 1 else {"reduced": image.reduced}),
+        },
         "model": {
             "name": model.name,
             "weights": model.weights,
@@ -84,7 +91,7 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
         ],
         "snapped": analysis.snapped,
         "threshold": analysis.threshold,
-        "boxes": [[b.x0, b.y0, b.x1, b.y1] for b in analysis.boxes],
+        "boxes": [[b.x0, b.y0, b.x1, b.y1] for b in (original.box(image, b) for b in analysis.boxes)],
         "versions": versions(),
         "seconds": analysis.seconds,
         "peak_rss_mb": analysis.peak_rss_mb,
@@ -116,7 +123,9 @@ def maps_npz(analysis: Analysis) -> bytes:
 
 
 def mask_png(analysis: Analysis) -> bytes:
-    """The mask at the picture's size: 255 inside, 0 outside."""
+    """The mask at the original picture's size: 255 inside, 0 outside."""
+    if analysis.image.reduced > 1:
+        return _described(original.mask_png(analysis.image, analysis.mask), analysis)
     return _described(render.encode(analysis.mask, "png"), analysis)
 
 
@@ -144,10 +153,10 @@ def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
 
 
 def _description(analysis: Analysis) -> str:
-    model = analysis.model
+    model, part = analysis.model, analysis.image.reduced
     return (
         f"fcn_core: {analysis.synset.wnid} {analysis.synset.words[0]}, {analysis.kind} map, {model.title}, "
-        f"{model.weights} weights"
+        f"{model.weights} weights" + (f", picture decoded at 1/{part} of its sides" if part > 1 else "")
     )
 
 

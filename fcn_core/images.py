@@ -7,18 +7,17 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fcn_core import settings
-from fcn_core.decoding import RangeError, check_sides, decode, eight_bits, pixels_of
+from fcn_core.decoding import RangeError, Reduction, check_sides, decode, eight_bits, pixels_of
 from fcn_core.errors import ImageError
+from fcn_core.limits import Limits as Limits
 
 # Names of devices in every folder of Windows ("Naming Files, Paths, and Namespaces").
 _DEVICES = frozenset(
@@ -34,47 +33,6 @@ _DEVICES = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The largest picture that is read.
-
-    Attributes
-    ----------
-    max_bytes : int
-        Of the file.
-    max_pixels : int
-        Of the picture, known from its header before it is decoded; at most 89 million. Decoding takes at most
-        9 bytes a pixel. Where a decoder takes more, fewer pixels are allowed: four fifths or more of AVIF, HEIC and
-        JPEG of several scans, three quarters of TIFF of 16 bits, two thirds of CMYK in several scans, half of WebP and
-        of AVIF and HEIC with alpha or colour at full resolution.
-    """
-
-    max_bytes: int = 25 * 2**20
-    max_pixels: int = 64_000_000
-
-    def __post_init__(self) -> None:
-        if self.max_bytes < 1 or not 1 <= self.max_pixels <= settings.MOST_MEGAPIXELS * 10**6:
-            raise ImageError(
-                f"Received limits of {self.max_bytes} bytes and {self.max_pixels} pixels. Expected at least "
-                f"1 of each and at most {settings.MOST_MEGAPIXELS} megapixels. Correct them."
-            )
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Limits:
-        """Read ``FCN_MAX_UPLOAD_MB`` (of 2**20 bytes) and ``FCN_MAX_MEGAPIXELS`` (of 10**6 pixels).
-
-        Raises
-        ------
-        SettingInvalid
-            When one of them is no number or out of bounds.
-        """
-        megabytes, megapixels = settings.MAX_UPLOAD_MB.value(environ), settings.MAX_MEGAPIXELS.value(environ)
-        return cls(megabytes * 2**20, round(megapixels * 10**6))
-
-    def __str__(self) -> str:
-        return f"at most {self.max_bytes / 2**20:.4g} MB and {self.max_pixels / 1e6:.4g} megapixels"
-
-
 @dataclass(frozen=True, eq=False)
 class RGBImage:
     """A picture that can be trusted.
@@ -87,11 +45,21 @@ class RGBImage:
         Base name without anything that could mislead a page, a terminal or a file system.
     sha256 : str
         Of the file's bytes, or of the array's shape and pixels: the key under which results are cached.
+    reduced : int
+        2, 4 or 8 where a JPEG was decoded at that fraction of its size, else 1.
+    original : tuple of int
+        Height and width in the file; they differ from those of `pixels` where it was decoded at reduced size.
     """
 
     pixels: NDArray[np.uint8]
     name: str
     sha256: str
+    reduced: Reduction = 1
+    original: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.original == (0, 0):
+            object.__setattr__(self, "original", (self.height, self.width))
 
     @property
     def height(self) -> int:
@@ -107,6 +75,13 @@ class RGBImage:
         """The picture itself, for those who take one that is decoded when it is needed."""
         return self
 
+    @property
+    def size_in_words(self) -> str:
+        """Width and height of the original, and at what part of them it was decoded."""
+        height, width = self.original
+        part = "" if self.reduced == 1 else f", decoded at 1/{self.reduced} of its sides"
+        return f"{width} × {height} pixels{part}"
+
 
 class Readable(Protocol):
     """An open file, or what reads like one."""
@@ -120,6 +95,7 @@ def read_image(
     *,
     name: str | None = None,
     limits: Limits | None = None,
+    reduce: Reduction | Literal["auto"] = 1,
 ) -> RGBImage:
     """Read a picture from a file or from its bytes.
 
@@ -132,6 +108,10 @@ def read_image(
         What to call it; default: the file's name, or "picture".
     limits : Limits, optional
         Default: ``Limits.from_env()``.
+    reduce : {1, 2, 4, 8, "auto"}
+        Decode a JPEG at this fraction of its sides, which takes a quarter, a sixteenth or a sixty-fourth of the memory,
+        but for what a progressive one holds of the whole. "auto": at the largest size that the limits allow; other
+        formats are then decoded whole.
 
     Returns
     -------
@@ -162,9 +142,10 @@ def read_image(
         )
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(name, len(data), limits)
-    pixels = decode(data, name, limits.max_pixels, str(limits))
-    pixels.setflags(write=False)
-    return RGBImage(pixels, name, hashlib.sha256(data).hexdigest())
+    decoded = decode(data, name, limits, None if reduce == "auto" else reduce)
+    decoded.pixels.setflags(write=False)
+    digest = hashlib.sha256(data).hexdigest()
+    return RGBImage(decoded.pixels, name, digest, decoded.reduced, decoded.original)
 
 
 def image_from_array(pixels: NDArray[Any] | Image.Image, name: str = "array") -> RGBImage:

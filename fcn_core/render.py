@@ -316,7 +316,7 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     count = f"{len(boxes)} box{'' if len(boxes) == 1 else 'es'}"
     picture = analysis.image
     captions = (
-        ("photo", f"{_shortened(picture.name, 50)}, {picture.width} × {picture.height} pixels"),
+        ("photo", f"{_shortened(picture.name, 50)}, {picture.size_in_words}"),
         ("fine map", f"outline at threshold {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"),
     )
     for place_, pixels, (title, caption) in zip(sheet.large(), (photo, region), captions, strict=True):

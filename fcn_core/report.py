@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core import render
+from fcn_core import original, render
 from fcn_core.heatmap import Heatmap, place
 from fcn_core.pipeline import Analysis, versions
 from fcn_core.pyramid import resize_image
@@ -49,7 +49,7 @@ def html_report(analysis: Analysis, cmap: str = "viridis") -> bytes:
     body = f"""\
 <header>
 <h1>{title}</h1>
-<p>{name}, {image.width} × {image.height} pixels · {words} ({synset.wnid}, {count} ImageNet
+<p>{name}, {image.size_in_words} · {words} ({synset.wnid}, {count} ImageNet
 class{"" if count == 1 else "es"}) · {html.escape(model.title)} on {html.escape(model.engine)}, output stride
 {model.output_stride} · {analysis.kind} map · fit: {analysis.fit}</p>
 {random}
@@ -133,7 +133,7 @@ def _numbers_section(analysis: Analysis) -> str:
         ("Box", "Left", "Top", "Right", "Bottom", "Pixels", "Peak"),
         (
             tuple(map(str, (n, b.x0, b.y0, b.x1, b.y1, b.area, f"{b.peak:.3f}")))
-            for n, b in enumerate(analysis.boxes, start=1)
+            for n, b in enumerate((original.box(analysis.image, b) for b in analysis.boxes), start=1)
         ),
     )
     return (

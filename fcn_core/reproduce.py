@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from fcn_core import render, shells
-from fcn_core.images import Limits
+from fcn_core.limits import Limits
 from fcn_core.pipeline import Analysis
 
 _BASE64_LINE = 100
@@ -33,6 +33,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     words += ["--output-stride", str(model.output_stride), "--threshold", repr(analysis.threshold)]
     words += ["--weights", "none"] if model.weights == "random" else []
     words += [] if analysis.snapped else ["--no-snap"]
+    words += [] if analysis.image.reduced == 1 else ["--reduce", str(analysis.image.reduced)]
     return shells.join([*words, "--out", shells.as_argument(out)])
 
 
@@ -56,11 +57,15 @@ def python_snippet(analysis: Analysis, image_name: str | None = None) -> str:
     path = analysis.image.name if image_name is None else image_name
     return (
         "import fcn_core as fcn\n\n"
-        f"image = fcn.read_image({path!r})\n"
+        f"image = fcn.read_image({path!r}{_reduce(analysis)})\n"
         f"{_load(analysis)}"
         f"{_analyse(analysis)}\n"
         "print(result.arithmetic.peak, result.boxes)\n"
     )
+
+
+def _reduce(analysis: Analysis) -> str:
+    return "" if analysis.image.reduced == 1 else f", reduce={analysis.image.reduced}"
 
 
 def _load(analysis: Analysis) -> str:
@@ -101,10 +106,9 @@ def notebook(analysis: Analysis, picture: bytes | None = None) -> bytes:
     bytes
         A notebook of format 4.5.
     """
-    data = render.encode(analysis.image.pixels, "png") if picture is None else picture
     cells = [
         _markdown(_introduction(analysis)),
-        _code(_read(analysis, data), folded=True),
+        _code(_read(analysis, picture), folded=True),
         _code(f"import fcn_core as fcn\n\n{_load(analysis)}model.info"),
         _markdown("The network runs once a scale, coarse first; `result` keeps everything."),
         _code(
@@ -143,24 +147,28 @@ def _introduction(analysis: Analysis) -> str:
     note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
         f"# Where is “{analysis.synset.words[0]}”?\n\n"
-        f"`{name}`, {analysis.image.width} × {analysis.image.height} pixels. {model.title} as a fully convolutional "
+        f"`{name}`, {analysis.image.size_in_words}. {model.title} as a fully convolutional "
         f"network; the synset {analysis.synset.wnid} holds {count} of its 1000 classes.{random}\n\n"
         f"On the command line:\n\n{note}```sh\n{command_line(analysis)}\n```"
     )
 
 
-def _read(analysis: Analysis, data: bytes) -> str:
+def _read(analysis: Analysis, picture: bytes | None) -> str:
+    image = analysis.image
+    data = render.encode(image.pixels, "png") if picture is None else picture
+    height, width = image.pixels.shape[:2] if picture is None else image.original
+    reduce = "" if picture is None else _reduce(analysis)
     text = base64.b64encode(data).decode()
     lines = "\n".join(text[i : i + _BASE64_LINE] for i in range(0, len(text), _BASE64_LINE))
     limits = ""
-    if len(data) > Limits().max_bytes or analysis.image.pixels.size // 3 > Limits().max_pixels:
-        size = max(analysis.image.pixels.size // 3, Limits().max_pixels)
+    if len(data) > Limits().max_bytes or height * width > Limits().max_pixels:
+        size = max(height * width, Limits().max_pixels)
         limits = f", limits=fcn.Limits(max_bytes={len(data)}, max_pixels={size})"
     return (
         "import base64\n\n"
         "import fcn_core as fcn\n\n"
         f'data = """\n{lines}\n"""\n'
-        f"image = fcn.read_image(base64.b64decode(data), name={analysis.image.name!r}{limits})"
+        f"image = fcn.read_image(base64.b64decode(data), name={image.name!r}{reduce}{limits})"
     )
 
 

@@ -20,6 +20,7 @@ from app.samples import SAMPLES
 from fcn_core import effective_field
 from fcn_core.contents import Finding
 from fcn_core.geometry import CellAxis
+from fcn_core.limits import Limits
 from tests.waiting import PATIENCE, wait_until
 
 APP = Path(__file__).resolve().parents[1] / "streamlit_app.py"
@@ -133,7 +134,7 @@ def test_choosing_a_chip_redraws_without_running_the_network(
     shared: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[Any] = []
-    monkeypatch.setattr("app.jobs.compute_class_maps", lambda *a, **k: runs.append(a))
+    monkeypatch.setattr("app.job_queue.compute_class_maps", lambda *a, **k: runs.append(a))
     before = text(shared)
     chip = next(b for b in shared.button if b.key and b.key.startswith("chip-") and b.key != f"chip-{CAT}")
     wnid = chip.key.removeprefix("chip-")
@@ -311,7 +312,7 @@ def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(
 
     monkeypatch.setattr(inspector, "frame", recorded)
     page = opened(tab="Inspect", scales="200x320,400x640")
-    field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
+    field = cached.queue().field(ModelKey("efficientnet-lite2"), session="test").result(60)
     settled_until(page, lambda: "Frames" in text(page))
     said = text(page)
     assert f"Frames: {field.side} × {field.side} pixels" in said
@@ -375,7 +376,7 @@ def test_what_the_first_scales_say_is_for_the_meantime(
     monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray, meanwhile: str | None
 ) -> None:
     """Held after the first scale, which sees a dog; all of them see a cat. What is chosen meanwhile stays."""
-    compute, goes_on = jobs.compute_class_maps, threading.Event()
+    compute, goes_on = job_queue.compute_class_maps, threading.Event()
     begun: list[Any] = []
 
     def held(image: Any, *arguments: Any) -> Any:
@@ -423,7 +424,8 @@ def test_an_upload_is_shown_and_a_bad_one_after_it_keeps_it(coffee: np.ndarray) 
     page.file_uploader("upload").set_value(("mine <b>.png", png(coffee), "image/png"))
     settled(page)
     assert page.session_state["synset"] == ESPRESSO, "the strongest finding"
-    assert "picture" not in page.query_params
+    assert page.query_params["picture"] == "upload"
+    assert not page.warning
     assert "mine" in text(page) and "mine <b>" not in text(page)
     page.file_uploader("upload").set_value(("bad.png", png(coffee)[:100], "image/png"))
     settled(page)
@@ -441,6 +443,41 @@ def test_a_command_that_calls_the_picture_otherwise_says_so(coffee: np.ndarray) 
     (command,) = (code.value for code in page.code if code.language == "bash")
     assert ' heatmap "100_ &calc&.png" --synset ' in command
     assert "The command calls the picture" in text(page)
+
+
+def test_an_upload_that_is_gone_is_said_until_there_is_another(coffee: np.ndarray) -> None:
+    page = opened(picture="upload", scales="200x320")
+    assert "Your picture is gone" in page.warning[0].value
+    assert group(page, "source").value == "Upload"
+    assert "chelsea.png" in text(page), "a sample stands in its place"
+    page.checkbox("scale-400x640").check()
+    settled(page)
+    assert len(page.warning) == 1 and page.query_params["picture"] == "upload", "and still after a reload"
+    page.file_uploader("upload").set_value(("mine.png", png(coffee), "image/png"))
+    settled(page)
+    assert not page.warning and "mine.png" in text(page)
+    page = opened(picture="upload", scales="200x320")
+    group(page, "source").set_value("Samples")
+    settled(page)
+    assert not page.warning and "picture" not in page.query_params
+
+
+def test_a_picture_at_reduced_size_is_said_and_bounds_the_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "limits", lambda: Limits(memory_mb=15))
+    page = opened(scales="200x320")
+    group(page, "source").set_value("Upload")
+    page.run()
+    stream = io.BytesIO()
+    Image.fromarray(cached.sample("cat").working.pixels).resize((3200, 2400)).save(stream, "JPEG")
+    page.file_uploader("upload").set_value(("phone.jpg", stream.getvalue(), "image/jpeg"))
+    settled(page)
+    assert "phone.jpg, 3200 × 2400, opened at 1/4 of its sides" in text(page)
+    page.checkbox("scale-800x1280").check()
+    settled(page)
+    assert "800x1280" in page.error[0].value and "800 x 600 alone" in page.error[0].value
+    page.checkbox("scale-800x1280").uncheck()
+    settled(page)
+    assert not page.error
 
 
 def test_a_result_that_has_given_way_to_others_is_computed_anew() -> None:

@@ -153,7 +153,7 @@ def test_noise_of_another_size_gives_the_shape_that_was_said(opened: Callable[..
 
 def test_what_moves_a_cell_is_said_as_it_was_measured(opened: Callable[..., AppTest], lite2: Any) -> None:
     app = opened(step="6")
-    field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
+    field = cached.queue().field(ModelKey("efficientnet-lite2"), session="test").result(60)
     (said,) = [text for text in _said(app) if "Frames:" in text]
     assert f"{field.side} pixels a side around the cell" in said
     assert f"it takes {field.low} to {field.high}" in said

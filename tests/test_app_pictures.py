@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 from app import cached
 from app.pictures import WORKING_PIXELS, open_picture
 from fcn_core import resources
-from fcn_core.errors import ImageError
+from fcn_core.errors import ImageError, ScaleError
 from fcn_core.images import read_image
+from fcn_core.limits import Limits
+from fcn_core.pyramid import NOTEBOOK_SCALES, Scale, plan_scales
 
 
 def png(height: int, width: int) -> bytes:
@@ -44,13 +47,85 @@ def test_the_smaller_copy_shows_the_same() -> None:
     assert np.abs(rows[[0, -1]] - picture.whole().pixels.mean(axis=(1, 2))[[0, -1]]).max() < 2
 
 
-def test_a_small_container_takes_smaller_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def phone(height: int, width: int, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), "#336699").save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]]:
+    """The limits of an app that has so many megabytes."""
+
+    def limits(budget: float) -> Limits:
+        monkeypatch.setenv("FCN_MEMORY_MB", f"{budget:g}")
+        resources.keep_free(min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT))
+        return cached.limits()
+
+    before = resources.kept_free_mb()
     monkeypatch.delenv("FCN_MAX_MEGAPIXELS", raising=False)
-    assert cached.limits().max_pixels == 64_000_000, "nothing runs beside"
-    resources.keep_free(117)
-    assert cached.limits().max_pixels == 117 * 2**20 // 9
-    with pytest.raises(ImageError, match=r"13\.6\d* megapixels.*Make it smaller"):
-        open_picture(png(3000, 5000), "large.png", limits=cached.limits())
-    open_picture(png(3024, 4032), "phone.png", limits=cached.limits())
-    resources.keep_free(cached._PAGES_LIMIT)
-    assert cached.limits().max_pixels == 64_000_000, "where memory allows"
+    yield limits
+    resources.keep_free(before)
+
+
+def test_the_limits_are_what_is_kept_free(small: Callable[[float], Limits]) -> None:
+    resources.keep_free(0)
+    assert cached.limits() == Limits(), "nothing runs beside"
+    assert small(690).memory_mb == pytest.approx(117.3)
+    assert small(10_000) == Limits(memory_mb=cached._PAGES_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("budget", "height", "width", "reduced"),
+    [
+        (450, 3024, 4032, 2),
+        (450, 4248, 5664, 2),
+        (450, 6048, 8064, 4),
+        (690, 3024, 4032, 1),
+        (690, 4248, 5664, 2),
+        (690, 6048, 8064, 2),
+        (10_000, 6048, 8064, 1),
+    ],
+)
+def test_photographs_of_phones_open_in_little_memory(
+    small: Callable[[float], Limits], budget: float, height: int, width: int, reduced: int
+) -> None:
+    picture = open_picture(phone(height, width), "phone.jpg", limits=small(budget))
+    assert (picture.reduced, picture.original) == (reduced, (height, width))
+    assert (picture.height, picture.width) == (height // reduced, width // reduced)
+    whole = picture.whole()
+    assert whole.pixels.shape[:2] == (picture.height, picture.width)
+    assert (whole.reduced, whole.original) == (reduced, (height, width))
+    picture.check(plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[:3]))
+    said = f"phone.jpg, {width} × {height}"
+    if reduced == 1:
+        assert picture.in_words == said
+    else:
+        assert picture.in_words.startswith(f"{said}, opened at 1/{reduced} of its sides, as FCN_MEMORY_MB=")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (phone(6048, 8064, progressive=True), "progressive"),
+        (png(3000, 5000), "a PNG of 5000 x 3000 pixels, 15 megapixels, takes about 129 MB"),
+    ],
+    ids=["progressive", "png"],
+)
+def test_what_cannot_be_reduced_names_the_setting(
+    small: Callable[[float], Limits], data: bytes, words: str
+) -> None:
+    with pytest.raises(ImageError, match=words) as caught:
+        open_picture(data, "large", limits=small(450))
+    assert "Expected at most 76 MB, which FCN_MEMORY_MB=450 leaves" in str(caught.value)
+    assert "JPEG" in str(caught.value)
+
+
+def test_a_scale_larger_than_what_could_be_opened_is_refused(small: Callable[[float], Limits]) -> None:
+    picture = open_picture(phone(6048, 8064), "phone.jpg", limits=small(450))
+    fitting, larger = Scale(1512, 2016), Scale(1600, 2560)
+    picture.check(plan_scales(picture.height, picture.width, [fitting]))
+    with pytest.raises(ScaleError, match=r"1600x2560 .*8064 x 6048.*FCN_MEMORY_MB=450.*2016 x 1512"):
+        picture.check(plan_scales(picture.height, picture.width, [fitting, larger]))
+    whole = open_picture(phone(600, 800), "small.jpg")
+    whole.check(plan_scales(whole.height, whole.width, [larger]))  # enlarged, as it always is

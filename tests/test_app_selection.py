@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.jobs import ModelKey
-from app.selection import Selection, default, read, write
+from app.samples import SAMPLES
+from app.selection import UPLOAD, Selection, default, read, write
 from fcn_core.pyramid import Scale
 from fcn_core.synsets import Ontology
 
@@ -17,6 +18,7 @@ CASES = [
     Selection(scales=(Scale(200, 320), Scale(600, 960)), weights=(0.5, 2.0), power=0.35, snap=False),
     Selection(picture="https://example.org/a b.jpg?x=1&y=2", range="Per map", colours="magma", opacity=0.15),
     Selection(model="resnet50", stride="16", fit="Exact", map="Evidence", cells="Blocks", place="Even"),
+    Selection(picture=""),
     Selection(cards="Plain", tab="Take it away", row=0, column=19),
 ]
 
@@ -24,6 +26,12 @@ CASES = [
 @pytest.mark.parametrize("selection", CASES)
 def test_what_is_written_is_read_back(selection: Selection) -> None:
     assert read(write(selection)) == (selection, ())
+
+
+def test_an_uploaded_picture_is_told_of() -> None:
+    assert write(Selection(picture="")) == {"picture": UPLOAD}
+    assert read({"picture": UPLOAD}) == (replace(default(), picture=""), ())
+    assert UPLOAD not in SAMPLES
 
 
 def test_the_default_is_an_empty_address() -> None:

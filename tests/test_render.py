@@ -10,6 +10,7 @@ from PIL import Image
 
 from fcn_core import render
 from fcn_core.heatmap import Heatmap, combine
+from fcn_core.images import RGBImage
 from fcn_core.region import Box, boxes_of, threshold_mask
 from tests.waiting import PATIENCE
 
@@ -31,12 +32,7 @@ def analysis(
     fine[height // 4 : height // 2, width // 3 : width // 2] = 0.9
     mask = threshold_mask(fine, 0.5)
     return SimpleNamespace(
-        image=SimpleNamespace(
-            pixels=rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
-            name=name,
-            height=height,
-            width=width,
-        ),
+        image=RGBImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8), name, "0" * 64),
         model=SimpleNamespace(
             title="EfficientNet-Lite2", engine="openvino", output_stride=32, weights=weights
         ),

@@ -54,31 +54,43 @@ def hold(_hold: Path) -> Iterator[Path]:
     _hold.unlink(missing_ok=True)
 
 
-@pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any, _hold: Path) -> Iterator[str]:
-    """Where the app runs (`lite2`: its graph is prepared)."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log"
-    command = [sys.executable, str(Path(__file__).with_name("held.py")), str(_hold)]
+        return int(free.getsockname()[1])
+
+
+def serve(port: int, log: Path, hold: Path) -> subprocess.Popen[bytes]:
+    """Start the app and wait until it answers."""
+    command = [sys.executable, str(Path(__file__).with_name("held.py")), str(hold)]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         server = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=output, stderr=output
         )
+
+    def answers() -> bool:
+        assert server.poll() is None, log.read_text(encoding="utf-8")
+        health = f"http://127.0.0.1:{port}/_stcore/health"
+        with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=PATIENCE):
+            return True
+        return False
+
     try:
-        url = f"http://127.0.0.1:{port}"
-        health = f"{url}/_stcore/health"
+        wait_until(answers, lambda: log.read_text(encoding="utf-8"), pause=0.1)
+    except BaseException:
+        server.kill()
+        raise
+    return server
 
-        def answers() -> bool:
-            assert server.poll() is None, log.read_text(encoding="utf-8")
-            with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=PATIENCE):  # noqa: S310
-                return True
-            return False
 
-        wait_until(answers, log.read_text, pause=0.1)
-        yield url
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any, _hold: Path) -> Iterator[str]:
+    """Where the app runs (`lite2`: its graph is prepared)."""
+    port, log = free_port(), tmp_path_factory.mktemp("app") / "log"
+    server = serve(port, log, _hold)
+    try:
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(PATIENCE)
