@@ -13,6 +13,7 @@ given way to others', its page asks for them anew. Work that waits is bounded to
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import threading
 import time
@@ -510,8 +511,10 @@ class Queue:
         try:
             return compute()
         except MemoryBudgetError:
-            needed = predictor.forecast(*size).memory_mb
-            if not self._make_room(resources.missing_mb(needed, resources.rss_mb()), job):
+            gc.collect()  # what pages have left behind
+            resources.trim()
+            missing = resources.missing_mb(predictor.forecast(*size).memory_mb, resources.rss_mb())
+            if missing > 0 and not self._make_room(missing, job):
                 raise
             return compute()
 
