@@ -11,6 +11,8 @@ from fcn_core.errors import FcnError, ImageError
 
 logger = logging.getLogger(__name__)
 
+_MISTAKE = "The program made a mistake. It was logged; your picture and choices are still here."
+
 
 def record_run(info: ModelInfo, job: Job, *, cache_hit: bool) -> None:
     """Record class maps that were computed, or were there already."""
@@ -45,3 +47,10 @@ def record_failure(job: Job, error: Exception, info: ModelInfo | None) -> None:
     if isinstance(error, FcnError) and not isinstance(error, ImageError):  # those may quote a picture's name
         about["message"] = str(error)
     logger.error("job failed", extra={"fields": about}, exc_info=error if job.fault else None)
+
+
+def told(error: Exception) -> str:
+    """What to tell the user of a failure."""
+    if isinstance(error, MemoryError):
+        return "The memory of this machine did not suffice. Choose smaller scales."
+    return str(error) if isinstance(error, FcnError) else _MISTAKE

@@ -13,22 +13,20 @@ given way to others', its page asks for them anew. Work that waits is bounded to
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from app.admission import admit
 from app.class_map_cache import ClassMapCache, HeldJobs
-from app.job_log import record_failure, record_run
+from app.job_log import record_failure, record_run, told
 from app.jobs import (
     FINISHED,
-    Health,
     Job,
     JobKey,
     ModelKey,
@@ -39,22 +37,19 @@ from app.jobs import (
     job_key,
     megapixels,
 )
+from app.loader import Health, Loader
+from app.room import let_go, with_room
 from app.turns import Turns, Waiting
-from fcn_core import effective_field, resources
+from fcn_core import effective_field
 from fcn_core.effective_field import EffectiveField
 from fcn_core.engines import ModelInfo, Predictor
-from fcn_core.errors import Cancelled, FcnError, MemoryBudgetError
+from fcn_core.errors import Cancelled, FcnError
 from fcn_core.heatmap import ClassMap
 from fcn_core.images import RGBImage
 from fcn_core.pipeline import Step, compute_class_maps
 from fcn_core.pyramid import Fit, PlannedScale, Scale, plan_scales
 
-logger = logging.getLogger(__name__)
-
-_Found = TypeVar("_Found")
 _LOOKS_EVERY = 20.0  # seconds, for jobs that nobody looks at any more
-_CELL_BYTES = 4000  # of a class map: 1000 logits
-_MISTAKE = "The program made a mistake. It was logged; your picture and choices are still here."
 
 
 class Queue:
@@ -83,19 +78,14 @@ class Queue:
         room: int = 1,
         fetch: Callable[[ModelKey], Future[Any] | None] = lambda _: None,
     ) -> None:
-        self._load, self.cache, self._fetch = load, cache, fetch
-        self._here: list[ModelKey] = []
-        self._loaded = loaded or self._here.copy
+        self.cache, self._fetch = cache, fetch
+        self._loader = Loader(load, loaded)
         self._turns: Turns[Job, ModelKey] = Turns(room, cache.max_bytes / 4)
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
-        self._infos: dict[ModelKey, ModelInfo] = {}
-        self._outcomes: dict[ModelKey, str | None] = {}  # why a model could not be loaded; None: it was
         self._default: ModelKey | None = None
         self._fields: dict[ModelKey, Future[EffectiveField]] = {}
         self._held = HeldJobs(cache.max_bytes)
-        self._changed = threading.Condition(
-            threading.RLock()
-        )  # a weight file that is there at once tells at once
+        self._changed = threading.Condition(threading.RLock())  # weights that are there at once tell at once
         self._closed = False
         self._last_hit: JobKey | None = None
         self._numbers = count()
@@ -119,14 +109,14 @@ class Queue:
 
     def peek(self, image: Source, model: ModelKey, plans: Iterable[PlannedScale]) -> dict[str, ClassMap]:
         """Those of the class maps that are here already, coarse first; asks for none."""
-        if model not in self._infos:
+        if model not in self._loader.infos:
             return {}
         found = {str(p.requested): self.cache.get(image.sha256, model, p) for p in plans}
         return coarse_first({key: m for key, m in found.items() if m is not None})
 
     def info(self, model: ModelKey) -> ModelInfo | None:
         """What a model is, once it was loaded."""
-        return self._infos.get(model)
+        return self._loader.infos.get(model)
 
     def busy(self, model: ModelKey) -> bool:
         """Whether the model is being loaded, or computing what comes with loading it."""
@@ -134,16 +124,10 @@ class Queue:
             return _warming(model) in self._jobs
 
     def health(self) -> Health:
-        """Whether the model that was warmed first can be used; once it was loaded it stays so until a load fails."""
-        model = self._default
-        if model is None:
+        """Whether the model that was warmed first, the app's default, can be used."""
+        if self._default is None:
             return Health(False, "No model was asked for yet.")
-        if model not in self._outcomes:
-            return Health(False, f"{model.name} is being loaded.")
-        failure = self._outcomes[model]
-        if failure is not None:
-            return Health(False, f"{model.name} could not be loaded. {failure}")
-        return Health(True, f"{model.name} is loaded.")
+        return self._loader.health(self._default)
 
     def found(self, image: Source, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
         """Give a job of those class maps that are here already: ended, and cancelled where some are missing.
@@ -158,7 +142,7 @@ class Queue:
         state: State = "done" if len(maps) == len(plans) else "cancelled"
         with self._changed:
             job = self._held.get(key)
-            if job is None or job.fit != fit or not _holds(job, maps):
+            if job is None or job.fit != fit or not job.has(maps):
                 job = Job(key, None, tuple(plans), fit, state, float(state == "done"), None, maps)
             self._held.hold(job)
         return job
@@ -182,7 +166,7 @@ class Queue:
         if job.state == "done":
             if key != self._last_hit:  # a page asks again at every rerun
                 self._last_hit = key
-                record_run(self._infos[model], job, cache_hit=True)
+                record_run(self._loader.infos[model], job, cache_hit=True)
             return job
         with self._changed:
             now = time.monotonic()
@@ -203,7 +187,7 @@ class Queue:
 
     def adopt(self, model: ModelKey, info: ModelInfo, sha256: str, class_maps: Iterable[ClassMap]) -> None:
         """Take class maps that were computed elsewhere as this model's."""
-        self._infos[model] = info
+        self._loader.infos[model] = info
         for class_map in class_maps:
             self.cache.put(sha256, model, class_map)
 
@@ -237,7 +221,7 @@ class Queue:
                 job.share,
                 job.running,
                 coarse_first(job.class_maps),
-                self._infos.get(job.key.model),
+                self._loader.infos.get(job.key.model),
                 job.error,
                 job.fault,
             )
@@ -312,7 +296,7 @@ class Queue:
                 self._turns.took(waiting, overtook, now - started, load, now)
                 self._under_way = self._places = None
                 if ending == "done" and job.key.kind != "field":
-                    record_run(self._infos[job.key.model], job, cache_hit=False)
+                    record_run(self._loader.infos[job.key.model], job, cache_hit=False)
                 if ending is not None:
                     self._finish(job, ending)
                 else:
@@ -332,7 +316,7 @@ class Queue:
                 if self._closed:
                     return None
                 self._changed.wait(timeout=_LOOKS_EVERY)
-            chosen, overtakes = self._turns.choose(waiting, self._loaded(), now)
+            chosen, overtakes = self._turns.choose(waiting, self._loader.loaded(), now)
             chosen.job.state, self._places = "loading", None
             if self._whole is not None and self._whole[0] is not chosen.job:
                 self._whole = None
@@ -343,26 +327,12 @@ class Queue:
         waiting = []
         for job in self._jobs.values():
             if job.state == "queued":
-                sizes = [megapixels([plan]) for plan in job.missing] or [0.0]
+                model, sizes = job.key.model, job.turns
                 if job.key.kind == "field":
-                    sizes = [effective_field.PASSES * effective_field.SIDE**2 / 1e6]
-                seconds = tuple(self._turns.expect(job.key.model, size) for size in sizes)
-                holds = (
-                    sum(p.height * p.width for p in job.missing[:-1])
-                    * _CELL_BYTES
-                    / job.key.model.output_stride**2
-                )
-                waiting.append(
-                    Waiting(
-                        job,
-                        frozenset(job.sessions),
-                        job.key.model,
-                        seconds,
-                        job.since,
-                        holds + job.nbytes,
-                        job.took > 0,
-                    )
-                )
+                    sizes = (effective_field.PASSES * effective_field.SIDE**2 / 1e6,)
+                seconds = tuple(self._turns.expect(model, size) for size in sizes)
+                sessions, begun = frozenset(job.sessions), job.took > 0
+                waiting.append(Waiting(job, sessions, model, seconds, job.since, job.holds, begun))
         return waiting
 
     def _place(self, job: Job) -> int:
@@ -372,7 +342,7 @@ class Queue:
             if self._under_way is not None:
                 turn, overtook, started = self._under_way
                 running = turn, overtook, now - started
-            self._places = self._turns.places(self._waiting(), self._loaded(), now, running)
+            self._places = self._turns.places(self._waiting(), self._loader.loaded(), now, running)
         return self._places.get(job, 0)
 
     def _finish(self, job: Job, state: State) -> None:
@@ -386,31 +356,17 @@ class Queue:
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Tell the page of a failure, and the operator."""
-        job.fault = not isinstance(error, FcnError | MemoryError)
-        if isinstance(error, MemoryError):
-            job.error = "The memory of this machine did not suffice. Choose smaller scales."
-        else:
-            job.error = _MISTAKE if job.fault else str(error)
-        record_failure(job, error, self._infos.get(job.key.model))
+        job.fault, job.error = not isinstance(error, FcnError | MemoryError), told(error)
+        record_failure(job, error, self._loader.infos.get(job.key.model))
 
     def _predictor(self, job: Job) -> tuple[Predictor, float | None]:
         """Give a job's model, and the seconds that loading it took; None where it was there."""
-        model, started = job.key.model, time.monotonic()
-        there = model in self._loaded()
         try:
-            if job.fetching is not None:
-                job.fetching.result()
-            predictor = self._load(model)
+            return self._loader.predictor(job.key.model, job.fetching)
         except Exception as error:
-            about = f"The program made a mistake ({type(error).__name__}); see the log."
-            self._outcomes[model] = str(error) if isinstance(error, FcnError) else about
-            if job.key.kind == "field":
-                self._fields.pop(model).set_exception(FcnError(self._outcomes[model] or about))
+            if job.key.kind == "field":  # where it is asked for again, it is tried again
+                self._fields.pop(job.key.model).set_exception(FcnError(told(error)))
             raise
-        self._infos[model], self._outcomes[model] = predictor.info, None
-        if model not in self._here:
-            self._here.append(model)
-        return predictor, None if there else time.monotonic() - started
 
     def _run(self, job: Job, predictor: Predictor) -> bool:
         """Give a job its turn: the next scale that is not there yet, or a measurement; whether it is done by that."""
@@ -445,7 +401,8 @@ class Queue:
                 progress,
                 stopped,
             )
-            (fresh,) = self._with_room(job, compute, predictor, (plan.height, plan.width)).values()
+            make_room = partial(self._make_room, job)
+            (fresh,) = with_room(compute, predictor, (plan.height, plan.width), make_room).values()
             self._turns.learn(model, megapixels([plan]), time.monotonic() - started)
             class_map = ClassMap(fresh.logits, fresh.cells, plan, fresh.seconds)
             self.cache.put(image.sha256, model, class_map)
@@ -470,56 +427,19 @@ class Queue:
         found = self._fields[job.key.model]
         try:
             compute = partial(effective_field.measure, predictor, checkpoint)
-            found.set_result(self._with_room(job, compute, predictor, (effective_field.SIDE,) * 2))
+            size = effective_field.SIDE, effective_field.SIDE
+            found.set_result(with_room(compute, predictor, size, partial(self._make_room, job)))
         except Cancelled:
             raise
         except Exception as error:
-            about = (
-                str(error) if isinstance(error, FcnError) else "The program made a mistake. It was logged."
-            )
-            found.set_exception(FcnError(about))
+            found.set_exception(FcnError(told(error)))
             raise
 
-    def _make_room(self, missing_mb: float, job: Job) -> bool:
-        """Let go of others' class maps, if so much can come free by it: those of no job, then the largest jobs' first.
-
-        Whether anything came free. What they have lost they compute again.
-        """
+    def _make_room(self, job: Job, missing_mb: float) -> bool:
         with self._changed:
-            waiting = [other for other in self._jobs.values() if other.class_maps]
-            others = [other for other in (*waiting, *self._held.jobs) if other is not job]
-            bytes_of_jobs = sum(other.nbytes for other in others)
-            of_jobs = {id(m.logits) for each in (job, *others) for m in each.class_maps.values()}
-            free = self.cache.nbytes_without(of_jobs)
-            if missing_mb * 2**20 > free + bytes_of_jobs:
-                return False
-            self.cache.clear()
-            for other in sorted(others, key=lambda other: -other.nbytes):
-                if free > missing_mb * 2**20:
-                    break
-                free += other.nbytes
-                self._held.let_go(other)
             self._places = None
-        resources.trim()
-        return free > 0
-
-    def _with_room(
-        self, job: Job, compute: Callable[[], _Found], predictor: Predictor, size: tuple[int, int]
-    ) -> _Found:
-        """Compute something by passes of a size, where they do not fit beside the class maps, in place of them."""
-        try:
-            return compute()
-        except MemoryBudgetError:
-            needed = predictor.forecast(*size).memory_mb
-            if not self._make_room(resources.missing_mb(needed, resources.rss_mb()), job):
-                raise
-            return compute()
+            return let_go(missing_mb, job, self._jobs.values(), self.cache, self._held)
 
 
 def _warming(model: ModelKey) -> JobKey:
     return JobKey("", model, (), "warming")
-
-
-def _holds(job: Job, maps: Mapping[str, ClassMap]) -> bool:
-    """Whether a job has these very class maps; it may have more, which the cache was too small for."""
-    return all(key in job.class_maps and job.class_maps[key].logits is m.logits for key, m in maps.items())

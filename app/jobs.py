@@ -17,6 +17,7 @@ Kind = Literal["analysis", "warming", "field"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 FORGOTTEN_AFTER = 20.0  # seconds without a look
+_CELL_BYTES = 4000  # of a class map: 1000 logits
 
 
 class Source(Protocol):
@@ -85,14 +86,6 @@ class Snapshot:
         return self.state in FINISHED
 
 
-@dataclass(frozen=True)
-class Health:
-    """Whether the app's default model can be used, and in words why or why not."""
-
-    ready: bool
-    reason: str
-
-
 @dataclass(eq=False)
 class Job:
     """One piece of work in the queue; read it through :meth:`app.job_queue.Queue.look`.
@@ -135,6 +128,23 @@ class Job:
     def missing(self) -> list[PlannedScale]:
         """The scales that are still to be run, coarse first."""
         return [plan for plan in self.plans if str(plan.requested) not in self.class_maps]
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """Megapixels of the network's input in each turn to come; there is at least one."""
+        return tuple(megapixels([plan]) for plan in self.missing) or (0.0,)
+
+    @property
+    def holds(self) -> float:
+        """Bytes of class maps that it will have at most while it waits between turns."""
+        cells = sum(plan.height * plan.width for plan in self.missing[:-1]) / self.key.model.output_stride**2
+        return self.nbytes + cells * _CELL_BYTES
+
+    def has(self, maps: Mapping[str, ClassMap]) -> bool:
+        """Whether it has these very class maps; it may have more, which the cache was too small for."""
+        return all(
+            key in self.class_maps and self.class_maps[key].logits is m.logits for key, m in maps.items()
+        )
 
     def unwanted(self, now: float) -> bool:
         """Whether it was stopped or nobody looks any more."""
