@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from app.class_map_cache import ClassMapCache
 from app.forecasts import Forecasts
 from app.job_queue import Queue
-from app.jobs import Health, JobKey, ModelKey
+from app.jobs import JobKey, ModelKey
 from app.lesson.proof import ConversionProof, prove
+from app.loader import Health
 from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, resources, settings

@@ -216,7 +216,8 @@ MODEL = Setting(
     _any_of(MODEL_NAMES), MODEL_NAMES[0], _one_of(MODEL_NAMES),
 )  # fmt: skip
 ENGINE = Setting(
-    "FCN_ENGINE", "`auto`, `openvino` or `tensorflow`", "`auto`: OpenVINO where it works, else TensorFlow where its 0.7 to 0.9 GB fit",
+    "FCN_ENGINE", "`auto`, `openvino` or `tensorflow`",
+    "`auto`: OpenVINO where it works, else TensorFlow where its 0.7 to 0.9 GB fit",
     _any_of(ENGINES), ENGINES[0], _one_of(ENGINES), _wrong_engine,
 )  # fmt: skip
 CACHE_DIR: Setting[Path | None] = Setting(

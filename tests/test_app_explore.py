@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import cached, inspector, jobs, results
+from app import cached, inspector, job_queue, results
 from app.jobs import ModelKey
 from app.samples import SAMPLES
 from fcn_core import effective_field
@@ -385,7 +385,7 @@ def test_what_the_first_scales_say_is_for_the_meantime(
             assert len(begun) == 1 or goes_on.wait(PATIENCE)
         return compute(image, *arguments)
 
-    monkeypatch.setattr(jobs, "compute_class_maps", held)
+    monkeypatch.setattr(job_queue, "compute_class_maps", held)
     monkeypatch.setattr(results, "_findings", lambda found: (Finding(CAT if found.complete else DOG, 0.5),))
     page = opened(scales="200x320,400x640")
     group(page, "source").set_value("Upload")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from streamlit.web import cli
 
-from app import jobs
+from app import job_queue
 from fcn_core.errors import Cancelled
 
 FILE = Path(sys.argv[1])
-compute = jobs.compute_class_maps
+compute = job_queue.compute_class_maps
 
 
 def held(image, predictor, scales, fit, progress, cancelled):
@@ -31,6 +31,6 @@ def held(image, predictor, scales, fit, progress, cancelled):
 
 
 if __name__ == "__main__":
-    jobs.compute_class_maps = held
+    job_queue.compute_class_maps = held
     sys.argv = ["streamlit", "run", "streamlit_app.py", *sys.argv[2:]]
     sys.exit(cli.main())
