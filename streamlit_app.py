@@ -13,7 +13,7 @@ from app import server, streamlit_patches
 streamlit_patches.apply()
 
 if not runtime.exists():
-    app = st.App(__file__, lifespan=server.lifespan, routes=server.ROUTES, middleware=server.MIDDLEWARE)
+    app = st.App(__file__, lifespan=server.lifespan, routes=server.routes(), middleware=server.middleware())
 else:
     from app import panels
 
