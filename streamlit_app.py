@@ -20,7 +20,7 @@ from app import cached, panels, server, streamlit_patches  # not with settings t
 streamlit_patches.apply()
 
 if not runtime.exists():
-    app = st.App(__file__, lifespan=server.lifespan, routes=server.ROUTES, middleware=server.MIDDLEWARE)
+    app = st.App(__file__, lifespan=server.lifespan, routes=server.routes(), middleware=server.middleware())
 else:
     # A file of our own: Streamlit would fetch a Material symbol from elsewhere.
     _ICON = Path(__file__).parent / "assets" / "icon.png"

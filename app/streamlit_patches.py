@@ -20,6 +20,7 @@ from typing import Any
 from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util, runtime
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 from streamlit.web.server.starlette import starlette_app_utils
 
 from fcn_core import resources, settings
@@ -28,6 +29,7 @@ from fcn_core.errors import SettingInvalid
 logger = logging.getLogger(__name__)
 
 _EVERY = 10.0  # seconds
+_PROBLEM = "explore-problem"  # where the page looks for what to say of a picture
 
 
 @cache
@@ -73,12 +75,13 @@ def _answer_uploads() -> None:
 
 
 def _ask_nobody() -> None:
-    """Streamlit asks a host of Amazon for the server's address, to compare with a page's origin and to print it."""
+    """Streamlit asks outside hosts for the server's addresses, to compare with a page's origin and to print them."""
 
     def nobody() -> None:
         return None
 
-    setattr(net_util, "get_external_ip", nobody)  # noqa: B010
+    for name in ("get_external_ip", "get_internal_ip"):
+        setattr(net_util, name, nobody)
 
 
 def _forget_closed_sessions() -> None:
@@ -100,6 +103,7 @@ def _forget_closed_sessions() -> None:
 
 
 _known: set[str] = set()  # sessions there were at the last look
+_connected: set[str] = set()  # of these
 
 
 def _drop_expired(sessions: Any, files: Any) -> None:
@@ -111,20 +115,46 @@ def _drop_expired(sessions: Any, files: Any) -> None:
         session.shutdown()
         session.session_state.clear()
         session._fragment_storage.clear()
-    now = {*kept._data, *(info.session.id for info in sessions.list_active_sessions())}
+    connected = {info.session.id for info in sessions.list_active_sessions()}
+    now = {*kept._data, *connected}
     strays = [session for session in list(files.file_storage) if session not in now]
     for stray in strays:  # a file may arrive when its session is gone
         files.remove_session_files(stray)
-    if gone or strays or _known - now:
+    if gone or strays or _known - now or _connected - connected:
         before.clear()
         session = None
         gone.clear()
-        gc.unfreeze()  # what was left out of collections may hold the session
-        gc.collect()  # a session and its pictures refer to each other
-        gc.freeze()
-        resources.trim()
-    _known.clear()
-    _known.update(now)
+        _collect()
+    for seen, there in ((_known, now), (_connected, connected)):
+        seen.clear()
+        seen.update(there)
+
+
+def _collect() -> None:
+    """Give back what sessions held: they and their pictures refer to each other."""
+    gc.unfreeze()  # what was left out of collections may hold a session
+    gc.collect()
+    gc.freeze()
+    resources.trim()
+
+
+_relieved = -math.inf  # when
+
+
+def relieve() -> None:
+    """Let what sessions keep to be faster go where the process holds more than it may. Called in the server's loop."""
+    global _relieved
+    now = time.monotonic()
+    if now - _relieved < _EVERY or resources.rss_mb() <= resources.budget_mb():
+        return
+    _relieved = now
+    running: Any = runtime.get_instance()
+    for info in running._session_mgr.list_active_sessions():
+        info.session.clear_session_caches()
+    resources.trim()
+    logger.warning(
+        "Pages recompute what they show: the process held more than its %d MB.", resources.budget_mb()
+    )
 
 
 def is_known(session: str) -> bool:
@@ -139,10 +169,36 @@ def stored_files() -> Mapping[str, Mapping[str, Any]]:
     return files.file_storage  # type: ignore[no-any-return]
 
 
-def remove_file(session: str, file: str) -> None:
-    """Let a file go."""
-    files: Any = runtime.get_instance().uploaded_file_mgr
-    files.remove_file(session_id=session, file_id=file)
+def remove_session_files(session: str) -> None:
+    """Let all files of a session go."""
+    runtime.get_instance().uploaded_file_mgr.remove_session_files(session)
+
+
+def remove_file(session: str, file: str, data: bytes, reason: str) -> None:
+    """Let a file go, with all that its session made of it. Called in the server's loop.
+
+    The page is drawn again, with `reason` where it showed the file.
+    """
+    running: Any = runtime.get_instance()
+    record = running.uploaded_file_mgr.file_storage.get(session, {}).get(file)
+    if record is not None and record.data is data:
+        running.uploaded_file_mgr.remove_file(session_id=session, file_id=file)
+    info = running._session_mgr.get_session_info(session)
+    if info is None:
+        return
+    info.session.clear_session_caches()
+    state = info.session.session_state
+    shown = False
+    for values in (state._old_state, state._new_session_state, state._new_widget_state.states):
+        for key, value in list(values.items()):
+            value = getattr(value, "value", value)  # of a widget
+            uploaded = isinstance(value, UploadedFile) and value.getvalue() is data
+            if uploaded or getattr(value, "data", None) is data:
+                values.pop(key, None)
+                shown = True
+    if shown and running.is_active_session(session):
+        state[_PROBLEM] = reason
+        info.session.request_rerun(None)
 
 
 def browser_of(cookie: str | None) -> bytes | None:
@@ -159,20 +215,27 @@ _HTTP = (
 )
 
 
-def watch_connections(found: Callable[[HTTPConnection], None]) -> None:
-    """Tell of every new connection by HTTP. Uvicorn waits for a request that does not come, or not whole, for ever."""
+def watch_connections(found: Callable[[HTTPConnection], None], longest_message: int) -> None:
+    """Tell of every new connection by HTTP. Uvicorn waits for a request that does not come, or not whole, for ever.
+
+    It gathers a page's message before anybody can judge it, and takes the bound for what Streamlit sends as that for
+    what pages do: `longest_message` is theirs.
+    """
     for name in _HTTP:
         module, _, kind = name.rpartition(".")
         try:
             protocol: Any = getattr(importlib.import_module(module), kind)
         except ImportError:  # a parser that is not installed
             continue
-        protocol.connection_made = _telling(protocol.connection_made, found)
+        protocol.connection_made = _telling(protocol.connection_made, found, longest_message)
 
 
-def _telling(made: Callable[..., None], found: Callable[[HTTPConnection], None]) -> Callable[..., None]:
+def _telling(
+    made: Callable[..., None], found: Callable[[HTTPConnection], None], longest_message: int
+) -> Callable[..., None]:
     @wraps(made)
     def made_and_told(protocol: Any, transport: Any) -> None:
+        protocol.config.ws_max_size = longest_message
         made(protocol, transport)
         found(HTTPConnection(protocol))
 
@@ -193,12 +256,17 @@ class HTTPConnection:
     @property
     def waiting(self) -> bool:
         """Whether no request is being answered on it."""
-        return self.requests is None or bool(self._protocol.cycle.response_complete)
+        return self._protocol.cycle is None or bool(self._protocol.cycle.response_complete)
 
     @property
-    def requests(self) -> object:
-        """What changes with each request."""
-        return self._protocol.cycle
+    def unsent(self) -> int:
+        """Bytes of answers that the client has not taken yet."""
+        return int(self._protocol.transport.get_write_buffer_size())
+
+    @property
+    def progress(self) -> object:
+        """What changes with each request and with what is sent."""
+        return self._protocol.cycle, self.unsent
 
     def close(self) -> None:
         """End it at once."""

@@ -9,28 +9,44 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 from starlette.middleware import Middleware
-from starlette.routing import Route
 
 from app import cached
 from app.server import connections, log_limit
+from app.server.answers import Pieces
 from app.server.headers import SecurityHeaders
 from app.server.sessions import Owners
 from app.server.sockets import SocketGuard
-from app.server.status import StatusGuard, ready
+from app.server.status import StatusGuard, routes
 from app.server.uploads import UploadGuard
+from fcn_core import resources
+
+__all__ = ["lifespan", "middleware", "routes"]
 
 logger = logging.getLogger(__name__)
 
-_PAGES_OPEN = 500  # at once
+_MOST_PAGES = 500  # at once
+_PAGE_MB, _PAGES_SHARE = (
+    2.0,
+    0.17,
+)  # what an open page holds (measured), and of the memory budget for all of them
 
-_owners = Owners()
-MIDDLEWARE = (
-    Middleware(SecurityHeaders),
-    Middleware(StatusGuard),
-    Middleware(SocketGuard, owners=_owners, most=_PAGES_OPEN),
-    Middleware(UploadGuard, owners=_owners),
-)
-ROUTES = (Route("/readyz", ready),)
+
+def middleware() -> tuple[Middleware, ...]:
+    """What requests pass through on their way to Streamlit, outermost first."""
+    owners = Owners()
+    return (
+        Middleware(SecurityHeaders),
+        Middleware(Pieces),
+        Middleware(StatusGuard),
+        Middleware(SocketGuard, owners=owners, most=_pages()),
+        Middleware(UploadGuard, owners=owners),
+    )
+
+
+def _pages() -> int:
+    """How many pages may be open at once: the memory budget and the files the process may open bear them."""
+    by_memory = int(resources.budget_mb() * _PAGES_SHARE / _PAGE_MB)
+    return max(1, min(_MOST_PAGES, by_memory, connections.files() // 4))
 
 
 @asynccontextmanager

@@ -11,14 +11,14 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_SOURCES = ("asyncio", "uvicorn", "websockets", "starlette", "streamlit", "app")
+_SOURCES = frozenset({"asyncio", "uvicorn", "websockets", "starlette", "streamlit", "app"})
 
 
 class AtMost(logging.Filter):
     """Let so many equal records pass in a while; then one says how many were left out.
 
-    Equal are those of one place in the program, whatever they quote. Faults (records with a traceback that is new) are
-    counted like others: one repeated without end is told of once a while.
+    Equal are those of one place in the program, whatever they quote, and of faults those of one kind raised at one
+    place.
 
     Parameters
     ----------
@@ -33,14 +33,12 @@ class AtMost(logging.Filter):
     def __init__(self, records: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._records, self._seconds, self._clock = records, seconds, clock
-        self._counts: dict[tuple[str, int], tuple[float, int]] = {}  # since when, how many
+        self._counts: dict[tuple[object, ...], tuple[float, int]] = {}  # since when, how many
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record passes; what is no warning always does."""
-        if record.levelno < logging.WARNING:
-            return True
-        place, now = (record.pathname, record.lineno), self._clock()
+        """Whether a record passes."""
+        place, now = _place(record), self._clock()
         with self._lock:
             since, count = self._counts.get(place, (now, 0))
             left_out = 0
@@ -53,12 +51,31 @@ class AtMost(logging.Filter):
         return count < self._records
 
 
+def _place(record: logging.LogRecord) -> tuple[object, ...]:
+    """Where a record comes from, and where the fault was raised that it tells of."""
+    kind, _, trace = record.exc_info or (None, None, None)
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    at = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ()
+    return (record.pathname, record.lineno, kind, *at)
+
+
 def limit(records: int = 10, seconds: float = 60.0) -> None:
     """Bound what the server and the app log; `asyncio`'s complaints become one line each."""
     bound = AtMost(records, seconds)
+
+    class Bounded(logging.getLoggerClass()):  # type: ignore[misc]
+        """A logger that is made later: modules are imported when they are first needed."""
+
+        def __init__(self, name: str, level: int = logging.NOTSET) -> None:
+            super().__init__(name, level)
+            if name.split(".")[0] in _SOURCES:
+                self.addFilter(bound)
+
     for name in (*_SOURCES, *logging.root.manager.loggerDict):
         if name.split(".")[0] in _SOURCES:
             logging.getLogger(name).addFilter(bound)
+    logging.setLoggerClass(Bounded)
     asyncio.get_running_loop().set_exception_handler(_say)
 
 

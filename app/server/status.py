@@ -7,6 +7,7 @@ import ipaddress
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
@@ -14,6 +15,7 @@ from app import cached
 
 #: Paths of pages, as `streamlit_app.py` names them.
 PAGES = frozenset({"", "compare", "learn", "models"})
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _OF_STREAMLIT = frozenset({"_stcore", "static", "media", "component"})
 
 
@@ -23,10 +25,22 @@ async def ready(_: Request) -> Response:
     return JSONResponse({"ready": health.ready, "reason": health.reason}, 200 if health.ready else 503)
 
 
+def routes() -> tuple[Route, ...]:
+    """What the app answers beside its pages, with and without the base path: a monitor may sit before the proxy."""
+    base = _base_path()
+    return tuple(
+        Route(f"{prefix}/readyz", ready) for prefix in dict.fromkeys(("", f"/{base}" if base else ""))
+    )
+
+
+def _base_path() -> str:
+    return str(config.get_option("server.baseUrlPath") or "").strip("/")
+
+
 def path_of(scope: Scope) -> str:
     """A request's path below the app's base path, without slashes at its ends."""
     path: str = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
-    base = str(config.get_option("server.baseUrlPath")).strip("/")
+    base = _base_path()
     if path == base or path.startswith(f"{base}/"):
         path = path[len(base) :].strip("/")
     return path
@@ -69,7 +83,7 @@ class StatusGuard:
 
 
 def _of_this_machine(connection: HTTPConnection) -> bool:
-    if "x-forwarded-for" in connection.headers or "forwarded" in connection.headers or not connection.client:
+    if connection.client is None or any(name in connection.headers for name in _OF_PROXIES):
         return False
     try:
         address = ipaddress.ip_address(connection.client.host)

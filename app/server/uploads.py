@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import runtime
+from streamlit import config
 
 from app import streamlit_patches
 from app.server.sessions import Owners
 from fcn_core import resources
-from fcn_core.images import Limits
 
 logger = logging.getLogger(__name__)
 
 _PATH = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 _QUIET = 30.0  # seconds an upload may send nothing
 _FILES = 3  # of a session: an upload, a photo, and one that is to take a place
+_ARRIVALS = 32  # files on their way at once
 _SHARE = 0.12  # of the memory budget, for files of all sessions
+_GAVE_WAY = "Your picture gave way to newer ones: the server keeps only so many. Send it again."
 
 
 @dataclass(frozen=True)
@@ -37,17 +41,20 @@ class Room:
         Bytes of all sessions' files.
     arriving : int
         Bytes of all files on their way, beside those stored.
+    arrivals : int
+        Files on their way.
     """
 
     files: int
     bytes: int
     stored: int
     arriving: int
+    arrivals: int = _ARRIVALS
 
     @classmethod
     def from_settings(cls) -> Room:
         """What the memory budget and the largest upload allow."""
-        file = Limits.from_env().max_bytes
+        file = int(config.get_option("server.maxUploadSize")) << 20
         stored = max(2 * file, int(_SHARE * resources.budget_mb() * 2**20))
         return cls(_FILES, 2 * file, stored, 2 * file)
 
@@ -64,21 +71,38 @@ class _RefusedError(Exception):
 class _Arrival:
     """An upload on its way."""
 
+    session: str
     bytes: int = 0
     displaced: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """An upload that came, and that its session holds still, deleted or not."""
+
+    session: str
+    file: str
+    data: bytes
+
+    @property
+    def held(self) -> bool:
+        """Whether anything but this holds the bytes: the page's picture stays when its file is deleted."""
+        return len(self.data) > 1 and sys.getrefcount(self.data) > 2  # Python holds those of one byte itself
+
+
 class UploadGuard:
-    """Bound what sessions store and what is on its way, and let no file outlive its session.
+    """Bound what sessions hold of their files and what is on its way, and let no file outlive its session.
 
     Where there is no room for a new file, the session that holds most gives up its oldest. A file on its way that is
-    silent for half a minute, or the oldest where those on their way are too many, is given up.
+    silent for half a minute is given up, and where those on their way are too many the oldest of the session that sends
+    most.
     """
 
     def __init__(self, app: ASGIApp, owners: Owners, room: Room | None = None) -> None:
         self._app, self._owners = app, owners
         self._room = room
         self._arriving: dict[_Arrival, None] = {}  # oldest first
+        self._kept: list[_Kept] = []  # oldest first
 
     @property
     def room(self) -> Room:
@@ -102,14 +126,16 @@ class UploadGuard:
             await self._put(session, file, scope, receive, send)
 
     async def _put(self, session: str, file: str, scope: Scope, receive: Receive, send: Send) -> None:
-        arrival = _Arrival()
+        arrival = _Arrival(session)
         self._arriving[arrival] = None
         begun = False
 
         async def bounded_receive() -> Message:
             message = await self._next(arrival, receive)
             arrival.bytes += len(message.get("body", b""))
-            self._displace(arrival)
+            self._displace()
+            if arrival.displaced.is_set():
+                raise _RefusedError(503, "Too many files arrive at once. Send this one again in a minute.")
             return message
 
         async def send_once_kept(message: Message) -> None:
@@ -126,6 +152,8 @@ class UploadGuard:
             if not begun:
                 headers = {"Connection": "close"} if refused.status == 408 else None
                 await PlainTextResponse(refused.reason, refused.status, headers)(scope, receive, send)
+        except ClientDisconnect:
+            pass  # nobody is there to hear of it
         finally:
             del self._arriving[arrival]
 
@@ -136,7 +164,7 @@ class UploadGuard:
         try:
             await asyncio.wait((part, displaced), timeout=_QUIET, return_when=asyncio.FIRST_COMPLETED)
             if arrival.displaced.is_set():
-                raise _RefusedError(503, "Too many files arrive at once. Send this one again in a minute.")
+                return {"type": "http.request", "body": b"", "more_body": True}
             if not part.done():
                 raise _RefusedError(408, f"Nothing of the file came for {_QUIET:.0f} seconds. Send it again.")
             return part.result()
@@ -144,13 +172,17 @@ class UploadGuard:
             part.cancel()
             displaced.cancel()
 
-    def _displace(self, newest: _Arrival) -> None:
-        """Have the oldest on their way give way to the others where they are too many."""
-        while sum(a.bytes for a in self._arriving if not a.displaced.is_set()) > self.room.arriving:
-            oldest = next(a for a in self._arriving if not a.displaced.is_set())
-            oldest.displaced.set()
-            if oldest is newest:
-                break
+    def _displace(self) -> None:
+        """Have the oldest of who sends most give way to the others where those on their way are too many."""
+        while True:
+            coming = [arrival for arrival in self._arriving if not arrival.displaced.is_set()]
+            if sum(arrival.bytes for arrival in coming) > self.room.arriving:
+                session = _largest((arrival.session, arrival.bytes) for arrival in coming)
+            elif len(coming) > self.room.arrivals:
+                session = _largest((arrival.session, 1) for arrival in coming)
+            else:
+                return
+            next(arrival for arrival in coming if arrival.session == session).displaced.set()
 
     def _keep(self, session: str, file: str) -> None:
         """Let a file that has arrived stay, and those go that it takes the place of.
@@ -161,22 +193,35 @@ class UploadGuard:
             Its session is gone.
         """
         if not streamlit_patches.is_known(session):
-            runtime.get_instance().uploaded_file_mgr.remove_session_files(session)
+            streamlit_patches.remove_session_files(session)
             raise _RefusedError(410, "The session is gone. Reload the page and send the file again.")
         stored = streamlit_patches.stored_files()
+        new = _Kept(session, file, stored[session][file].data)
+        self._kept = [old for old in self._kept if old.held and streamlit_patches.is_known(old.session)]
+        while len(own := stored[session]) > self.room.files:
+            oldest = next(other for other in own if other != file)
+            self._let_go(_Kept(session, oldest, own[oldest].data))
+        self._make_room(self.room.bytes - len(new.data), session)
+        self._make_room(self.room.stored - len(new.data))
+        self._kept.append(new)
 
-        def size(of: str) -> int:
-            return sum(len(record.data) for record in stored.get(of, {}).values())
+    def _make_room(self, most: int, of: str | None = None) -> None:
+        """Let files go until those of a session, or of all, hold no more than so many bytes."""
+        while kept := [old for old in self._kept if of in (None, old.session)]:
+            if sum(len(old.data) for old in kept) <= most:
+                return
+            session = of or _largest((old.session, len(old.data)) for old in kept)
+            self._let_go(next(old for old in kept if old.session == session))
 
-        own = stored[session]
-        while len(own) > self.room.files or size(session) > self.room.bytes:
-            streamlit_patches.remove_file(session, next(old for old in own if old != file))
-        while sum(map(size, list(stored))) > self.room.stored:
-            others = {
-                of: [f for f in held if (of, f) != (session, file)] for of, held in list(stored.items())
-            }
-            holder = max((of for of, held in others.items() if held), key=size)
-            streamlit_patches.remove_file(holder, others[holder][0])
-            logger.warning(
-                "A file gave way to a newer one: files may take %d MB in all.", self.room.stored >> 20
-            )
+    def _let_go(self, old: _Kept) -> None:
+        self._kept = [kept for kept in self._kept if kept.data is not old.data]
+        streamlit_patches.remove_file(old.session, old.file, old.data, _GAVE_WAY)
+        logger.warning("A file gave way to a newer one: files may take %d MB in all.", self.room.stored >> 20)
+
+
+def _largest(amounts: Iterable[tuple[str, int]]) -> str:
+    """Whose amounts are most in all."""
+    counts: Counter[str] = Counter()
+    for of, amount in amounts:
+        counts[of] += amount
+    return counts.most_common(1)[0][0]
