@@ -78,3 +78,29 @@ def test_all_start_the_app_alike() -> None:
     command = "python -m streamlit run streamlit_app.py --server.port "
     assert command in UNIT
     assert command.replace(" ", '", "').strip(', "') in DOCKERFILE
+
+
+def test_the_page_on_deployment_names_files_that_are_there() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page):
+        assert (ROOT / "docs" / link).exists(), link
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    named = set(re.findall(r"\bdeploy/[\w.@]+", commands))
+    assert named == {f"deploy/{path.name}" for path in FOLDER.iterdir()}
+    for old in re.findall(r"sed (?:-i )?'s/([^/]+)/", commands):
+        assert old in NGINX or old == "worker_connections 768", "what is replaced is there"
+
+
+def test_the_page_on_deployment_states_the_limits_that_nginx_has() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    told = " ".join(page.partition("Limits for one address")[2].partition("\n\n")[0].split())
+    numbers = dict(re.findall(r"limit_conn (\w+) (\d+);", NGINX))
+    bursts = dict(re.findall(r"zone=(\w+) burst=(\d+)", NGINX))
+    rates = dict(re.findall(r"zone=(\w+):1m rate=(\d+)r/s", NGINX))
+    assert f"{numbers['fcn_pages']} open pages" in told
+    assert f"{numbers['fcn_connections']} connections" in told
+    assert f"{bursts['fcn_uploads']} uploads at once and one a second" in told
+    assert rates["fcn_uploads"] == "1"
+    assert f"{bursts['fcn_requests']} requests at once" in told
+    assert f"{rates['fcn_requests']} a second" in told
+    assert f"{server._PAGES_OPEN} open pages" in told
