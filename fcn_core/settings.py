@@ -29,7 +29,9 @@ LEAST_MEMORY_MB = 160  # a command that runs the smallest model over the smalles
 _MOST_MEMORY_MB = 2**24  # 16 TB: whoever writes more counts bytes
 
 #: Read by the project's own tests, in environments where the program runs too.
-FOR_TESTS = frozenset(("FCN_SHARED", "FCN_TEST_CACHE_DIR", "FCN_REQUIRE_BROWSER", "FCN_FUZZ_EXAMPLES"))
+FOR_TESTS = frozenset(
+    ("FCN_SHARED", "FCN_TEST_CACHE_DIR", "FCN_REQUIRE_BROWSER", "FCN_REQUIRE_NGINX", "FCN_FUZZ_EXAMPLES")
+)
 
 
 def _nothing_wrong(_: Any) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from fcn_core import resources, settings
+from tests.deploy import machine
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +56,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     cache = config.stash.get(_OWN_CACHE, None)
     if cache:
         shutil.rmtree(cache, ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs nginx where it is missing, all at this line: the summary folds them into one."""
+    if "certificate" in getattr(item, "fixturenames", ()) and not (machine.NGINX and machine.OPENSSL):
+        if os.environ.get("FCN_REQUIRE_NGINX") == "1":
+            pytest.fail("nginx or openssl is not installed, and FCN_REQUIRE_NGINX=1", pytrace=False)
+        pytest.skip(machine.MISSING)
 
 
 @pytest.fixture(autouse=True)

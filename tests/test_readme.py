@@ -195,11 +195,11 @@ def test_the_picture_is_what_the_program_makes(tmp_path, lite2):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash")
-def test_the_checks_require_the_browser_and_end_with_the_tests():
+def test_the_checks_require_browser_and_nginx_and_end_with_the_tests():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in script
-    assert "export FCN_REQUIRE_BROWSER=1" in script
+    assert "\nexport FCN_REQUIRE_BROWSER=1 FCN_REQUIRE_NGINX=1\n" in script
     assert script.rstrip().endswith("make test")
 
 

@@ -31,14 +31,28 @@ def test_no_test_looks_at_a_clock_and_every_wait_is_patient(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("required", "ended"), [("", "2 skipped"), ("1", "2 errors")])
-def test_without_a_browser_one_line_tells_how_to_get_one(required: str, ended: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "tests/browser/test_learn.py", "-k", "glossary or phone"]
-    environment = {**os.environ, "PATH": str(tmp_path), "FCN_REQUIRE_BROWSER": required}
+@pytest.mark.parametrize(
+    ("switch", "tests", "how"),
+    [
+        ("FCN_REQUIRE_BROWSER", "browser/test_learn.py -k glossary or phone", "apt install chromium"),
+        (
+            "FCN_REQUIRE_NGINX",
+            "deploy/test_nginx.py -k page_is_drawn or slow_reader",
+            "apt install nginx-light",
+        ),
+    ],
+)
+def test_where_something_is_missing_one_line_tells_how_to_get_it(
+    switch: str, tests: str, how: str, required: str, ended: str, tmp_path: Path
+) -> None:
+    path, option, names = tests.split(" ", 2)
+    command = [sys.executable, "-m", "pytest", f"tests/{path}", option, names]
+    environment = {**os.environ, "PATH": str(tmp_path), switch: required}
     child = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     *_, last = child.stdout.splitlines()
     assert ended in last, child.stdout
-    told = [line for line in child.stdout.splitlines() if "apt install chromium" in line]
+    told = [line for line in child.stdout.splitlines() if how in line]
     assert len(told) == (0 if required else 1)
     assert (child.returncode == 0) is not bool(required)

@@ -25,10 +25,8 @@ __all__ = ["lifespan", "middleware", "routes"]
 logger = logging.getLogger(__name__)
 
 _MOST_PAGES = 500  # at once
-_PAGE_MB, _PAGES_SHARE = (
-    2.0,
-    0.17,
-)  # what an open page holds (measured), and of the memory budget for all of them
+_PAGE_MB = 2.0  # what an open page holds (measured)
+_PAGES_SHARE = 0.17  # of the memory budget, for all open pages
 
 
 def middleware() -> tuple[Middleware, ...]:

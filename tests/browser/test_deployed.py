@@ -1,0 +1,51 @@
+"""The page in Chromium, by TLS through nginx, below a path."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import settle
+from tests.deploy.conftest import Site, certificate, graphs, site  # noqa: F401 - fixtures
+from tests.waiting import PATIENCE
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(os.name == "nt", reason="nginx as on Debian")]
+
+
+@pytest.fixture
+def page(site: Site, chromium_browser: Browser) -> Iterator[Page]:  # noqa: F811
+    """A page that reports no error of its scripts, and is refused nothing it asks for."""
+    faults: list[str] = []
+    context = chromium_browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(1000 * PATIENCE)
+    page = context.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("response", lambda answer: faults.append(answer.url) if answer.status >= 400 else None)
+    yield page
+    context.close()
+    assert not faults
+
+
+def test_a_picture_is_uploaded_and_answered(site: Site, page: Page, coffee: np.ndarray) -> None:  # noqa: F811
+    stream = io.BytesIO()
+    larger = np.asarray(Image.fromarray(coffee).resize((1620, 1080))).astype(int)
+    grainy = larger + np.random.default_rng(7).integers(-9, 10, larger.shape)
+    Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(stream, "PNG")
+    assert len(stream.getvalue()) > 3 * 2**20, "more than nginx keeps in memory of itself"
+    page.goto(f"https://localhost:{site.port}{site.base}/")
+    settle(page)
+    page.locator(".st-key-source button", has_text="Upload").click()
+    page.locator('input[type="file"]').first.set_input_files(
+        {"name": "mine.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+    )
+    expect(page.locator(".st-key-name-row")).to_contain_text("1620 × 1080")
+    settle(page)
+    expect(page.locator("body")).to_contain_text("espresso")
+    assert '"PUT /fcn/_stcore/upload_file/-" 204' in site.access_log
+    assert site.error_log == ""
