@@ -16,6 +16,15 @@ from app import page_scripts
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
+def headers() -> dict[str, str]:
+    """What every answer carries."""
+    return {
+        "Content-Security-Policy": policy(),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+
+
 def policy() -> str:
     """What a page may do, as its Content-Security-Policy.
 
@@ -51,20 +60,16 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._headers = {
-            "Content-Security-Policy": policy(),
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-        }
+        self._headers = headers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
+                sent = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                    sent.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import streamlit
 
-from app.server.headers import HEADERS
+from app.server.headers import headers
 from tests.deploy import machine
 from tests.deploy.conftest import Site
 from tests.deploy.visitor import Visitor, unverified
@@ -69,7 +69,7 @@ def test_a_slow_reader_does_not_make_nginx_write_either(site: Site) -> None:
 def test_headers_are_there_once(visitor: Visitor) -> None:
     for path in ("/", "/_stcore/health", "/_stcore/host-config", "/nothing/there"):
         answer = visitor.ask("GET", path)
-        for name in (*HEADERS, "Strict-Transport-Security"):
+        for name in (*headers(), "Strict-Transport-Security"):
             assert len(answer.all(name)) == 1, (path, name)
     assert visitor.ask("GET", "/_stcore/metrics").all("Strict-Transport-Security")
 
