@@ -232,7 +232,8 @@ WEIGHTS_DIR: Setting[Path | None] = Setting(
     "the whole path of a folder that can be read", None, _folder, _wrong_weights,
 )  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
-    "FCN_MEMORY_MB", f"memory the program may use, at least {LEAST_MEMORY_MB}",
+    "FCN_MEMORY_MB",
+    f"memory the program may use, at least {LEAST_MEMORY_MB}; it bounds [the largest picture](docs/pictures.md), too",
     "what the container or machine has",
     f"a whole number of megabytes from {LEAST_MEMORY_MB} to {_MOST_MEMORY_MB}, for example 690",
     None, _whole(_MOST_MEMORY_MB), _wrong_memory,
@@ -243,7 +244,7 @@ MAX_UPLOAD_MB = Setting(
 )  # fmt: skip
 MAX_MEGAPIXELS = Setting(
     "FCN_MAX_MEGAPIXELS",
-    "largest picture, known before it is decoded; fewer where memory or a format asks for it", "64",
+    "largest picture, known before it is decoded; [fewer](docs/pictures.md) where memory or a format asks for it", "64",
     f"a number above 0 and at most {MOST_MEGAPIXELS}, for example 64", 64.0, _megapixels,
 )  # fmt: skip
 ALLOW_URLS = Setting(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +14,10 @@ from PIL import Image
 
 from app import cached
 from app.pictures import WORKING_PIXELS, open_picture
-from fcn_core import resources
+from fcn_core import decoding, resources
 from fcn_core.errors import ImageError, ScaleError
 from fcn_core.images import read_image
-from fcn_core.limits import Limits
+from fcn_core.limits import BYTES_A_PIXEL, Limits
 from fcn_core.pyramid import NOTEBOOK_SCALES, Scale, plan_scales
 
 
@@ -129,3 +132,36 @@ def test_a_scale_larger_than_what_could_be_opened_is_refused(small: Callable[[fl
         picture.check(plan_scales(picture.height, picture.width, [fitting, larger]))
     whole = open_picture(phone(600, 800), "small.jpg")
     whole.check(plan_scales(whole.height, whole.width, [larger]))  # enlarged, as it always is
+
+
+DOCS = (Path(__file__).parents[1] / "docs" / "pictures.md").read_text(encoding="utf-8")
+HELD = {"JPEG, baseline": 0, "JPEG, progressive, 4:2:0": 3, "JPEG, progressive, 4:4:4": 6}  # bytes a pixel
+PLAIN = {"PNG, GIF, BMP, TIFF": ("PNG",), "AVIF, HEIC in 4:2:0": ("AVIF", "HEIF"), "WebP": ("WEBP",)}
+
+
+def two_digits(megapixels: float) -> str:
+    """Rounded down."""
+    step = 10.0 ** (math.floor(math.log10(megapixels)) - 1)
+    return f"{math.floor(megapixels / step) * step:.2g}"
+
+
+@pytest.mark.parametrize("kind", [*HELD, *PLAIN])
+def test_the_table_of_the_largest_pictures_is_what_the_program_allows(kind: str) -> None:
+    (line,) = [row for row in DOCS.splitlines() if row.startswith(f"| {kind} |") and row.count("|") == 6]
+    shown = [re.sub(r"(\d)\.0\b", r"\1", cell.strip()) for cell in line.strip("|").split("|")[1:]]
+    side = 8000  # of a picture that a forecast is taken of
+    found = []
+    for budget in (450, 690, 1500, 3400):
+        memory = min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT) * 2**20
+        cells = []
+        for reduced in decoding.REDUCTIONS if kind in HELD else ():
+            bytes_ = decoding._bytes_of_jpeg(HELD[kind] * side * side, side, side, reduced)
+            most = min(memory * side * side / bytes_ / 1e6, Limits().max_pixels / 1e6)
+            cells.append(f"{two_digits(most)} ({'1' if reduced == 1 else f'1/{reduced}'})")
+            if most == 64:
+                break
+        for format in PLAIN.get(kind, ()):
+            bytes_ = decoding._MORE_BYTES.get(format, BYTES_A_PIXEL)
+            cells.append(two_digits(min(memory / bytes_ / 1e6, 64)))
+        found.append(", ".join(cells))
+    assert found == shown

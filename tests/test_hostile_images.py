@@ -13,6 +13,7 @@ import textwrap
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,10 @@ SMALL = Limits(max_bytes=2**20, max_pixels=10**6)
 
 
 def read_or_refuse(data: bytes) -> RGBImage | None:
+    try:  # a JPEG at half its size, others not at all
+        read_image(data, limits=replace(SMALL, memory_mb=0.001), reduce="auto")
+    except ImageError as error:
+        assert str(error).isprintable()
     try:
         image = read_image(data, limits=SMALL)
     except ImageError as error:

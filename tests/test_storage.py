@@ -318,17 +318,14 @@ def heatmap(tmp_path):
             ),
             *("--synset", "dog", "--model", LITE.name, "--scales", "64x64", "--out", str(out)),
         ]
+        folders = {"FCN_CACHE_DIR": str(cache), "XDG_CONFIG_HOME": str(cache), "XDG_CACHE_HOME": str(cache)}
+        others = {k: v for k, v in os.environ.items() if k not in folders}
+        if not cache.is_dir():  # that would be a setting that means nothing, which is refused at once
+            del folders["FCN_CACHE_DIR"]
         return subprocess.run(
             command,
             cwd=ROOT,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "FCN_CACHE_DIR": str(cache),
-                "FCN_MEMORY_MB": "690",
-                "XDG_CONFIG_HOME": str(cache),
-                "XDG_CACHE_HOME": str(cache),
-            },
+            env={**others, **folders, "PYTHONPATH": str(ROOT), "FCN_MEMORY_MB": "690"},
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -354,13 +351,14 @@ def test_in_690_mb_disks_are_done_without_and_that_is_told(disks, heatmap, tmp_p
     done = heatmap(cache, temporary, memory)
     assert done.returncode == 0, done.stderr
     told, *_ = done.stderr.splitlines()  # the others are Matplotlib's
-    assert f"the cache {cache / 'graphs'} ({reason}" in told
+    assert f"the cache {cache}/" in told and f"graphs ({reason}" in told
     manifest = json.loads((tmp_path / "out" / "red" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["engine"] == "openvino"
     assert not temporary.is_dir() or list(temporary.iterdir()) == []
     assert list(memory.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="caches lie elsewhere there")
 def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
     """A file lies in the place of each folder: the message names it, and asks for no other scale."""
     obstacle = tmp_path / "obstacle"
@@ -368,7 +366,7 @@ def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
     done = heatmap(obstacle, obstacle, obstacle)
     assert done.returncode == 2
     (told,) = done.stderr.splitlines()
-    assert f"the cache {obstacle / 'graphs'} (" in told
+    assert f"the cache {obstacle}/" in told
     assert "TensorFlow, which would serve instead, takes about" in told
     assert "690 MB are allowed" in told
     assert "scale" not in told

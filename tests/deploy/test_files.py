@@ -29,7 +29,7 @@ def test_nginx_takes_what_the_app_takes() -> None:
     assert f"client_max_body_size {Limits().max_bytes / 2**20:g}m;" in location
     assert f"client_body_timeout   {uploads._QUIET:g}s;" in NGINX
     (pages,) = re.findall(r"limit_conn fcn_pages (\d+);", NGINX)
-    assert 40 < int(pages) <= server._PAGES_OPEN / 5, "a class has room, and leaves room"
+    assert 40 < int(pages) <= server._MOST_PAGES / 5, "a class has room, and leaves room"
     (silence,) = re.findall(r"proxy_read_timeout +(\d+)s;", NGINX)
     assert int(silence) > 2 * PING
 
@@ -103,4 +103,4 @@ def test_the_page_on_deployment_states_the_limits_that_nginx_has() -> None:
     assert rates["fcn_uploads"] == "1"
     assert f"{bursts['fcn_requests']} requests at once" in told
     assert f"{rates['fcn_requests']} a second" in told
-    assert f"{server._PAGES_OPEN} open pages" in told
+    assert f"{server._MOST_PAGES} open pages" in told
