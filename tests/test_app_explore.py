@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import cached, inspector, jobs, results
+from app import cached, inspector, job_queue, results
 from app.jobs import ModelKey
 from app.samples import SAMPLES
 from fcn_core import effective_field
@@ -131,7 +131,7 @@ def test_choosing_a_chip_redraws_without_running_the_network(
     shared: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[Any] = []
-    monkeypatch.setattr("app.jobs.compute_class_maps", lambda *a, **k: runs.append(a))
+    monkeypatch.setattr("app.job_queue.compute_class_maps", lambda *a, **k: runs.append(a))
     before = text(shared)
     chip = next(b for b in shared.button if b.key and b.key.startswith("chip-") and b.key != f"chip-{CAT}")
     wnid = chip.key.removeprefix("chip-")
@@ -309,7 +309,7 @@ def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(
 
     monkeypatch.setattr(inspector, "frame", recorded)
     page = opened(tab="Inspect", scales="200x320,400x640")
-    field = cached.queue().field(ModelKey("efficientnet-lite2")).result(60)
+    field = cached.queue().field(ModelKey("efficientnet-lite2"), session="test").result(PATIENCE)
     settled_until(page, lambda: "Frames" in text(page))
     said = text(page)
     assert f"Frames: {field.side} × {field.side} pixels" in said
@@ -373,7 +373,7 @@ def test_what_the_first_scales_say_is_for_the_meantime(
     monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray, meanwhile: str | None
 ) -> None:
     """Held after the first scale, which sees a dog; all of them see a cat. What is chosen meanwhile stays."""
-    compute, goes_on = jobs.compute_class_maps, threading.Event()
+    compute, goes_on = job_queue.compute_class_maps, threading.Event()
     begun: list[Any] = []
 
     def held(image: Any, *arguments: Any) -> Any:
@@ -382,7 +382,7 @@ def test_what_the_first_scales_say_is_for_the_meantime(
             assert len(begun) == 1 or goes_on.wait(PATIENCE)
         return compute(image, *arguments)
 
-    monkeypatch.setattr(jobs, "compute_class_maps", held)
+    monkeypatch.setattr(job_queue, "compute_class_maps", held)
     monkeypatch.setattr(results, "_findings", lambda found: (Finding(CAT if found.complete else DOG, 0.5),))
     page = opened(scales="200x320,400x640")
     group(page, "source").set_value("Upload")
@@ -498,3 +498,29 @@ def test_the_other_pages_open(page_file: str) -> None:
     page = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
     page.switch_page(f"app/{page_file}.py").run()
     assert not page.exception and not page.error
+
+
+@pytest.mark.parametrize("place", [0, 1, 7])
+def test_how_long_the_wait_is_is_told_in_words(place: int) -> None:
+    from app import explore
+
+    words = explore.waiting_words(place)
+    assert words == {
+        0: "About to begin",
+        1: "Waiting for 1 scale of other analyses",
+        7: "Waiting for 7 scales of other analyses",
+    }[place]
+
+
+def test_more_than_one_may_ask_for_is_refused_in_words_and_the_page_rests() -> None:
+    page = opened(picture="coffee", scales=",".join(f"{4000 - n}x{3900 - n}" for n in range(16)))
+    (problem,) = [alert.value for alert in page.error]
+    assert "249 megapixels in 16 scales" in problem.replace("\\", "") and "Expected at most 86" in problem
+    session = page.session_state["queue-session"]
+    assert not any(session in job.sessions for job in cached.queue()._jobs.values()), "nothing waits"
+    for box in page.checkbox[4:]:
+        box.uncheck()
+    settled(page)
+    page.checkbox[0].check()
+    settled(page)
+    assert not page.error and "1 scale in" in text(page)
