@@ -233,8 +233,7 @@ class Queue:
             self._places = None
             if not job.sessions:
                 job.stop = True
-                if job.state == "queued":
-                    self._finish(job, "cancelled")
+                self._drop(job)
 
     def _for_all(self, job: Job, session: str | None) -> Job:
         """Add what a model needs once, or join those who have asked for it."""
@@ -268,8 +267,7 @@ class Queue:
     def _admit(self, job: Job, session: str, now: float) -> None:
         """Refuse what would be too much; jobs that nobody wants any more do not count, and go."""
         for other in [other for other in self._jobs.values() if other.unwanted(now)]:
-            if other.state == "queued":
-                self._finish(other, "cancelled")
+            self._drop(other)
         own = [other for other in self._jobs.values() if session in other.sessions and not other.stop]
         admit(job, own, len(self._jobs))
 
@@ -344,6 +342,11 @@ class Queue:
                 running = turn, overtook, now - started
             self._places = self._turns.places(self._waiting(), self._loader.loaded(), now, running)
         return self._places.get(job, 0)
+
+    def _drop(self, job: Job) -> None:
+        """Cancel a job that is not wanted, unless it is under way: then it notices by itself."""
+        if job.state not in FINISHED and (self._under_way is None or self._under_way[0].job is not job):
+            self._finish(job, "cancelled")
 
     def _finish(self, job: Job, state: State) -> None:
         job.state, job.running, job.image = state, None, None

@@ -312,7 +312,7 @@ def test_the_inspector_frames_what_moves_the_cell_as_it_was_measured(
 
     monkeypatch.setattr(inspector, "frame", recorded)
     page = opened(tab="Inspect", scales="200x320,400x640")
-    field = cached.queue().field(ModelKey("efficientnet-lite2"), session="test").result(60)
+    field = cached.queue().field(ModelKey("efficientnet-lite2"), session="test").result(PATIENCE)
     settled_until(page, lambda: "Frames" in text(page))
     said = text(page)
     assert f"Frames: {field.side} × {field.side} pixels" in said
@@ -549,3 +549,29 @@ def test_the_other_pages_open(page_file: str) -> None:
     page = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
     page.switch_page(f"app/{page_file}.py").run()
     assert not page.exception and not page.error
+
+
+@pytest.mark.parametrize("place", [0, 1, 7])
+def test_how_long_the_wait_is_is_told_in_words(place: int) -> None:
+    from app import explore
+
+    words = explore.waiting_words(place)
+    assert words == {
+        0: "About to begin",
+        1: "Waiting for 1 scale of other analyses",
+        7: "Waiting for 7 scales of other analyses",
+    }[place]
+
+
+def test_more_than_one_may_ask_for_is_refused_in_words_and_the_page_rests() -> None:
+    page = opened(picture="coffee", scales=",".join(f"{4000 - n}x{3900 - n}" for n in range(16)))
+    (problem,) = [alert.value for alert in page.error]
+    assert "249 megapixels in 16 scales" in problem.replace("\\", "") and "Expected at most 86" in problem
+    session = page.session_state["queue-session"]
+    assert not any(session in job.sessions for job in cached.queue()._jobs.values()), "nothing waits"
+    for box in page.checkbox[4:]:
+        box.uncheck()
+    settled(page)
+    page.checkbox[0].check()
+    settled(page)
+    assert not page.error and "1 scale in" in text(page)

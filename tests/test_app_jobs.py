@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app import cached, job_queue, jobs
+from app import admission, cached, job_queue, jobs
 from app.class_map_cache import ClassMapCache
 from app.job_queue import Queue
 from app.jobs import Job, ModelKey
 from fcn_core import resources
 from fcn_core.effective_field import EffectiveField
 from fcn_core.engines import ModelInfo
-from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
+from fcn_core.errors import FcnError, ImageError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.geometry import CellAxis, CellGrid
 from fcn_core.images import RGBImage, image_from_array
-from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage, plan_scales
-from tests.waiting import wait_until
+from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage, Scale, plan_scales
+from tests.waiting import PATIENCE, Clock, wait_until
 
 KEY = ModelKey("efficientnet-lite2")
 SCALES = NOTEBOOK_SCALES[:3]
@@ -357,3 +358,277 @@ def test_a_field_that_cannot_be_measured_is_told_in_words(
     with pytest.raises(FcnError, match=words):
         queue.field(KEY, session="one").result(20)
     assert finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")).state == "done"
+
+
+# Turns
+
+
+class Timed(Network):
+    """A network on which a megapixel takes a second of the test's clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def logits(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
+        logits = super().logits(image, checkpoint)
+        self.clock.now += image.height * image.width / 1e6
+        return logits
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(job_queue, "time", clock)
+    monkeypatch.setattr(jobs, "FORGOTTEN_AFTER", 1e9)  # seconds fly here, and somebody looks at all of these
+    return clock
+
+
+@pytest.mark.parametrize("crowd", [3, 50])
+def test_in_a_crowd_with_large_scales_an_answer_takes_one_foreign_scale_longer(
+    clock: Clock, crowd: int
+) -> None:
+    network = Timed(clock)
+    network.gate = threading.Event()
+    queue = Queue(lambda _: network, ClassMapCache(10**8))  # type: ignore[arg-type,return-value]
+    hostile = [
+        queue.submit(
+            picture(), KEY, tuple(Scale(3900 - 7 * number, 3900 - scale) for scale in range(5)), "exact",
+            session=f"hostile {number}",
+        )
+        for number in range(crowd)
+    ]  # fmt: skip
+    wait_until(lambda: any(queue.look(job).state == "running" for job in hostile))
+    honest = queue.submit(picture(1), KEY, SCALES, "exact", session="honest")
+    assert queue.look(honest).place == 1, "the scale under way"
+    assert max(queue.look(job).place for job in hostile) >= crowd - 1
+    network.gate.set()
+    finished(queue, honest)
+    before = network.runs[: network.runs.index((SCALES[-1].height, SCALES[-1].width))]
+    assert [size for size in before if size[0] > 3000] == before[:1]
+    for job in hostile:
+        queue.leave(job, session=f"hostile {hostile.index(job)}")
+    assert all(job.stop for job in hostile)
+    queue.close()
+
+
+def test_a_job_of_two_is_stopped_when_both_have_left_it(queue: Queue, network: Network) -> None:
+    network.gate = threading.Event()
+    running, waiting = (queue.submit(picture(n), KEY, SCALES, "exact", session="one") for n in range(2))
+    for number, job in enumerate((running, waiting)):
+        assert queue.submit(picture(number), KEY, SCALES, "exact", session="two") is job
+    wait_until(lambda: queue.look(running).state == "running")
+    for job in (running, waiting):
+        queue.leave(job, session="one")
+    assert [queue.look(job).state for job in (running, waiting)] == ["running", "queued"]
+    for job in (running, waiting):
+        queue.leave(job, session="two")
+    assert waiting.state == "cancelled", "at once"
+    wait_until(lambda: running.state == "cancelled")
+    assert network.runs == []
+
+
+def test_what_the_app_asks_for_waits_for_what_users_ask_for(queue: Queue, network: Network) -> None:
+    network.gate = threading.Event()
+    first = queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")
+    wait_until(lambda: queue.look(first).state == "running")
+    warming = queue.warm(picture(1), KEY, SCALES[1:2])
+    later = queue.submit(picture(2), KEY, SCALES[2:], "exact", session="one")
+    assert (queue.look(later).place, queue.look(warming).place) == (1, 2)
+    assert queue.warm(picture(1), KEY, session="two") is warming
+    assert (queue.look(warming).place, queue.look(later).place) == (1, 2), "now somebody waits for it"
+    network.gate.set()
+    finished(queue, later)
+    assert [size[0] for size in network.runs] == [200, 400, 800]
+
+
+def test_a_picture_is_decoded_again_only_where_another_had_a_turn_between(clock: Clock) -> None:
+    network = Timed(clock)
+    network.gate = threading.Event()
+    queue = Queue(lambda _: network, ClassMapCache(10**8))  # type: ignore[arg-type,return-value]
+    first, second = Later(picture(0)), Later(picture(1))
+    asked = [queue.submit(p, KEY, SCALES, "exact", session=str(n)) for n, p in enumerate((first, second))]
+    network.gate.set()
+    for job in asked:
+        finished(queue, job)
+    assert queue._whole is None, "and it is not kept"
+    order = [size[0] for size in network.runs]
+    assert order == [200, 200, 400, 400, 800, 800]
+    assert (first.decoded, second.decoded) == (3, 3)
+    queue.close()
+
+
+# How much may wait
+
+LARGE = tuple(Scale(3900, 3900 - number) for number in range(16))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ([NOTEBOOK_SCALES], None),
+        ([(Scale(7000, 7000),)], None),
+        ([(Scale(8000, 8000),), NOTEBOOK_SCALES, SCALES], None),
+        ([SCALES] * 8, None),
+        ([LARGE[:5]], None),
+        ([LARGE], "This asks for 243 megapixels in 16 scales. Expected at most 86 at a time"),
+        (
+            [LARGE[:4], LARGE[:2]],
+            "This asks for 30 megapixels in 2 scales, beside 61 of yours that wait already",
+        ),
+        ([SCALES] * 9, "8 analyses of yours wait already. Expected at most 8 at a time"),
+    ],
+)
+def test_what_one_session_may_have_waiting_is_bounded(
+    queue: Queue, network: Network, asked: list[tuple[Scale, ...]], words: str | None
+) -> None:
+    network.gate = threading.Event()
+    *before, last = asked
+    for number, scales in enumerate(before):
+        queue.submit(picture(number), KEY, scales, "exact", session="one")
+    if words is None:
+        assert not queue.look(queue.submit(picture(99), KEY, last, "exact", session="one")).finished
+    else:
+        with pytest.raises(FcnError, match=words):
+            queue.submit(picture(99), KEY, last, "exact", session="one")
+        assert len(queue._jobs) == len(before)
+    assert not queue.look(queue.submit(picture(98), KEY, SCALES, "exact", session="two")).finished
+
+
+def test_who_leaves_old_work_for_new_is_not_refused(queue: Queue, network: Network) -> None:
+    network.gate = threading.Event()
+    for number in range(12):
+        job = queue.submit(picture(number), KEY, LARGE[:5], "exact", session="one")
+        queue.leave(job, session="one")
+    assert len(queue._jobs) <= 1, "one may still be under way"
+
+
+def test_all_together_are_bounded_and_forgotten_jobs_make_place(
+    clock: Clock, queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "ALL_JOBS", 8)
+    network.gate = threading.Event()
+    first = queue.submit(picture(0), KEY, SCALES, "exact", session="0")
+    wait_until(lambda: queue.look(first).state == "running")
+    for number in range(1, 4):
+        queue.submit(picture(number), KEY, SCALES, "exact", session="some")
+    with pytest.raises(FcnError, match="Expected at most 2 at a time"):
+        queue.submit(picture(4), KEY, SCALES, "exact", session="some")
+    given = [queue.submit(picture(n), KEY, SCALES, "exact", session=str(n)) for n in range(4, 8)]
+    with pytest.raises(FcnError, match="8 analyses wait already, as many as this server takes"):
+        queue.submit(picture(9), KEY, SCALES, "exact", session="9")
+    clock.now += 2e9
+    queue.look(first)
+    assert queue.submit(picture(9), KEY, SCALES, "exact", session="9").state == "queued"
+    assert {job.state for job in given} == {"cancelled"}
+
+
+# What an operator learns
+
+
+@pytest.mark.parametrize(
+    ("error", "kept", "told"),
+    [
+        (WeightsUnavailable("Put it there."), {"error": "WeightsUnavailable", "message": "Put it there."}, True),
+        (ImageError("Received holiday.jpg."), {"error": "ImageError"}, False),
+        (ZeroDivisionError("holiday.jpg"), {"error": "ZeroDivisionError"}, False),
+        (MemoryError(), {"error": "MemoryError"}, False),
+    ],
+)  # fmt: skip
+def test_a_failed_job_is_one_record_of_an_error(
+    network: Network, error: Exception, kept: dict[str, str], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(_: ModelKey) -> Any:
+        raise error
+
+    queue = Queue(load, ClassMapCache(10**7))
+    image = image_from_array(np.zeros((200, 300, 3), np.uint8), "holiday.jpg")
+    job = queue.submit(image, KEY, SCALES, "exact", session="one")
+    for _ in range(5):
+        finished(queue, job)
+    queue.close()
+    (record,) = caplog.records
+    assert (record.levelname, record.name.split(".")[0]) == ("ERROR", "app")
+    about = {"job": "analysis", "model": KEY.name, "engine": "auto", "output_stride": 32}
+    assert record.__dict__["fields"] == about | kept
+    assert ("message" in kept) is told
+    assert bool(record.exc_info) is isinstance(error, ZeroDivisionError)
+    assert "holiday" not in str(record.__dict__["fields"]) + record.getMessage()
+
+
+def test_health_follows_the_loading_of_the_model_that_is_warmed_first(network: Network) -> None:
+    gate, errors = threading.Event(), [WeightsUnavailable("Put the file there.")]
+
+    def load(key: ModelKey) -> Any:
+        assert gate.wait(PATIENCE)
+        if errors and key == KEY:
+            raise errors.pop()
+        return network
+
+    queue = Queue(load, ClassMapCache(10**7))
+    assert not queue.health().ready
+    job = queue.warm(picture(), KEY, SCALES[:1])
+    assert (queue.health().ready, queue.health().reason) == (False, f"{KEY.name} is being loaded.")
+    gate.set()
+    finished(queue, job)
+    assert (queue.health().ready, "Put the file there." in queue.health().reason) == (False, True)
+    finished(queue, queue.warm(picture(), ModelKey("another")))
+    assert not queue.health().ready
+    finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one"))
+    assert (queue.health().ready, queue.health().reason) == (True, f"{KEY.name} is loaded.")
+    queue.close()
+
+
+def test_weights_are_fetched_beside_the_queue(network: Network) -> None:
+    other = ModelKey("resnet50")
+    fetched: Future[None] = Future()
+    loads: list[ModelKey] = []
+
+    def load(key: ModelKey) -> Any:
+        loads.append(key)
+        return network
+
+    queue = Queue(load, ClassMapCache(10**7), fetch=lambda key: fetched if key == other else None)
+    waiting = queue.submit(picture(0), other, SCALES, "exact", session="one")
+    assert queue.look(waiting).state == "loading"
+    assert finished(queue, queue.submit(picture(1), KEY, SCALES, "exact", session="two")).state == "done"
+    assert (queue.look(waiting).state, loads.count(other)) == ("loading", 0)
+    left = queue.submit(picture(2), other, SCALES, "exact", session="three")
+    queue.leave(left, session="three")
+    assert left.state == "cancelled"
+    fetched.set_exception(WeightsUnavailable("No network."))
+    look = finished(queue, waiting)
+    assert (look.state, look.error) == ("failed", "No network.")
+    fetched = Future()
+    fetched.set_result(None)
+    assert finished(queue, queue.submit(picture(0), other, SCALES, "exact", session="one")).state == "done"
+    queue.close()
+
+
+def test_a_field_of_a_model_that_could_not_be_loaded_is_measured_when_it_can(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [WeightsUnavailable("No network.")]
+
+    def load(_: ModelKey) -> Any:
+        if errors:
+            raise errors.pop()
+        return network
+
+    monkeypatch.setattr(job_queue.effective_field, "measure", lambda *_: FIELD)
+    queue = Queue(load, ClassMapCache(10**7))
+    with pytest.raises(FcnError, match="No network"):
+        queue.field(KEY, session="one").result(PATIENCE)
+    assert queue.field(KEY, session="one").result(PATIENCE) == FIELD
+    queue.close()
+
+
+def test_large_class_maps_give_way_before_small_ones(queue: Queue, network: Network) -> None:
+    small = queue.submit(picture(0), KEY, SCALES[:1], "exact", session="one")
+    large = queue.submit(picture(1), KEY, SCALES[2:], "exact", session="two")
+    for job in (small, large):
+        finished(queue, job)
+    network.missing_mb = 0.001
+    network.refuses = lambda: MemoryBudgetError("does not fit") if large.class_maps else None
+    finished(queue, queue.submit(picture(2), KEY, SCALES[:1], "exact", session="three"))
+    assert (small.state, large.state) == ("done", "cancelled")

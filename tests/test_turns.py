@@ -200,6 +200,18 @@ def test_the_place_told_is_the_number_of_turns_that_come_before(
     assert len(set(told.values())) == len(told)
 
 
+def test_a_place_is_told_as_it_will_be_when_time_has_passed() -> None:
+    simulation = Simulation()
+    simulation.ask("served", (15.0, 1.0))
+    simulation.turn()
+    for number in range(4):
+        simulation.ask(f"large {number}", (10.0,))
+    told = simulation.turns.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
+    assert told == len(simulation.until_done("served")) == 1, (
+        "by then half of what it was served is forgotten"
+    )
+
+
 def test_class_maps_of_waiting_jobs_are_bounded() -> None:
     simulation = Simulation(held=100.0)
     for number in range(8):
