@@ -124,14 +124,17 @@ def free_ports(count: int) -> list[int]:
     raise OSError(f"no {count} free ports in a row")
 
 
-def ready(port: int) -> bool:
-    """Whether the app at a port says that it is ready."""
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE),
-    ):
+def answers(port: int, path: str, **headers: str) -> bool:
+    """Whether the app at a port answers with a success."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
         return True
     return False
+
+
+def ready(port: int) -> bool:
+    """Whether the app at a port says that it is ready."""
+    return answers(port, "/readyz")
 
 
 def listens(port: int) -> bool:
@@ -150,11 +153,11 @@ def running(
         server = subprocess.Popen(command, stdout=output, stderr=output, **options)
     try:
 
-        def answers() -> bool:
+        def started() -> bool:
             assert server.poll() is None, log.read_text(encoding="utf-8")
             return there()
 
-        wait_until(answers, lambda: log.read_text(encoding="utf-8"), pause=0.1)
+        wait_until(started, lambda: log.read_text(encoding="utf-8"), pause=0.1)
         yield server
     finally:
         server.terminate()
