@@ -60,10 +60,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs nginx where it is missing, all at this line: the summary folds them into one."""
-    if "certificate" in getattr(item, "fixturenames", ()) and not (machine.NGINX and machine.OPENSSL):
+    if "certificate" in getattr(item, "fixturenames", ()) and (lack := machine.lacking()):
         if os.environ.get("FCN_REQUIRE_NGINX") == "1":
-            pytest.fail("nginx or openssl is not installed, and FCN_REQUIRE_NGINX=1", pytrace=False)
-        pytest.skip(machine.MISSING)
+            pytest.fail(lack, pytrace=False)
+        pytest.skip(lack)
 
 
 @pytest.fixture(autouse=True)

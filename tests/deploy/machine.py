@@ -11,6 +11,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,6 @@ _SERVERS = os.pathsep.join(
 )
 NGINX = shutil.which("nginx", path=_SERVERS)
 OPENSSL = shutil.which("openssl")
-MISSING = (
-    "the app behind nginx: nginx and openssl are not both on the PATH. Install them (Debian: apt install nginx-light "
-    "openssl); with FCN_REQUIRE_NGINX=1 these tests fail without"
-)
 # Reading is let through, for the interpreter and the tests' folders may be another's; writing is not.
 _READING = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
 _AS_OTHER = ("setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups", "--no-new-privs", *_READING)
@@ -37,6 +34,17 @@ _AS_OTHER = ("setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups"
 def is_root() -> bool:
     """Whether the tests may become another user."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@cache
+def lacking() -> str:
+    """What of this machine the tests of a deployment lack; nothing if they can run."""
+    what = ""
+    if not (NGINX and OPENSSL):
+        what = "nginx and openssl are not both on the PATH. Install them (Debian: apt install nginx-light openssl)"
+    elif is_root() and not (shutil.which("setpriv") and subprocess.run([*_AS_OTHER, "true"]).returncode == 0):
+        what = "root cannot become another user here (setpriv with CAP_DAC_READ_SEARCH). Run the tests as that user"
+    return what and f"the app behind nginx: {what}; with FCN_REQUIRE_NGINX=1 these tests fail without"
 
 
 def as_other(command: Sequence[str]) -> list[str]:
@@ -79,9 +87,9 @@ def left_behind(*but: Path) -> list[str]:
         return []  # it is the tests' own user
     found = []
     for folder in map(Path, ("/tmp", "/var/tmp", "/dev/shm")):  # noqa: S108 - looked into, not written to
-        for path in folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.lstat().st_uid == OTHER and not any(path.is_relative_to(known) for known in but):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):  # of another's that has just gone
+                if path.lstat().st_uid == OTHER and path not in but:
                     found.append(str(path))
     return found
 
@@ -116,14 +124,17 @@ def free_ports(count: int) -> list[int]:
     raise OSError(f"no {count} free ports in a row")
 
 
-def ready(port: int) -> bool:
-    """Whether the app at a port says that it is ready."""
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE),
-    ):
+def answers(port: int, path: str, **headers: str) -> bool:
+    """Whether the app at a port answers with a success."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
         return True
     return False
+
+
+def ready(port: int) -> bool:
+    """Whether the app at a port says that it is ready."""
+    return answers(port, "/readyz")
 
 
 def listens(port: int) -> bool:
@@ -142,11 +153,11 @@ def running(
         server = subprocess.Popen(command, stdout=output, stderr=output, **options)
     try:
 
-        def answers() -> bool:
+        def started() -> bool:
             assert server.poll() is None, log.read_text(encoding="utf-8")
             return there()
 
-        wait_until(answers, lambda: log.read_text(encoding="utf-8"), pause=0.1)
+        wait_until(started, lambda: log.read_text(encoding="utf-8"), pause=0.1)
         yield server
     finally:
         server.terminate()

@@ -153,10 +153,8 @@ def test_one_address_does_not_take_all_pages_and_leaves_the_others_theirs(site: 
     try:
         statuses = []
         for _ in range(102):
-            raw = unverified().wrap_socket(
-                socket.create_connection(("127.0.0.1", site.port), PATIENCE), server_hostname="localhost"
-            )
-            taken.append(raw)
+            plain = socket.create_connection(("127.0.0.1", site.port), PATIENCE, ("127.0.0.4", 0))
+            taken.append(raw := unverified().wrap_socket(plain, server_hostname="localhost"))
             lines = [f"GET {site.base}/_stcore/stream HTTP/1.1", "Host: localhost", "Upgrade: websocket"]
             lines += [
                 "Connection: Upgrade",
