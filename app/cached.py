@@ -8,7 +8,6 @@ What belongs to one user (pictures, what was made of them) is kept for the sessi
 from __future__ import annotations
 
 import gc
-import hashlib
 import logging
 import secrets
 import threading
@@ -23,12 +22,14 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from app import picture_files
 from app.class_map_cache import ClassMapCache
 from app.forecasts import Forecasts
 from app.job_queue import Queue
 from app.jobs import JobKey, ModelKey
 from app.lesson.proof import ConversionProof, prove
 from app.loader import Health
+from app.picture_files import OwnFile, StoredFile
 from app.pictures import Picture, open_picture
 from app.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, resources, settings
@@ -243,7 +244,7 @@ def sample(name: str) -> Picture:
         if path is None or not path.is_file():
             raise FcnError(f"The sample {chosen.title!r} comes with scikit-image, which lacks it here.")
         data = path.read_bytes()
-    return open_picture(data, chosen.file_name, name)
+    return open_picture(OwnFile(data), chosen.file_name, name)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -287,9 +288,9 @@ def session() -> str:
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)
-def read_upload(sha256: str, name: str, _data: bytes) -> Picture:
-    """Decode an uploaded picture once (`sha256` of its bytes)."""
-    return open_picture(_data, name, limits=limits())
+def read_upload(file: str, name: str, _stored: StoredFile) -> Picture:
+    """Decode an uploaded picture once (`file` is its id)."""
+    return open_picture(_stored, name, limits=limits())
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)
@@ -297,8 +298,8 @@ def fetch(url: str) -> Picture:
     """Fetch and decode the picture at an address once."""
     from fcn_core.fetch import fetch_image_bytes, name_of
 
-    data = fetch_image_bytes(url)
-    return open_picture(data, name_of(url), url, limits())
+    name = name_of(url)
+    return open_picture(picture_files.keep(fetch_image_bytes(url), name), name, url, limits())
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=6)
@@ -371,11 +372,6 @@ def done(class_maps: ClassMaps) -> Done:
 def findings(key: JobKey, done: Done, _class_maps: ClassMaps) -> tuple[Finding, ...]:
     """What the network sees in the picture."""
     return what_is_in(tuple(_class_maps.values()), ontology())
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 of a file, for the keys above."""
-    return hashlib.sha256(data).hexdigest()
 
 
 @st.cache_resource(show_spinner=False)

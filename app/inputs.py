@@ -8,13 +8,14 @@ from typing import Literal, cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile
 
-from app import cached, page_scripts, panels, selection
+from app import cached, page_scripts, panels, picture_files, selection
 from app.forecasts import Cost
 from app.jobs import ModelKey, Source
+from app.picture_files import GAVE_WAY, StoredFile
 from app.pictures import Picture
 from app.samples import DEFAULT, SAMPLES
+from app.streamlit_patches import DeletedFile, UploadedFile
 from fcn_core import resources
 from fcn_core.decoding import FORMATS
 from fcn_core.errors import FcnError, ScaleError
@@ -128,23 +129,24 @@ def _upload() -> Picture | None:
     place = st.empty()
     file = _uploader(place)
     if isinstance(state.get(_upload_key()), DeletedFile):  # the browser still lists it
-        state["picture-gone"] = True
+        if isinstance(getattr(state.get("explore-picture"), "file", None), StoredFile):
+            state["explore-problem"] = GAVE_WAY
+        else:
+            state["picture-gone"] = True
         state["upload-serial"] = state.get("upload-serial", 0) + 1
         file = _uploader(place)
     first = page_scripts.element(page_scripts.PICTURES_FIRST)
     st.html(first + panels.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
     if file is None:
         return None
-    data = file.getvalue()
-    return cached.read_upload(cached.digest(data), file.name, data)
+    return cached.read_upload(file.file_id, file.name, picture_files.uploaded(file))
 
 
 def _camera() -> Picture | None:
     shot = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
     if shot is None:
         return None
-    data = shot.getvalue()
-    return cached.read_upload(cached.digest(data), "camera", data)
+    return cached.read_upload(shot.file_id, "camera", picture_files.uploaded(shot))
 
 
 def _link() -> Picture | None:
@@ -157,7 +159,12 @@ def _link() -> Picture | None:
     )
     if not url or not url.strip():
         return None
-    return cached.fetch(url.strip())
+    url = url.strip()
+    picture = cached.fetch(url)
+    if not picture.file.is_there:
+        cached.fetch.clear(url)
+        picture = cached.fetch(url)
+    return picture
 
 
 def choose_model() -> ModelKey:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.picture_files import File
 from app.samples import SAMPLES
 from fcn_core.decoding import Reduction
 from fcn_core.errors import ScaleError
@@ -31,8 +32,8 @@ class Picture:
         The picture, or a copy of at most 0.8 megapixels, with the whole one's name and SHA-256.
     height, width : int
         As it is decoded.
-    data : bytes
-        The file.
+    file : File
+        Where its bytes are.
     address : str
         What the page's address calls it, "" where it cannot.
     reduced : int
@@ -44,10 +45,21 @@ class Picture:
     working: RGBImage
     height: int
     width: int
-    data: bytes
+    file: File
     address: str
     reduced: Reduction
     original: tuple[int, int]
+
+    @property
+    def data(self) -> bytes:
+        """The file.
+
+        Raises
+        ------
+        PictureGone
+            It is no longer kept.
+        """
+        return self.file.read()
 
     @property
     def name(self) -> str:
@@ -93,13 +105,19 @@ class Picture:
             )
 
     def whole(self) -> RGBImage:
-        """The picture as it was decoded."""
+        """The picture as it was decoded.
+
+        Raises
+        ------
+        PictureGone
+            Its file is no longer kept, and the copy is not the whole.
+        """
         if (self.working.height, self.working.width) == (self.height, self.width):
             return self.working
         return read_image(self.data, name=self.name, reduce=self.reduced)
 
 
-def open_picture(data: bytes, name: str, address: str = "", limits: Limits | None = None) -> Picture:
+def open_picture(file: File, name: str, address: str = "", limits: Limits | None = None) -> Picture:
     """Decode a file for a page, a JPEG at reduced size where the limits ask for it.
 
     Raises
@@ -107,11 +125,11 @@ def open_picture(data: bytes, name: str, address: str = "", limits: Limits | Non
     ImageError
         Whatever is wrong with it.
     """
-    whole = read_image(data, name=name, limits=limits, reduce="auto")
+    whole = read_image(file.read(), name=name, limits=limits, reduce="auto")
     shrink = (WORKING_PIXELS / (whole.height * whole.width)) ** 0.5
     working = whole
     if shrink < 1:
         height, width = max(2, round(whole.height * shrink)), max(2, round(whole.width * shrink))
         copy = resize_image(whole.pixels, height, width).round().astype(np.uint8)
         working = RGBImage(copy, whole.name, whole.sha256)
-    return Picture(working, whole.height, whole.width, data, address, whole.reduced, whole.original)
+    return Picture(working, whole.height, whole.width, file, address, whole.reduced, whole.original)

@@ -13,7 +13,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, wraps
 from typing import Any
@@ -21,16 +21,23 @@ from typing import Any
 from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util, runtime
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import (
+    DeletedFile,
+    UploadedFile,
+    UploadedFileManager,
+    UploadedFileRec,
+)
 from streamlit.web.server.starlette import starlette_app_utils
 
 from fcn_core import resources, settings
 from fcn_core.errors import SettingInvalid
 
+__all__ = ["DeletedFile", "UploadedFile", "UploadedFileManager", "UploadedFileRec"]  # for other modules
+
 logger = logging.getLogger(__name__)
 
 _EVERY = 10.0  # seconds
-_PROBLEM = "explore-problem"  # where the page looks for what to say of a picture
 
 
 @cache
@@ -164,42 +171,28 @@ def is_known(session: str) -> bool:
     return sessions.is_active_session(session) or session in sessions._session_storage._cache
 
 
-def stored_files() -> Mapping[str, Mapping[str, Any]]:
-    """What was uploaded and is there: session, file's id, record with `data`."""
-    files: Any = runtime.get_instance().uploaded_file_mgr
-    return files.file_storage  # type: ignore[no-any-return]
+def here() -> tuple[UploadedFileManager, str]:
+    """Where files are stored, and the session whose script runs."""
+    context: Any = get_script_run_ctx()
+    return context.uploaded_file_mgr, context.session_id
 
 
-def remove_session_files(session: str) -> None:
-    """Let all files of a session go."""
-    runtime.get_instance().uploaded_file_mgr.remove_session_files(session)
+def stored_files(store: UploadedFileManager) -> dict[str, dict[str, UploadedFileRec]]:
+    """What is stored: session, file's id, record; a copy."""
+    files: Any = store
+    return {session: dict(records) for session, records in list(files.file_storage.items())}
 
 
-def remove_file(session: str, file: str, data: bytes, reason: str) -> None:
-    """Let a file go, with all that its session made of it. Called in the server's loop.
+def add_file(store: UploadedFileManager, session: str, file: UploadedFileRec) -> None:
+    """Store a file as if it had been uploaded."""
+    files: Any = store
+    files.add_file(session_id=session, file=file)
 
-    The page is drawn again, with `reason` where it showed the file.
-    """
-    running: Any = runtime.get_instance()
-    record = running.uploaded_file_mgr.file_storage.get(session, {}).get(file)
-    if record is not None and record.data is data:
-        running.uploaded_file_mgr.remove_file(session_id=session, file_id=file)
-    info = running._session_mgr.get_session_info(session)
-    if info is None:
-        return
-    info.session.clear_session_caches()
-    state = info.session.session_state
-    shown = False
-    for values in (state._old_state, state._new_session_state, state._new_widget_state.states):
-        for key, value in list(values.items()):
-            value = getattr(value, "value", value)  # of a widget
-            uploaded = isinstance(value, UploadedFile) and value.getvalue() is data
-            if uploaded or getattr(value, "data", None) is data:
-                values.pop(key, None)
-                shown = True
-    if shown and running.is_active_session(session):
-        state[_PROBLEM] = reason
-        info.session.request_rerun(None)
+
+def remove_file(store: UploadedFileManager, session: str, file: str) -> None:
+    """Let a file go."""
+    files: Any = store
+    files.remove_file(session_id=session, file_id=file)
 
 
 def browser_of(cookie: str | None) -> bytes | None:

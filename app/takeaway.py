@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import panels
 from app.panels import Look
+from app.picture_files import GAVE_WAY
 from app.pictures import Picture
 from fcn_core import export, render, shells
 from fcn_core.heatmap import Heatmap, place
@@ -30,6 +31,8 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
         Colours and opacity of the pictures.
     """
     stem = f"{export.file_stem(picture.name)}-{export.file_stem(shown.synset.words[0])}"
+    if not picture.file.is_there:
+        panels.problem(GAVE_WAY)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Everything**")

@@ -556,11 +556,14 @@ def test_how_long_the_wait_is_is_told_in_words(place: int) -> None:
     from app import explore
 
     words = explore.waiting_words(place)
-    assert words == {
-        0: "About to begin",
-        1: "Waiting for 1 scale of other analyses",
-        7: "Waiting for 7 scales of other analyses",
-    }[place]
+    assert (
+        words
+        == {
+            0: "About to begin",
+            1: "Waiting for 1 scale of other analyses",
+            7: "Waiting for 7 scales of other analyses",
+        }[place]
+    )
 
 
 def test_more_than_one_may_ask_for_is_refused_in_words_and_the_page_rests() -> None:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from app import cached
+from app.picture_files import OwnFile
 from app.pictures import WORKING_PIXELS, open_picture
 from fcn_core import decoding, resources
 from fcn_core.errors import ImageError, ScaleError
@@ -31,7 +32,7 @@ def png(height: int, width: int) -> bytes:
 @pytest.mark.parametrize(("height", "width"), [(2, 3), (800, 1000), (801, 1000), (3000, 4000), (40_000, 50)])
 def test_the_copy_is_bounded_and_the_whole_is_the_file(height: int, width: int) -> None:
     data = png(height, width)
-    picture = open_picture(data, "a/b.png", "there")
+    picture = open_picture(OwnFile(data), "a/b.png", "there")
     working, whole = picture.working, picture.whole()
     assert (picture.height, picture.width) == whole.pixels.shape[:2] == (height, width)
     assert working.height * working.width <= WORKING_PIXELS * 1.02
@@ -45,7 +46,7 @@ def test_the_copy_is_bounded_and_the_whole_is_the_file(height: int, width: int) 
 
 
 def test_the_smaller_copy_shows_the_same() -> None:
-    picture = open_picture(png(1600, 2000), "p.png")
+    picture = open_picture(OwnFile(png(1600, 2000)), "p.png")
     rows = picture.working.pixels.mean(axis=(1, 2))
     assert np.abs(rows[[0, -1]] - picture.whole().pixels.mean(axis=(1, 2))[[0, -1]]).max() < 2
 
@@ -93,7 +94,7 @@ def test_the_limits_are_what_is_kept_free(small: Callable[[float], Limits]) -> N
 def test_photographs_of_phones_open_in_little_memory(
     small: Callable[[float], Limits], budget: float, height: int, width: int, reduced: int
 ) -> None:
-    picture = open_picture(phone(height, width), "phone.jpg", limits=small(budget))
+    picture = open_picture(OwnFile(phone(height, width)), "phone.jpg", limits=small(budget))
     assert (picture.reduced, picture.original) == (reduced, (height, width))
     assert (picture.height, picture.width) == (height // reduced, width // reduced)
     whole = picture.whole()
@@ -119,18 +120,18 @@ def test_what_cannot_be_reduced_names_the_setting(
     small: Callable[[float], Limits], data: bytes, words: str
 ) -> None:
     with pytest.raises(ImageError, match=words) as caught:
-        open_picture(data, "large", limits=small(450))
+        open_picture(OwnFile(data), "large", limits=small(450))
     assert "Expected at most 76 MB, which FCN_MEMORY_MB=450 leaves" in str(caught.value)
     assert "JPEG" in str(caught.value)
 
 
 def test_a_scale_larger_than_what_could_be_opened_is_refused(small: Callable[[float], Limits]) -> None:
-    picture = open_picture(phone(6048, 8064), "phone.jpg", limits=small(450))
+    picture = open_picture(OwnFile(phone(6048, 8064)), "phone.jpg", limits=small(450))
     fitting, larger = Scale(1512, 2016), Scale(1600, 2560)
     picture.check(plan_scales(picture.height, picture.width, [fitting]))
     with pytest.raises(ScaleError, match=r"1600x2560 .*8064 x 6048.*FCN_MEMORY_MB=450.*2016 x 1512"):
         picture.check(plan_scales(picture.height, picture.width, [fitting, larger]))
-    whole = open_picture(phone(600, 800), "small.jpg")
+    whole = open_picture(OwnFile(phone(600, 800)), "small.jpg")
     whole.check(plan_scales(whole.height, whole.width, [larger]))  # enlarged, as it always is
 
 

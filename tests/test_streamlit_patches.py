@@ -8,6 +8,7 @@ import gc
 import importlib
 import inspect
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,14 +25,14 @@ from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.runtime import AsyncObjects
 from streamlit.runtime.session_manager import SessionInfo
-from streamlit.runtime.state.session_state import SessionState, Value
+from streamlit.runtime.state.session_state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.web import bootstrap
 from streamlit.web.server import server_util
 from streamlit.web.server.starlette import starlette_app_utils, starlette_routes, starlette_websocket
 
-from app import streamlit_patches
+from app import picture_files, streamlit_patches
 from fcn_core import resources
 from tests.waiting import Clock
 
@@ -218,37 +219,29 @@ def test_at_most_so_many_closed_sessions_are_kept(held: Held) -> None:
     assert len(held.storage.list()) == 128
 
 
-def test_a_page_holds_its_file_in_these_places(held: Held) -> None:
-    session, data = held.open("one"), os.urandom(100)
-    held.upload("one", "x", data)
-    record = held.files.file_storage["one"]["x"]
-    uploaded = UploadedFile(record, FileURLs())
-    assert uploaded.getvalue() is data, "Python shares the bytes of a file that is not changed"
-    state = session.session_state
-    state._old_state["old"] = uploaded
-    state._new_session_state["new"] = uploaded
-    state._new_widget_state.states["widget"] = Value(uploaded)
-    state._old_state["none"] = None
-    streamlit_patches.remove_file("one", "x", data, "the reason")
-    assert held.files.file_storage["one"] == {}
-    assert state._old_state == {"none": None}
-    assert state._new_widget_state.states == {}
-    assert state._new_session_state == {"explore-problem": "the reason"}
-    assert session.done == ["cleared", "rerun"]
+def test_a_pages_copy_of_a_file_lets_go_of_it(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    held.open("one")
+    held.upload("one", "x", data := os.urandom(100))
+    context = SimpleNamespace(uploaded_file_mgr=held.files, session_id="one")
+    monkeypatch.setattr(streamlit_patches, "get_script_run_ctx", lambda: context)
+    copy = UploadedFile(held.files.get_files("one", ["x"])[0], FileURLs())
+    assert copy.getvalue() is data, "Python shares the bytes of a file that is not changed"
+    counted = sys.getrefcount(data)
+    stored = picture_files.uploaded(copy)
+    assert stored.read() is data
+    assert sys.getrefcount(data) < counted
+    streamlit_patches.remove_file(held.files, "one", "x")
+    assert not stored.is_there
 
 
-def test_a_newer_file_of_the_same_name_stays(held: Held) -> None:
-    session = held.open("one")
-    held.upload("one", "x", b"newer")
-    streamlit_patches.remove_file("one", "x", b"older", "the reason")
-    assert list(held.files.file_storage["one"]) == ["x"]
-    assert session.done == ["cleared"]
-
-
-def test_the_file_of_a_session_that_is_gone_is_removed(held: Held) -> None:
-    held.upload("gone", "x", data := b"data")
-    streamlit_patches.remove_file("gone", "x", data, "the reason")
-    assert held.files.file_storage["gone"] == {}
+def test_what_a_session_fetched_is_stored_like_an_upload(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    held.open("one")
+    context = SimpleNamespace(uploaded_file_mgr=held.files, session_id="one")
+    monkeypatch.setattr(streamlit_patches, "get_script_run_ctx", lambda: context)
+    files = [picture_files.keep(bytes([i]), "picture.png") for i in range(5)]
+    assert [file.is_there for file in files] == [False, False, True, True, True]
+    assert files[4].read() == b"\x04"
+    assert len(held.files.file_storage["one"]) == 3
 
 
 def test_beyond_the_budget_pages_let_their_caches_go_once_a_while(

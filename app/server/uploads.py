@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,50 +12,16 @@ from dataclasses import dataclass, field
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import config
+from streamlit import config, runtime
 
-from app import streamlit_patches
+from app import picture_files, streamlit_patches
 from app.server.sessions import Owners
-from fcn_core import resources
 
 logger = logging.getLogger(__name__)
 
 _PATH = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 _QUIET = 30.0  # seconds an upload may send nothing
-_FILES = 3  # of a session: an upload, a photo, and one that is to take a place
 _ARRIVALS = 32  # files on their way at once
-_SHARE = 0.12  # of the memory budget, for files of all sessions
-_GAVE_WAY = "Your picture gave way to newer ones: the server keeps only so many. Send it again."
-
-
-@dataclass(frozen=True)
-class Room:
-    """What files may take, in bytes and in number.
-
-    Attributes
-    ----------
-    files, bytes : int
-        Of one session.
-    stored : int
-        Bytes of all sessions' files.
-    arriving : int
-        Bytes of all files on their way, beside those stored.
-    arrivals : int
-        Files on their way.
-    """
-
-    files: int
-    bytes: int
-    stored: int
-    arriving: int
-    arrivals: int = _ARRIVALS
-
-    @classmethod
-    def from_settings(cls) -> Room:
-        """What the memory budget and the largest upload allow."""
-        file = int(config.get_option("server.maxUploadSize")) << 20
-        stored = max(2 * file, int(_SHARE * resources.budget_mb() * 2**20))
-        return cls(_FILES, 2 * file, stored, 2 * file)
 
 
 class _RefusedError(Exception):
@@ -76,40 +41,16 @@ class _Arrival:
     displaced: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """An upload that came, and that its session holds still, deleted or not."""
-
-    session: str
-    file: str
-    data: bytes
-
-    @property
-    def held(self) -> bool:
-        """Whether anything but this holds the bytes: the page's picture stays when its file is deleted."""
-        return len(self.data) > 1 and sys.getrefcount(self.data) > 2  # Python holds those of one byte itself
-
-
 class UploadGuard:
-    """Bound what sessions hold of their files and what is on its way, and let no file outlive its session.
+    """Bound what sessions store and what is on its way, and let no file outlive its session.
 
-    Where there is no room for a new file, the session that holds most gives up its oldest. A file on its way that is
-    silent for half a minute is given up, and where those on their way are too many the oldest of the session that sends
-    most.
+    A file on its way that is silent for half a minute is given up, and where those on their way are too many, in number
+    or of more than twice the bytes a file may have, the oldest of the session that sends most.
     """
 
-    def __init__(self, app: ASGIApp, owners: Owners, room: Room | None = None) -> None:
-        self._app, self._owners = app, owners
-        self._room = room
+    def __init__(self, app: ASGIApp, owners: Owners, arrivals: int = _ARRIVALS) -> None:
+        self._app, self._owners, self._arrivals = app, owners, arrivals
         self._arriving: dict[_Arrival, None] = {}  # oldest first
-        self._kept: list[_Kept] = []  # oldest first
-
-    @property
-    def room(self) -> Room:
-        """What there is room for."""
-        if self._room is None:
-            self._room = Room.from_settings()
-        return self._room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
@@ -176,9 +117,11 @@ class UploadGuard:
         """Have the oldest of who sends most give way to the others where those on their way are too many."""
         while True:
             coming = [arrival for arrival in self._arriving if not arrival.displaced.is_set()]
-            if sum(arrival.bytes for arrival in coming) > self.room.arriving:
+            if sum(arrival.bytes for arrival in coming) > 2 * (
+                int(config.get_option("server.maxUploadSize")) << 20
+            ):
                 session = _largest((arrival.session, arrival.bytes) for arrival in coming)
-            elif len(coming) > self.room.arrivals:
+            elif len(coming) > self._arrivals:
                 session = _largest((arrival.session, 1) for arrival in coming)
             else:
                 return
@@ -192,31 +135,11 @@ class UploadGuard:
         _RefusedError
             Its session is gone.
         """
+        store = runtime.get_instance().uploaded_file_mgr
         if not streamlit_patches.is_known(session):
-            streamlit_patches.remove_session_files(session)
+            store.remove_session_files(session)
             raise _RefusedError(410, "The session is gone. Reload the page and send the file again.")
-        stored = streamlit_patches.stored_files()
-        new = _Kept(session, file, stored[session][file].data)
-        self._kept = [old for old in self._kept if old.held and streamlit_patches.is_known(old.session)]
-        while len(own := stored[session]) > self.room.files:
-            oldest = next(other for other in own if other != file)
-            self._let_go(_Kept(session, oldest, own[oldest].data))
-        self._make_room(self.room.bytes - len(new.data), session)
-        self._make_room(self.room.stored - len(new.data))
-        self._kept.append(new)
-
-    def _make_room(self, most: int, of: str | None = None) -> None:
-        """Let files go until those of a session, or of all, hold no more than so many bytes."""
-        while kept := [old for old in self._kept if of in (None, old.session)]:
-            if sum(len(old.data) for old in kept) <= most:
-                return
-            session = of or _largest((old.session, len(old.data)) for old in kept)
-            self._let_go(next(old for old in kept if old.session == session))
-
-    def _let_go(self, old: _Kept) -> None:
-        self._kept = [kept for kept in self._kept if kept.data is not old.data]
-        streamlit_patches.remove_file(old.session, old.file, old.data, _GAVE_WAY)
-        logger.warning("A file gave way to a newer one: files may take %d MB in all.", self.room.stored >> 20)
+        picture_files.make_room(store, session, file)
 
 
 def _largest(amounts: Iterable[tuple[str, int]]) -> str:

@@ -4,68 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from streamlit import config
-from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.state.session_state import SessionState
-from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from app import streamlit_patches
+from app.picture_files import PictureGone, Room, StoredFile
 from app.server import uploads
 from app.server.sessions import Owners
-from app.server.uploads import Room, UploadGuard
+from app.server.uploads import UploadGuard
 from tests.server.asgi import Client, answering, scope, settled
 from tests.waiting import PATIENCE
 
 MB = 2**20
-ROOM = Room(files=3, bytes=50 * MB, stored=60 * MB, arriving=50 * MB, arrivals=4)
-
-
-class Session:
-    """What is touched of Streamlit's."""
-
-    def __init__(self) -> None:
-        self.session_state = SessionState()
-        self.cached: list[Any] = []
-        self.reruns = 0
-
-    def clear_session_caches(self) -> None:
-        self.cached.clear()
-
-    def request_rerun(self, _: None) -> None:
-        self.reruns += 1
+ROOM = Room(files=3, bytes=50 * MB, stored=60 * MB)
 
 
 class Server:
     """Streamlit's store of files, and sessions; what is uploaded is stored as Streamlit does."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: Room = ROOM) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.files = MemoryUploadedFileManager("/upload")
-        self.sessions: dict[str, Session] = {}
+        self.sessions: set[str] = set()
         self.active: set[str] = set()
         manager = SimpleNamespace(
             is_active_session=self.active.__contains__,
-            get_session_info=lambda name: (
-                SimpleNamespace(session=self.sessions[name]) if name in self.sessions else None
-            ),
             _session_storage=SimpleNamespace(_cache=self.sessions),
         )
         running = SimpleNamespace(
             _session_mgr=manager, uploaded_file_mgr=self.files, is_active_session=self.active.__contains__
         )
         monkeypatch.setattr(streamlit_patches.runtime, "get_instance", lambda: running)
-        self.guard = UploadGuard(self._app, Owners(), room)
+        monkeypatch.setattr(Room, "from_settings", lambda: ROOM)
+        self.guard = UploadGuard(self._app, Owners(), arrivals=4)
 
     def open(self, *names: str) -> None:
-        for name in names:
-            self.sessions[name] = Session()
-            self.active.add(name)
+        self.sessions.update(names)
+        self.active.update(names)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         *_, session, file = scope["path"].split("/")
@@ -86,16 +66,6 @@ class Server:
 
     def put(self, session: str, file: str, megabytes: float) -> int | None:
         return asyncio.run(self.ask(session, file, os.urandom(int(megabytes * MB))))
-
-    def show(self, session: str, file: str) -> None:
-        """The page shows a file: its widget, its own state and its caches hold it."""
-        record = self.files.file_storage[session][file]
-        here = self.sessions[session]
-        uploaded = UploadedFile(record, FileURLs())
-        here.session_state._old_state["widget"] = uploaded
-        here.session_state._old_state["picture"] = SimpleNamespace(data=uploaded.getvalue())
-        here.session_state._old_state["other"] = SimpleNamespace(data=b"other")
-        here.cached.append(uploaded.getvalue())
 
     @property
     def held(self) -> dict[str, list[str]]:
@@ -129,7 +99,6 @@ def test_the_same_file_again_and_again_is_one(server: Server) -> None:
     for _ in range(20):
         assert server.put("one", "same", 24) == 204
     assert server.held == {"one": ["same"]}
-    assert len(server.guard._kept) == 1
 
 
 def test_for_a_new_file_goes_the_oldest_of_who_holds_most(server: Server) -> None:
@@ -152,52 +121,27 @@ def test_who_holds_most_may_be_the_one_that_sends(server: Server) -> None:
     assert server.held == {"greedy": ["b", "d"], "modest": ["c"]}
 
 
-@pytest.mark.parametrize("deleted", [False, True])
-def test_what_gives_way_goes_from_the_page_as_well(server: Server, deleted: bool) -> None:
-    """Its picture stays on a page when a file is deleted, and counts as long as it does."""
+def test_what_gives_way_can_no_longer_be_read(server: Server) -> None:
     server.open("one", "two", "three")
     assert server.put("one", "a", 24) == 204
-    server.show("one", "a")
-    if deleted:
-        assert asyncio.run(server.ask("one", "a", method="DELETE")) == 204
+    file = StoredFile(server.files, "one", "a")
+    assert file.is_there and len(file.read()) == 24 * MB
     assert server.put("two", "b", 20) == 204
-    here = server.sessions["one"]
-    assert len(here.cached) == 1
-    assert here.reruns == 0
+    assert file.is_there
     assert server.put("three", "c", 20) == 204
     assert server.held == {"two": ["b"], "three": ["c"]}
-    assert here.cached == []
-    state = here.session_state
-    assert set(state._old_state) == {"other"}
-    assert "gave way" in state["explore-problem"]
-    assert here.reruns == 1
+    assert not file.is_there
+    with pytest.raises(PictureGone, match="Choose the picture again"):
+        file.read()
 
 
-def test_a_deleted_file_that_nobody_holds_takes_no_room(server: Server) -> None:
+def test_a_deleted_file_takes_no_room(server: Server) -> None:
     server.open("one", "two")
     for i in range(5):
         assert server.put("one", f"{i}", 24) == 204
         assert asyncio.run(server.ask("one", f"{i}", method="DELETE")) == 204
     assert server.put("two", "x", 24) == 204
-    assert len(server.guard._kept) == 1
-
-
-def test_small_files_leave_no_traces(server: Server) -> None:
-    server.open("one")
-    for i in range(200):
-        assert server.put("one", f"{i}", (i % 3) / MB) == 204
-    assert len(server.guard._kept) <= 3
-
-
-def test_a_page_that_is_away_is_not_drawn(server: Server) -> None:
-    server.open("away", "here")
-    assert server.put("away", "a", 24) == 204
-    server.show("away", "a")
-    server.active.remove("away")
-    assert server.put("here", "b", 20) == 204
-    assert server.put("here", "c", 20) == 204
-    assert server.held == {"here": ["b", "c"]}
-    assert server.sessions["away"].reruns == 0
+    assert server.held == {"two": ["x"]}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +154,7 @@ def test_no_file_outlives_its_session(server: Server, known: bool, active: bool,
     if not active:
         server.active.remove("one")
     if not known:
-        del server.sessions["one"]
+        server.sessions.remove("one")
     assert server.put("one", "late", 5) == status
     assert server.held == ({"one": ["late"]} if known else {})
 
@@ -299,7 +243,7 @@ def test_other_faults_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client()
     request = scope(path="/_stcore/upload_file/one/x", method="PUT")
     with pytest.raises(ValueError, match="a fault"):
-        asyncio.run(UploadGuard(app, Owners(), ROOM)(request, client.receive, client.send))
+        asyncio.run(UploadGuard(app, Owners())(request, client.receive, client.send))
     assert issubclass(ClientDisconnect, Exception)
 
 
@@ -330,7 +274,7 @@ def test_another_browsers_files_cannot_be_touched(
 )
 def test_what_is_no_upload_passes(path: str, method: str) -> None:
     client = Client()
-    guard = UploadGuard(answering(418), Owners(), ROOM)
+    guard = UploadGuard(answering(418), Owners())
     asyncio.run(guard(scope(path=path, method=method), client.receive, client.send))
     assert client.status == 418
 
@@ -346,22 +290,7 @@ def test_the_settings_say_what_there_is_room_for(
     before = config.get_option("server.maxUploadSize")
     config.set_option("server.maxUploadSize", upload)
     try:
-        room = UploadGuard(answering(), Owners()).room
+        room = Room.from_settings()
     finally:
         config.set_option("server.maxUploadSize", before)
-    assert (room.files, room.bytes, room.stored // MB, room.arriving) == (
-        3,
-        2 * upload * MB,
-        stored,
-        2 * upload * MB,
-    )
-
-
-def test_the_interpreter_counts_references_as_is_relied_on() -> None:
-    held: Callable[[uploads._Kept], bool] = lambda kept: kept.held  # noqa: E731
-    kept = uploads._Kept("one", "x", os.urandom(9))
-    assert not held(kept)
-    other = kept.data
-    assert held(kept)
-    del other
-    assert not held(kept)
+    assert (room.files, room.bytes, room.stored // MB) == (3, 2 * upload * MB, stored)
