@@ -69,8 +69,11 @@ class StatusGuard:
         async def send_unless_fallback(message: Message) -> None:
             nonlocal hidden
             if message["type"] == "http.response.start" and message["status"] == 200:
-                kind = MutableHeaders(scope=message).get("content-type", "")
-                if kind.startswith("text/html"):  # Streamlit answers with the page whatever is asked for
+                headers = MutableHeaders(scope=message)
+                is_page = headers.get("content-type", "").startswith("text/html")
+                if (
+                    is_page and "content-disposition" not in headers
+                ):  # Streamlit's answer to whatever is not there
                     if path.split("/")[0] in _OF_STREAMLIT:
                         hidden = True
                         await PlainTextResponse("Not Found", 404)(scope, receive, send)

@@ -69,6 +69,14 @@ def test_other_answers_stay_as_they_are(status_: int, kind: str) -> None:
     assert (client.status, client.body) == (status_, b"as it was")
 
 
+def test_a_report_that_is_taken_away_is_no_page(base: str) -> None:
+    app = answering(
+        body=b"report", content_type="text/html", content_disposition='attachment; filename="r.html"'
+    )
+    client = asked(f"{base}/media/1234.html", app)
+    assert (client.status, client.body) == (200, b"report")
+
+
 @pytest.mark.parametrize(
     ("host", "headers", "told"),
     [
