@@ -200,7 +200,7 @@ def remove_file(session: str, file: str, data: bytes, reason: str) -> None:
                 values.pop(key, None)
                 shown = True
     if shown and running.is_active_session(session):
-        state[_PROBLEM] = reason
+        state._new_session_state[_PROBLEM] = reason
         info.session.request_rerun(None)
 
 
