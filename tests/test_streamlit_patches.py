@@ -147,7 +147,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ttl: int = 100) -> None:
         self.clock = Clock()
         self.storage = MemorySessionStorage(ttl_seconds=ttl)
-        self.storage._cache._timer = self.clock.monotonic
+        self.storage._cache._timer = lambda: self.clock.now
         self.files = MemoryUploadedFileManager("/upload")
         self.active: dict[str, Session] = {}
         manager = SimpleNamespace(
