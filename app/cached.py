@@ -22,7 +22,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import picture_files
+from app import picture_files, streamlit_patches
 from app.class_map_cache import ClassMapCache
 from app.forecasts import Forecasts
 from app.job_queue import Queue
@@ -158,7 +158,8 @@ def _queue() -> Queue:
     resources.return_freed()
     resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
     size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
-    made = Queue(models(), ClassMapCache(size), models().loaded, models().room, models().fetch)
+    relieve = streamlit_patches.clear_page_caches
+    made = Queue(models(), ClassMapCache(size), models().loaded, models().room, models().fetch, relieve)
     first = ModelKey(model_spec().name)
     try:
         sha256, info, class_maps = load_precomputed()

@@ -77,8 +77,9 @@ class Queue:
         loaded: Callable[[], Sequence[ModelKey]] | None = None,
         room: int = 1,
         fetch: Callable[[ModelKey], Future[Any] | None] = lambda _: None,
+        relieve: Callable[[], None] = lambda: None,
     ) -> None:
-        self.cache, self._fetch = cache, fetch
+        self.cache, self._fetch, self._relieve = cache, fetch, relieve
         self._loader = Loader(load, loaded)
         self._turns: Turns[Job, ModelKey] = Turns(room, cache.max_bytes / 4)
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
@@ -405,7 +406,8 @@ class Queue:
                 stopped,
             )
             make_room = partial(self._make_room, job)
-            (fresh,) = with_room(compute, predictor, (plan.height, plan.width), make_room).values()
+            size = plan.height, plan.width
+            (fresh,) = with_room(compute, predictor, size, make_room, self._relieve).values()
             self._turns.learn(model, megapixels([plan]), time.monotonic() - started)
             class_map = ClassMap(fresh.logits, fresh.cells, plan, fresh.seconds)
             self.cache.put(image.sha256, model, class_map)
@@ -431,7 +433,8 @@ class Queue:
         try:
             compute = partial(effective_field.measure, predictor, checkpoint)
             size = effective_field.SIDE, effective_field.SIDE
-            found.set_result(with_room(compute, predictor, size, partial(self._make_room, job)))
+            make_room = partial(self._make_room, job)
+            found.set_result(with_room(compute, predictor, size, make_room, self._relieve))
         except Cancelled:
             raise
         except Exception as error:

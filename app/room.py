@@ -20,6 +20,7 @@ def with_room(
     predictor: Predictor,
     size: tuple[int, int],
     make_room: Callable[[float], bool],
+    relieve: Callable[[], None] = lambda: None,
 ) -> _Found:
     """Compute something by passes of a size; where they do not fit, once more in place of what is kept.
 
@@ -32,6 +33,8 @@ def with_room(
         Of the network's input.
     make_room : callable
         Lets go of so many megabytes; whether anything came free.
+    relieve : callable
+        Lets go of what pages can make again; tried before anything else.
 
     Raises
     ------
@@ -41,6 +44,7 @@ def with_room(
     try:
         return compute()
     except MemoryBudgetError:
+        relieve()
         gc.collect()  # what pages have left behind
         resources.trim()
         missing = resources.missing_mb(predictor.forecast(*size).memory_mb, resources.rss_mb())

@@ -67,6 +67,24 @@ def test_whoever_needs_an_address_of_this_machine_asks_there_and_bears_none(name
     assert f"if {shown}:" in source(bootstrap._print_url)
 
 
+ASK = """
+import sys
+from streamlit import config
+from streamlit.web.server import server_util
+from app import streamlit_patches
+streamlit_patches.apply()
+asked = []
+sys.addaudithook(lambda event, arguments: asked.append(event) if event.startswith("socket.") else None)
+config.set_option("server.corsAllowedOrigins", ["https://friend.example"])
+print(server_util.is_url_from_allowed_origins("https://friend.example"), asked)
+print(server_util.is_url_from_allowed_origins("https://foe.example"), asked)
+"""
+
+
+def test_nobody_is_asked_who_may_open_a_socket(fresh_python: Any) -> None:
+    assert fresh_python(ASK).stdout.splitlines()[-2:] == ["True []", "False []"]
+
+
 def test_the_xsrf_cookie_says_a_token_under_a_mask() -> None:
     made = [starlette_app_utils.generate_xsrf_token_string(b"the-token-of-the-own", 1) for _ in range(2)]
     assert made[0] != made[1]
@@ -130,7 +148,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ttl: int = 100) -> None:
         self.clock = Clock()
         self.storage = MemorySessionStorage(ttl_seconds=ttl)
-        self.storage._cache._timer = self.clock.monotonic
+        self.storage._cache._timer = lambda: self.clock.now
         self.files = MemoryUploadedFileManager("/upload")
         self.active: dict[str, Session] = {}
         manager = SimpleNamespace(

@@ -20,7 +20,7 @@ def logger() -> Iterator[tuple[logging.Logger, io.StringIO, Clock]]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger.addHandler(handler)
-    logger.addFilter(log_limit.AtMost(3, 60.0, clock.monotonic))
+    logger.addFilter(log_limit.AtMost(3, 60.0, lambda: clock.now))
     yield logger, stream, clock
 
 

@@ -303,6 +303,7 @@ def test_a_page_that_leaves_gives_its_turn_back() -> None:
             await settled()
             client.messages.put_nowait(GONE)
             await task
+            assert not guard._runs.free.locked()
 
     asyncio.run(scene())
 

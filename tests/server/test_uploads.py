@@ -254,7 +254,7 @@ def test_another_browsers_files_cannot_be_touched(
     server: Server, monkeypatch: pytest.MonkeyPatch, method: str, prefix: str, file: str
 ) -> None:
     monkeypatch.setattr(server.guard._owners, "may_use", lambda session, _: session != "one")
-    client = Client()
+    client = Client([{"type": "http.request", "body": b"x", "more_body": False}])
     request = scope(path=f"{prefix}/_stcore/upload_file/one/{file}", method=method)
     asyncio.run(server.guard(request, client.receive, client.send))
     assert client.status == 403
