@@ -99,6 +99,7 @@ def test_when_a_replica_ends_the_other_answers_its_browsers(replicas: Replicas) 
     ended = replicas.processes[replicas.site.ports.index(answered)]
     ended.terminate()
     ended.wait()
+    assert visitor.ask("GET", "/").status == 200, "the very next request"
     with visitor.open() as page:
         assert visitor.run(page)
     assert who_answered(replicas.site)[-1] != str(answered)
