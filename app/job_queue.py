@@ -357,6 +357,9 @@ class Queue:
             del self._jobs[job.key]
         self._places = None
         self._held.hold(job)
+        if job.key.kind == "field" and not self._fields[job.key.model].done():
+            # The model could not be loaded: where it is asked for again, as this job is gone, it is tried again.
+            self._fields.pop(job.key.model).set_exception(FcnError(job.error or "The measurement was stopped."))
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Tell the page of a failure, and the operator."""
@@ -365,12 +368,7 @@ class Queue:
 
     def _predictor(self, job: Job) -> tuple[Predictor, float | None]:
         """Give a job's model, and the seconds that loading it took; None where it was there."""
-        try:
-            return self._loader.predictor(job.key.model, job.fetching)
-        except Exception as error:
-            if job.key.kind == "field":  # where it is asked for again, it is tried again
-                self._fields.pop(job.key.model).set_exception(FcnError(told(error)))
-            raise
+        return self._loader.predictor(job.key.model, job.fetching)
 
     def _run(self, job: Job, predictor: Predictor) -> bool:
         """Give a job its turn: the next scale that is not there yet, or a measurement; whether it is done by that."""

@@ -156,7 +156,7 @@ def relieve() -> None:
     if now - _relieved < _EVERY or resources.rss_mb() <= resources.budget_mb():
         return
     _relieved = now
-    clear_page_caches()
+    _clear_page_caches(runtime.get_instance())
     resources.trim()
     logger.warning(
         "Pages recompute what they show: the process held more than its %d MB.", resources.budget_mb()
@@ -166,9 +166,12 @@ def relieve() -> None:
 def clear_page_caches() -> None:
     """Let what sessions keep to be faster go: they make it again. Called in any thread."""
     if runtime.exists():
-        running: Any = runtime.get_instance()
-        for info in list(running._session_mgr.list_active_sessions()):
-            info.session.clear_session_caches()
+        _clear_page_caches(runtime.get_instance())
+
+
+def _clear_page_caches(running: Any) -> None:
+    for info in list(running._session_mgr.list_active_sessions()):
+        info.session.clear_session_caches()
 
 
 def is_known(session: str) -> bool:
