@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_PAGES = 500  # at once
 _PAGE_MB = 2.0  # what an open page holds (measured)
-_PAGES_SHARE = 0.17  # of the memory budget, for all open pages
+_PAGES_SHARE = 0.3  # of the memory budget, for all open pages
 
 
 def middleware() -> tuple[Middleware, ...]:

@@ -23,10 +23,8 @@ from app.server.turns import Turn, Turns
 
 logger = logging.getLogger(__name__)
 
-_RUN, _OPERATION = (
-    "rerun_script",
-    "backend_operation_request",
-)  # the latter: a download that is made when asked for
+_RUN = "rerun_script"
+_OPERATION = "backend_operation_request"  # a download that is made when asked for
 #: What the page itself sends. Streamlit heeds others as well: ``clear_cache`` empties the caches of all users.
 HEEDED = frozenset({_RUN, "stop_script", "file_urls_request", "app_heartbeat", _OPERATION})
 _FILES_ASKED = 10  # addresses of files asked for at once; the answer is many times the question
