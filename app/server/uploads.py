@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _PATH = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 _QUIET = 30.0  # seconds an upload may send nothing
 _FILES = 3  # of a session: an upload, a photo, and one that is to take a place
+_LARGE = 4 * 2**20  # bytes
 _ARRIVALS = 32  # files on their way at once
 _SHARE = 0.12  # of the memory budget, for files of all sessions
 _GAVE_WAY = "Your picture gave way to newer ones: the server keeps only so many. Send it again."
@@ -156,6 +157,10 @@ class UploadGuard:
             pass  # nobody is there to hear of it
         finally:
             del self._arriving[arrival]
+            if (
+                arrival.bytes > _LARGE
+            ):  # it was there twice while it was read; smaller ones make room for others
+                resources.trim()
 
     async def _next(self, arrival: _Arrival, receive: Receive) -> Message:
         """The next part of a file, unless it stays away or the file has to give way."""
