@@ -359,7 +359,9 @@ class Queue:
         self._held.hold(job)
         if job.key.kind == "field" and not self._fields[job.key.model].done():
             # The model could not be loaded: where it is asked for again, as this job is gone, it is tried again.
-            self._fields.pop(job.key.model).set_exception(FcnError(job.error or "The measurement was stopped."))
+            self._fields.pop(job.key.model).set_exception(
+                FcnError(job.error or "The measurement was stopped.")
+            )
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Tell the page of a failure, and the operator."""

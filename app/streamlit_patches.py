@@ -150,17 +150,15 @@ _relieved = -math.inf  # when
 
 
 def relieve() -> None:
-    """Let what sessions keep to be faster go where the process holds more than it may. Called in the server's loop."""
+    """Let what sessions keep to be faster go where it leaves too little to a network. Called in the server's loop."""
     global _relieved
-    now = time.monotonic()
-    if now - _relieved < _EVERY or resources.rss_mb() <= resources.budget_mb():
+    now, most = time.monotonic(), resources.budget_mb() - resources.kept_free_mb()
+    if now - _relieved < _EVERY or resources.rss_mb() <= most:
         return
     _relieved = now
     _clear_page_caches(runtime.get_instance())
     resources.trim()
-    logger.warning(
-        "Pages recompute what they show: the process held more than its %d MB.", resources.budget_mb()
-    )
+    logger.warning("Pages recompute what they show: the process held more than %d MB.", most)
 
 
 def clear_page_caches() -> None:

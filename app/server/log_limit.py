@@ -83,5 +83,9 @@ def _say(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     if isinstance(error, OSError):  # too many open files: no fault of the program's
         logger.error("%s: %s", context["message"], error.strerror)
+    elif (
+        "_start_serving" in context["message"]
+    ):  # it would listen again after such a time, and has ended meanwhile
+        logger.error("The server ended while too many files were open.")
     else:
         loop.default_exception_handler(context)

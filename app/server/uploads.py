@@ -16,11 +16,13 @@ from streamlit import config, runtime
 
 from app import picture_files, streamlit_patches
 from app.server.sessions import Owners
+from fcn_core import resources
 
 logger = logging.getLogger(__name__)
 
 _PATH = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 _QUIET = 30.0  # seconds an upload may send nothing
+_LARGE = 4 * 2**20  # bytes
 _ARRIVALS = 32  # files on their way at once
 
 
@@ -97,6 +99,10 @@ class UploadGuard:
             pass  # nobody is there to hear of it
         finally:
             del self._arriving[arrival]
+            if (
+                arrival.bytes > _LARGE
+            ):  # it was there twice while it was read; smaller ones make room for others
+                resources.trim()
 
     async def _next(self, arrival: _Arrival, receive: Receive) -> Message:
         """The next part of a file, unless it stays away or the file has to give way."""

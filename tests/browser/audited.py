@@ -36,9 +36,27 @@ class Held(http.server.BaseHTTPRequestHandler):
     """What the process holds of its users."""
 
     def do_GET(self) -> None:
-        """Answer with counts and names."""
+        """Answer with counts, and at ``/`` with names as well, which are looked for while nothing else runs.
+
+        Python gives out tuples that another thread has not finished yet.
+        """
         from streamlit.runtime import get_instance
 
+        runtime = get_instance()
+        held = {
+            "files": sum(len(files) for files in list(runtime.uploaded_file_mgr.file_storage.values())),
+            "sessions": runtime._session_mgr.num_active_sessions(),
+        }
+        if self.path == "/":
+            held |= self.named()
+        body = json.dumps(held).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def named(self) -> dict:
+        """Pictures and analyses."""
         from app.job_queue import Queue
         from fcn_core.images import RGBImage
 
@@ -49,18 +67,7 @@ class Held(http.server.BaseHTTPRequestHandler):
         jobs = sum(len(o._jobs) for o in objects if isinstance(o, Queue))
         del objects
         gc.freeze()
-        runtime = get_instance()
-        held = {
-            "pictures": pictures,
-            "jobs": jobs,
-            "files": sum(len(files) for files in runtime.uploaded_file_mgr.file_storage.values()),
-            "sessions": runtime._session_mgr.num_active_sessions(),
-        }
-        body = json.dumps(held).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        return {"pictures": pictures, "jobs": jobs}
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

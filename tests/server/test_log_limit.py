@@ -116,3 +116,14 @@ def test_asyncio_says_what_it_knows_of(caplog: pytest.LogCaptureFixture) -> None
     finally:
         loop.close()
     assert "Task was destroyed" in caplog.text
+
+
+def test_a_server_that_ends_while_it_cannot_listen_leaves_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        failed = ValueError("Invalid file descriptor: -1")
+        log_limit._say(loop, {"message": "Exception in callback X._start_serving(...)", "exception": failed})
+    finally:
+        loop.close()
+    assert "Traceback" not in caplog.text
+    assert len(caplog.records) == 1
