@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server.headers import HEADERS
+from app.server.headers import headers
 from tests.deploy import machine
 from tests.deploy.conftest import Site, start_nginx, with_graphs
 from tests.deploy.visitor import Visitor
@@ -60,5 +60,5 @@ def test_what_the_page_on_deployment_says_is_missing_is_missing(site: Site) -> N
     for path in ("/readyz", "/nothing/there"):
         answer = visitor.ask("GET", path)
         assert (answer.status, answer.body[:4]) == (200, b"<!--"), "the page, whatever is asked for"
-        assert [name for name in HEADERS if answer.all(name)] == []
+        assert [name for name in headers() if answer.all(name)] == []
     assert machine.answers(site.ports[0], "/_stcore/metrics", **{"X-Forwarded-For": "192.0.2.1"})
