@@ -33,10 +33,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of open 
 
 ROOT = Path(__file__).resolve().parents[1]
 RESERVE = 100  # megabytes beyond the budget: two files on their way, each there twice while it is read
-BACK, CACHED = (
-    70,
-    0.12,
-)  # megabytes above the start that may stay, and of the budget: class maps that are cached
+BACK = 70  # megabytes above the start that may stay
+CACHED = 0.12  # of the budget, beside these: class maps that are cached
 CROWD = 1100  # connections
 FILE = os.urandom(24 * 2**20)
 
@@ -279,6 +277,46 @@ def test_one_page_asks_for_runs_without_end_and_reads_nothing(server: Server) ->
         assert tab.socket.close_code == 1008
 
     asyncio.run(scene())
+    server.recovers()
+
+
+def test_who_asks_for_much_does_not_keep_others_from_theirs(server: Server) -> None:
+    """Eight pages ask by their address alone for 160 megapixels, one for what nobody could wait for."""
+    start = len(server.log.read_text(encoding="utf-8"))
+
+    async def scene() -> None:
+        heavy = []
+        for i in range(8):
+            scales = ",".join(f"{2100 - 10 * i}x{1980 - 2 * scale}" for scale in range(5))
+            heavy.append(
+                Session(server.port, random.Random(i), Tally(), f"picture=astronaut&scales={scales}")
+            )
+            await heavy[-1].open()
+        asked = ",".join(f"4000x{3900 - scale}" for scale in range(16))
+        too_much = Session(server.port, random.Random(8), Tally(), f"picture=astronaut&scales={asked}")
+        await too_much.open()
+        await too_much.settle()
+        assert len(too_much.tally.errors) == 1
+        assert "This asks for 140 megapixels" in too_much.tally.errors[0]
+        honest = "picture=coffee&scales=216x312,408x648,808x1288"
+        user = Session(server.port, random.Random(9), Tally(), honest)
+        await user.open()
+        await user.settle()
+        assert user.tally.errors == []
+        for session in (*heavy, too_much, user):
+            await session.close()
+
+    asyncio.run(scene())
+
+    def analyses() -> list[bool]:
+        """In the order they were done, whether each is the honest user's."""
+        said = server.log.read_text(encoding="utf-8")[start:].splitlines()
+        return ["scales=216x312," in line for line in said if " info analysis " in line]
+
+    wait_until(lambda: any(analyses()), lambda: server.log.read_text(encoding="utf-8"), pause=0.1)
+    assert analyses().index(True) <= 1, (
+        "a page that asked before is done before, but for a scale that was under way"
+    )
     server.recovers()
 
 
