@@ -91,7 +91,9 @@ def test_the_page_on_deployment_names_files_that_are_there() -> None:
         assert old in NGINX or old == "worker_connections 768", "what is replaced is there"
 
 
-def test_the_page_on_deployment_states_the_limits_that_nginx_has() -> None:
+def test_the_page_on_deployment_states_the_limits_that_nginx_and_the_app_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     told = " ".join(page.partition("Limits for one address")[2].partition("\n\n")[0].split())
     numbers = dict(re.findall(r"limit_conn (\w+) (\d+);", NGINX))
@@ -104,3 +106,7 @@ def test_the_page_on_deployment_states_the_limits_that_nginx_has() -> None:
     assert f"{bursts['fcn_requests']} requests at once" in told
     assert f"{rates['fcn_requests']} a second" in told
     assert f"{server._MOST_PAGES} open pages" in told
+    monkeypatch.setattr(server.connections, "files", lambda: 65536)
+    for memory in (450, 690, 1500):
+        monkeypatch.setenv("FCN_MEMORY_MB", str(memory))
+        assert re.search(rf"{server._pages()} (open pages )?in {memory}\b", told)
