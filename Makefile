@@ -11,7 +11,7 @@ run: .venv/app
 	$(BIN)/python -m streamlit run streamlit_app.py --server.port 8501
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/dev
 	$(BIN)/ruff check .

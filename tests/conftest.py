@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         cache = config.stash[_OWN_CACHE] = tempfile.mkdtemp(prefix="fcn-tests-")
     os.environ |= {
         "FCN_CACHE_DIR": cache,
+        "FCN_TEST_CACHE_DIR": cache,  # for the processes that share the tests
         "KERAS_BACKEND": "tensorflow",
         "KERAS_HOME": str(Path(cache) / "keras"),
         "CUDA_VISIBLE_DEVICES": "-1",

@@ -98,9 +98,9 @@ def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any, _hold: Path) -
     assert "Traceback" not in said, said
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium_browser() -> Iterator[Any]:
-    """The system's Chromium."""
+    """The system's Chromium. While Playwright drives it, no other test could run a loop of its own."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=1000 * PATIENCE)
@@ -112,7 +112,7 @@ def chromium_browser() -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(chromium_browser: Any) -> Iterator[Any]:
     """What all pages share: the scripts that were loaded and compiled for the first."""
     context = chromium_browser.new_context(accept_downloads=True)
