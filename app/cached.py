@@ -169,11 +169,21 @@ def _queue() -> Queue:
             made.adopt(first, info, sha256, class_maps)
     except (OSError, ValueError, KeyError) as error:
         logger.warning("The precomputed sample cannot be read: %s", error)
-    made.warm(sample(DEFAULT), first, FIRST_SCALES)
+    _warm(made)
     gc.collect()
     gc.freeze()  # the modules, which need not be looked through each time
     threading.Thread(target=_collect, name="collector", daemon=True).start()
     return made
+
+
+def try_again() -> None:
+    """Have the default model loaded where that failed: the reason may be gone. What is under way goes on."""
+    if _queue.cache_info().currsize and not health().ready:
+        _warm(_queue())
+
+
+def _warm(made: Queue) -> None:
+    made.warm(sample(DEFAULT), ModelKey(model_spec().name), FIRST_SCALES)
 
 
 def health() -> Health:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import streamlit as st
@@ -24,6 +24,7 @@ __all__ = ["lifespan", "middleware", "routes"]
 
 logger = logging.getLogger(__name__)
 
+_AGAIN = 60.0  # seconds until the default model is tried again
 _MOST_PAGES = 500  # at once
 _PAGE_MB = 2.0  # what an open page holds (measured)
 _PAGES_SHARE = 0.3  # of the memory budget, for all open pages
@@ -49,16 +50,24 @@ def _pages() -> int:
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Load the default model before the first visitor comes; the server answers meanwhile."""
+    """Load the default model while the server answers already, and again where that fails."""
     log_limit.limit()
     connections.watch()
-    loading = asyncio.create_task(asyncio.to_thread(_load))
+    keeping = asyncio.create_task(_keep_ready())
     yield
-    await loading
+    keeping.cancel()
 
 
-def _load() -> None:
+async def _keep_ready() -> None:
+    """A disk may have been full, or weights may have come since."""
+    await asyncio.to_thread(_try, cached.queue)
+    while True:
+        await asyncio.sleep(_AGAIN)
+        await asyncio.to_thread(_try, cached.try_again)
+
+
+def _try(do: Callable[[], object]) -> None:
     try:
-        cached.queue()
+        do()
     except Exception:
         logger.exception("The app could not be made ready")
