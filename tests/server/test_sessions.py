@@ -39,6 +39,18 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> Owners:
         ("2|00000000||1", False),
         ("x" * 5000, False),
     ],
+    ids=[
+        "own",
+        "own, masked anew",
+        "another's",
+        "none",
+        "empty",
+        "cut",
+        "no digits",
+        "garbage",
+        "no token",
+        "long",
+    ],
 )
 def test_who_may_use_it(owners: Owners, cookie: str | None, may: bool) -> None:
     assert owners.may_use("one", of(cookie)) is may
