@@ -29,7 +29,8 @@ class Picture:
     Attributes
     ----------
     working : RGBImage
-        The picture, or a copy of at most 0.8 megapixels, with the whole one's name and SHA-256.
+        The picture, or a copy of at most 0.8 megapixels that says of itself what the whole one does: recipes are made
+        of it.
     height, width : int
         As it is decoded.
     file : File
@@ -131,5 +132,5 @@ def open_picture(file: File, name: str, address: str = "", limits: Limits | None
     if shrink < 1:
         height, width = max(2, round(whole.height * shrink)), max(2, round(whole.width * shrink))
         copy = resize_image(whole.pixels, height, width).round().astype(np.uint8)
-        working = RGBImage(copy, whole.name, whole.sha256)
+        working = RGBImage(copy, whole.name, whole.sha256, whole.reduced, whole.original)
     return Picture(working, whole.height, whole.width, file, address, whole.reduced, whole.original)

@@ -66,16 +66,17 @@ def _answer_uploads() -> None:
     """Let every browser that asks where to send a file hear it.
 
     When a script run begins, Streamlit clears the messages not sent yet, this answer among them, and the browser waits
-    for it without end: what was chosen just as a result arrived was lost without a word.
+    for it without end: what was chosen just as a result arrived was lost without a word. A queue whose messages were
+    sent is cleared, too, without retaining anything: what was kept then would be sent again each time.
     """
     clear = ForwardMsgQueue.clear
 
     @wraps(clear)
-    def clear_all_else(queue: Any, *arguments: Any, **named: Any) -> None:
+    def clear_all_else(queue: Any, retain_lifecycle_msgs: bool = False, **named: Any) -> None:
         waiting = getattr(queue, "_queue", [])  # another Streamlit may call it otherwise
         answers = [m for m in waiting if m.WhichOneof("type") == "file_urls_response"]
-        clear(queue, *arguments, **named)
-        if answers:
+        clear(queue, retain_lifecycle_msgs, **named)
+        if answers and retain_lifecycle_msgs:
             kept = {id(message) for message in queue._queue}
             queue._queue += [message for message in answers if id(message) not in kept]
 

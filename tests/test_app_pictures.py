@@ -99,7 +99,8 @@ def test_photographs_of_phones_open_in_little_memory(
     assert (picture.height, picture.width) == (height // reduced, width // reduced)
     whole = picture.whole()
     assert whole.pixels.shape[:2] == (picture.height, picture.width)
-    assert (whole.reduced, whole.original) == (reduced, (height, width))
+    for image in (whole, picture.working):  # commands on the page are made of the one, files of the other
+        assert (image.name, image.reduced, image.original) == ("phone.jpg", reduced, (height, width))
     picture.check(plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[:3]))
     said = f"phone.jpg, {width} × {height}"
     if reduced == 1:

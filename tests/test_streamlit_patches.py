@@ -52,9 +52,11 @@ def test_the_queue_of_messages_is_a_list_that_clear_makes_anew() -> None:
     queue = ForwardMsgQueue()
     assert queue._queue == []
     assert isinstance(queue._queue, list)
-    assert {"retain_lifecycle_msgs", "fragment_ids_this_run"} <= set(
-        inspect.signature(queue.clear).parameters
-    )
+    parameters = inspect.signature(queue.clear).parameters
+    assert list(parameters) == ["retain_lifecycle_msgs", "fragment_ids_this_run"]
+    assert parameters["retain_lifecycle_msgs"].default is False
+    assert "self.clear()" in source(ForwardMsgQueue.flush), "of what was sent nothing is retained"
+    assert "retain_lifecycle_msgs=True" in source(AppSession._clear_queue)
 
 
 @pytest.mark.parametrize("name", ["get_external_ip", "get_internal_ip"])
