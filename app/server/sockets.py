@@ -30,7 +30,9 @@ HEEDED = frozenset({_RUN, "stop_script", "file_urls_request", "app_heartbeat", _
 _FILES_ASKED = 10  # addresses of files asked for at once; the answer is many times the question
 _READ = 16 * 1024  # bytes: messages of the server beyond are none that are looked for
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - compared with, not bound to
+_LONGEST = 100_000  # bytes of a message; a page's own are below a tenth of that
 _UNANSWERED = 100  # messages of a page that may wait for their turn
+_WAITING = 5 * _LONGEST  # bytes of these
 # Closing codes of RFC 6455.
 _PROTOCOL_ERROR, _UNSUPPORTED, _POLICY, _TOO_BIG, _TRY_AGAIN_LATER = 1002, 1003, 1008, 1009, 1013
 _PROTOCOLS = "sec-websocket-protocol"
@@ -145,6 +147,7 @@ class _Page:
         self._receive, self._send = receive, send
         self._turns = {_RUN: run, _OPERATION: file}
         self._asked: asyncio.Queue[tuple[Message, str]] = asyncio.Queue()
+        self._waiting = 0  # bytes of these
         self._gone: Message | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -175,6 +178,7 @@ class _Page:
         if self._gone is None and kind in self._turns:
             await self._turns[kind].begin()
             streamlit_patches.relieve()
+        self._waiting -= _size(message)
         return self._gone or message
 
     async def _read(self) -> None:
@@ -187,6 +191,7 @@ class _Page:
                     await self._send({"type": "websocket.close", "code": kind})
                     self._gone = {"type": "websocket.disconnect", "code": kind, "reason": ""}
                 if kind is not None:
+                    self._waiting += _size(message)
                     self._asked.put_nowait((message, str(kind)))
             else:
                 if message["type"] == "websocket.disconnect":
@@ -203,7 +208,7 @@ class _Page:
         if len(data) > longest_message():
             logger.warning("A socket sent a message of %d bytes. It was closed.", len(data))
             return _TOO_BIG
-        if self._asked.qsize() >= _UNANSWERED:
+        if self._asked.qsize() >= _UNANSWERED or self._waiting + len(data) > _WAITING:
             logger.warning("A socket sent more than can be answered. It was closed.")
             return _POLICY
         try:
@@ -225,9 +230,13 @@ class _Page:
         return kind
 
 
+def _size(message: Message) -> int:
+    return len(message.get("bytes") or b"")
+
+
 def longest_message() -> int:
-    """Bytes a page may send at once."""
-    return int(config.get_option("server.maxWidgetStateSize")) * 10**6
+    """Bytes a page may send at once. Streamlit knows whole megabytes alone, and a run makes several times as many."""
+    return min(_LONGEST, int(config.get_option("server.maxWidgetStateSize")) * 10**6)
 
 
 def same_origin(headers: Mapping[str, str]) -> bool:

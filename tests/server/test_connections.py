@@ -171,4 +171,4 @@ def test_memory_and_files_say_how_many_there_may_be(
     guard = watched.found.__self__
     assert guard._most == most
     assert guard._may_wait == min(128, most)
-    assert watched.longest == 10**6
+    assert watched.longest == 100_000

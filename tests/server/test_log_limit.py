@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import logging
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from streamlit import error_util
 
 from app.server import log_limit
 from tests.waiting import Clock
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -127,3 +133,13 @@ def test_a_server_that_ends_while_it_cannot_listen_leaves_a_line(caplog: pytest.
         loop.close()
     assert "Traceback" not in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_faults_of_a_page_are_logged_and_not_printed_past_the_log() -> None:
+    """Streamlit prints them by Rich where that is installed, and Keras brings it."""
+    shipped = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert shipped["logger"]["enableRich"] is False
+    logged = inspect.getsource(error_util._log_uncaught_app_exception)
+    assert 'config.get_option("logger.enableRich")' in logged
+    assert "_LOGGER.error(" in logged
+    assert error_util._LOGGER.name.split(".")[0] in log_limit._SOURCES

@@ -213,7 +213,7 @@ def test_of_what_a_page_sends_only_what_this_page_needs(data: bytes, passes: boo
     [
         ({"type": "websocket.receive", "text": "hello"}, 1003),
         (received(b"\xff\xff"), 1002),
-        (received(bytes(1_000_001)), 1009),
+        (received(bytes(100_001)), 1009),
     ],
     ids=["text", "no message", "too long"],
 )
@@ -249,6 +249,42 @@ def test_who_asks_more_than_can_be_answered_is_shown_out() -> None:
     found, client = heard(*[received(HEEDED["rerun_script"])] * 1000, runs_end=False)
     assert client.closed == 1008
     assert len(found) <= 2, "of what waited nothing is done"
+
+
+def _run_of(size: int) -> bytes:
+    message = BackMsg()
+    message.rerun_script.query_string = "x" * size
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "code"),
+    [([90_000] * 6, None), ([90_000] * 7, 1008), ([9_000] * 50, None)],
+    ids=["as much as may", "more", "an honest page"],
+)
+def test_messages_that_wait_are_bounded_in_bytes(sizes: list[int], code: int | None) -> None:
+    """The first is taken at once, the others wait."""
+    _, client = heard(*[received(_run_of(size)) for size in sizes], runs_end=False)
+    assert client.closed == code
+
+
+def test_a_message_that_was_taken_waits_no_longer() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            await send({"type": "websocket.send", "bytes": _finished()})
+
+    async def scene() -> Client:
+        client = Client([CONNECT])
+        task = asyncio.create_task(
+            SocketGuard(app, Owners(), most=9)(scope("websocket"), client.receive, client.send)
+        )
+        for message in [received(_run_of(90_000))] * 9 + [GONE]:
+            client.messages.put_nowait(message)
+            await settled()
+        await task
+        return client
+
+    assert asyncio.run(scene()).closed is None
 
 
 def test_of_a_page_that_left_nothing_that_waits_is_done() -> None:
