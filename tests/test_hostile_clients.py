@@ -356,7 +356,7 @@ def test_a_crowd_of_connections(server: Server, said: bytes) -> None:
         for connection in crowd:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert server.log.stat().st_size - before < 10_000
+    assert server.log.stat().st_size - before < 50_000, server.log.read_text(encoding="utf-8")[-9000:]
     server.recovers()
 
 
