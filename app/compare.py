@@ -37,7 +37,8 @@ def page() -> None:
     state = st.session_state
     synsets = cached.ontology()
     state.setdefault("compare-synset", state.get("synset") or synsets.find("cat").wnid)
-    state.setdefault("compare-other", synsets.collapse(synsets.find("dog").wnid))
+    others = (synsets.collapse(synsets.find(word).wnid) for word in ("dog", "cat"))
+    state.setdefault("compare-other", next(other for other in others if other != state["compare-synset"]))
     what = str(
         st.segmented_control(
             "Compare", _WHAT, default="Models", key="compare", required=True, bind="query-params"

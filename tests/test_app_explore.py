@@ -551,6 +551,14 @@ def test_the_other_pages_open(page_file: str) -> None:
     assert not page.exception and not page.error
 
 
+@pytest.mark.parametrize(("synset", "other"), [("cat", "dog"), ("dog", "cat"), ("espresso", "dog")])
+def test_no_synset_is_compared_with_itself_unasked(synset: str, other: str) -> None:
+    page = opened(synset=synset).switch_page("app/compare.py").run()
+    synsets = cached.ontology()
+    found = [page.session_state[name] for name in ("compare-synset", "compare-other")]
+    assert found == [synsets.collapse(synsets.find(word).wnid) for word in (synset, other)]
+
+
 @pytest.mark.parametrize("place", [0, 1, 7])
 def test_how_long_the_wait_is_is_told_in_words(place: int) -> None:
     from app import explore
