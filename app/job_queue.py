@@ -367,6 +367,10 @@ class Queue:
         """Tell the page of a failure, and the operator."""
         job.fault, job.error = not isinstance(error, FcnError | MemoryError), told(error)
         record_failure(job, error, self._loader.infos.get(job.key.model))
+        if (
+            job.key.kind == "warming"
+        ):  # the sample at its smallest scales: what fails at that cannot serve anybody
+            self._loader.failed(job.key.model, error)
 
     def _predictor(self, job: Job) -> tuple[Predictor, float | None]:
         """Give a job's model, and the seconds that loading it took; None where it was there."""

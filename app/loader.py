@@ -57,13 +57,17 @@ class Loader:
                 fetching.result()
             predictor = self._load(model)
         except Exception as error:
-            ours = f"The program made a mistake ({type(error).__name__}); see the log."
-            self._failures[model] = str(error) if isinstance(error, FcnError) else ours
+            self.failed(model, error)
             raise
         self.infos[model], self._failures[model] = predictor.info, None
         if model not in self._here:
             self._here.append(model)
         return predictor, None if there else time.monotonic() - started
+
+    def failed(self, model: ModelKey, error: Exception) -> None:
+        """Note that a model could not be loaded, or not be used once it was."""
+        ours = f"The program made a mistake ({type(error).__name__}); see the log."
+        self._failures[model] = str(error) if isinstance(error, FcnError) else ours
 
     def health(self, model: ModelKey) -> Health:
         """Whether a model can be used: from its first load on, until one fails."""
@@ -72,4 +76,4 @@ class Loader:
         failure = self._failures[model]
         if failure is None:
             return Health(True, f"{model.name} is loaded.")
-        return Health(False, f"{model.name} could not be loaded. {failure}")
+        return Health(False, f"{model.name} cannot be used. {failure}")

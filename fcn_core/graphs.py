@@ -184,10 +184,12 @@ def prepare_graph(
     weights = None if random else require_weights(spec, progress)
     recipe = _Recipe(spec, weights, digest(weights) if weights else None, output_stride)
     folder = graph_folder(spec, recipe.weights_sha256, output_stride)
-    graph = load_graph(folder)
+    there, graph = folder.is_dir(), load_graph(folder)
     if graph is not None and graph == rejected:
         housekeeping.remove(folder)
         graph = None
+    elif graph is None and there:
+        logger.warning("The graph of %s in %s is damaged. It is made again.", spec.title, folder)
     if graph is not None:
         housekeeping.mark_used(folder)
         return graph

@@ -109,6 +109,13 @@ def check(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """
     known = [setting.name for setting in SETTINGS]
     faults = [setting.fault(environ) for setting in SETTINGS]
+    if not any(faults) and MEMORY_MB.given(environ) and MAX_UPLOAD_MB.given(environ):
+        most = max(1, (MEMORY_MB.value(environ) or 0) // 4)  # two files are there while two arrive
+        if MAX_UPLOAD_MB.value(environ) > most:
+            faults.append(
+                f"FCN_MAX_UPLOAD_MB is {environ['FCN_MAX_UPLOAD_MB']!r} with FCN_MEMORY_MB={environ['FCN_MEMORY_MB']}. "
+                f"Expected at most a quarter of that, {most}. Correct one of them."
+            )
     for name in sorted(environ):
         if name.startswith(_PREFIX) and name not in known and name not in FOR_TESTS:
             tails = [each.removeprefix(_PREFIX) for each in known]  # all are alike before

@@ -579,6 +579,15 @@ def test_health_follows_the_loading_of_the_model_that_is_warmed_first(network: N
     queue.close()
 
 
+def test_a_model_that_fits_but_for_its_first_pass_is_not_ready(network: Network) -> None:
+    queue = Queue(lambda _: network, ClassMapCache(10**7))
+    network.refuses = lambda: MemoryBudgetError("No scale, however small, fits.")
+    network.missing_mb = 10.0**6
+    finished(queue, queue.warm(picture(), KEY, SCALES[:1]))
+    assert (queue.health().ready, "No scale, however small" in queue.health().reason) == (False, True)
+    queue.close()
+
+
 def test_weights_are_fetched_beside_the_queue(network: Network) -> None:
     other = ModelKey("resnet50")
     fetched: Future[None] = Future()

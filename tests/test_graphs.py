@@ -89,7 +89,7 @@ def test_what_makes_another_graph(cache, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children):
+def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children, caplog):
     path = prepare_graph(LITE).path.with_name(name)
     whole = path.read_bytes()
     draw = random.Random(name)
@@ -101,7 +101,9 @@ def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children):
         assert load_graph(path.parent) is None, place
     path.write_bytes(whole[:-1] if name != "meta.json" else b"")
     assert load_graph(path.parent) is None
+    assert not caplog.records
     mended = prepare_graph(LITE)
+    assert "damaged" in caplog.text, "whoever runs it may have a disk that fails"
     assert mended == load_graph(path.parent)
     assert name == "meta.json" or path.read_bytes() == whole
     assert len(children) == 2

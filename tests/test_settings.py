@@ -305,6 +305,22 @@ def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
     assert kept == ([(ModelKey(settings.MODEL.default, engine=engine), "openvino")] if adopted else [])
 
 
+@pytest.mark.parametrize(
+    ("memory", "upload", "right"),
+    [
+        ("450", "112", True),
+        ("450", "113", False),
+        ("160", "40", True),
+        ("160", None, True),
+        (None, "1024", True),
+    ],
+)
+def test_files_have_room_in_memory(memory: str | None, upload: str | None, right: bool) -> None:
+    given = {"FCN_MEMORY_MB": memory, "FCN_MAX_UPLOAD_MB": upload}
+    faults = check({name: text for name, text in given.items() if text is not None})
+    assert [("a quarter of that" in fault) for fault in faults] == ([] if right else [True])
+
+
 # Nobody else reads them
 
 

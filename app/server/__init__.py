@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _AGAIN = 60.0  # seconds until the default model is tried again
 _MOST_PAGES = 500  # at once
 _PAGE_MB = 2.0  # what an open page holds (measured)
+_FILES_A_PAGE = 4  # descriptors; three of them stay for two minutes when it is closed
 _PAGES_SHARE = 0.3  # of the memory budget, for all open pages
 
 
@@ -45,7 +46,7 @@ def middleware() -> tuple[Middleware, ...]:
 def _pages() -> int:
     """How many pages may be open at once: the memory budget and the files the process may open bear them."""
     by_memory = int(resources.budget_mb() * _PAGES_SHARE / _PAGE_MB)
-    return max(1, min(_MOST_PAGES, by_memory, connections.files() // 4))
+    return max(1, min(_MOST_PAGES, by_memory, connections.files() // _FILES_A_PAGE // 4))
 
 
 @asynccontextmanager

@@ -102,7 +102,7 @@ class Connections:
 
 def watch() -> None:
     """Watch connections from here on."""
-    most = min(files() // 2, _MOST, int(resources.budget_mb() * _SHARE / _MEGABYTES))
+    most = min(files() // 4, _MOST, int(resources.budget_mb() * _SHARE / _MEGABYTES))
     found = Connections(min(_WAITING, most), most, _PATIENCE).add
     streamlit_patches.watch_connections(found, longest_message())
 

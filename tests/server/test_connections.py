@@ -154,7 +154,7 @@ def test_the_process_asks_for_the_files_it_may_have(
 
 
 @pytest.mark.parametrize(
-    ("memory", "files", "most"), [(450, 65536, 360), (100_000, 65536, 4096), (8000, 256, 128)]
+    ("memory", "files", "most"), [(450, 65536, 360), (100_000, 65536, 4096), (8000, 256, 64)]
 )
 def test_memory_and_files_say_how_many_there_may_be(
     monkeypatch: pytest.MonkeyPatch, memory: int, files: int, most: int
