@@ -77,7 +77,8 @@ export default function (component) {
             find(data.xs, (event.clientX - box.left) / box.width)]
   }
   const pick = (r, c) => { frame(picked, r, c); setStateValue("cell", [r, c]) }
-  figure.onpointermove = event => show(...locate(event))
+  // A pointer that rests while the page moves below it tells of a move by nothing: that undoes no arrow key.
+  figure.onpointermove = event => { if (event.movementX || event.movementY || !figure._at) show(...locate(event)) }
   figure.onpointerleave = hide
   figure.onblur = hide
   figure.onclick = event => pick(...locate(event))

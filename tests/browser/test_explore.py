@@ -242,9 +242,9 @@ def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visi
     expect(page.get_by_label("Column", exact=True)).to_have_value(said[4])
     expect(page.locator(".fcn-table").first).to_contain_text(said[2])  # the class at the finest scale
     expect(page.locator(".fcn-table").nth(1)).to_contain_text("entity")
-    big_map(page).focus()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
+    settle(page)
+    big_map(page).press("ArrowDown")
+    big_map(page).press("Enter")
     changed(page, lambda p: p.get_by_label("Row", exact=True).input_value(), said[3])
     expect(page.get_by_label("Row", exact=True)).to_have_value(str(int(said[3]) + 1))
 
