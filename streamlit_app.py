@@ -15,7 +15,9 @@ if not runtime.exists() and (faults := settings.check()):
     print(*faults, sep="\n", file=sys.stderr)
     raise SystemExit(2)
 
-from app import cached, panels, server, streamlit_patches  # not with settings that mean nothing
+from app import server, streamlit_patches  # not with settings that mean nothing
+from app.state import cached
+from app.ui import panels
 
 streamlit_patches.apply()
 
@@ -33,9 +35,9 @@ else:
         st.stop()
 
     pages = [
-        st.Page("app/explore.py", title="Explore", icon=":material/search:", default=True),
-        st.Page("app/compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
-        st.Page("app/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
-        st.Page("app/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
+        st.Page("app/pages/explore.py", title="Explore", icon=":material/search:", default=True),
+        st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page("app/pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
+        st.Page("app/pages/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
     ]
     st.navigation(pages, position="top").run()

@@ -30,8 +30,9 @@ from streamlit.runtime.uploaded_file_manager import (
 )
 from streamlit.web.server.starlette import starlette_app_utils
 
-from fcn_core import resources, settings
+from fcn_core import settings
 from fcn_core.errors import SettingInvalid
+from fcn_core.system import resources
 
 __all__ = ["DeletedFile", "UploadedFile", "UploadedFileManager", "UploadedFileRec"]  # for other modules
 

@@ -334,7 +334,7 @@ def keras_file(folder: Path) -> None:
     """Write ResNet50's weights file with random numbers, in a process of its own."""
     code = (
         "import sys, keras; from keras.src.legacy.saving import legacy_h5_format as f; import h5py\n"
-        "from fcn_core.zoo import MODELS, build_classifier\n"
+        "from fcn_core.networks.zoo import MODELS, build_classifier\n"
         "m = build_classifier(MODELS['resnet50'], None)\n"
         "with h5py.File(sys.argv[1], 'w') as file: f.save_weights_to_hdf5_group(file, m)"
     )
@@ -347,7 +347,8 @@ def import_seconds() -> float:
     """Seconds that importing the app's modules takes in a fresh process."""
     code = (
         "import time; t = time.perf_counter(); import streamlit; s = time.perf_counter()\n"
-        "import app.results, app.inputs, app.takeaway, app.cached, app.selection\n"
+        "import app.explore.results, app.explore.inputs, app.explore.export_tab\n"
+        "import app.state.cached, app.state.selection\n"
         "print(time.perf_counter() - t)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

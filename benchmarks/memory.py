@@ -69,9 +69,9 @@ def work(name: str, sizes: str, keep: bool) -> None:
     import streamlit
 
     assert all((matplotlib, skimage.segmentation, streamlit))
-    from fcn_core import resources
-    from fcn_core.engines import load_model
-    from fcn_core.pyramid import ResizedImage, Scale
+    from fcn_core.engines.load import load_model
+    from fcn_core.images.scales import ResizedImage, Scale
+    from fcn_core.system import resources
 
     resources.return_freed()
     say({"what": "imports", "peak": watch.lap()})

@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from fcn_core import metrics, region
-from fcn_core.engines import load_model
-from fcn_core.evaluate import read_index
-from fcn_core.geometry import CellAxis, CellGrid, trace
-from fcn_core.heatmap import ClassMap, Heatmap, place, synset_heatmap
-from fcn_core.images import RGBImage, read_image
-from fcn_core.masks import exif_orientation, read_mask
-from fcn_core.pyramid import ResizedImage, Scale, plan_scales, resize_image
-from fcn_core.region import (
+from fcn_core.engines.load import load_model
+from fcn_core.evaluation import metrics
+from fcn_core.evaluation.evaluate import read_index
+from fcn_core.evaluation.masks import exif_orientation, read_mask
+from fcn_core.images.read import RGBImage, read_image
+from fcn_core.images.scales import ResizedImage, Scale, plan_scales, resize_image
+from fcn_core.maps import region
+from fcn_core.maps.heatmap import ClassMap, Heatmap, place, synset_heatmap
+from fcn_core.maps.region import (
     SNAPPING,
     Snapping,
     fine_map,
@@ -39,8 +39,9 @@ from fcn_core.region import (
     suggest_threshold,
     threshold_mask,
 )
-from fcn_core.synsets import Ontology
-from fcn_core.zoo import model_spec
+from fcn_core.networks.geometry import CellAxis, CellGrid, trace
+from fcn_core.networks.zoo import model_spec
+from fcn_core.synsets.ontology import Ontology
 
 SCALES = {200: Scale(200, 320), 283: Scale(283, 453), 400: Scale(400, 640), 566: Scale(566, 905)}
 SCALES |= {800: Scale(800, 1280), 1600: Scale(1600, 2560)}

@@ -48,8 +48,8 @@ Logits = NDArray[np.float32]
 
 def _means(image: Any, logits_of: Callable[[Any], Logits], geometry: Any) -> tuple[Any, Any]:
     """From a picture to the two means, by our own code around any engine."""
-    from fcn_core.heatmap import ClassMap, combine, synset_heatmap
-    from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage, plan_scales
+    from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage, plan_scales
+    from fcn_core.maps.heatmap import ClassMap, combine, synset_heatmap
 
     heatmaps = []
     for plan in plan_scales(image.height, image.width, NOTEBOOK_SCALES, "exact"):
@@ -67,10 +67,10 @@ def _notebook(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
     """As the notebook: scikit-image resizes, the model is called eagerly, the maps are resized and averaged."""
     from skimage.transform import resize
 
-    from fcn_core.convert import to_fully_convolutional
-    from fcn_core.images import read_image
-    from fcn_core.pyramid import NOTEBOOK_SCALES
-    from fcn_core.zoo import build_classifier
+    from fcn_core.images.read import read_image
+    from fcn_core.images.scales import NOTEBOOK_SCALES
+    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.zoo import build_classifier
 
     network = to_fully_convolutional(build_classifier(spec, weights))
 
@@ -93,9 +93,9 @@ def _notebook(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
 def _function(spec: Any, weights: Path | None, data: bytes) -> Callable[[], float]:
     import tensorflow
 
-    from fcn_core.convert import read_geometry, to_fully_convolutional
-    from fcn_core.images import read_image
-    from fcn_core.zoo import build_classifier
+    from fcn_core.images.read import read_image
+    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.zoo import build_classifier
 
     network = to_fully_convolutional(build_classifier(spec, weights), output="logits")
     geometry, _ = read_geometry(network)
@@ -115,16 +115,16 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def _graph(spec: Any, random: bool) -> Any:
-    from fcn_core.graphs import prepare_graph
+    from fcn_core.engines.graph_cache import prepare_graph
 
     return prepare_graph(spec, random=random)
 
 
 def _peer(way: str, spec: Any, graph_path: Path, data: bytes) -> Callable[[], float]:
     from benchmarks import peers
-    from fcn_core.geometry import Geometry
-    from fcn_core.images import read_image
-    from fcn_core.resources import cpus
+    from fcn_core.images.read import read_image
+    from fcn_core.networks.geometry import Geometry
+    from fcn_core.system.resources import cpus
 
     geometry = Geometry.from_json(
         json.loads((graph_path.parent / "meta.json").read_text(encoding="utf-8"))["geometry"]
@@ -142,8 +142,8 @@ def _peer(way: str, spec: Any, graph_path: Path, data: bytes) -> Callable[[], fl
 def _bare(spec: Any, graph_path: Path, data: bytes) -> Callable[[], float]:
     import openvino
 
-    from fcn_core.images import read_image
-    from fcn_core.pyramid import NOTEBOOK_SCALES, ResizedImage
+    from fcn_core.images.read import read_image
+    from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage
 
     image = read_image(data)
     batches = [_ready(spec, ResizedImage(image.pixels, s.height, s.width)) for s in NOTEBOOK_SCALES]
@@ -163,8 +163,8 @@ def _bare(spec: Any, graph_path: Path, data: bytes) -> Callable[[], float]:
 
 def _ours(spec: Any, random: bool, data: bytes) -> Callable[[], float]:
     """Ours; gives the seconds that the network itself took."""
-    from fcn_core.engines import load_model
-    from fcn_core.images import read_image
+    from fcn_core.engines.load import load_model
+    from fcn_core.images.read import read_image
 
     predictor: Any = load_model(spec.name, "openvino", weights=None if random else "imagenet")
     spent = [0.0]
@@ -188,8 +188,8 @@ def _ours(spec: Any, random: bool, data: bytes) -> Callable[[], float]:
 
 def work(way: str, name: str, random: bool, image: Path, graph_path: Path) -> None:
     """Be one row: make ready, then do a round for every line on standard input."""
-    from fcn_core.zoo import MODELS as ZOO
-    from fcn_core.zoo import find_weights
+    from fcn_core.networks.zoo import MODELS as ZOO
+    from fcn_core.networks.zoo import find_weights
 
     spec, data = ZOO[name], image.read_bytes()
     weights = None if random else find_weights(spec)
@@ -216,7 +216,7 @@ def work(way: str, name: str, random: bool, image: Path, graph_path: Path) -> No
 
 
 def _peak_mb() -> float:
-    from fcn_core.resources import peak_rss_mb
+    from fcn_core.system.resources import peak_rss_mb
 
     return peak_rss_mb()
 
@@ -300,7 +300,7 @@ print(best)
 
 
 def measure(name: str, rounds: int, image: Path, peers: str | None, ways: list[str]) -> list[dict[str, Any]]:
-    from fcn_core.zoo import MODELS as ZOO
+    from fcn_core.networks.zoo import MODELS as ZOO
 
     random = name == "resnet50"
     graph = _graph(ZOO[name], random)

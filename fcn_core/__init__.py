@@ -16,55 +16,58 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fcn_core import convert, errors, export, metrics, render
-    from fcn_core.engines import ModelInfo, Predictor, load_model
+    from fcn_core import errors, export, render
+    from fcn_core.engines.load import ModelInfo, Predictor, load_model
     from fcn_core.errors import FcnError
-    from fcn_core.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
-    from fcn_core.images import Limits, RGBImage, image_from_array, read_image
-    from fcn_core.layers import SoftmaxMap
+    from fcn_core.evaluation import metrics
+    from fcn_core.images.read import Limits, RGBImage, image_from_array, read_image
+    from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales, resize_image
+    from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
+    from fcn_core.networks import convert
+    from fcn_core.networks.layers import SoftmaxMap
+    from fcn_core.networks.zoo import MODELS
     from fcn_core.pipeline import Analysis, analyse, compute_class_maps, interpret
-    from fcn_core.pyramid import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales, resize_image
-    from fcn_core.synsets import Ontology, Synset
-    from fcn_core.zoo import MODELS
+    from fcn_core.synsets.ontology import Ontology, Synset
 
 __version__ = "1.0.0"
 
 # OpenVINO reports to a third party that it was imported. Nothing leaves this machine unasked: it finds no reporter.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-# Name -> module; None: the name is a module itself. Nothing is loaded before it is asked for.
-_HOME: dict[str, str | None] = {
-    "MODELS": "zoo",
-    "NOTEBOOK_SCALES": "pyramid",
+# Name -> where it lives, a module or a room; "": it is a module beside this one. Nothing is loaded before it
+# is asked for.
+_HOME: dict[str, str] = {
+    "MODELS": "networks.zoo",
+    "NOTEBOOK_SCALES": "images.scales",
     "Analysis": "pipeline",
-    "ClassMap": "heatmap",
+    "ClassMap": "maps.heatmap",
     "FcnError": "errors",
-    "Heatmap": "heatmap",
-    "Limits": "images",
-    "ModelInfo": "engines",
-    "Ontology": "synsets",
-    "Predictor": "engines",
-    "RGBImage": "images",
-    "Scale": "pyramid",
-    "SoftmaxMap": "layers",
-    "Synset": "synsets",
+    "Heatmap": "maps.heatmap",
+    "Limits": "images.read",
+    "ModelInfo": "engines.load",
+    "Ontology": "synsets.ontology",
+    "Predictor": "engines.load",
+    "RGBImage": "images.read",
+    "Scale": "images.scales",
+    "SoftmaxMap": "networks.layers",
+    "Synset": "synsets.ontology",
     "analyse": "pipeline",
-    "combine": "heatmap",
+    "combine": "maps.heatmap",
     "compute_class_maps": "pipeline",
-    "convert": None,
-    "errors": None,
-    "export": None,
-    "image_from_array": "images",
+    "convert": "networks",
+    "errors": "",
+    "export": "",
+    "image_from_array": "images.read",
     "interpret": "pipeline",
-    "load_model": "engines",
-    "metrics": None,
-    "parse_scales": "pyramid",
-    "place": "heatmap",
-    "plan_scales": "pyramid",
-    "read_image": "images",
-    "render": None,
-    "resize_image": "pyramid",
-    "synset_heatmap": "heatmap",
+    "load_model": "engines.load",
+    "metrics": "evaluation",
+    "parse_scales": "images.scales",
+    "place": "maps.heatmap",
+    "plan_scales": "images.scales",
+    "read_image": "images.read",
+    "render": "",
+    "resize_image": "images.scales",
+    "synset_heatmap": "maps.heatmap",
 }
 
 __all__ = [
@@ -105,10 +108,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOME[name]
-    if home is None:
-        return importlib.import_module(f"{__name__}.{name}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOME[name]}".rstrip("."))
+    if home.__name__ == __name__ or not hasattr(home, name):  # a module
+        return importlib.import_module(f"{home.__name__}.{name}")
+    value = getattr(home, name)
     globals()[name] = value
     return value
 

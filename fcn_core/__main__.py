@@ -2,7 +2,7 @@
 
 import sys
 
-from fcn_core.cli import main
+from fcn_core.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

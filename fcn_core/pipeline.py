@@ -17,14 +17,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core import resources
-from fcn_core.engines import ModelInfo, Predictor
+from fcn_core.engines.load import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, ScaleError
-from fcn_core.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
-from fcn_core.images import RGBImage
-from fcn_core.pyramid import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales
-from fcn_core.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
-from fcn_core.synsets import Ontology, Synset
+from fcn_core.images.read import RGBImage
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales
+from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
+from fcn_core.maps.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.synsets.ontology import Ontology, Synset
+from fcn_core.system import resources
 
 # Name in a manifest -> the distributions that may bring it.
 _VERSIONS = {
@@ -238,7 +238,7 @@ def interpret(
         Whether the fine map follows the picture's regions (from probability and evidence alike); if not, it is the mean
         of the heatmaps of `kind`.
     regions : Regions, optional
-        From :func:`fcn_core.region.segment`: saves its time where only the synset changed.
+        From :func:`fcn_core.maps.region.segment`: saves its time where only the synset changed.
     fine : ndarray of shape (H, W), optional
         That of an earlier analysis: saves its time where only the threshold changed.
     ontology : Ontology, optional

@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from fcn_core.folders import give_matplotlib_a_place
-from fcn_core.region import contours_of
+from fcn_core.maps.region import contours_of
+from fcn_core.system.folders import give_matplotlib_a_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fcn_core.maps.region import Box
     from fcn_core.pipeline import Analysis
-    from fcn_core.region import Box
 
 UInt8 = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

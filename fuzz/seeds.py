@@ -21,7 +21,7 @@ from scipy.io import savemat
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from fcn_core.geometry import Geometry, Node, Window  # noqa: E402
+from fcn_core.networks.geometry import Geometry, Node, Window  # noqa: E402
 from tests import hostile  # noqa: E402
 from tests.hostile import saved as _saved  # noqa: E402
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_core import fetch
-from fcn_core.devkit import read_devkit
+from fcn_core.engines.graph_cache import _meta_digest, load_graph
 from fcn_core.errors import (
     FcnError,
     FetchError,
@@ -27,11 +26,12 @@ from fcn_core.errors import (
     ScaleError,
     WeightsInvalid,
 )
-from fcn_core.graphs import _meta_digest, load_graph
-from fcn_core.images import Limits, clean_name, read_image
-from fcn_core.pyramid import parse_scales
-from fcn_core.synsets import Ontology
-from fcn_core.zoo import digest
+from fcn_core.images import fetch
+from fcn_core.images.read import Limits, clean_name, read_image
+from fcn_core.images.scales import parse_scales
+from fcn_core.networks.weights import digest
+from fcn_core.synsets.devkit import read_devkit
+from fcn_core.synsets.ontology import Ontology
 
 os.environ.setdefault("KERAS_BACKEND", "openvino")  # the weights reader's module imports Keras
 
@@ -56,7 +56,7 @@ def image(data: bytes) -> bool:
 
 def weights(data: bytes) -> bool:
     """`read_torch_weights`: arrays that lie inside the file, or WeightsInvalid."""
-    from fcn_core.efficientnet_lite import read_torch_weights
+    from fcn_core.networks.efficientnet_lite import read_torch_weights
 
     try:
         tensors = read_torch_weights(_file(data))

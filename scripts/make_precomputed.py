@@ -8,11 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.samples import DEFAULT, PRECOMPUTED, SAMPLES, save_precomputed
-from fcn_core.engines import load_model
-from fcn_core.images import read_image
+from app.state.samples import DEFAULT, PRECOMPUTED, SAMPLES, save_precomputed
+from fcn_core.engines.load import load_model
+from fcn_core.images.read import read_image
+from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.pipeline import compute_class_maps
-from fcn_core.pyramid import NOTEBOOK_SCALES
 
 if __name__ == "__main__":
     path = SAMPLES[DEFAULT].path

@@ -19,11 +19,12 @@ import hypothesis
 import numpy as np
 import pytest
 
-from fcn_core import resources, settings
+from fcn_core import settings
+from fcn_core.system import resources
 from tests.deploy import machine
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[1]
 _OWN_CACHE = pytest.StashKey[str]()
 
 # What an example takes says nothing about the code: machines differ, and are busy with other things.
@@ -115,13 +116,13 @@ def coffee() -> np.ndarray:
 @pytest.fixture(scope="session")
 def resized() -> Callable[[np.ndarray, int, int], Any]:
     """Make the input of a `Predictor` from pixels."""
-    from fcn_core.pyramid import ResizedImage
+    from fcn_core.images.scales import ResizedImage
 
     return ResizedImage
 
 
 def _loaded(*arguments: Any, **options: Any) -> Any:
-    from fcn_core.engines import load_model
+    from fcn_core.engines.load import load_model
 
     return load_model(*arguments, **options)
 
@@ -147,14 +148,14 @@ def random_resnet50() -> Any:
 @pytest.fixture(scope="session")
 def zoo_classifiers() -> Callable[[str], Any]:
     """Give the Keras classifier of a model of the zoo, built once; ResNet50 with random weights. Not to be changed."""
-    from fcn_core.zoo import MODELS, build_classifier, find_weights
+    from fcn_core.networks.zoo import MODELS, build_classifier, find_weights
 
     return functools.cache(lambda name: build_classifier(MODELS[name], find_weights(MODELS[name])))
 
 
 @pytest.fixture(scope="session")
 def _on_tensorflow(zoo_classifiers: Callable[[str], Any]) -> Callable[..., Any]:
-    from fcn_core import zoo
+    from fcn_core.networks import zoo
 
     def load(name: str, **options: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:

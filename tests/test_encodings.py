@@ -1,11 +1,11 @@
 """Text is read and written in an encoding that the code names, not in the machine's."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.places import ROOT
+
 FOLDERS = ("fcn_core", "app", "scripts", "benchmarks", "fuzz", "tests")
 FILES = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
 _MODE = set("rwaxt+")

@@ -22,20 +22,21 @@ import psutil
 import pytest
 from PIL import Image
 
-from app import job_queue, jobs
-from app.class_map_cache import ClassMapCache
-from app.job_queue import Queue
-from app.jobs import ModelKey, Snapshot
-from fcn_core import fetch, images, resources
-from fcn_core.engines import Forecast, ModelInfo
+from app.state.queue import job_queue, jobs
+from app.state.queue.class_map_cache import ClassMapCache
+from app.state.queue.job_queue import Queue
+from app.state.queue.jobs import ModelKey, Snapshot
+from fcn_core.engines.load import Forecast, ModelInfo
 from fcn_core.errors import Cancelled, FetchError, MemoryBudgetError
-from fcn_core.geometry import CellGrid, Geometry, Node, Window
-from fcn_core.heatmap import ClassMap
-from fcn_core.images import RGBImage, image_from_array
-from fcn_core.pyramid import ResizedImage, Scale
+from fcn_core.images import fetch, read
+from fcn_core.images.read import RGBImage, image_from_array
+from fcn_core.images.scales import ResizedImage, Scale
+from fcn_core.maps.heatmap import ClassMap
+from fcn_core.networks.geometry import CellGrid, Geometry, Node, Window
+from fcn_core.system import resources
+from tests.places import ROOT
 from tests.waiting import PATIENCE, Clock, wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
 COARSE, FINE = Scale(64, 64), Scale(128, 128)
 MODEL = ModelKey("slow")
 BALLAST = 64 * 2**20
@@ -280,7 +281,7 @@ def test_a_clock_moved_back_disturbs_nothing(
     hung = threading.Event()
     wire = fetch.Wire(resolve=lambda host, port: ["93.184.216.34"] * hung.wait(PATIENCE))
     with pytest.raises(FetchError, match="longer"):
-        fetch.fetch_image_bytes("http://x.example/", limits=images.Limits(), seconds=0.05, wire=wire)
+        fetch.fetch_image_bytes("http://x.example/", limits=read.Limits(), seconds=0.05, wire=wire)
     hung.set()
 
 
@@ -289,7 +290,7 @@ def test_a_clock_moved_back_disturbs_nothing(
 
 def test_the_cache_stays_within_its_bytes_under_many_threads() -> None:
     cells = SlowPredictor.geometry.cells(64, 64)
-    from fcn_core.pyramid import plan_scales
+    from fcn_core.images.scales import plan_scales
 
     (plan,) = plan_scales(64, 64, (COARSE,))
     one = np.zeros((2, 2, 1000), np.float32)
@@ -363,7 +364,7 @@ def check_whole(folder: Path) -> None:
 HELD = """
 import sys
 from pathlib import Path
-from fcn_core.cli import main
+from fcn_core.cli.entry import main
 replace, moved = Path.replace, []
 def held(part, target):
     if len(moved) == 7:  # of five files a picture: the second's are half written

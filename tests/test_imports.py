@@ -2,26 +2,43 @@
 
 import ast
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
 import fcn_core
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"tensorflow", "keras", "openvino"}
-MAY_LOAD_KERAS = {"convert", "layers", "efficientnet_lite", "zoo", "graphs", "gradcam", "engines", "verify"}
-MAY_LOAD_KERAS |= {"keras_settings"}
-MAY_LOAD_TENSORFLOW = {"engines", "gradcam", "verify"}
-MAY_LOAD_OPENVINO = {"engines", "graphs"}
-
-# The upper floors of the core; whatever is not named here lies below them.
-FLOORS = {
-    **dict.fromkeys(("pipeline", "render"), 1),
-    **dict.fromkeys(("export", "report", "reproduce", "coco", "evaluate", "verify"), 2),
-    **dict.fromkeys(("cli",), 3),
-    **dict.fromkeys(("__main__",), 4),
+MAY_LOAD_KERAS = {
+    *(f"networks.{name}" for name in ("convert", "layers", "efficientnet_lite", "zoo", "keras_settings")),
+    *("engines.load", "engines.graph_cache", "evaluation.gradcam", "evaluation.verify"),
 }
+MAY_LOAD_TENSORFLOW = {"engines.load", "evaluation.gradcam", "evaluation.verify"}
+MAY_LOAD_OPENVINO = {"engines.load", "engines.graph_cache"}
+
+# The rooms of the core from the ground up. A room may import from the floors below it, and from itself.
+CORE_FLOORS = (
+    ("errors",),
+    ("settings",),
+    ("system",),
+    ("synsets", "images"),
+    ("networks",),
+    ("maps", "engines"),
+    ("pipeline", "evaluation"),
+    ("logs", "render"),
+    ("export",),
+    ("cli",),
+    ("__main__", ""),
+)
+# Those of the app. What patches Streamlit serves every floor.
+APP_FLOORS = (
+    ("streamlit_patches",),
+    ("state",),
+    ("ui",),
+    ("server", "explore", "lesson"),
+    ("pages",),
+    ("",),
+)
 
 
 def name_of(path):
@@ -33,13 +50,13 @@ FILES = {name_of(path): path for path in sorted([*ROOT.glob("fcn_core/**/*.py"),
 FILES["streamlit_app"] = ROOT / "streamlit_app.py"
 
 
-def imports(path, *, lazily=True):
-    """Modules that a file imports: those it runs (all, or those at its top), not those for type checkers."""
+def imports(path, *, lazily=True, types=False):
+    """Modules that a file imports: those it runs (all, or those at its top), with `types` those for type checkers."""
     found = set()
 
     def walk(node):
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test) and not types:
                 continue
             if isinstance(child, ast.Import):
                 found.update(alias.name for alias in child.names)
@@ -54,6 +71,11 @@ def imports(path, *, lazily=True):
 
     walk(ast.parse(path.read_text(encoding="utf-8")))
     return found
+
+
+def room(name):
+    """Of ``fcn_core.images.read`` it is ``images``; of the package itself nothing."""
+    return name.split(".")[1] if "." in name else ""
 
 
 CORE = {
@@ -78,29 +100,37 @@ def test_imports_run_downwards(name):
             assert module.partition(".")[0] not in (*HEAVY, "tests", "benchmarks"), module
 
 
-@pytest.mark.parametrize("name", CORE)
-def test_the_core_has_floors(name):
-    """Command line, export -> pipeline, render -> everything else; a module joins the floor of what it imports."""
-    here = FLOORS.get(name, 0)
-    for module in CORE[name]:
-        inner = module.removeprefix("fcn_core.")
-        if module.startswith("fcn_core."):
-            assert FLOORS.get(inner, 0) <= here, f"{name} imports {inner}, which lies above it"
+@pytest.mark.parametrize(("package", "floors"), [("fcn_core", CORE_FLOORS), ("app", APP_FLOORS)])
+def test_every_room_has_a_floor(package, floors):
+    named = [name for floor in floors for name in floor]
+    assert sorted(named) == sorted({room(name) for name in FILES if name.partition(".")[0] == package})
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "streamlit_app"])
+def test_rooms_import_downwards(name):
+    """Imports for type checkers count; those of the front door are its list of names."""
+    package = name.partition(".")[0]
+    floors = {"fcn_core": CORE_FLOORS, "app": APP_FLOORS}[package]
+    height = {each: number for number, floor in enumerate(floors) for each in floor}
+    for module in imports(FILES[name], types=True):
+        if module.partition(".")[0] == package and room(module) != room(name):
+            assert height[room(module)] < height[room(name)], f"{name} imports {module}"
 
 
 def test_no_imports_go_round():
     for prefix in ("fcn_core", "app"):
         graph = {
-            name: imports(path) & set(FILES) for name, path in FILES.items() if name.startswith(f"{prefix}.")
+            name: imports(path, types=True) & set(FILES)
+            for name, path in FILES.items()
+            if name.startswith(f"{prefix}.")
         }
         TopologicalSorter(graph).prepare()  # raises CycleError with the round trip
 
 
-def test_errors_and_geometry_stand_alone():
-    for name in ("errors", "geometry"):
-        assert not {m for m in CORE[name] if m.startswith("fcn_core")}
+def test_errors_stand_alone():
     assert CORE["errors"] == set()
-    assert {m for m in CORE["layers"] if m.startswith("fcn_core")} == set()
+    for name in ("networks.geometry", "networks.layers"):
+        assert not {module for module in CORE[name] if module.startswith("fcn_core")}
 
 
 @pytest.mark.parametrize(
@@ -120,13 +150,13 @@ def test_heavy_packages_are_loaded_late():
         for name in CORE
         if loads(imports(FILES[f"fcn_core.{name}"], lazily=False), HEAVY)
     }  # fmt: skip
-    assert early == {"convert", "layers", "efficientnet_lite"}
+    assert early == {"networks.convert", "networks.layers", "networks.efficientnet_lite"}
 
 
 def test_the_front_door_lists_what_it_leads_to():
     tree = ast.parse(FILES["fcn_core"].read_text(encoding="utf-8"))
     for_type_checkers = {
-        alias.name: node.module.removeprefix("fcn_core.") if node.module != "fcn_core" else None
+        alias.name: node.module.removeprefix("fcn_core").removeprefix(".")
         for block in tree.body
         if isinstance(block, ast.If)
         for node in block.body
@@ -163,7 +193,7 @@ import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None  # importing them raises
 import skimage.data
 from PIL import Image
-from fcn_core.cli import main
+from fcn_core.cli.entry import main
 picture = sys.argv[1] + "/cat.png"
 Image.fromarray(skimage.data.chelsea()).save(picture)
 status = main(["heatmap", picture, "--synset", "cat", "--model", "efficientnet-lite0", "--scales", "200x300",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.places import ROOT
+
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "fuzz/requirements.txt")
 # How metadata older than SPDX expressions name a licence.
 SIGNS = {

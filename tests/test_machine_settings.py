@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from fcn_core import folders, graphs
+from fcn_core.engines import graph_cache
+from fcn_core.engines.graph_cache import load_graph, prepare_graph
 from fcn_core.errors import EngineError, FcnError
-from fcn_core.folders import cache_dir
-from fcn_core.graphs import load_graph, prepare_graph
-from fcn_core.keras_settings import keras_settings
+from fcn_core.networks.keras_settings import keras_settings
+from fcn_core.networks.zoo import MODELS, find_weights
 from fcn_core.settings import SETTINGS
-from fcn_core.zoo import MODELS, find_weights
+from fcn_core.system import folders
+from fcn_core.system.folders import cache_dir
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 LITE = MODELS["efficientnet-lite0"]
-ROOT = Path(__file__).resolve().parents[1]
 FLOAT16 = {
     "floatx": "float16",
     "epsilon": 1e-07,
@@ -69,7 +70,7 @@ CHILD = """
 import warnings
 import keras
 warnings.warn("deprecated")
-from fcn_core.keras_settings import keras_settings
+from fcn_core.networks.keras_settings import keras_settings
 from fcn_core.settings import SETTINGS
 with keras_settings("channels_first"):
     found = [keras.backend.backend(), keras.config.floatx(), keras.config.dtype_policy().name]
@@ -90,9 +91,9 @@ def test_the_child_takes_no_setting_of_keras(name, settings, tmp_path, monkeypat
         said.append(run([arguments[0], "-c", CHILD], **options))
         return said[-1]
 
-    monkeypatch.setattr(graphs.subprocess, "run", recorded)
+    monkeypatch.setattr(graph_cache.subprocess, "run", recorded)
     (tmp_path / "own").mkdir()
-    graphs._run_child(LITE, tmp_path / "own", "export")
+    graph_cache._run_child(LITE, tmp_path / "own", "export")
     assert said[0].stdout.split() == ["openvino", "float32", "float32", "channels_first", "1e-07"], said[
         0
     ].stderr
@@ -134,7 +135,7 @@ def _export(monkeypatch, files):
         for name, content in files.items():
             (folder / name).write_bytes(content)
 
-    monkeypatch.setattr(graphs, "_export_in_child", write)
+    monkeypatch.setattr(graph_cache, "_export_in_child", write)
 
 
 def _half(exported, folder):
@@ -166,7 +167,7 @@ def test_another_precision_is_neither_kept_nor_loaded(precision, exported, tmp_p
     assert list((tmp_path / "cache" / "graphs").iterdir()) == []
     # and where one lies in the cache all the same, whole by its digests
     with monkeypatch.context() as patch:
-        patch.setattr(graphs, "_is_float32", lambda folder: True)
+        patch.setattr(graph_cache, "_is_float32", lambda folder: True)
         folder = prepare_graph(LITE).path.parent
         assert load_graph(folder) is not None
     assert load_graph(folder) is None
@@ -180,7 +181,7 @@ ENGINE = """
 import os, sys
 import numpy as np
 import fcn_core as fcn
-from fcn_core.pyramid import ResizedImage
+from fcn_core.images.scales import ResizedImage
 
 pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
 image = ResizedImage(pixels, 96, 128)

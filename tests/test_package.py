@@ -33,8 +33,8 @@ def test_every_name_resolves_and_dir_lists_it():
     for name in fcn_core.__all__:
         assert getattr(fcn_core, name) is not None
         assert name in dir(fcn_core)
-    assert fcn_core.read_image.__module__ == "fcn_core.images"
-    assert fcn_core.SoftmaxMap.__module__ == "fcn_core.layers"
+    assert fcn_core.read_image.__module__ == "fcn_core.images.read"
+    assert fcn_core.SoftmaxMap.__module__ == "fcn_core.networks.layers"
 
 
 def test_a_name_it_has_not_is_an_attribute_error():
@@ -66,7 +66,7 @@ def test_light_commands_load_nothing_heavy(fresh_python):
     forbidden = ("tensorflow", "keras", "openvino", "matplotlib", "skimage", "streamlit")
     code = f"""
 import sys
-from fcn_core.cli import main
+from fcn_core.cli.entry import main
 for arguments, *more in (["--help"], "numpy"), (["synset", "dog"],), (["synsets", "dog"],), (["models"],):
     try:
         main(arguments)

@@ -11,11 +11,11 @@ import skimage.transform
 
 from fcn_core import pipeline
 from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
-from fcn_core.images import image_from_array, read_image
+from fcn_core.images.read import image_from_array, read_image
+from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
+from fcn_core.maps.region import segment
 from fcn_core.pipeline import Step, analyse, compute_class_maps, interpret, versions
-from fcn_core.pyramid import NOTEBOOK_SCALES, Scale, parse_scales
-from fcn_core.region import segment
-from fcn_core.synsets import Ontology
+from fcn_core.synsets.ontology import Ontology
 from tests.waiting import Ticks
 
 SMALL = parse_scales("96x128,64x64,128x192")

@@ -14,9 +14,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.places import ROOT
 from tests.waiting import PATIENCE
-
-ROOT = Path(__file__).resolve().parents[1]
 
 WATCH = """
 import sys
@@ -39,7 +38,7 @@ IMPORT_THE_CHILD = """
 import os
 import re
 os.environ["KERAS_BACKEND"] = "openvino"
-import fcn_core.graphs, keras, openvino.tools.ovc
+import fcn_core.engines.graph_cache, keras, openvino.tools.ovc
 """
 TELL = """
 reporters = [n for n, m in sys.modules.items() if "telemetry" in n and m is not None and "stub" not in n]

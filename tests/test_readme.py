@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,10 @@ import skimage.data
 from PIL import Image
 
 from fcn_core import settings
-from fcn_core.cli import main
-from fcn_core.zoo import MODELS
+from fcn_core.cli.entry import main
+from fcn_core.networks.zoo import MODELS
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -89,21 +88,21 @@ def test_the_line_that_saves_the_picture_runs(tmp_path, monkeypatch):
 
 
 def test_the_files_are_those_that_are_written():
-    from fcn_core import export
+    from fcn_core.export import files
 
     written = [row[0].strip("`") for row in rows("Command line") if "." in row[0]]
-    assert written == list(export.FILES)
+    assert written == list(files.FILES)
 
 
 def test_every_command_and_exit_status_is_there():
-    from fcn_core import cli
+    from fcn_core.cli import entry
 
-    help_ = cli._parser().format_help()
+    help_ = entry._parser().format_help()
     commands = re.findall(r"^    (\w+)  ", help_, re.MULTILINE)
     described = [row[0].strip("`") for row in rows("Command line")]
     assert [c for c in described if c in commands or c == "--check"] == [*commands, "--check"]
     statuses = {row[0] for row in rows("Command line") if row[0].isdigit()}
-    assert statuses == set(re.findall(r"\b(\d+) ", (cli.__doc__ or "").replace("\n", " ")))
+    assert statuses == set(re.findall(r"\b(\d+) ", (entry.__doc__ or "").replace("\n", " ")))
 
 
 def test_the_models_are_those_of_the_zoo():
@@ -127,7 +126,7 @@ def test_the_settings_are_those_the_program_reads():
 
 
 def test_the_defaults_in_words_are_the_defaults():
-    from fcn_core.images import Limits
+    from fcn_core.images.read import Limits
 
     words = {s.name: s.default_words for s in settings.SETTINGS}
     assert (

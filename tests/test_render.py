@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from fcn_core import render
-from fcn_core.heatmap import Heatmap, combine
-from fcn_core.images import RGBImage
-from fcn_core.region import Box, boxes_of, threshold_mask
+from fcn_core.images.read import RGBImage
+from fcn_core.maps.heatmap import Heatmap, combine
+from fcn_core.maps.region import Box, boxes_of, threshold_mask
 from tests.waiting import PATIENCE
 
 

@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import cached
-from app.jobs import ModelKey
+from app.state import cached
+from app.state.queue.jobs import ModelKey
 from fcn_core import logs, settings
-from fcn_core.cli import main
+from fcn_core.cli.entry import main
 from fcn_core.errors import SettingInvalid
+from fcn_core.networks.zoo import MODELS
 from fcn_core.settings import SETTINGS, check
-from fcn_core.zoo import MODELS
+from tests.places import ROOT
 from tests.waiting import PATIENCE
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Setting, text, value
 GOOD = [
@@ -273,7 +272,7 @@ def test_the_page_says_what_is_wrong_and_does_nothing_else(
     shown = [error.value.replace("\\", "") for error in page.error]
     assert shown == [line.replace("\\", "") for line in check(ALL_WRONG)]
     assert not page.tabs and not page.checkbox and len(page.button) == 1
-    assert [r.getMessage() for r in caplog.records if r.name == "app.cached"] == list(check(ALL_WRONG))
+    assert [r.getMessage() for r in caplog.records if r.name == "app.state.cached"] == list(check(ALL_WRONG))
 
 
 @pytest.mark.parametrize("engine", [None, "", "auto", "openvino", "tensorflow"])

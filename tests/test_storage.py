@@ -13,13 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from fcn_core import folders, graphs
+from fcn_core.engines import graph_cache
+from fcn_core.engines.graph_cache import load_graph, prepare_graph
 from fcn_core.errors import EngineError, StorageError
-from fcn_core.graphs import load_graph, prepare_graph
-from fcn_core.zoo import MODELS
+from fcn_core.networks.zoo import MODELS
+from fcn_core.system import folders
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[1]
 LITE = MODELS["efficientnet-lite0"]
 ROOM = 41  # MB on disk, that making it takes
 
@@ -56,7 +57,7 @@ def children(monkeypatch, exported):
         calls.append(folder)
         shutil.copytree(exported, folder, dirs_exist_ok=True)
 
-    monkeypatch.setattr(graphs, "_export_in_child", copy)
+    monkeypatch.setattr(graph_cache, "_export_in_child", copy)
     return calls
 
 
@@ -146,9 +147,9 @@ def test_whatever_cannot_be_written_in_the_cache_is_done_without(
 
     targets = {
         "the folder": (Path, "mkdir", 0),
-        "the folder for the making": (graphs.tempfile, "mkdtemp", 2),
-        "the child": (graphs, "_export_in_child", 3),
-        "the description": (graphs, "_write_meta", 0),
+        "the folder for the making": (graph_cache.tempfile, "mkdtemp", 2),
+        "the child": (graph_cache, "_export_in_child", 3),
+        "the description": (graph_cache, "_write_meta", 0),
         "the move": (Path, "rename", 0),
     }
     with monkeypatch.context() as patch:
@@ -196,7 +197,7 @@ def test_a_second_process_that_cannot_be_started_is_no_fault_of_the_disk(places,
     def refuse(*_, **__):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(graphs.subprocess, "run", refuse)
+    monkeypatch.setattr(graph_cache.subprocess, "run", refuse)
     with pytest.raises(EngineError, match="second Python process") as refusal:
         prepare_graph(LITE)
     assert "cannot be written" not in str(refusal.value)
@@ -207,7 +208,7 @@ def test_what_openvino_cannot_do_is_no_fault_of_the_disk(tmp_path, monkeypatch):
     """And where nothing more can be written, the system says so."""
 
     def failing():
-        with graphs._naming_full_disks(tmp_path, 10, "It cannot be read"):
+        with graph_cache._naming_full_disks(tmp_path, 10, "It cannot be read"):
             raise RuntimeError("Incorrect weights in bin file!\n at reader.cpp")
 
     with pytest.raises(EngineError, match=r"It cannot be read \(Incorrect weights in bin file! at"):
@@ -252,7 +253,7 @@ def test_a_disk_that_fills_while_the_child_writes(size, small_disk, monkeypatch,
     """In the export, and in the folding: the system did not say beforehand that there is too little."""
     cache = small_disk("cache", size)
     monkeypatch.setenv("FCN_CACHE_DIR", str(cache))
-    monkeypatch.setattr(graphs, "require_room", lambda *_: None)
+    monkeypatch.setattr(graph_cache, "require_room", lambda *_: None)
     graph = prepare_graph(LITE)
     assert not graph.cached
     assert f"{cache / 'graphs'} (" in caplog.text
@@ -266,12 +267,12 @@ def test_files_that_may_not_grow(tmp_path, fresh_python):
     child = fresh_python(
         """
 import resource, sys
-from fcn_core import graphs
+from fcn_core.engines import graph_cache
 from fcn_core.errors import StorageError
-from fcn_core.zoo import MODELS
+from fcn_core.networks.zoo import MODELS
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    graphs.prepare_graph(MODELS["efficientnet-lite0"])
+    graph_cache.prepare_graph(MODELS["efficientnet-lite0"])
 except StorageError as error:
     print(error)
 """,
@@ -287,13 +288,13 @@ except StorageError as error:
 
 HEATMAP = """
 import sys, tempfile
-from fcn_core import folders
+from fcn_core.system import folders
 tempfile.tempdir, folders._IN_MEMORY = sys.argv.pop(1), sys.argv.pop(1)
 if tempfile.tempdir == "nowhere":
     def nowhere():
         raise FileNotFoundError("No usable temporary directory found")
     tempfile.gettempdir = nowhere
-from fcn_core.cli import main
+from fcn_core.cli.entry import main
 sys.exit(main(sys.argv[1:]))
 """
 

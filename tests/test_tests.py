@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
 from tests.waiting import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(
     path for path in (ROOT / "tests").rglob("*.py") if path.name not in ("waiting.py", "test_tests.py")
 )

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from app import cached
+from app.lesson import experiments
 from app.lesson.stage import SYNSET, Stage
-from fcn_core import lesson
+from app.state import cached
+from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.pipeline import versions as library_versions
-from fcn_core.pyramid import NOTEBOOK_SCALES
-from fcn_core.synsets import Ontology
+from fcn_core.synsets.ontology import Ontology
 
 ASKED = (200, 300)  # the notebook's noise: height and width
 CLASSES = 1000
@@ -71,7 +71,7 @@ def gather(stage: Stage) -> None:
         exp_limit=f"{float(np.log(np.finfo(np.float32).max)):.1f}",
         versions=versions(),
     )
-    random = lesson.random_logits().shape
+    random = experiments.random_logits().shape
     stage.say(
         random_shape=shape(*random),
         random_samples=random[0],
@@ -87,7 +87,7 @@ def gather(stage: Stage) -> None:
 def _counts(ontology: Ontology) -> dict[str, str]:
     animal, dog = ontology.find("animal").wnid, ontology.find("dog").wnid
     entries, classes = len(ontology.naive_class_ids(animal)), ontology.count(animal)
-    often, wnid = max((max(repeats(ontology, w)), w) for w in lesson.counted_again(ontology))
+    often, wnid = max((max(repeats(ontology, w)), w) for w in experiments.counted_again(ontology))
     return {
         "dog_classes": str(ontology.count(dog)),
         "synsets": str(len(ontology)),
@@ -95,7 +95,7 @@ def _counts(ontology: Ontology) -> dict[str, str]:
         "animal_classes": str(classes),
         "animal_extra": str(entries - classes),
         "animal_repeats": _repeats_in_words(repeats(ontology, animal)),
-        "twice_synsets": str(len(lesson.counted_again(ontology))),
+        "twice_synsets": str(len(experiments.counted_again(ontology))),
         "most_often": str(often),
         "most_synset": ontology.label(wnid),
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import cached, page_scripts
+from app.lesson.experiments import Check, source_of
 from app.lesson.stage import NotReadyError, Stage
 from app.lesson.text import (
     Block,
@@ -23,8 +23,9 @@ from app.lesson.text import (
     names_of,
     parts_of,
 )
+from app.state import cached
+from app.ui import page_scripts
 from fcn_core.errors import FcnError
-from fcn_core.lesson import Check, source_of
 
 Draw = Callable[[Stage], bool | None]
 """Draws a figure; False says that it has nothing to caption yet."""

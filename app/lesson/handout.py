@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app.lesson.text import Block, Figure, Formula, Lesson, Proof, Prose, Question, Snippet, parts_of
-from fcn_core.folders import give_matplotlib_a_place
+from fcn_core.system.folders import give_matplotlib_a_place
 
 _STYLE = """
 @page { size: A4; margin: 2cm; }

@@ -12,17 +12,17 @@ from typing import Any
 import skimage.data
 import streamlit as st
 
-from app import cached
-from app.jobs import Job, ModelKey, Snapshot
+from app.lesson.experiments import Check
 from app.lesson.text import FOLDER
+from app.state import cached
+from app.state.queue.jobs import Job, ModelKey, Snapshot
 from fcn_core.errors import FcnError
-from fcn_core.geometry import Geometry
-from fcn_core.heatmap import ClassMap
-from fcn_core.images import RGBImage, image_from_array
-from fcn_core.lesson import Check
-from fcn_core.pyramid import Fit, Scale
-from fcn_core.synsets import Ontology
-from fcn_core.zoo import MODELS, ModelSpec, find_weights, model_spec
+from fcn_core.images.read import RGBImage, image_from_array
+from fcn_core.images.scales import Fit, Scale
+from fcn_core.maps.heatmap import ClassMap
+from fcn_core.networks.geometry import Geometry
+from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
+from fcn_core.synsets.ontology import Ontology
 
 SYNSET = "n02121620"  # cat, as in the picture
 

@@ -20,9 +20,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "assets" / "lesson"
+from fcn_core.system.assets import asset
+
+FOLDER = asset("lesson")
 UNKNOWN = "…"
 
 _MARK = re.compile(r"\[\[(\w+)(?: ([\w.]+))?\]\]\s*")

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 import streamlit as st
 from starlette.middleware import Middleware
 
-from app import cached
 from app.server import connections, log_limit
 from app.server.answers import Pieces
 from app.server.headers import SecurityHeaders
@@ -18,7 +17,8 @@ from app.server.sessions import Owners
 from app.server.sockets import SocketGuard
 from app.server.status import StatusGuard, routes
 from app.server.uploads import UploadGuard
-from fcn_core import resources
+from app.state import cached
+from fcn_core.system import resources
 
 __all__ = ["lifespan", "middleware", "routes"]
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from app import streamlit_patches
 from app.server.sockets import longest_message
-from fcn_core import resources
+from fcn_core.system import resources
 
 _PATIENCE = 20.0  # seconds for a request to arrive, or an answer to be read on
 _WAITING = 128  # connections that may wait for their request

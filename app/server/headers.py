@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import page_scripts
+from app.ui import page_scripts
 
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 

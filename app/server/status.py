@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
-from app import cached
+from app.state import cached
 
 #: Paths of pages, as `streamlit_app.py` names them.
 PAGES = frozenset({"", "compare", "learn", "models"})

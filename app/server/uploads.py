@@ -14,9 +14,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config, runtime
 
-from app import picture_files, streamlit_patches
+from app import streamlit_patches
 from app.server.sessions import Owners
-from fcn_core import resources
+from app.state import picture_files
+from fcn_core.system import resources
 
 logger = logging.getLogger(__name__)
 

@@ -57,8 +57,8 @@ class Held(http.server.BaseHTTPRequestHandler):
 
     def named(self) -> dict:
         """Pictures and analyses."""
-        from app.job_queue import Queue
-        from fcn_core.images import RGBImage
+        from app.state.queue.job_queue import Queue
+        from fcn_core.images.read import RGBImage
 
         gc.collect()
         gc.unfreeze()  # what the app left out of collections counts as well

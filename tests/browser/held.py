@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streamlit.web import cli
 
-from app import job_queue
+from app.state.queue import job_queue
 from fcn_core.errors import Cancelled
 
 FILE = Path(sys.argv[1])

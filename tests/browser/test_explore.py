@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from app.samples import SAMPLES
-from fcn_core.cli import main
+from app.state.samples import SAMPLES
+from fcn_core.cli.entry import main
 from tests.browser.conftest import settle
 from tests.waiting import PATIENCE
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from app.samples import SAMPLES
+from app.state.samples import SAMPLES
 from tests.browser.conftest import free_port, serve, settle
 from tests.waiting import PATIENCE
 

@@ -21,13 +21,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from app.selection import _READ
+from app.state.selection import _READ
 from tests.browser.conftest import is_forbidden
+from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("/", "/compare", "/learn?step=1", "/learn?step=all", "/models")
 PARAMETERS = (*_READ, "step", "present", "embed_options", "unknown")
 PAYLOADS = (

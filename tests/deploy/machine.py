@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 OTHER = 61184 + os.getpid() % 4096  # a user that no machine has a name for, and no other run
 _FOLDERS = os.environ.get("PATH", "")
 # Beside the folders of the PATH: Debian keeps servers out of the PATH of everyone but root.

@@ -1,0 +1,132 @@
+"""Files of an analysis, made when they are asked for; nothing here reruns the network or the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.state.picture_files import GAVE_WAY
+from app.state.pictures import Picture
+from app.ui import panels
+from app.ui.panels import Look
+from fcn_core import render
+from fcn_core.export import files, shells
+from fcn_core.maps.heatmap import Heatmap, place
+from fcn_core.pipeline import Analysis
+
+Make = Callable[[], Analysis]
+
+
+def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
+    """Offer everything there is to take away.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the analysis of the whole picture; called when a file is asked for.
+    shown : Analysis
+        As on the page, for the commands.
+    picture : Picture
+    look : Look
+        Colours and opacity of the pictures.
+    """
+    stem = f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
+    if not picture.file.is_there:
+        panels.problem(GAVE_WAY)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**Everything**")
+        _button(
+            "All files",
+            lambda: files.zip_all(make(), picture.data),
+            f"{stem}.zip",
+            "application/zip",
+            primary=True,
+        )
+        st.markdown("**Pictures**")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            names = (
+                "Overlay with boxes",
+                "Mask",
+                "Figure",
+                "Fine map",
+                *shown.heatmaps,
+                "Arithmetic mean",
+                "Geometric mean",
+            )
+            which = str(st.selectbox("Picture as PNG", names, key="png", label_visibility="collapsed"))
+            _button(
+                "PNG",
+                lambda: picture_png(make(), which, look),
+                f"{stem}-{files.file_stem(which)}.png",
+                "image/png",
+            )
+            _button(
+                "The picture", lambda: picture.data, shells.harmless(picture.name), "application/octet-stream"
+            )
+        st.markdown("**Numbers**")
+        with st.container(horizontal=True):
+            _button("Maps, NPZ", lambda: files.maps_npz(make()), f"{stem}-maps.npz", "application/zip")
+            _button(
+                "Manifest, JSON",
+                lambda: files.manifest_json(make()),
+                f"{stem}-manifest.json",
+                "application/json",
+            )
+            _button("Boxes, COCO", lambda: files.coco_json(make()), f"{stem}-coco.json", "application/json")
+        st.markdown("**To read on, to run on**")
+        with st.container(horizontal=True):
+            _button(
+                "Report, HTML", lambda: files.html_report(make(), look.colours), f"{stem}.html", "text/html"
+            )
+            _button(
+                "Notebook",
+                lambda: files.notebook(make(), picture.data),
+                f"{stem}.ipynb",
+                "application/x-ipynb+json",
+            )
+    with right:
+        st.markdown("**The same from a terminal**")
+        st.code(files.command_line(shown), language="bash", wrap_lines=True)
+        if files.renamed(shown):
+            panels.note(files.renamed(shown))
+        st.markdown("**The same in Python**")
+        st.code(files.python_snippet(shown), language="python", wrap_lines=True)
+        st.markdown("**The same page for others**")
+        panels.note(
+            "The address of this page holds every choice: copy it from the browser."
+            if picture.address
+            else "The address of this page holds every choice but the picture, which never leaves this session."
+        )
+
+
+def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
+    """One picture of the analysis at the photo's size, as PNG."""
+    if which == "Overlay with boxes":
+        return files.overlay_png(analysis, look.colours, look.opacity)
+    if which == "Mask":
+        return files.mask_png(analysis)
+    if which == "Figure":
+        return files.figure_png(analysis, look.colours)
+    maps = {**analysis.heatmaps, "Arithmetic mean": analysis.arithmetic, "Geometric mean": analysis.geometric}
+    heatmap = maps.get(which, Heatmap(analysis.fine, analysis.kind))
+    image = analysis.image
+    placement = look.placement if heatmap.cells is not None else "even"
+    values = place(heatmap, image.height, image.width, placement, look.smooth)
+    top = 1.0 if analysis.kind == "probability" or which == "Fine map" else max(heatmap.peak, 1e-6)
+    colours = render.colourise(values, 0.0, top, look.colours)
+    return render.encode(render.overlay(image.pixels, colours, look.opacity), "png")
+
+
+def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, primary: bool = False) -> None:
+    st.download_button(
+        label,
+        make,
+        file_name,
+        mime,
+        key=f"take-{label}",
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary" if primary else "secondary",
+    )

@@ -1,0 +1,423 @@
+"""The numbers and checks of the lesson: small experiments on the network, each with the error of its claim.
+
+Nothing here draws. A notebook can make every figure of the lesson from these functions.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import textwrap
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from fcn_core.evaluation.metrics import iou
+from fcn_core.images.scales import resize_array
+from fcn_core.maps.heatmap import ClassMap, Heatmap, combine
+from fcn_core.maps.region import normalise, threshold_mask
+from fcn_core.networks.geometry import CellAxis, Geometry, Node, trace
+from fcn_core.synsets.ontology import Ontology
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_RANDOM_SHAPE = (10, 3, 4, 5)  # the notebook's
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim, and how far the numbers are from it.
+
+    Attributes
+    ----------
+    error : float
+        Largest deviation found; NaN counts as failed.
+    limit : float
+        What rounding explains.
+    """
+
+    error: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the limit."""
+        return bool(self.error <= self.limit)
+
+
+# --- 1  The classifier ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One spatial layer at one input size: its window, and the shape (h, w, channels) it gives."""
+
+    name: str
+    window: str
+    stride: int
+    shape: tuple[int, int, int]
+
+
+def layer_table(geometry: Geometry, height: int, width: int) -> tuple[LayerRow, ...]:
+    """List the layers that slide over the picture, with the shapes they give for a size.
+
+    Returns
+    -------
+    tuple of LayerRow
+        ``stride`` is the distance, in input pixels, from one cell to the next.
+    """
+    rows, columns = trace(geometry.nodes, "y", height), trace(geometry.nodes, "x", width)
+    return tuple(
+        LayerRow(node.name, _window(node), r.stride, (r.size, c.size, node.channels))
+        for node, r, c in zip(geometry.nodes, rows, columns, strict=True)
+    )
+
+
+def _window(node: Node) -> str:
+    if len(node.inputs) > 1:
+        return "join"
+    if node.y.kernel == 1 and node.y.stride == 1 and (node.y.before or node.y.after):
+        return "pad"
+    stride = f", every {node.y.stride}nd" if node.y.stride == 2 else ""
+    return f"{node.y.kernel} × {node.x.kernel}{stride}"
+
+
+@lru_cache(maxsize=16)
+def grid_check(geometry: Geometry, first: int = 32, last: int = 1024) -> Check:
+    """Compare ``ceil(n / stride)`` with the rows that the network gives, for every height n from `first` to `last`."""
+    stride = geometry.stride
+    sizes = range(first, last + 1)
+    return Check(max(abs(-(-n // stride) - trace(geometry.nodes, "y", n)[-1].size) for n in sizes), 0)
+
+
+def field_of(axis: CellAxis, index: int) -> tuple[float, float]:
+    """First and last input pixel that cell `index` can see (its theoretical field), clipped to the picture."""
+    centre, half = axis.centre(index), (axis.extent - 1) / 2
+    return max(centre - half, 0.0), min(centre + half, axis.input_size - 1.0)
+
+
+# --- 2  Dense becomes a 1x1 convolution -------------------------------------------------------------------------
+
+
+def dense_of_mean(features: Float64, kernel: Float64, bias: Float64) -> Float64:
+    """The classifier's way: average the features (h, w, F) over all places, then apply Dense (F, C)."""
+    pooled = features.mean(axis=(0, 1))
+    logits: Float64 = pooled @ kernel + bias
+    return logits
+
+
+def convolution_1x1(features: Float64, kernel: Float64, bias: Float64) -> Float64:
+    """Our way: apply the same kernel (F, C) at every place of (h, w, F); gives a map (h, w, C)."""
+    logits: Float64 = features @ kernel + bias
+    return logits
+
+
+def toy_features(seed: int = 0, side: int = 7, channels: int = 4) -> tuple[Float64, Float64, Float64]:
+    """Random features (side, side, channels), kernel (channels, 3) and bias (3,), rounded to tenths."""
+    rng = np.random.default_rng(seed)
+    shapes = ((side, side, channels), (channels, 3), (3,))
+    features, kernel, bias = (np.round(rng.normal(0, 1.5, shape), 1) for shape in shapes)
+    return np.abs(features), kernel, bias
+
+
+def order_check(features: Float64, kernel: Float64, bias: Float64) -> Check:
+    """Mean then Dense against Dense everywhere then mean."""
+    mean = convolution_1x1(features, kernel, bias).mean(axis=(0, 1))
+    return Check(float(np.abs(mean - dense_of_mean(features, kernel, bias)).max()), 1e-9)
+
+
+def two_answers(class_map: ClassMap) -> tuple[Float64, Float64]:
+    """Softmax of the mean logits (the classifier's answer), and the mean of the softmaxes; each (C,)."""
+    logits = class_map.logits.astype(np.float64)
+    return softmax(logits.mean(axis=(0, 1))), softmax(logits).mean(axis=(0, 1))
+
+
+# --- 3  SoftmaxMap ----------------------------------------------------------------------------------------------
+
+
+def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[Any]:
+    """Softmax over the last axis; the same formula as `SoftmaxMap`, in NumPy.
+
+    Parameters
+    ----------
+    logits : (..., C) array_like
+    temperature : float
+        Divides the logits: below 1 the largest wins more clearly, above 1 all become alike.
+    """
+    scaled = np.asarray(logits) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    probabilities: npt.NDArray[Any] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def naive_softmax(logits: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Softmax as the formula is written, without subtracting the maximum: overflows for large logits."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        exponentials = np.exp(np.asarray(logits))
+        probabilities: npt.NDArray[Any] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def random_logits(seed: int = 0, shape: tuple[int, ...] = _RANDOM_SHAPE) -> Float32:
+    """The notebook's random tensor (10, 3, 4, 5): ten samples of 3 x 4 places with 5 classes."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def sums_check(probabilities: npt.NDArray[Any]) -> Check:
+    """How far the sums over the last axis are from one."""
+    return Check(float(np.abs(probabilities.sum(axis=-1) - 1).max()), 1e-5)
+
+
+def ranks_kept(logits: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> int:
+    """Count the places whose largest class is the same before and after."""
+    return int((logits.argmax(axis=-1) == probabilities.argmax(axis=-1)).sum())
+
+
+# --- 4  Any size ------------------------------------------------------------------------------------------------
+
+
+def noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """A picture (height, width, 3) of random pixels."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+# --- 5  Synsets -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def counted_again(ontology: Ontology) -> tuple[str, ...]:
+    """Synsets for which the notebook's depth-first search lists a class more than once."""
+    return tuple(
+        synset.wnid
+        for synset in ontology
+        if len(ontology.naive_class_ids(synset.wnid)) > ontology.count(synset.wnid)
+    )
+
+
+def paths_between(ontology: Ontology, above: str, below: str) -> tuple[tuple[str, ...], ...]:
+    """Every path down the hierarchy from one synset to another, as wnids."""
+    if above == below:
+        return ((below,),)
+    return tuple(
+        (*path, below)
+        for parent in ontology[below].parents
+        for path in paths_between(ontology, above, parent)
+    )
+
+
+# --- 6  Scales --------------------------------------------------------------------------------------------------
+
+
+def placement_shift(axis: CellAxis) -> float:
+    """Largest distance between the centres of cells' fields and even spreading, as a share of the picture."""
+    even = [(i + 0.5) * axis.input_size / axis.size - 0.5 for i in range(axis.size)]
+    return max(abs(axis.centre(i) - even[i]) for i in range(axis.size)) / axis.input_size
+
+
+def field_by_counting(geometry: Geometry, axis: str, size: int, index: int) -> tuple[int, int]:
+    """First and last input position that a cell can see, borders ignored, by walking down from it.
+
+    The program computes this upwards, from the input to the cells (`fcn_core.networks.geometry.trace`); here
+    every layer is asked, from the cell downwards, what it reads. Both must agree.
+    """
+    nodes = geometry.nodes
+    sizes = [t.size for t in trace(nodes, axis, size)]
+    reads: dict[int, tuple[int, int]] = {len(nodes) - 1: (index, index)}
+    for n in range(len(nodes) - 1, -1, -1):
+        if n not in reads:
+            continue
+        window = nodes[n].y if axis == "y" else nodes[n].x
+        into = min(size if i < 0 else sizes[i] for i in nodes[n].inputs)
+        before = window.before
+        if window.same:
+            before = max((sizes[n] - 1) * window.stride + window.reach - into, 0) // 2
+        low = reads[n][0] * window.stride - before
+        high = reads[n][1] * window.stride - before + window.reach - 1
+        for source in nodes[n].inputs:
+            known = reads.get(source, (low, high))
+            reads[source] = (min(known[0], low), max(known[1], high))
+    return reads[-1]
+
+
+# --- 7  Averages ------------------------------------------------------------------------------------------------
+
+
+def leave_one_out(heatmaps: Mapping[str, Heatmap], power: float) -> dict[str, float]:
+    """How much the mean changes when a scale is left out: mean absolute difference over the finest grid."""
+    whole = combine(tuple(heatmaps.values()), power).values
+    changes = {}
+    for left_out in heatmaps:
+        rest = combine([h for key, h in heatmaps.items() if key != left_out], power).values
+        rest = np.asarray(resize_array(rest, *whole.shape)) if rest.shape != whole.shape else rest
+        changes[left_out] = float(np.abs(whole - rest).mean())
+    return changes
+
+
+@dataclass(frozen=True)
+class Veto:
+    """The cell where the arithmetic and the geometric mean differ most, and what every scale says there."""
+
+    cell: tuple[int, int]
+    values: Mapping[str, float]
+    arithmetic: float
+    geometric: float
+
+
+def strongest_veto(heatmaps: Mapping[str, Heatmap]) -> Veto:
+    """Find where one scale's "no" matters most to the geometric mean."""
+    maps = tuple(heatmaps.values())
+    arithmetic, geometric = combine(maps, 1.0), combine(maps, 0.0)
+    row, column = divmod(int((arithmetic.values - geometric.values).argmax()), arithmetic.values.shape[1])
+    values = {
+        key: float(np.asarray(resize_array(h.values.astype(np.float64), *arithmetic.grid))[row, column])
+        for key, h in heatmaps.items()
+    }
+    return Veto(
+        (row, column), values, float(arithmetic.values[row, column]), float(geometric.values[row, column])
+    )
+
+
+def means_check(heatmaps: Sequence[Heatmap]) -> Check:
+    """The notebook's two formulas against the power mean at 1 and 0, and geometric never above arithmetic."""
+    largest = max(heatmaps, key=lambda h: h.values.size).grid
+    stack = np.stack([resize_array(h.values.astype(np.float64), *largest) for h in heatmaps])
+    arithmetic, geometric = stack.sum(axis=0) / len(stack), stack.prod(axis=0) ** (1 / len(stack))
+    return Check(
+        max(
+            float(np.abs(combine(heatmaps, 1.0).values - arithmetic).max()),
+            float(np.abs(combine(heatmaps, 0.0).values - geometric).max()),
+            float((geometric - arithmetic).max()),
+        ),
+        1e-6,
+    )
+
+
+# --- 8  From heatmap to mask ------------------------------------------------------------------------------------
+
+
+def polygon_mask(points: Sequence[Sequence[float]], height: int, width: int) -> Mask:
+    """Fill a polygon of (x, y) corners; True inside."""
+    canvas = Image.new("1", (width, height))
+    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points], fill=1)
+    return np.asarray(canvas, bool)
+
+
+def box_mask(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> Mask:
+    """Fill a box; x1 and y1 are exclusive."""
+    mask = np.zeros((height, width), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def iou_curve(fine: Float32, truth: Mask, steps: int = 51) -> tuple[Float64, Float64]:
+    """IoU of ``fine >= t`` and the truth for thresholds t from 0 to 1; two arrays (steps,)."""
+    thresholds = np.linspace(0, 1, steps)
+    stretched = normalise(fine)
+    return thresholds, np.array([iou(threshold_mask(stretched, t), truth) for t in thresholds])
+
+
+def share_near_top(values: Float32, share: float = 0.01) -> float:
+    """Share of cells within `share` of the largest value: how many the map cannot tell apart."""
+    return float((values >= values.max() * (1 - share)).mean())
+
+
+# --- 9  Since 2020 -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OldLine:
+    """A line that used to work, whose it was, what it did when tried just now, and how it is written today."""
+
+    line: str
+    source: str
+    outcome: str
+    today: str
+
+
+_NOTEBOOK, _OLDER = "the notebook", "the older lab"
+_OLD_LINES = (
+    ("np.alltrue([1 < 2, 2 < 3])", _NOTEBOOK, "np.all([1 < 2, 2 < 3])"),
+    ("int(np.array([[5]]))", _NOTEBOOK, "np.array([[5]]).item()"),
+    ("from scipy.misc import imread", _OLDER, "from skimage.io import imread"),
+)
+
+
+def old_lines() -> tuple[OldLine, ...]:
+    """Try old lines that need neither Keras nor a file, one by one."""
+    return tuple(OldLine(line, source, _outcome(line), today) for line, source, today in _OLD_LINES)
+
+
+def _outcome(line: str) -> str:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            exec(line, {"np": np})  # noqa: S102  one of the lines above, nothing of a user's
+        except (TypeError, AttributeError, ImportError) as error:
+            said = str(error).splitlines()[0].split(" (/")[0]  # without the file on this machine
+            return f"{type(error).__name__}: {said[:120]}"
+    return f"works, with a warning: {warned[0].message}" if warned else "still works"
+
+
+# --- The code itself --------------------------------------------------------------------------------------------
+
+
+def _module(name: str) -> Path | None:
+    """File of a module, found without importing it; None where there is none of this name."""
+    package, _, rest = name.partition(".")
+    spec = importlib.util.find_spec(package) if package else None
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder, *rest.split("."))
+        if rest and path.with_suffix(".py").is_file():
+            return path.with_suffix(".py")
+    return None
+
+
+def source_of(name: str, docstring: bool = False) -> str:
+    """Read the source of a function or class of the package from its file, without importing it.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``fcn_core.networks.layers.SoftmaxMap`` or ``fcn_core.networks.geometry.Geometry.macs``.
+    docstring : bool
+        Whether to keep docstrings.
+
+    Raises
+    ------
+    LookupError
+        There is no such definition.
+    """
+    module, path = name, list[str]()
+    while not (spec := _module(module)):  # the longest name that is a module
+        module, _, part = module.rpartition(".")
+        path.insert(0, part)
+        if not module:
+            raise LookupError(
+                f"Expected a definition such as fcn_core.networks.layers.SoftmaxMap. Received: {name!r}"
+            )
+    text = spec.read_text(encoding="utf-8")
+    found: ast.AST = ast.parse(text)
+    for part in path:
+        named = (n for n in getattr(found, "body", []) if getattr(n, "name", None) == part)
+        found = next(named, ast.Pass())
+    if not path or not isinstance(found, ast.FunctionDef | ast.ClassDef):
+        raise LookupError(f"Expected a function or class. Received: {name!r}, which is not there.")
+    lines = text.splitlines()
+    start = min([found.lineno, *(d.lineno for d in found.decorator_list)])
+    dropped: set[int] = set()
+    if not docstring:
+        for node in ast.walk(found):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                said = node.body[0]
+                dropped.update(range(said.lineno, (said.end_lineno or said.lineno) + 1))
+    kept = [lines[i - 1] for i in range(start, (found.end_lineno or start) + 1) if i not in dropped]
+    return textwrap.dedent("\n".join(kept)).strip()

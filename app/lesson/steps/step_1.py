@@ -1,0 +1,151 @@
+"""Figures of step one: the tower of layers, the grid of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.lesson import draw, experiments, svg
+from app.lesson.experiments import LayerRow
+from app.lesson.facts import CLASSES, SIZES, grid, shape
+from app.lesson.stage import Stage, percent
+from fcn_core.networks.geometry import CellGrid
+
+
+def layers(stage: Stage) -> None:
+    """Every layer with its window and the shape it gives, then the classifier's ending."""
+    size = stage.spec.input_size
+    rows = experiments.layer_table(stage.geometry(), size, size)
+    table = [
+        {
+            "Layer": r.name,
+            "Window": r.window,
+            "Shape": shape(*r.shape),
+            "Cells": r.shape[0] * r.shape[1],
+            "Patterns": r.shape[2],
+            "Pixels a cell": str(r.stride),
+        }
+        for r in rows[:-1]
+    ]
+    ending = [
+        ("global average pooling", "all cells", stage.spec.features),
+        ("Dense", "", CLASSES),
+        ("softmax", "", CLASSES),
+    ]
+    table += [
+        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Patterns": c, "Pixels a cell": ""}
+        for n, w, c in ending
+    ]
+    every = st.toggle(
+        f"All {len(table)} layers",
+        key="lesson_all_layers",
+        persist_state="session",
+        help="Otherwise only those that make the map smaller, and the last.",
+    )
+    if not every:
+        shown = {r.name for r in shrinking(rows[:-1])}
+        table = [row for row in table if row["Layer"] in shown] + table[-len(ending) :]
+    most = max(row["Cells"] for row in table if isinstance(row["Cells"], int))
+    draw.table(
+        stage,
+        table,
+        "Table of the network's layers with window, shape, cells and patterns.",
+        height=420 if every else "content",
+        columns={
+            "Cells": st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
+            "Patterns": st.column_config.ProgressColumn(
+                format="localized", min_value=0, max_value=stage.spec.features
+            ),
+        },
+    )
+
+
+def shrinking(rows: Sequence[LayerRow]) -> list[LayerRow]:
+    """The layers whose windows move by more than a cell, each the first of its stride, and the last layer."""
+    before = [1, *(r.stride for r in rows)]
+    return [r for r, stride in zip(rows, before, strict=False) if r.stride != stride or r is rows[-1]]
+
+
+def grid_of_cells(stage: Stage) -> None:
+    """A picture of chosen size under its cells, and what one cell can see."""
+    geometry = stage.geometry()
+    first, second = st.columns(2)
+    height = first.slider(
+        "Height, in pixels", 32, 800, 200, key="lesson_grid_height", persist_state="session"
+    )
+    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width", persist_state="session")
+    cells = geometry.cells(height, width)
+    row = _cell(first, "Row of the cell", cells.y.size)
+    column = _cell(second, "Column of the cell", cells.x.size)
+    whole = st.toggle("Show the cell's receptive field", key="lesson_field", persist_state="session")
+    picture, said = grid_drawing(stage, cells, row, column, whole)
+    draw.drawing(stage, picture, said, width=max(160, min(720, 520 * width // height)))
+    (top, bottom), (left, right) = experiments.field_of(cells.y, row), experiments.field_of(cells.x, column)
+    seen = (bottom - top + 1) * (right - left + 1) / (height * width)
+    stage.say(
+        grid_height=height,
+        grid_width=width,
+        grid=grid(cells.y.size, cells.x.size),
+        cell_row=row + 1,
+        cell_column=column + 1,
+        extent=cells.y.extent,
+        field_share=percent(seen),
+    )
+    stage.checks["grid"] = experiments.grid_check(geometry, *SIZES)
+
+
+def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> int:
+    """Which row or column, counted from zero; the middle at first."""
+    if cells == 1:
+        place.caption(f"{label}: there is only one.")
+        return 0
+    return (
+        int(
+            place.slider(
+                label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}", persist_state="session"
+            )
+        )
+        - 1
+    )
+
+
+def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bool) -> tuple[str, str]:
+    """SVG of the picture stretched to the size, its grid and one cell, and what it shows in words.
+
+    With `whole` the drawing is wide enough for the square that the cell can see.
+    """
+    height, width, stride = cells.y.input_size, cells.x.input_size, cells.y.stride
+    margin = max(0.0, cells.y.extent / 2 - min(height, width) / 2) if whole else 0.0
+    weight = (max(height, width) + 2 * margin) / 400
+    y, x = cells.y.centre(row) + 0.5, cells.x.centre(column) + 0.5
+    half = cells.y.extent / 2
+    marks = [
+        svg.lines(
+            [k * stride for k in range(1, cells.x.size)],
+            [k * stride for k in range(1, cells.y.size)],
+            height,
+            width,
+            weight,
+        ),
+        svg.rectangle(
+            column * stride,
+            row * stride,
+            min((column + 1) * stride, width),
+            min((row + 1) * stride, height),
+            2 * weight,
+            fill=0.35,
+        ),
+        svg.dots([(x, y)], 4 * weight),
+    ]
+    if whole:
+        marks.append(
+            svg.rectangle(x - half, y - half, x + half, y + half, 1.5 * weight, fill=0.1, dashed=True)
+        )
+    shown = svg.stretched(stage.picture.pixels, min(height, 600), min(width, 600))
+    said = f"A cat under a grid of {cells.y.size} times {cells.x.size} cells; one cell is marked"
+    said += f", and a dashed square of {cells.y.extent} pixels a side around it." if whole else "."
+    return svg.picture(shown, marks, said, size=(height, width), margin=margin), said
+
+
+FIGURES = {"layers": layers, "grid": grid_of_cells}

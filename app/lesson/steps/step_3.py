@@ -1,0 +1,88 @@
+"""Figures of step three: one cell of the random tensor, overflow, temperature."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app.lesson import draw, experiments
+from app.lesson.stage import Stage
+
+_FACTORS = (1, 2, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
+
+
+def _bars(values: list[float]) -> dict[str, float]:
+    return {f"class {k}": v for k, v in enumerate(values, start=1)}
+
+
+def cell(stage: Stage) -> None:
+    """One cell's values before and after."""
+    logits = experiments.random_logits()
+    after = experiments.softmax(logits)
+    places = st.columns(3)
+    index = tuple(
+        int(place.slider(label, 1, count, 1, key=f"lesson_softmax_{label}", persist_state="session")) - 1
+        for place, label, count in zip(places, ("Sample", "Row", "Column"), logits.shape[:3], strict=True)
+    )
+    left, right = st.columns(2)
+    winner = f"class {int(logits[index].argmax()) + 1}"
+    before = _bars(logits[index].tolist())
+    draw.bars(stage, before, "logit", "Bars: the cell's logits.", place=left, marked=winner)
+    result = _bars(after[index].tolist())
+    draw.bars(
+        stage, result, "probability", "Bars: the cell's probabilities.", place=right, top=1.0, marked=winner
+    )
+    stage.say(
+        cell_sum_before=float(logits[index].sum()),
+        cell_sum_after=float(after[index].sum()),
+        kept=experiments.ranks_kept(logits, after),
+    )
+    stage.checks["sums"] = experiments.sums_check(after)
+
+
+def overflow(stage: Stage) -> None:
+    """Scale the logits until the plain formula breaks."""
+    factor = st.select_slider(
+        "Multiply all logits by", _FACTORS, 1, key="lesson_factor", persist_state="session"
+    )
+    logits = experiments.random_logits() * np.float32(factor)
+    plain, stable = experiments.naive_softmax(logits), experiments.softmax(logits)
+    row = np.unravel_index(int(logits.argmax()), logits.shape)[:3]
+    draw.table(
+        stage,
+        [
+            {"": name, **{f"class {k}": f"{v:.3g}" for k, v in enumerate(values[row].tolist(), start=1)}}
+            for name, values in (("logit", logits), ("plain formula", plain), ("stable formula", stable))
+        ],
+        "The cell with the largest logit: its logits, the plain formula's result and the stable one's.",
+    )
+    stage.say(
+        factor=factor,
+        largest_logit=f"{logits.max():.1f}",
+        broken=int((~np.isfinite(plain).all(axis=-1)).sum()),
+        stable_broken=int((~np.isfinite(stable).all(axis=-1)).sum()),
+    )
+    stage.checks["stable"] = experiments.sums_check(stable)
+
+
+def temperature(stage: Stage) -> None:
+    """The same cell, softer or harder."""
+    warmth = st.slider("Temperature T", 0.1, 5.0, 1.0, 0.1, key="lesson_temperature", persist_state="session")
+    logits = experiments.random_logits()[0, 0, 0]
+    result = experiments.softmax(logits, warmth)
+    draw.bars(
+        stage,
+        _bars(result.tolist()),
+        "probability",
+        "Bars: the probabilities at this temperature.",
+        top=1.0,
+        marked=f"class {int(logits.argmax()) + 1}",
+    )
+    stage.say(
+        temperature=f"{warmth:.1f}",
+        top_probability=float(result.max()),
+        top_plain=float(experiments.softmax(logits).max()),
+    )
+
+
+FIGURES = {"cell": cell, "overflow": overflow, "temperature": temperature}

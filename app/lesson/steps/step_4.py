@@ -1,0 +1,79 @@
+"""Figures of step four: noise of any size."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.lesson import draw, experiments
+from app.lesson.experiments import Check
+from app.lesson.facts import ASKED, CLASSES, COLOURS, cells_along, grid, shape
+from app.lesson.stage import Stage
+from fcn_core import render
+from fcn_core.images.read import image_from_array
+from fcn_core.images.scales import Scale
+
+
+def _size() -> tuple[int, int]:
+    return (
+        int(st.session_state.get("lesson_noise_height", ASKED[0])),
+        int(st.session_state.get("lesson_noise_width", ASKED[1])),
+    )
+
+
+def size(stage: Stage) -> None:
+    """Choose the size, see the noise, and say what to expect."""
+    first, second = st.columns(2)
+    height = first.slider(
+        "Height, in pixels", 32, 640, ASKED[0], key="lesson_noise_height", persist_state="session"
+    )
+    width = second.slider(
+        "Width, in pixels", 32, 640, ASKED[1], key="lesson_noise_width", persist_state="session"
+    )
+    draw.photo(
+        stage, experiments.noise(height, width), "A picture of random coloured pixels.", width=min(width, 480)
+    )
+    stride = stage.model.output_stride
+    h, w = cells_along(height, stride), cells_along(width, stride)
+    native = cells_along(stage.spec.input_size, stride)
+    wrong = shape(1, height // stride, width // stride, CLASSES)
+    stage.say(
+        noise_size=grid(height, width),
+        noise_shape=shape(1, height, width, COLOURS),
+        noise_answer=shape(1, h, w, CLASSES),
+        noise_wrong_first=shape(1, CLASSES),
+        noise_wrong_second=wrong if wrong != shape(1, h, w, CLASSES) else shape(1, native, native, CLASSES),
+    )
+
+
+def noise(stage: Stage) -> bool:
+    """Run the network on the noise, and hold the result against what was said."""
+    if not st.toggle("Run the network on the noise", key="lesson_noise_run", persist_state="session"):
+        return False
+    height, width = _size()
+    picture = image_from_array(experiments.noise(height, width), "noise")
+    (class_map,) = stage.class_maps("noise", picture, (Scale(height, width),), "exact").values()
+    probabilities = class_map.probabilities
+    best = probabilities.max(axis=-1)
+    draw.cells(
+        stage,
+        render.colourise(best),
+        f"A map of {best.shape[0]} times {best.shape[1]} squares: the largest probability in each cell.",
+        width=min(480, 32 * best.shape[1]),
+    )
+    row, column = divmod(int(best.argmax()), best.shape[1])
+    label = stage.ontology.label(stage.ontology.classes[int(probabilities[row, column].argmax())])
+    stage.say(
+        noise_result=shape(1, *class_map.logits.shape),
+        noise_seconds=f"{class_map.seconds:.2f} seconds",
+        noise_class=label,
+        noise_peak=float(best.max()),
+    )
+    expected = stage.geometry().grid(height, width)
+    stage.checks["shape"] = Check(
+        float(max(abs(a - b) for a, b in zip(expected, class_map.grid, strict=True))), 0
+    )
+    stage.checks["cells"] = experiments.sums_check(probabilities)
+    return True
+
+
+FIGURES = {"size": size, "noise": noise}

@@ -1,0 +1,151 @@
+"""Figures of step five: the hierarchy, two ways to one class, what counting twice does."""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import pairwise
+
+import streamlit as st
+
+from app.lesson import draw, experiments
+from app.lesson.experiments import Check
+from app.lesson.facts import grid
+from app.lesson.stage import Stage
+from fcn_core import render
+from fcn_core.images.scales import NOTEBOOK_SCALES
+from fcn_core.maps.heatmap import synset_heatmap
+from fcn_core.synsets.ontology import Ontology
+
+_HERE = "lesson_here"
+_TWICE = ("n02123394", "n02085620")  # classes with two ways up, the first that the hierarchy has is shown
+
+
+def _go(key: str) -> None:
+    chosen = st.session_state.get(key)
+    if chosen is not None:
+        st.session_state[_HERE] = chosen
+        st.session_state[key] = None
+
+
+def tree(stage: Stage) -> None:
+    """Where one is, the way up and the ways down, with counts."""
+    ontology = stage.ontology
+    here = st.session_state.setdefault(_HERE, ontology.find("dog").wnid)
+    here = ontology.collapse(here)
+
+    def label(wnid: str) -> str:
+        return f"{ontology.label(wnid)} · {ontology.count(wnid)}"
+
+    up = ontology.breadcrumb(here)
+    st.pills(
+        "The way up",
+        up[:-1],
+        format_func=label,
+        key="lesson_up",
+        on_change=_go,
+        args=("lesson_up",),
+        help="From the top of the hierarchy down to where you are; the number counts ImageNet's classes.",
+    )
+    st.markdown(f"#### {ontology.label(here)}\n\n{ontology[here].gloss}")
+    down = ontology.visible_children(here)
+    if down:
+        st.pills(
+            "The ways down", down, format_func=label, key="lesson_down", on_change=_go, args=("lesson_down",)
+        )
+    else:
+        st.caption("A class of ImageNet; nothing lies below it.")
+    stage.say(here=ontology.label(here), here_classes=ontology.count(here))
+
+
+def paths(stage: Stage) -> None:
+    """Two ways from "animal" down to one class, as two columns."""
+    ontology = stage.ontology
+    animal = ontology.find("animal").wnid
+    wnid = next(w for w in _TWICE if len(experiments.paths_between(ontology, animal, w)) > 1)
+    ways = experiments.paths_between(ontology, animal, wnid)
+    draw.drawing(
+        stage, paths_drawing(ontology, ways), "Ways down the hierarchy that part and meet again.", width=520
+    )
+    stage.say(twice_class=ontology.label(wnid), twice_paths=len(ways))
+
+
+def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
+    """SVG of several ways from one synset to another, that part and meet."""
+    shared_top = next(i for i, step in enumerate(zip(*ways, strict=False)) if len(set(step)) > 1)
+    backwards = [way[::-1] for way in ways]
+    shared_end = next(i for i, step in enumerate(zip(*backwards, strict=False)) if len(set(step)) > 1)
+    middles = [way[shared_top : len(way) - shared_end] for way in ways]
+    longest = max(map(len, middles))
+    row, column, width = 46, 230, 230 * len(ways)
+    spots: dict[tuple[int, str], tuple[float, float]] = {}
+    for i, wnid in enumerate(ways[0][:shared_top]):
+        spots[-1, wnid] = (width / 2, i * row)
+    for n, middle in enumerate(middles):
+        for i, wnid in enumerate(middle):
+            step = (longest + 1) / (len(middle) + 1)
+            spots[n, wnid] = ((n + 0.5) * column, (shared_top - 1 + (i + 1) * step) * row)
+    for i, wnid in enumerate(ways[0][len(ways[0]) - shared_end :]):
+        spots[-1, wnid] = (width / 2, (shared_top + longest + i) * row)
+    edges, boxes = [], []
+    for n, way in enumerate(ways):
+        chain = [spots.get((n, w), spots.get((-1, w))) for w in way]
+        edges += [
+            f'<path d="M{a[0]} {a[1] + 32}L{b[0]} {b[1]}" stroke="#8a94a6" fill="none"/>'
+            for a, b in pairwise(chain)
+            if a and b
+        ]
+    for (_, wnid), (x, y) in spots.items():
+        boxes.append(
+            f'<rect x="{x - 92}" y="{y}" width="184" height="32" rx="16" fill="#eef0f3"/>'
+            f'<text x="{x}" y="{y + 21}" text-anchor="middle" font-size="15" font-family="sans-serif" '
+            f'fill="#22262e">{escape(ontology.label(wnid))}</text>'
+        )
+    height = max(y for _, y in spots.values()) + 34
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width + 4} {height + 4}" role="img" '
+        f'aria-label="Ways down the hierarchy that part and meet again." '
+        f'width="{width + 4}" height="{height + 4:.0f}">'
+        f"{''.join(edges)}{''.join(boxes)}</svg>"
+    )
+
+
+def double(stage: Stage) -> None:
+    """One heatmap summed rightly and with classes counted twice."""
+    ontology = stage.ontology
+    twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
+    wnid = st.selectbox(
+        "Synset",
+        twice,
+        index=twice.index(ontology.find("animal").wnid),
+        key="lesson_twice",
+        persist_state="session",
+        format_func=lambda w: (
+            f"{ontology.label(w)} · {len(ontology.naive_class_ids(w))} entries, {ontology.count(w)} classes"
+        ),
+    )
+    (class_map,) = stage.class_maps("one", stage.picture, NOTEBOOK_SCALES[1:2]).values()
+    ours = synset_heatmap(class_map, ontology.class_ids(wnid))
+    theirs = synset_heatmap(class_map, ontology.naive_class_ids(wnid))
+    top = max(2.0, theirs.peak)
+    left, right = st.columns(2)
+    for place, heatmap, name in (
+        (left, ours, "each class once"),
+        (right, theirs, "as found, repetitions and all"),
+    ):
+        draw.cells(
+            stage,
+            render.colourise(heatmap.values, 0.0, top, "magma"),
+            f"Heatmap, {name}; its largest value is {heatmap.peak:.2f}.",
+            place=place,
+            caption=f"{name}: up to {heatmap.peak:.2f} (colours from 0 to {top:.0f})",
+        )
+    stage.say(
+        double_scale=grid(class_map.scale.height, class_map.scale.width),
+        double_synset=ontology.label(wnid),
+        double_ours=ours.peak,
+        double_naive=theirs.peak,
+    )
+    stage.checks["below_one"] = Check(max(0.0, ours.peak - 1.0), 1e-6)
+
+
+FIGURES = {"tree": tree, "paths": paths, "double": double}

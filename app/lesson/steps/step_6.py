@@ -1,0 +1,144 @@
+"""Figures of step six: four sizes, where cells look, and what moves them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.lesson import draw, experiments, svg
+from app.lesson.experiments import Check
+from app.lesson.facts import grid
+from app.lesson.stage import SYNSET, Stage, percent
+from app.state import cached
+from fcn_core import render
+from fcn_core.engines.effective_field import EffectiveField
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, plan_scales
+from fcn_core.maps.heatmap import place, synset_heatmap
+from fcn_core.networks.geometry import CellGrid
+
+_FITS: dict[Fit, str] = {"aspect": "proportions kept", "exact": "stretched, as the notebook does"}
+
+
+def pyramid(stage: Stage) -> None:
+    """Heatmaps of the four sizes side by side."""
+    fit: Fit = st.segmented_control(
+        "Fit",
+        tuple(_FITS),
+        default="aspect",
+        required=True,
+        format_func=_FITS.__getitem__,
+        key="lesson_fit",
+        persist_state="session",
+    )
+    maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, fit)
+    picture, ids = stage.picture, stage.ontology.class_ids(SYNSET)
+    heatmaps = [(key.replace("x", " × "), m, synset_heatmap(m, ids)) for key, m in maps.items()]
+    for column, (name, class_map, heatmap) in zip(st.columns(len(heatmaps)), heatmaps, strict=True):
+        spread = place(heatmap, picture.height, picture.width, smooth=False)
+        draw.photo(
+            stage,
+            render.overlay(picture.pixels, render.colourise(spread), 0.75),
+            f"The cat under the heatmap of the size {name}; its peak is {heatmap.peak:.2f}.",
+            place=column,
+        )
+        shown = grid(class_map.scale.height, class_map.scale.width)
+        column.caption(
+            f"**{name}**  \nshown {shown}  \n{grid(*heatmap.grid)} cells  \npeak **{heatmap.peak:.2f}**"
+        )
+    first, last = heatmaps[0], heatmaps[-1]
+    stage.say(
+        fit_word=_FITS[fit],
+        peak_first=first[2].peak,
+        peak_last=last[2].peak,
+        grid_first=grid(*first[2].grid),
+        grid_last=grid(*last[2].grid),
+    )
+
+
+def centres(stage: Stage) -> None:
+    """Where the cells of one size look, and where even spreading would put them."""
+    choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
+    chosen = st.segmented_control(
+        "Size", choices, default=choices[0], required=True, key="lesson_centres", persist_state="session"
+    )
+    geometry = stage.geometry()
+    scale = NOTEBOOK_SCALES[choices.index(chosen)]
+    (plan,) = plan_scales(stage.picture.height, stage.picture.width, [scale])
+    cells = geometry.cells(plan.height, plan.width)
+    picture, said = centres_drawing(stage, cells)
+    draw.drawing(stage, picture, said, width=640)
+    stage.say(
+        placed_grid=grid(cells.y.size, cells.x.size),
+        placed_scale=grid(plan.height, plan.width),
+        shift_y=percent(experiments.placement_shift(cells.y)),
+        shift_x=percent(experiments.placement_shift(cells.x)),
+    )
+    stage.checks["centres"] = Check(
+        max(
+            abs(axis.centre(i) - sum(experiments.field_by_counting(geometry, name, axis.input_size, i)) / 2)
+            for name, axis in (("y", cells.y), ("x", cells.x))
+            for i in (0, axis.size // 2, axis.size - 1)
+        ),
+        0,
+    )
+
+
+def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
+    """SVG: dots where cells look, rings at even spreading."""
+    height, width = cells.y.input_size, cells.x.input_size
+    radius = cells.y.stride / 6
+    even = [
+        ((j + 0.5) * width / cells.x.size, (i + 0.5) * height / cells.y.size)
+        for i in range(cells.y.size)
+        for j in range(cells.x.size)
+    ]
+    true = [
+        (cells.x.centre(j) + 0.5, cells.y.centre(i) + 0.5)
+        for i in range(cells.y.size)
+        for j in range(cells.x.size)
+    ]
+    marks = [svg.dots(even, radius, ring=True), svg.dots(true, radius)]
+    shown = svg.stretched(stage.picture.pixels, 300, 451)
+    alt = "The cat; a dot where each cell looks, beside it a ring where even spreading would put it."
+    return svg.picture(shown, marks, alt, size=(height, width), margin=cells.y.stride * 0.75), alt
+
+
+def field(stage: Stage) -> None:
+    """What moves two cells, as it was measured, in a picture that is larger than it."""
+    geometry = stage.geometry()
+    measured = stage.result_of(
+        cached.queue().field(stage.model, session=cached.session()), "what moves a cell is being measured"
+    )
+    picture = stage.picture
+    (plan,) = plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[1:2])
+    cells = geometry.cells(plan.height, plan.width)
+    drawn, said = field_drawing(stage, cells, measured)
+    draw.drawing(stage, drawn, said, width=640)
+    stage.say(
+        field_scale=grid(plan.height, plan.width),
+        field_side=measured.side,
+        field_low=measured.low,
+        field_high=measured.high,
+        field_extent=cells.y.extent,
+        field_inward=measured.inward,
+    )
+
+
+def field_drawing(stage: Stage, cells: CellGrid, measured: EffectiveField) -> tuple[str, str]:
+    """SVG: a frame around what moves a cell in the middle and one in the last column, dots at their centres."""
+    height, width = cells.y.input_size, cells.x.input_size
+    row, half = cells.y.size // 2, measured.side / 2
+    marks = []
+    for column in (cells.x.size // 3, cells.x.size - 1):
+        y, x = cells.y.centre(row) + 0.5, cells.x.centre(column) + 0.5
+        marks.append(
+            svg.rectangle(
+                max(0, x - half), max(0, y - half), min(width, x + half), min(height, y + half), 3, fill=0.15
+            )
+        )
+        marks.append(svg.dots([(x, y)], 6))
+    shown = svg.stretched(stage.picture.pixels, 300, 451)
+    alt = f"The cat with a frame of {measured.side} pixels a side around a cell in it, and one cut off by its border."
+    return svg.picture(shown, marks, alt, size=(height, width), margin=12), alt
+
+
+FIGURES = {"pyramid": pyramid, "centres": centres, "field": field}

@@ -1,0 +1,1 @@
+"""What outlives a run: selection, caches, pictures, samples, the queue."""

@@ -1,0 +1,90 @@
+"""The conversion's proof, run in a process of its own: the app's never loads Keras or TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fcn_core.errors import FcnError
+from fcn_core.system import resources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_SECONDS = 600
+_NEEDED_MB = 1000  # measured: 895 with EfficientNet-Lite2, 983 with ResNet50
+_SOFTWARE = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
+
+
+@dataclass(frozen=True)
+class ConversionProof:
+    """What ``python -m fcn_core verify`` said.
+
+    Attributes
+    ----------
+    relative : float
+        Largest difference as a share of `span`.
+    span : float
+        Largest less smallest logit of the classifier.
+    grid : (int, int)
+        Rows and columns of the map.
+    engine, backend : str
+        The software that made the map, and that the classifier ran on.
+    """
+
+    relative: float
+    span: float
+    grid: tuple[int, int]
+    engine: str
+    backend: str
+
+
+def prove(model: str) -> ConversionProof:
+    """Compare the model's map with the classifier it was made from, which runs on TensorFlow.
+
+    Raises
+    ------
+    FcnError
+        The comparison could not be made here.
+    """
+    _require_memory(model)
+    command = [sys.executable, "-m", "fcn_core", "verify", "--model", model, "--json"]
+    try:
+        child = subprocess.run(  # noqa: S603
+            command,
+            cwd=ROOT,
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=_SECONDS,
+        )
+        if child.returncode in (2, 3):  # it says why
+            raise FcnError(child.stderr.strip().splitlines()[-1].removeprefix("fcn_core: "))
+        found = json.loads(child.stdout.strip().splitlines()[-1])
+        relative = float("inf") if found["relative"] is None else found["relative"]
+        engine, backend = (_SOFTWARE.get(found[key], found[key]) for key in ("engine", "backend"))
+        return ConversionProof(relative, found["span"], tuple(found["grid"]), engine, backend)
+    except (ValueError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
+        raise FcnError(
+            f"The proof could not be run on this machine: it loads the original classifier beside the converted one, "
+            f"which may need more memory than there is. In a terminal, `{_in_terminal(model)}` says more."
+        ) from error
+
+
+def _require_memory(model: str) -> None:
+    left = resources.budget_mb() - resources.rss_mb()
+    if left < _NEEDED_MB:
+        raise FcnError(
+            f"The proof loads TensorFlow and the original classifier, which takes about {_NEEDED_MB} MB beside this "
+            f"page. The program may use {resources.budget_mb():.0f} MB here, of which {max(left, 0):.0f} MB are left. "
+            f"In a terminal of a machine with more, `{_in_terminal(model)}` says the same."
+        )
+
+
+def _in_terminal(model: str) -> str:
+    return f"python -m fcn_core verify --model {model}"

@@ -1,0 +1,1 @@
+"""The queue of jobs: one pass at a time, in turns."""

@@ -1,0 +1,424 @@
+"""Exported graphs: made once a model by Keras in a child process, kept on disk, checked at every load.
+
+The child runs Keras on its OpenVINO backend with channels first: no TensorFlow is loaded. It takes no setting of
+Keras from this machine or process, and a graph of another precision than float32 is neither kept nor loaded. A second
+child, in which Keras's memory is not held any more, folds every normalisation into its convolution, so that the parent,
+which never imports Keras, compiles the graph in a tenth of a second and holds its weights once.
+
+Where the cache takes nothing, a graph is made in a temporary folder, or in one in memory, and this process holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import mmap
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fcn_core import errors
+from fcn_core.engines import housekeeping
+from fcn_core.errors import EngineError, StorageError
+from fcn_core.networks import random_weights
+from fcn_core.networks.geometry import Geometry
+from fcn_core.networks.weights import Progress, digest
+from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
+from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 6  # of what lies in a graph's folder
+_FILES = ("graph.xml", "graph.bin")
+_EXPORTED = ("exported.xml", "exported.bin")
+# Types in a graph's description, of its tensors and of what they are converted to, that are not float32 but fractions.
+_OTHER_FRACTIONS = re.compile(
+    rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
+)
+_UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
+_SCRATCH = "fcn_core-making-"
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+_ROOM = 2.2  # of the weights' size: a graph as exported and as folded lie side by side while it is made
+_TIMEOUT = 900
+_REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An exported network: OpenVINO's two files, and its geometry.
+
+    What is held here was checked and stays as it is, whatever becomes of the files.
+
+    Attributes
+    ----------
+    path : Path
+        Of the description; where the graph is not `cached`, it is gone.
+    description : bytes
+    weights : mmap
+        Mapped from the file, or where the graph is not `cached`, in this process's own memory.
+    made : str
+        Differs from one making to the next.
+    fresh : bool
+        Made by this very call.
+    """
+
+    path: Path
+    geometry: Geometry
+    weights_sha256: str | None
+    weights_published: bool
+    made: str
+    description: bytes = field(repr=False, compare=False)
+    weights: mmap.mmap = field(repr=False, compare=False)
+    cached: bool = field(default=True, repr=False, compare=False)
+    fresh: bool = field(default=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a graph is made of."""
+
+    spec: ModelSpec
+    weights: Path | None
+    weights_sha256: str | None
+    output_stride: int
+
+    @property
+    def room(self) -> int:
+        """Bytes on disk that making it takes."""
+        return int(self.spec.weights.size * _ROOM)
+
+
+def graph_folder(
+    spec: ModelSpec, weights_sha256: str | None, output_stride: int, root: Path | None = None
+) -> Path:
+    """Where the graph of these weights, made by these versions, belongs; `root` is the cache by default."""
+    weights = weights_sha256 or f"random {random_weights.SCHEME}"
+    made_by = [*_made_by().values(), weights, output_stride]
+    key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
+    return (root or cache_dir()) / "graphs" / f"{spec.name}-{output_stride}-{key}"
+
+
+def _made_by() -> Mapping[str, object]:
+    return {"format": _FORMAT, "keras": version("keras"), "openvino": version("openvino")}
+
+
+def load_graph(folder: Path) -> Graph | None:
+    """Read a graph; None where it is missing, any of its bytes changed, or its precision is not float32."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta.pop("meta_sha256") != _meta_digest(meta):
+            return None
+        description = (folder / _FILES[0]).read_bytes()
+        with (folder / _FILES[1]).open("rb") as file:  # what is mapped is what was checked
+            found = hashlib.sha256(description).hexdigest(), hashlib.file_digest(file, "sha256").hexdigest()
+            if found != tuple(meta["sha256"][name] for name in _FILES) or not _is_float32(description):
+                return None
+            weights = mmap.mmap(
+                file.fileno(), 0, access=mmap.ACCESS_COPY
+            )  # nothing is written: the copy is none
+        return Graph(
+            folder / _FILES[0],
+            Geometry.from_json(meta["geometry"]),
+            meta["weights_sha256"],
+            meta["weights_published"],
+            str(meta["made"]),
+            description,
+            weights,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _is_float32(description: bytes) -> bool:
+    """Whether the graph takes, holds and gives no fractions but float32."""
+    return b'element_type="f32"' in description and not _OTHER_FRACTIONS.search(description)
+
+
+def _meta_digest(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
+def prepare_graph(
+    spec: ModelSpec,
+    *,
+    random: bool = False,
+    output_stride: int = 32,
+    progress: Progress | None = None,
+    rejected: Graph | None = None,
+) -> Graph:
+    """Give the model's exported graph, making it first where it is missing, damaged or out of date.
+
+    Safe when several processes prepare the same model: each writes a folder of its own, and one of them is
+    moved into place whole. Where the cache cannot be written, the graph is held in memory, which a warning says.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    random : bool
+        Seeded random weights instead of the published ones.
+    output_stride : int
+        Input pixels from cell to cell: 32, 16 or 8.
+    progress : callable, optional
+        For a download of weights, see :func:`fcn_core.networks.zoo.require_weights`.
+    rejected : Graph, optional
+        One that the engine did not take: it is removed, if it is there still, and made anew.
+
+    Raises
+    ------
+    WeightsUnavailable, WeightsInvalid
+        See :func:`fcn_core.networks.zoo.require_weights`.
+    StorageError
+        The graph can be written nowhere.
+    EngineError
+        The export failed.
+    """
+    weights = None if random else require_weights(spec, progress)
+    recipe = _Recipe(spec, weights, digest(weights) if weights else None, output_stride)
+    folder = graph_folder(spec, recipe.weights_sha256, output_stride)
+    there, graph = folder.is_dir(), load_graph(folder)
+    if graph is not None and graph == rejected:
+        housekeeping.remove(folder)
+        graph = None
+    elif graph is None and there:
+        logger.warning("The graph of %s in %s is damaged. It is made again.", spec.title, folder)
+    if graph is not None:
+        housekeeping.mark_used(folder)
+        return graph
+    try:
+        return _make(recipe, folder)
+    except OSError as error:
+        failures = [f"the cache {folder.parent} ({_reason(error)})"]
+    for place in scratch_places():
+        try:
+            graph = _make_in_memory(recipe, place)
+        except OSError as error:
+            failures.append(f"{place} ({_reason(error)})")
+            continue
+        logger.warning(
+            "The graph of %s cannot be kept in %s. It is held in memory, %s MB, for this process only, and made again "
+            "for the next. Give it %s MB of room, or set FCN_CACHE_DIR to a folder that has them.",
+            spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.room),
+        )  # fmt: skip
+        return graph
+    raise StorageError(
+        f"Making {spec.title} ready takes {megabytes(recipe.room)} MB on disk for a moment, and no folder takes them: "
+        f"{', nor '.join(failures)}. Give one of them that much room, or set FCN_CACHE_DIR to a folder that has it."
+    )
+
+
+def _reason(error: OSError) -> str:
+    return " ".join((error.strerror or str(error)).split())[:200]
+
+
+def _make(recipe: _Recipe, folder: Path) -> Graph:
+    spec = recipe.spec
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    housekeeping.tidy(folder.parent, _made_by())
+    require_room(folder.parent, recipe.room)
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=housekeeping.MAKING, ignore_cleanup_errors=True
+    ) as making:
+        new = Path(making) / "graph"
+        new.mkdir()
+        _export_in_child(spec, recipe.weights, recipe.output_stride, new)
+        if not _is_float32((new / _FILES[0]).read_bytes()):
+            raise EngineError(
+                f"The graph of {spec.title} was exported in another precision than float32 and is not kept. "
+                f"Choose engine tensorflow."
+            )
+        _write_meta(new, recipe)
+        graph = _move_into_place(new, folder)
+    if graph is None:
+        raise EngineError(
+            f"The graph of {spec.title} was exported to {folder} but does not read back. Try again."
+        )
+    return graph
+
+
+def _make_in_memory(recipe: _Recipe, place: Path) -> Graph:
+    """Make a graph in a folder that is gone when it is read: a killed process leaves none of those behind."""
+    housekeeping.remove_abandoned(place, _SCRATCH)
+    with tempfile.TemporaryDirectory(dir=place, prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
+        folder = graph_folder(recipe.spec, recipe.weights_sha256, recipe.output_stride, Path(scratch))
+        graph = _make(recipe, folder)
+        weights = mmap.mmap(-1, len(graph.weights), **_PRIVATE)
+        weights.write(graph.weights)
+        graph.weights.close()
+    return replace(graph, weights=weights, cached=False)
+
+
+def _move_into_place(new: Path, folder: Path) -> Graph | None:
+    graph = load_graph(folder)
+    if graph is not None:  # another process was quicker
+        return graph
+    with suppress(FileNotFoundError):
+        folder.rename(new.parent / "damaged")
+    try:
+        new.rename(folder)
+    except OSError:  # another process moved its own in between
+        if load_graph(folder) is None:
+            raise
+    graph = load_graph(folder)
+    return graph and replace(graph, fresh=True)
+
+
+def _write_meta(folder: Path, recipe: _Recipe) -> None:
+    weights, published = recipe.weights, recipe.spec.weights
+    geometry = folder / "geometry.json"
+    meta = {
+        "model": recipe.spec.name,
+        "made": secrets.token_hex(8),
+        "made_by": _made_by(),
+        "weights_sha256": recipe.weights_sha256,
+        "weights_published": weights is not None and digest(weights, published.algorithm) == published.digest,
+        "geometry": json.loads(geometry.read_text(encoding="utf-8")),
+        "sha256": {name: digest(folder / name) for name in _FILES},
+    }
+    geometry.unlink()
+    described = json.dumps({**meta, "meta_sha256": _meta_digest(meta)})
+    (folder / "meta.json").write_text(described, encoding="utf-8")
+
+
+def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
+    own = folder.with_name("child")  # for what the children write beside the graph: settings, temporary files
+    own.mkdir()
+    _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
+    _run_child(spec, own, "fold", spec.name, str(folder))
+    for name in _EXPORTED:
+        (folder / name).unlink()
+
+
+def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
+        "KERAS_BACKEND": "openvino",
+        "KERAS_HOME": str(own),  # where there is no keras.json
+        "TMPDIR": str(own),
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONWARNINGS": "ignore",  # or "error" stops it where Keras uses what NumPy will drop
+    }
+    try:
+        child = subprocess.run(  # noqa: S603
+            [sys.executable, "-P", "-m", "fcn_core.engines.graph_cache", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"Preparing {spec.title} took longer than {_TIMEOUT} seconds. Try again."
+        ) from error
+    except OSError as error:  # no fault of any folder
+        raise EngineError(
+            f"Preparing {spec.title} takes a second Python process, and the system starts none ({_reason(error)}). "
+            f"It may lack memory or processes; try again."
+        ) from error
+    if child.returncode == 0:
+        return
+    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
+    kind, _, message = last.partition(": ")
+    if child.returncode == _REFUSED and hasattr(errors, kind):
+        raise getattr(errors, kind)(message)
+    if child.returncode == _UNWRITABLE:
+        raise OSError(message)
+    how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
+    raise EngineError(
+        f"Preparing {spec.title} {how} ({last[:300]}). Try again; if it was stopped, the machine may lack memory."
+    )
+
+
+def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
+    """Build, convert and export a model; run in a child process whose Keras backend is OpenVINO."""
+    import keras
+
+    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.keras_settings import keras_settings
+    from fcn_core.networks.zoo import build_classifier
+
+    with keras_settings("channels_first"):
+        classifier = build_classifier(spec, weights)
+        network = to_fully_convolutional(
+            classifier, output="logits", output_stride=None if output_stride == 32 else output_stride
+        )
+        geometry, cut_tensors = read_geometry(network)
+        (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
+        model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
+        with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be exported"):
+            model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
+
+
+def fold(spec: ModelSpec, folder: Path) -> None:
+    """Fold an exported graph's constants and turn its logits channels last; run in a child process of its own."""
+    import openvino
+    from openvino._offline_transformations import apply_moc_transformations
+
+    core = openvino.Core()
+    with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be folded and read back"):
+        network = core.read_model(folder / _EXPORTED[0])
+        logits = network.results[0].input(0)
+        order = openvino.opset13.constant([0, 2, 3, 1])
+        logits.replace_source_output(openvino.opset13.transpose(logits.get_source_output(), order).output(0))
+        apply_moc_transformations(network, cf=True)
+        openvino.save_model(network, folder / _FILES[0], compress_to_fp16=False)
+        core.read_model(folder / _FILES[0])
+
+
+@contextmanager
+def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
+    """Have the system say why a file of that size cannot be written: OpenVINO does not, and may cut it off silently."""
+    try:
+        yield
+    except RuntimeError as error:
+        (folder / "probe").write_bytes(bytes(size))
+        raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
+
+
+def remove_graphs() -> None:
+    """Delete every exported graph; they are made again when needed."""
+    shutil.rmtree(cache_dir() / "graphs", ignore_errors=True)
+
+
+def _main(step: str, *arguments: str) -> int:
+    """Do one step of the export in this process; on failure the last line on standard error says what happened."""
+    try:
+        if step == "export":
+            name, weights, output_stride, folder = arguments
+            export(MODELS[name], Path(weights) if weights else None, int(output_stride), Path(folder))
+        else:
+            name, folder = arguments
+            fold(MODELS[name], Path(folder))
+    except errors.FcnError as error:
+        print(_one_line(error), file=sys.stderr)
+        return _REFUSED
+    except OSError as error:
+        print(_one_line(error), file=sys.stderr)
+        return _UNWRITABLE
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+if __name__ == "__main__":
+    for _name in _UNUSED:
+        sys.modules[_name] = None  # type: ignore[assignment] # as though it were not installed
+    sys.exit(_main(*sys.argv[1:]))

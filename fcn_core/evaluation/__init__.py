@@ -1,0 +1,1 @@
+"""Measurements: localisation metrics, Grad-CAM, proof of the conversion."""

@@ -1,0 +1,111 @@
+"""Boxes and outlines in the format of the COCO data set.
+
+See https://cocodataset.org/#format-data. A region without holes is a polygon; one with holes, which a COCO
+polygon cannot say, is an uncompressed run-length encoding (counted down the columns, beginning outside).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fcn_core.export import original
+from fcn_core.images.read import RGBImage
+from fcn_core.maps.region import Box, contours_of, polygon_area
+from fcn_core.pipeline import Analysis
+
+_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+
+
+def coco_json(analysis: Analysis) -> bytes:
+    """Every box of an analysis as a COCO annotation, with the outline of its region.
+
+    Returns
+    -------
+    bytes
+        JSON: ``images`` (one), ``categories`` (the synset, with its ``wnid``), ``annotations`` with ``bbox``
+        ``[x, y, width, height]``, ``area`` in pixels, ``segmentation``, and ``score``, the fine map's peak.
+    """
+    image, synset = analysis.image, analysis.synset
+    note = "" if analysis.model.weights == "imagenet" else f", {analysis.model.weights} weights"
+    data = {
+        "info": {
+            "description": f"{synset.words[0]} ({synset.wnid}) found by {analysis.model.title}{note}, "
+            f"{analysis.kind} map, threshold {analysis.threshold:.4f}",
+        },
+        "images": [
+            {
+                "id": 1,
+                "file_name": image.name,
+                "width": image.original[1],
+                "height": image.original[0],
+                "sha256": image.sha256,
+            }
+        ],
+        "categories": [{"id": 1, "name": synset.words[0], "supercategory": "imagenet", "wnid": synset.wnid}],
+        "annotations": [
+            {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, **_annotation(analysis, box)}
+            for number, box in enumerate(analysis.boxes, start=1)
+        ],
+    }
+    return json.dumps(data, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _annotation(analysis: Analysis, box: Box) -> dict[str, Any]:
+    image = analysis.image
+    region = _region(analysis.mask, box)
+    corner = np.array([box.x0, box.y0])
+    rings = contours_of(region)
+    if all(
+        polygon_area(ring) > 0 for ring in rings
+    ):  # one, or several where a large picture's outline is thinned
+        segmentation: Any = [_in_original(image, ring + corner) for ring in rings]
+    else:
+        segmentation = {"size": list(image.original), "counts": _runs(region, box, image)}
+    found = original.box(image, box)
+    rows, columns = original.counts(image, box.y0, box.y1, 0), original.counts(image, box.x0, box.x1, 1)
+    return {
+        "bbox": [found.x0, found.y0, found.x1 - found.x0, found.y1 - found.y0],
+        "area": int((region @ columns) @ rows),
+        "segmentation": segmentation,
+        "score": box.peak,
+    }
+
+
+def _region(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
+    """The box's own region within the box: others may reach into it."""
+    labels, count = ndimage.label(mask[box.y0 : box.y1, box.x0 : box.x1], structure=_EIGHT_NEIGHBOURS)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    own: NDArray[np.bool_] = labels == 1 + int(np.abs(areas - box.area).argmin())
+    return own
+
+
+def _in_original(image: RGBImage, ring: NDArray[np.float64]) -> list[int]:
+    corners = (original.lines(image, ring[:, 0], 1), original.lines(image, ring[:, 1], 0))
+    found: list[int] = np.column_stack(corners).ravel().tolist()
+    return found
+
+
+def _runs(region: NDArray[np.bool_], box: Box, image: RGBImage) -> list[int]:
+    """Lengths of the runs outside and inside, in turn, down the columns of the whole picture."""
+    height, width = image.original
+    ring = np.pad(region.T, ((0, 0), (1, 1))).astype(np.int8)  # a row a column of the picture
+    column, start = np.nonzero(np.diff(ring, axis=1) == 1)
+    _, stop = np.nonzero(np.diff(ring, axis=1) == -1)
+    start, stop = (original.lines(image, box.y0 + rows, 0) for rows in (start, stop))
+    left, right = (original.lines(image, box.x0 + column + side, 1) for side in (0, 1))
+    times = right - left  # columns of the original that have the run
+    again = np.repeat(left, times) + np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    start, stop = np.repeat(start, times), np.repeat(stop, times)
+    order = np.lexsort((start, again))
+    edges = np.column_stack((again * height + start, again * height + stop))[order].ravel()
+    joined = np.flatnonzero(
+        edges[1:-1:2] == edges[2::2]
+    )  # down to the last row, and on at the next column's top
+    edges = np.delete(edges, np.concatenate((2 * joined + 1, 2 * joined + 2)))
+    counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
+    return counts if counts[-1] else counts[:-1]

@@ -1,0 +1,263 @@
+"""An analysis as files: manifest, arrays, pictures, report, notebook, and all of them in one archive.
+
+Nothing here runs the network. Every file says so where the weights are not the published ones, or the picture was
+decoded at reduced size: the manifest and the texts in words, pictures in a PNG text chunk (the overlay tells of weights
+also across its foot), ``maps.npz`` in the comment of its archive. Boxes, outlines and the mask are in pixels of the
+original all the same.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from fcn_core import render
+from fcn_core.export import original
+from fcn_core.export.coco import coco_json
+from fcn_core.export.report import html_report
+from fcn_core.export.reproduce import command_line, notebook, python_snippet, renamed
+from fcn_core.images.read import clean_name
+from fcn_core.maps.heatmap import place
+from fcn_core.pipeline import Analysis, versions
+
+__all__ = [
+    "FILES",
+    "SCHEMA",
+    "arrays",
+    "coco_json",
+    "command_line",
+    "figure_png",
+    "file_stem",
+    "html_report",
+    "manifest",
+    "manifest_json",
+    "maps_npz",
+    "mask_png",
+    "notebook",
+    "overlay_png",
+    "python_snippet",
+    "renamed",
+    "write_folder",
+    "zip_all",
+]
+
+SCHEMA = "fcn-heatmap/1"
+
+
+def manifest(analysis: Analysis) -> dict[str, Any]:
+    """What was done and found, as plain data for JSON."""
+    image, model, synset = analysis.image, analysis.model, analysis.synset
+    return {
+        "schema": SCHEMA,
+        "image": {
+            "name": image.name,
+            "sha256": image.sha256,
+            "width": image.original[1],
+            "height": image.original[0],
+            **({} if image.reduced == 1 else {"reduced": image.reduced}),
+        },
+        "model": {
+            "name": model.name,
+            "weights": model.weights,
+            "weights_sha256": model.weights_sha256,
+            "engine": model.engine,
+            "output_stride": model.output_stride,
+        },
+        "synset": {"wnid": synset.wnid, "words": list(synset.words), "class_ids": list(analysis.class_ids)},
+        "map": analysis.kind,
+        "fit": analysis.fit,
+        "scales": [
+            {
+                "requested": key,
+                "input": [class_map.scale.height, class_map.scale.width],
+                "grid": list(class_map.grid),
+                "peak": analysis.heatmaps[key].peak,
+                "mean": analysis.heatmaps[key].mean,
+                "seconds": class_map.seconds,
+                "enlarges": class_map.scale.enlarges,
+            }
+            for key, class_map in analysis.class_maps.items()
+        ],
+        "snapped": analysis.snapped,
+        "threshold": analysis.threshold,
+        "boxes": [[b.x0, b.y0, b.x1, b.y1] for b in (original.box(image, b) for b in analysis.boxes)],
+        "versions": versions(),
+        "seconds": analysis.seconds,
+        "peak_rss_mb": analysis.peak_rss_mb,
+    }
+
+
+def manifest_json(analysis: Analysis) -> bytes:
+    """The manifest as an indented JSON file."""
+    return json.dumps(manifest(analysis), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def arrays(analysis: Analysis) -> dict[str, NDArray[np.float32]]:
+    """The maps by name: one a scale at its grid, both means at the finest, and the fine map."""
+    return {
+        **{key: heatmap.values.astype(np.float32) for key, heatmap in analysis.heatmaps.items()},
+        "arithmetic": analysis.arithmetic.values.astype(np.float32),
+        "geometric": analysis.geometric.values.astype(np.float32),
+        "fine": analysis.fine.astype(np.float32),
+    }
+
+
+def maps_npz(analysis: Analysis) -> bytes:
+    """The maps as a compressed NumPy archive."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays(analysis))  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = _description(analysis).encode()
+    return buffer.getvalue()
+
+
+def mask_png(analysis: Analysis) -> bytes:
+    """The mask at the original picture's size: 255 inside, 0 outside."""
+    if analysis.image.reduced > 1:
+        return _described(original.mask_png(analysis.image, analysis.mask), analysis)
+    return _described(render.encode(analysis.mask, "png"), analysis)
+
+
+def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6) -> bytes:
+    """The arithmetic mean over the picture, every cell at its receptive field's centre, with the boxes.
+
+    Probabilities are coloured from 0 to 1, evidence from 0 to its own peak.
+    """
+    image = analysis.image
+    values = place(analysis.arithmetic, image.height, image.width)
+    top = 1.0 if analysis.kind == "probability" else max(analysis.arithmetic.peak, 1e-6)
+    picture = render.overlay(image.pixels, render.colourise(values, 0.0, top, cmap), opacity)
+    picture = render.draw_boxes(picture, analysis.boxes)
+    if analysis.model.weights != "imagenet":
+        picture = _stamped(picture, f"{analysis.model.weights} weights")
+    return _described(render.encode(picture, "png"), analysis)
+
+
+def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
+    """Picture, every scale, both means and the fine map side by side."""
+    buffer = io.BytesIO()
+    figure = render.report_figure(analysis, cmap)
+    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    return _described(buffer.getvalue(), analysis)
+
+
+def _description(analysis: Analysis) -> str:
+    model, part = analysis.model, analysis.image.reduced
+    return (
+        f"fcn_core: {analysis.synset.wnid} {analysis.synset.words[0]}, {analysis.kind} map, {model.title}, "
+        f"{model.weights} weights" + (f", picture decoded at 1/{part} of its sides" if part > 1 else "")
+    )
+
+
+def _described(png: bytes, analysis: Analysis) -> bytes:
+    """Add a text chunk to a PNG, behind its header (PNG specification, 11.3.4.3)."""
+    chunk = b"tEXtDescription\0" + _description(analysis).encode("latin-1", "replace")
+    header = 33  # signature and IHDR
+    checked = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:header] + checked + png[header:]
+
+
+def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Write across the foot of a picture."""
+    canvas = Image.fromarray(picture)
+    font = ImageFont.load_default(max(8, canvas.height // 24))
+    anchor = (canvas.width // 2, canvas.height - canvas.height // 60)
+    ImageDraw.Draw(canvas).text(
+        anchor, text, fill="white", font=font, anchor="md", stroke_width=2, stroke_fill="black"
+    )
+    return np.asarray(canvas)
+
+
+def file_stem(name: str) -> str:
+    """What a picture's files and folders are called: its name without suffix, safe on every system."""
+    return Path(clean_name(name)).stem.rstrip(" .")
+
+
+#: The files of one analysis, each with what makes it.
+FILES: Mapping[str, Callable[[Analysis], bytes]] = {
+    "manifest.json": manifest_json,
+    "maps.npz": maps_npz,
+    "mask.png": mask_png,
+    "overlay.png": overlay_png,
+    "figure.png": figure_png,
+}
+
+
+def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
+    """Write all files of an analysis into `folder`, made where missing.
+
+    The manifest comes last: where there is one, the other files are whole and belong to it.
+
+    Returns
+    -------
+    tuple of Path
+        What was written.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    _remove_strays(folder)
+    paths = []
+    for name in sorted(FILES, key="manifest.json".__eq__):
+        path, part = folder / name, folder / f".{name}.{os.getpid()}"
+        try:
+            part.write_bytes(FILES[name](analysis))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        paths.append(path)
+    return tuple(paths)
+
+
+def _remove_strays(folder: Path) -> None:
+    """Remove what processes that were killed have left half written; those still at work finish theirs."""
+    for name in FILES:
+        for part in folder.glob(f".{name}.*"):
+            owner = part.name.rpartition(".")[2]
+            if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+                part.unlink(missing_ok=True)
+
+
+def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:
+    """Everything there is to take away, in one archive with one folder.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    picture : bytes, optional
+        The picture's file, for the notebook.
+    """
+    stem = file_stem(analysis.image.name)
+    notes = filter(None, (_description(analysis), renamed(analysis)))
+    command = "".join(f"# {note}\n" for note in notes) + f"{command_line(analysis)}\n"
+    files = {
+        **{name: make(analysis) for name, make in FILES.items()},
+        "report.html": html_report(analysis),
+        "coco.json": coco_json(analysis),
+        "notebook.ipynb": notebook(analysis, picture),
+        "command.sh": command.encode(),
+        "snippet.py": python_snippet(analysis).encode(),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            packed = name.endswith((".png", ".npz"))
+            how = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+            archive.writestr(f"{stem}/{name}", content, how)
+    return buffer.getvalue()

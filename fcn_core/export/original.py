@@ -1,0 +1,57 @@
+"""Where things are in a picture as its file has it, when they were found in one that was decoded at reduced size."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn_core.images.read import RGBImage
+from fcn_core.maps.region import Box
+
+Axis = Literal[0, 1]  # rows, columns
+
+
+def lines(image: RGBImage, edges: Any, axis: Axis) -> NDArray[np.int64]:
+    """Where edges between rows or columns of the picture's pixels lie."""
+    there, here = image.original[axis], image.pixels.shape[axis]
+    found: NDArray[np.int64] = -(-np.asarray(edges, np.int64) * there // here)
+    return found
+
+
+def counts(image: RGBImage, first: int, last: int, axis: Axis) -> NDArray[np.int64]:
+    """How many rows or columns each of those from `first` to `last` (exclusive) stands for."""
+    return np.diff(lines(image, np.arange(first, last + 1), axis))
+
+
+def box(image: RGBImage, found: Box) -> Box:
+    """The same box in pixels of the original; its area by the proportion of the pixels."""
+    (x0, x1), (y0, y1) = lines(image, (found.x0, found.x1), 1), lines(image, (found.y0, found.y1), 0)
+    share = image.original[0] * image.original[1] / (image.height * image.width)
+    return replace(found, x0=int(x0), y0=int(y0), x1=int(x1), y1=int(y1), area=round(found.area * share))
+
+
+def mask_png(image: RGBImage, mask: NDArray[np.bool_]) -> bytes:
+    """A mask as a PNG of the original's size, 255 inside; it is made by rows and never there as a whole.
+
+    Each pixel becomes a block, whose rows after the first are the one above (PNG specification, 9.2: filter type 2).
+    """
+    height, width = image.original
+    across = counts(image, 0, mask.shape[1], 1)
+    packer = zlib.compressobj()
+    packed = []
+    for row, down in zip(mask, counts(image, 0, mask.shape[0], 0).tolist(), strict=True):
+        levels = np.repeat(row.astype(np.uint8) * np.uint8(255), across).tobytes()
+        packed.append(packer.compress(b"\0" + levels))
+        packed.append(packer.compress((b"\2" + bytes(width)) * (down - 1)))
+    packed.append(packer.flush())
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", b"".join(packed)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )

@@ -1,0 +1,1 @@
+"""Pictures: reading and decoding, web addresses, scales and resizing."""

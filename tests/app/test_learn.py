@@ -1,0 +1,280 @@
+"""The Learn page without a browser: every step draws, fills its text, and its checks hold."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.lesson import facts
+from app.lesson.experiments import naive_softmax, random_logits
+from app.lesson.stage import Stage
+from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
+from app.state import cached
+from app.state.proof import prove
+from app.state.queue.jobs import ModelKey
+from fcn_core.engines.load import ModelInfo
+from fcn_core.errors import FcnError
+from fcn_core.networks.zoo import find_weights, model_spec
+from fcn_core.pipeline import versions
+from fcn_core.system import resources
+from tests.places import ROOT
+from tests.waiting import PATIENCE, wait_until
+
+LESSONS = read_lesson()
+
+pytestmark = pytest.mark.skipif(
+    find_weights(model_spec()) is None, reason="the built-in weights are not installed"
+)
+
+
+def _site(page: str) -> None:
+    """The smallest app that holds the page."""
+    import streamlit as st
+
+    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
+
+
+def _html(app: AppTest) -> str:
+    return "".join(str(each.proto.body) for each in app.get("html"))
+
+
+def _settled(app: AppTest) -> AppTest:
+    """Run until no figure waits for the network."""
+
+    def drawn() -> bool:
+        html = _html(app.run())
+        assert not app.exception
+        return 'class="lesson-wait"' not in html
+
+    wait_until(drawn, lambda: _html(app), pause=0.1)
+    assert not app.error, app.error[0].value
+    return app
+
+
+@pytest.fixture
+def opened() -> Callable[..., AppTest]:
+    def opened(**query: str) -> AppTest:
+        app = AppTest.from_function(
+            _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
+        )
+        for name, value in query.items():
+            app.query_params[name] = value
+        return _settled(app)
+
+    return opened
+
+
+def _said(app: AppTest) -> list[str]:
+    return [each.value for each in app.markdown] + [each.value for each in app.caption]
+
+
+def _checks(app: AppTest) -> list[str]:
+    return [each for each in _said(app) if "**Check" in each]
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_a_step_draws_and_its_checks_hold(opened: Callable[..., AppTest], number: int) -> None:
+    app = opened(step=str(number))
+    lesson = LESSONS[number - 1]
+    assert app.title[0].value == lesson.title
+    for toggle in app.toggle:
+        toggle.set_value(True)
+    _settled(app)
+    wanted = [b.name for b in lesson.blocks if isinstance(b, Proof) and b.name != "proof"]
+    checks = [check for check in _checks(app) if "not run yet" not in check]
+    assert len(checks) == len(wanted)
+    assert all("it holds" in check for check in checks), checks
+    unfilled = [text for text in _said(app) if UNKNOWN in text and "not run yet" not in text]
+    assert unfilled == []
+    assert not any("{{" in text for text in _said(app))
+
+
+def test_the_right_choice_is_praised_and_another_corrected(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="1")
+    question = next(b for b in LESSONS[0].blocks if isinstance(b, Question))
+    app.radio[0].set_value(question.right)
+    reveal = next(t for t in app.toggle if t.label == "Reveal")
+    reveal.set_value(True)
+    _settled(app)
+    assert any("As you said" in text for text in _said(app))
+    app.radio[0].set_value(0)
+    _settled(app)
+    assert not any("As you said" in text for text in _said(app))
+    assert any("7 × 10" in text and "arrow_forward" in text for text in _said(app))
+
+
+@pytest.mark.parametrize("step", ["0", "10", "-1", "two", "", "1.5", "²", "<script>"])
+def test_an_unknown_step_is_the_first_with_a_word(opened: Callable[..., AppTest], step: str) -> None:
+    app = opened(step=step)
+    assert app.title[0].value == LESSONS[0].title
+    assert "lesson starts here" in app.info[0].value
+
+
+def test_the_glossary_is_a_page(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="glossary")
+    assert "Receptive field" in [each.value for each in app.subheader]
+
+
+def _slider(app: AppTest, label: str) -> Any:
+    return next(each for each in [*app.slider, *app.select_slider] if each.label == label)
+
+
+def test_the_plain_softmax_breaks_on_the_page(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="3")
+    assert any("fails in 0 of 120 cells, the stable one in 0" in text for text in _said(app))
+    _slider(app, "Multiply all logits by").set_value(1000)
+    _settled(app)
+    broken = (~np.isfinite(naive_softmax(random_logits() * np.float32(1000))).all(axis=-1)).sum()
+    assert broken > 100
+    assert any(f"fails in {broken} of 120 cells, the stable one in 0" in text for text in _said(app))
+
+
+def test_the_grid_follows_the_sliders(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="1")
+    _slider(app, "Height, in pixels").set_value(33)
+    _slider(app, "Width, in pixels").set_value(32)
+    _settled(app)
+    assert any("33 × 32 pixels give 2 × 1 cells" in text for text in _said(app))
+
+
+def test_noise_of_another_size_gives_the_shape_that_was_said(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="4")
+    _slider(app, "Height, in pixels").set_value(65)
+    next(t for t in app.toggle if t.label.startswith("Run")).set_value(True)
+    _settled(app)
+    assert any("shape (1, 3, 10, 1000)" in text for text in _said(app))
+    assert all("it holds" in check for check in _checks(app))
+
+
+def test_what_moves_a_cell_is_said_as_it_was_measured(opened: Callable[..., AppTest], lite2: Any) -> None:
+    app = opened(step="6")
+    field = cached.queue().field(ModelKey("efficientnet-lite2"), session="test").result(60)
+    (said,) = [text for text in _said(app) if "Frames:" in text]
+    assert f"{field.side} pixels a side around the cell" in said
+    assert f"it takes {field.low} to {field.high}" in said
+    assert f"which are {lite2.cells(413, 620).y.extent} pixels a side" in said
+    assert any(f"up to {field.inward} pixels on average" in text.replace("\n", " ") for text in _said(app))
+
+
+def test_repetitions_are_counted_in_words(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="5")
+    next(t for t in app.toggle if t.label == "Reveal").set_value(True)
+    (said,) = [text for text in _said(_settled(app)) if "repetitions:" in text]
+    assert (
+        "The other 135 entries are repetitions: 131 classes listed 2 times and 2 classes listed 3 times."
+        in (said.replace("\n", " "))
+    )
+    assert "one that has a class 5 times" in said.replace("\n", " ")
+
+
+def test_the_logits_centre_is_said_as_it_is(
+    opened: Callable[..., AppTest], lite2: Any, chelsea: Any, resized: Any
+) -> None:
+    logits = lite2.logits(resized(chelsea, 206, 310))
+    (said,) = [text for text in _said(opened(step="8")) if "nearly centred" in text]
+    assert f"mean of {logits.mean():.2f} on average" in said.replace("\n", " ")
+    assert f"they spread by {logits.std(axis=-1).mean():.2f}" in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("engine", "title"), [("openvino", "OpenVINO"), ("tensorflow", "TensorFlow")])
+def test_the_handout_names_the_engine_that_ran(
+    monkeypatch: pytest.MonkeyPatch, engine: str, title: str
+) -> None:
+    info = ModelInfo("efficientnet-lite2", "EfficientNet-Lite2", "imagenet", None, engine, 32)
+    monkeypatch.setattr(cached, "queue", lambda: SimpleNamespace(info=lambda _: info))
+    said = facts.computed_with(Stage(ModelKey("efficientnet-lite2")))
+    assert said.startswith(f"the network was run by {title} {versions()[engine]}; NumPy {np.__version__}")
+    assert ("TensorFlow" in said) is (engine == "tensorflow")
+
+
+def test_what_was_set_in_a_step_is_there_again_and_on_the_page_of_all(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="7")
+    _slider(app, "q").set_value(-1.0)
+    _settled(app)
+    app.query_params["step"] = "8"
+    _settled(app)
+    next(g for g in app.button_group if g.label == "Truth").set_value("a box")
+    _settled(app)
+    app.query_params["step"] = "7"
+    assert _slider(_settled(app), "q").value == -1.0
+    app.query_params["step"] = "all"
+    _settled(app)
+    assert _slider(app, "q").value == -1.0
+    said = _said(app)
+    assert any("the harmonic mean" in text for text in said)
+    assert any("a box. It covers" in text for text in said)
+    assert any("as you have set them" in text for text in said)
+
+
+def test_one_can_walk_the_synsets(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="5")
+    down = next(p for p in app.button_group if p.label == "The ways down")
+    corgi = next(o for o in down.options if "corgi" in str(o))
+    assert "· 2" in str(getattr(corgi, "content", corgi))
+
+
+def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="8")
+    next(g for g in app.button_group if g.label == "Truth").set_value("a box")
+    _settled(app)
+    _slider(app, "From left to right, in pixels").set_value((0, 451))
+    _slider(app, "From top to bottom, in pixels").set_value((0, 150))
+    _settled(app)
+    assert any("a box. It covers 50% of the picture" in text for text in _said(app))
+    _slider(app, "Threshold").set_value(0.0)
+    _settled(app)
+    assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
+
+
+def test_the_proof_says_what_computed_either_side(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="2")
+    app.button("lesson_prove").click()
+    _settled(app)
+    (check,) = [check for check in _checks(app) if "logarithms" in check]
+    assert "it holds" in check
+    (caption,) = [text for text in _said(app) if "The converted network, in" in text]
+    assert "in OpenVINO, at the classifier's own size" in caption
+    assert "itself says, in TensorFlow" in caption
+
+
+def test_the_proof_is_refused_in_words_where_memory_lacks(
+    opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(step="2")
+    cached.proof_of.clear()  # proved already
+    monkeypatch.setenv("FCN_MEMORY_MB", f"{resources.rss_mb() + 900:.0f}")
+    app.button("lesson_prove").click()
+    wait_until(lambda: 'class="lesson-wait"' not in _html(app.run()), pause=0.1)
+    assert not app.exception
+    assert "1000 MB beside this page" in app.error[0].value
+
+
+class _Child:
+    """What a child process left behind."""
+
+    def __init__(self, returncode: int, stdout: str = "", stderr: str = "") -> None:
+        self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
+
+
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        (_Child(2, stderr="note\nfcn_core: The classifier needs Keras.\n"), "^The classifier needs Keras.$"),
+        (_Child(3, stderr="fcn_core: No weights.\n"), "^No weights.$"),
+        (_Child(-9), "more memory than there is"),
+        (_Child(70, stderr="fcn_core: a fault"), "more memory than there is"),
+        (_Child(0, stdout="{}"), "more memory than there is"),
+    ],
+)
+def test_a_proof_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, child: _Child, message: str) -> None:
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: seen.append(env) or child)
+    with pytest.raises(FcnError, match=message):
+        prove("efficientnet-lite0")
+    assert seen[0]["KERAS_BACKEND"] == "tensorflow"

@@ -1,0 +1,226 @@
+"""Whose scale runs next, for queues of any kind: no thread, no clock, all times are the table's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.state.queue.turns import Turns, Waiting
+
+SMALL, MIDDLE, LARGE = (0.1, 0.3, 1.0), (4.0,), (15.0,) * 5
+
+
+class Simulation:
+    """A machine on which every turn takes what is expected of it."""
+
+    def __init__(self, room: int = 1, held: float = float("inf")) -> None:
+        self.turns: Turns[str, str] = Turns(room, held)
+        self.waiting: list[Waiting[str, str]] = []
+        self.loaded = ["lite"]
+        self.room = room
+        self.now, self.number = 0.0, 0
+        self.ran: list[str] = []
+
+    def ask(
+        self,
+        name: str,
+        seconds: tuple[float, ...],
+        sessions: tuple[str, ...] | None = None,
+        model: str = "lite",
+        holds: float = 0.0,
+    ) -> None:
+        self.number += 1
+        whose = frozenset((name,) if sessions is None else sessions)
+        self.waiting.append(Waiting(name, whose, model, seconds, self.number, holds))
+
+    def turn(self) -> str:
+        chosen, overtakes = self.turns.choose(self.waiting, self.loaded, self.now)
+        seconds, load = self.turns.cost(chosen, self.loaded), None
+        if chosen.model not in self.loaded:
+            load = seconds - chosen.seconds[0]
+            self.loaded = [*self.loaded, chosen.model][-self.room :]
+        self.now += seconds
+        self.turns.took(chosen, overtakes, seconds, load, self.now)
+        self.waiting.remove(chosen)
+        self.number += 1
+        if chosen.seconds[1:]:
+            self.waiting.append(replace(chosen, seconds=chosen.seconds[1:], since=self.number, begun=True))
+        self.ran.append(chosen.job)
+        return chosen.job
+
+    def until_done(self, name: str) -> list[str]:
+        """Turns of others until this one is done."""
+        before: list[str] = []
+        while any(w.job == name for w in self.waiting):
+            job = self.turn()
+            if job != name:
+                before.append(job)
+        return before
+
+
+# name: (seconds of its scales, sessions, model); capital letters have large scales
+ORDERS = [
+    ("those alike take turns, scale by scale", [("a", SMALL), ("b", SMALL)], "a b a b a b"),
+    ("small ones go first, whoever came first", [("A", LARGE[:2]), ("b", SMALL)], "b b b A A"),
+    ("those of about one size go by arrival", [("A", (15.0,)), ("B", (14.0,)), ("C", (16.0,))], "A B C"),
+    ("one session's second job has no turns of its own", [("a", (3.0, 3.0), "x"), ("b", (3.0, 3.0), "x"),
+      ("c", (3.0, 3.0), "y")], "a c b a c b"),
+    ("a shared job goes as for the one who was served least", [("a", (4.0, 4.0), "x"), ("b", (4.0,), "xy"),
+      ("c", (4.0,), "z")], "a b c a"),
+    ("what the app asks for itself waits for all", [("w", SMALL, ""), ("A", LARGE[:2])], "A A w w w"),
+    ("a model that was loaded is made use of first", [("a", (1.0, 1.0), "x", "lite"), ("b", (1.0, 1.0), "y", "resnet"),
+      ("c", (1.0, 1.0), "z", "lite")], "a c b b a c"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "asked", "order"), ORDERS, ids=[what for what, *_ in ORDERS])
+def test_turns_come_in_order(what: str, asked: list[tuple], order: str) -> None:  # type: ignore[type-arg]
+    simulation = Simulation()
+    for name, seconds, *more in asked:
+        sessions = tuple(more[0]) if more else (name,)
+        simulation.ask(name, seconds, sessions, *more[1:])
+    while simulation.waiting:
+        simulation.turn()
+    assert " ".join(simulation.ran) == order
+
+
+@pytest.mark.parametrize("crowd", [1, 3, 50])
+@pytest.mark.parametrize("turns_before", [0, 1, 7, 60, 133])
+def test_one_foreign_scale_is_all_that_an_honest_user_waits_for(crowd: int, turns_before: int) -> None:
+    """Fifty sessions have asked for sixteen scales of 15 seconds each, of about one size."""
+    simulation = Simulation()
+    for number in range(crowd):
+        simulation.ask(f"hostile {number}", tuple(15.0 - number / 50 - scale / 100 for scale in range(16)))
+    for _ in range(min(turns_before, crowd * 16 - 2)):
+        simulation.turn()
+    chosen = simulation.turn()  # is under way when the honest user comes
+    assert chosen.startswith("hostile")
+    for visit in range(3):
+        simulation.ask(f"honest {visit}", SMALL)
+        assert simulation.until_done(f"honest {visit}") == [], "beside the one under way"
+
+
+def test_large_scales_have_their_share_however_many_small_ones_come() -> None:
+    simulation = Simulation()
+    simulation.ask("large", LARGE)
+    passed, longest, spent = 0.0, 0.0, 0.0
+    for number in range(600):
+        simulation.ask(f"small {number}", (1.0,))
+        before = simulation.now
+        if simulation.turn() == "large":
+            passed, spent = 0.0, spent + simulation.now - before
+        else:
+            passed += simulation.now - before
+        longest = max(longest, passed if any(w.job == "large" for w in simulation.waiting) else 0.0)
+        if spent == sum(LARGE):
+            break
+    assert spent == sum(LARGE), "all of it ran"
+    assert longest <= 3 * 15.0 + 4.0, "and the few that have waited longer"
+
+
+def test_a_large_scale_that_is_due_follows_upon_a_small_one() -> None:
+    """Else who comes while one large scale runs would wait for a second."""
+    simulation = Simulation()
+    for number in range(4):
+        simulation.ask(f"large {number}", LARGE)
+    for number in range(300):
+        simulation.ask(f"small {number}", (2.0,))
+        simulation.turn()
+    pairs = zip(simulation.ran, simulation.ran[1:], strict=False)
+    assert sum(name.startswith("large") for name in simulation.ran) > 8
+    assert not any(a.startswith("large") and b.startswith("large") for a, b in pairs)
+
+
+def test_large_scales_of_newcomers_make_no_other_large_one_due() -> None:
+    simulation = Simulation()
+    simulation.ask("served", LARGE)
+    simulation.turn()
+    for name in ("first", "second", "third"):
+        simulation.ask(name, (15.0,))
+        assert simulation.turn() == name
+    simulation.ask("honest", SMALL)
+    assert simulation.until_done("honest") == []
+
+
+def test_what_was_served_is_forgotten() -> None:
+    turns: Turns[str, str] = Turns()
+    turn = Waiting("job", frozenset({"a", "b"}), "lite", (8.0,), 0)
+    turns.took(turn, False, 8.0, None, 100.0)
+    assert [turns.served(name, 100.0) for name in "abc"] == [4.0, 4.0, 0.0], "shared by those who asked"
+    assert turns.served("a", 160.0) == pytest.approx(2.0)
+    turns.took(Waiting("other", frozenset("c"), "lite", (1.0,), 1), False, 1.0, None, 5000.0)
+    assert list(turns._served) == ["c"], "and no name is kept for ever"
+
+
+def test_what_a_model_takes_is_learnt() -> None:
+    turns: Turns[str, str] = Turns()
+    assert turns.expect("lite", 2.0) == turns.expect("resnet", 2.0)
+    turns.learn("lite", 0.1, 1.0)
+    for _ in range(8):
+        turns.learn("lite", 10.0, 5.0)
+    assert turns.expect("lite", 2.0) == pytest.approx(1.0, rel=0.01)
+    waiting = Waiting("job", frozenset("a"), "lite", (1.0,), 0)
+    turns.took(waiting, False, 7.0, 6.0, 0.0)
+    assert (turns.cost(waiting, ["lite"]), turns.cost(waiting, [])) == (1.0, 7.0)
+
+
+@pytest.mark.parametrize("held", [float("inf"), 100.0])
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("turns_before", [0, 5, 11, 17, 23])
+def test_the_place_told_is_the_number_of_turns_that_come_before(
+    turns_before: int, running: bool, held: float
+) -> None:
+    simulation = Simulation(held=held)
+    for number in range(6):
+        simulation.ask(
+            f"large {number}", tuple(12.0 + number - scale for scale in range(3)), holds=60.0 * number
+        )
+        simulation.ask(f"small {number}", (0.2 * number + 0.1, 1.0), model="lite" if number % 2 else "resnet")
+        simulation.ask(f"shared {number}", (2.0, 3.0), (f"large {number}", "x"), holds=20.0)
+    simulation.ask("own", (1.0,), ())
+    for _ in range(turns_before):
+        simulation.turn()
+    under_way = None
+    left = list(simulation.waiting)
+    if running:
+        chosen, overtakes = simulation.turns.choose(left, simulation.loaded, simulation.now)
+        left.remove(chosen)
+        under_way = (chosen, overtakes, 0.0)
+    told = simulation.turns.places(left, simulation.loaded, simulation.now, under_way)
+    assert set(told) == {w.job for w in left}
+    turn = 0
+    seen: dict[str, int] = {}
+    while simulation.waiting:
+        job = simulation.turn()
+        if not (running and turn == 0):
+            seen.setdefault(job, turn)
+        turn += 1
+    assert told == {job: seen[job] for job in told}
+    assert len(set(told.values())) == len(told)
+
+
+def test_a_place_is_told_as_it_will_be_when_time_has_passed() -> None:
+    simulation = Simulation()
+    simulation.ask("served", (15.0, 1.0))
+    simulation.turn()
+    for number in range(4):
+        simulation.ask(f"large {number}", (10.0,))
+    told = simulation.turns.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
+    assert told == len(simulation.until_done("served")) == 1, (
+        "by then half of what it was served is forgotten"
+    )
+
+
+def test_class_maps_of_waiting_jobs_are_bounded() -> None:
+    simulation = Simulation(held=100.0)
+    for number in range(8):
+        simulation.ask(f"small {number}", (1.0, 1.0, 1.0), holds=30.0)
+        simulation.ask(f"large {number}", (1.0, 1.0, 1.0), holds=400.0)
+        simulation.ask(f"single {number}", (1.0,))
+    while simulation.waiting:
+        simulation.turn()
+        begun = [w.holds for w in simulation.waiting if w.begun]
+        assert sum(holds for holds in begun if holds <= 100) <= 100
+        assert sum(holds > 100 for holds in begun) <= 1
+    assert len(simulation.ran) == 8 * 7

@@ -1,0 +1,294 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn_core.engines.load import ModelInfo
+from fcn_core.errors import DatasetError
+from fcn_core.evaluation import evaluate
+from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
+from fcn_core.evaluation.metrics import Scores
+from fcn_core.images.scales import ResizedImage, Scale, plan_scales
+from fcn_core.maps.heatmap import ClassMap
+from fcn_core.maps.region import fine_map, suggest_threshold, threshold_mask
+from fcn_core.networks.geometry import CellAxis, CellGrid
+from fcn_core.synsets.ontology import Ontology
+from tests.waiting import Ticks
+
+SCALES = (Scale(64, 96), Scale(128, 192))
+CATS = range(281, 286)
+
+
+class RedIsCat:
+    """A network that takes red for a cat, in cells of 16 pixels, and counts how often it is asked."""
+
+    info = ModelInfo("red", "Red", "random", None, "none", 16)
+
+    def __init__(self):
+        self.passes = 0
+
+    def cells(self, height, width):
+        return CellGrid(*(CellAxis(n, n // 16, 16, 7.5, 16) for n in (height, width)))
+
+    def logits(self, image):
+        self.passes += 1
+        h, w = image.height // 16, image.width // 16
+        rows = image.rows(0, image.height)[:, : 16 * h, : 16 * w]
+        cells = rows.reshape(3, h, 16, w, 16).mean(axis=(2, 4))
+        logits = np.zeros((h, w, 1000), np.float32)
+        logits[..., CATS] = ((cells[0] - cells[1]) / 20)[..., None]
+        return logits
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures with a red rectangle each; a mask with a void rim, one without."""
+    for name, box, void in (("one", (40, 30, 120, 90), 6), ("two", (100, 50, 170, 110), 0)):
+        x0, y0, x1, y1 = box
+        pixels = np.full((128, 192, 3), 90, np.uint8)
+        pixels[y0:y1, x0:x1] = (220, 40, 40)
+        mask = np.zeros((128, 192), np.uint8)
+        mask[y0 - void : y1 + void, x0 - void : x1 + void] = 128 if void else 255
+        mask[y0:y1, x0:x1] = 255
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / f"{name}-mask.png")
+    return tmp_path
+
+
+def written(folder, *rows, head="image,synset_wnid,mask,boxes"):
+    path = folder / "index.csv"
+    path.write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    return path
+
+
+ONE, TWO = "one.png,n02121808,one-mask.png,40 30 120 90", "two.png,cat,two-mask.png,"
+
+
+def test_red_cats_are_found(folder):
+    (fine,) = evaluate_index(written(folder, ONE, TWO), RedIsCat(), scales=SCALES)
+    s = fine.summary
+    assert (s.pictures, s.pointing) == (2, 1.0)
+    assert s.pxap > 0.97
+    assert s.mean_iou > 0.95
+    assert s.mask_iou > 0.9
+    assert s.max_box_acc_v2 == 1.0
+
+
+@pytest.mark.parametrize("kind", ["probability", "evidence"])
+def test_a_result_is_that_of_the_measures_on_the_maps(folder, kind):
+    (result,) = evaluate_index(written(folder, ONE), RedIsCat(), ways=[kind], scales=SCALES)
+    pixels = np.asarray(Image.open(folder / "one.png"))
+    mask = np.asarray(Image.open(folder / "one-mask.png"))
+    model, maps = RedIsCat(), []
+    for plan in plan_scales(128, 192, SCALES):
+        logits = model.logits(ResizedImage(pixels, plan.height, plan.width))
+        maps.append(ClassMap(logits, model.cells(plan.height, plan.width), plan, 0.0))
+    values = fine_map(pixels, maps, Ontology.load().class_ids("n02121808"), snap=False, kind=kind)
+    scores = Scores()
+    own = threshold_mask(values, suggest_threshold(values))
+    scores.add(values, mask == 255, mask != 128, [(40, 30, 120, 90)], own)
+    assert result.summary == scores.summary()
+
+
+def test_the_network_runs_once_a_picture_and_scale_and_all_rows_and_ways_share_it(folder, monkeypatch):
+    monkeypatch.setattr(evaluate, "time", Ticks())
+    model, seen = RedIsCat(), []
+    path = written(folder, ONE, "one.png,n02084071,one-mask.png,", TWO)
+    ways = ("notebook", "fine", "evidence")
+    results = evaluate_index(path, model, ways=ways, scales=SCALES, progress=lambda *p: seen.append(p))
+    assert model.passes == 2 * len(SCALES)
+    assert [r.way for r in results] == list(ways)
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    for result in results:
+        assert result.forward_seconds == len(SCALES)
+        assert result.seconds == len(SCALES) + 1
+    shown = table(results).splitlines()
+    assert len({len(line) for line in shown}) == 1
+    assert [line.split("  ")[0] for line in shown[1:]] == [WAYS[w] for w in ways]
+    assert f"{results[1].summary.pxap:.3f}" in shown[2]
+    assert json.loads(json.dumps(results[1].to_json()))["pxap"] == results[1].summary.pxap
+
+
+def test_without_boxes_those_of_the_mask_are_taken(folder):
+    given = written(folder, "two.png,cat,two-mask.png,100 50 170 110")
+    (expected,) = evaluate_index(given, RedIsCat(), scales=SCALES)
+    for row, head in (
+        ("two.png,cat,two-mask.png", "image,synset_wnid,mask"),
+        (TWO, "image,synset_wnid,mask,boxes"),
+    ):
+        (found,) = evaluate_index(written(folder, row, head=head), RedIsCat(), scales=SCALES)
+        assert found.summary == expected.summary
+
+
+def test_rows_with_boxes_alone_are_measured_by_pointing_and_boxes(folder):
+    rows = ["one.png,cat,40 30 120 90", "two.png,cat,0 0 9 9;100 50 170 110"]
+    (found,) = evaluate_index(
+        written(folder, *rows, head="image,synset_wnid,boxes"), RedIsCat(), scales=SCALES
+    )
+    s = found.summary
+    assert (s.pictures, s.masks, s.boxed) == (2, 0, 2)
+    assert (s.pointing, s.max_box_acc_v2) == (1.0, 1.0)
+    assert s.pxap is s.mean_iou is s.threshold is s.mask_iou is None
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["mean_iou"] is None
+    assert table([found]).splitlines()[1].split()[4:8] == ["-", "1.000", "-", "-"]
+    (missed,) = evaluate_index(
+        written(folder, "one.png,cat,0 0 30 20", head="image,synset_wnid,boxes"), RedIsCat(), scales=SCALES
+    )
+    assert (missed.summary.pointing, missed.summary.max_box_acc_v2) == (0.0, 0.0)
+
+
+def test_in_a_mixed_index_each_row_takes_part_in_what_it_can(folder):
+    mixed = written(folder, "one.png,cat,,0 0 30 20", TWO, "two.png,cat,two-mask.png,100 50 170 110")
+    (found,) = evaluate_index(mixed, RedIsCat(), scales=SCALES)
+    (masks,) = evaluate_index(written(folder, TWO, TWO), RedIsCat(), scales=SCALES)
+    s, alone = found.summary, masks.summary
+    assert (s.pictures, s.masks, s.boxed) == (3, 2, 3)
+    assert s.pointing == pytest.approx(2 / 3)
+    assert s.max_box_acc_v2 == pytest.approx(2 / 3)
+    for name in ("pxap", "mean_iou", "threshold", "mask_iou"):
+        assert getattr(s, name) == getattr(alone, name)
+
+
+def test_a_mask_turns_with_its_picture(folder):
+    """As a camera held sideways stores them: the picture says so, its mask need not."""
+    for name in ("one", "one-mask"):
+        picture = Image.open(folder / f"{name}.png").transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        if name == "one":
+            exif[0x0112] = 6
+        picture.save(folder / f"turned-{name}.png", exif=exif)
+    row = "turned-one.png,cat,turned-one-mask.png,"
+    (found,) = evaluate_index(written(folder, row), RedIsCat(), scales=SCALES)
+    (upright,) = evaluate_index(written(folder, "one.png,cat,one-mask.png,"), RedIsCat(), scales=SCALES)
+    assert found.summary == upright.summary
+
+
+def test_a_head_may_have_spaces_and_a_field_quotes(folder):
+    path = written(folder, '"one.png", cat, "one-mask.png"', head="image, synset_wnid , mask")
+    (case,) = read_index(path)
+    assert (case.image, case.synset, case.mask) == (folder / "one.png", "cat", folder / "one-mask.png")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_index_may_have_more_columns_in_any_order(folder, mark):
+    path = written(
+        folder, "one-mask.png,somewhere,n02121808,one.png,1 2 3.5 4;5 6 7 8",
+        head=mark + "mask,source,synset_wnid,image,boxes",
+    )  # fmt: skip
+    (case,) = read_index(path)
+    assert (case.image, case.mask) == (folder / "one.png", folder / "one-mask.png")
+    assert (case.synset, case.boxes, case.line) == ("n02121808", ((1, 2, 3.5, 4), (5, 6, 7, 8)), 2)
+
+
+BAD_INDEXES = [
+    ("image,mask\none.png,one-mask.png\n", "synset_wnid is missing"),
+    ("", "an empty file"),
+    ("image,synset_wnid,mask\n", "at least one row"),
+    ("image,synset_wnid,mask\nnone.png,cat,one-mask.png\n", "Line 2 of index.csv names 'none.png'"),
+    ("image,synset_wnid,mask\none.png,cat,none.png\n", "'none.png', which is not there"),
+    ("image,synset_wnid,mask\none.png,,one-mask.png\n", "Line 2 of index.csv lacks"),
+    ("image,synset_wnid,mask\none.png\n", "lacks"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3\n", "Expected 'x0 y0 x1 y1'"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,a b c d\n", "Expected 'x0 y0 x1 y1'"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,9 2 3 4\n", "x0 < x1"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,nan 2 3 4\n", "x0 < x1"),
+    ("image,synset_wnid,mask\none.png,flibber,one-mask.png\n", "Line 2 of index.csv: .*flibber"),
+    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Line 2 of index.csv: .*some that are not grey, 90"),
+    ("image,synset_wnid,mask\none.png,cat,index.csv\n", "Line 2 of index.csv: .*cannot be read"),
+    ("image;synset_wnid;mask\none.png;cat;one-mask.png\n", "Separate them with commas"),
+    ("image\tsynset_wnid\tmask\none.png\tcat\tone-mask.png\n", "Separate them with commas"),
+    ("image,synset_wnid\none.png,cat\n", "mask or boxes is missing"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,,\n", "both mask and boxes"),
+    ("image,synset_wnid,mask\none.png,cat,one-mask.png,1 2 3 4\n", "Line 2 of index.csv has more fields"),
+    ("image,synset_wnid,boxes\none.png,cat,;\n", "Line 2 of index.csv has the boxes ';'"),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 3 4;5 6\n", "Expected 'x0 y0 x1 y1'"),
+    ('image,synset_wnid,boxes\none.png,cat,"1,2,3,4"\n', "Expected 'x0 y0 x1 y1'"),
+    (
+        "image,synset_wnid,boxes\none.png,cat,1 2 3 inf\n",
+        "Line 2 of index.csv: The box 1 2 3 inf leaves",
+    ),
+    ("image,synset_wnid,boxes\none.png,cat,-1 2 3 4\n", "box -1 2 3 4 leaves its picture of 192x128"),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 193 4\n", "box 1 2 193 4 leaves"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "box 1 2 3 129 leaves"),
+    (
+        "image,synset_wnid,boxes\none.png,cat,1.1 1.1 1.2 1.2\n",
+        "Line 2 of index.csv: The boxes hold no pixel",
+    ),
+    ("image,synset_wnid,mask\none.png,cat,small.png\n", "192x128 pixels, as its picture. Received 9x9"),
+    ("image,synset_wnid,mask\none.png,cat,empty.png\n", "no pixel of an object"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_INDEXES)
+def test_a_bad_index_is_named_with_what_is_wrong(folder, text, message):
+    Image.new("L", (9, 9)).save(folder / "small.png")
+    Image.new("L", (192, 128)).save(folder / "empty.png")
+    path = folder / "index.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match=message):
+        evaluate_index(path, RedIsCat(), scales=SCALES)
+
+
+@pytest.mark.parametrize("content", [b"image,synset_wnid,mask\n\xff\xfe,\x00,\n", b"\x00\x01"])
+def test_bytes_that_are_no_text_are_refused(tmp_path, content):
+    (tmp_path / "index.csv").write_bytes(content)
+    with pytest.raises(DatasetError):
+        read_index(tmp_path / "index.csv")
+
+
+def test_an_index_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="cannot be read"):
+        evaluate_index(tmp_path / "none.csv", RedIsCat())
+
+
+@pytest.mark.parametrize("ways", [(), ("fine", "best")])
+def test_an_unknown_way_is_refused(folder, ways):
+    with pytest.raises(ValueError, match="Expected ways among"):
+        evaluate_index(written(folder, ONE), RedIsCat(), ways=ways)
+
+
+@pytest.mark.tensorflow
+def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
+    # With pooling and one dense layer after the last feature maps Grad-CAM is CAM: relu(logits - bias) / cells.
+    from fcn_core.engines.load import TensorFlowEngine
+    from fcn_core.evaluation.gradcam import GradCAM
+    from fcn_core.images.scales import resize_image
+    from fcn_core.networks.zoo import model_spec
+
+    spec = model_spec("efficientnet-lite0")
+    engine = TensorFlowEngine(spec, False, 32)
+    batch = np.moveaxis(spec.preprocessing(np.moveaxis(resize_image(chelsea, 96, 96), -1, 0)), 0, -1)[None]
+    logits = np.asarray(engine.network(batch, training=False))[0]
+    bias = np.asarray(engine.network.get_layer("logits").bias)
+    ids = [*CATS, 967]
+    best = ids[int(logits.mean(axis=(0, 1))[ids].argmax())]
+    expected = np.maximum(logits[..., best] - bias[best], 0) / 9
+    cam = GradCAM("efficientnet-lite0")
+    found = cam(chelsea, ids, 96)
+    assert found.shape == (3, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.ptp(expected)))
+    assert cam(chelsea, [best], 64).shape == (2, 2)
+
+
+SHARED = Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "shared")
+
+
+@pytest.mark.skipif(
+    not (SHARED / "eval_dev" / "index.csv").is_file(), reason="no photographs with masks here"
+)
+def test_on_photographs_the_fine_map_beats_the_plain_ones(lite2, tmp_path):
+    with (SHARED / "eval_dev" / "index.csv").open(encoding="utf-8") as file:
+        head, *rows = file.read().splitlines()
+    path = tmp_path / "index.csv"
+    folder = os.path.relpath(SHARED / "eval_dev", tmp_path)
+    text = "\n".join([head, *rows[::12]])
+    absolute = text.replace("images/", f"{folder}/images/").replace("masks/", f"{folder}/masks/")
+    path.write_text(absolute, encoding="utf-8")
+    fine, evidence, notebook = evaluate_index(path, lite2, ways=("fine", "evidence", "notebook"))
+    assert fine.summary.pxap > 0.80
+    assert fine.summary.mean_iou > 0.60
+    assert fine.summary.pxap > max(evidence.summary.pxap, notebook.summary.pxap) + 0.05
+    assert abs(fine.summary.mask_iou - fine.summary.mean_iou) < 0.05

@@ -1,0 +1,130 @@
+"""The proof of the conversion, as the command line gives it."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from fcn_core.cli.entry import main
+from fcn_core.engines.load import OpenVINOEngine
+from fcn_core.errors import FcnError, UnknownModel, WeightsUnavailable
+from fcn_core.evaluation import verify
+from fcn_core.networks import convert
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_a_served_model_equals_its_classifier(capsys):
+    assert main(["verify", "--model", "efficientnet-lite0", "--json"]) == 0
+    proof = json.loads(capsys.readouterr().out)
+    assert (proof["name"], proof["weights"]) == ("efficientnet-lite0", "imagenet")
+    assert (proof["engine"], proof["backend"]) == ("openvino", "tensorflow")
+    assert (proof["size"], proof["grid"], proof["ok"]) == (224, [7, 7], True)
+    assert (proof["compared"], proof["classes"]) == (1000, 1000)
+    assert 0 < proof["error"] < 1e-4 * proof["span"]
+    assert proof["relative"] == pytest.approx(proof["error"] / proof["span"])
+
+
+def test_any_application_of_keras_with_random_weights(capsys):
+    assert main(["verify", "--application", "MobileNetV2", "--weights", "none"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("MobileNetV2 (random weights): at 224x224")
+    assert "map of logits (keras) against the classifier's own answer (Keras on tensorflow)" in text
+    assert "largest error" in text
+    assert ", within 1e-04" in text
+
+
+def without_top_row(features):
+    import keras
+
+    return keras.layers.Cropping2D(((1, 0), (0, 0)))(features)
+
+
+def exchanged(kernel, one, other):
+    """The kernel with two of the feature map's channels taken for each other."""
+    rows = np.arange(len(kernel))
+    rows[[one, other]] = other, one
+    return kernel[rows]
+
+
+WRONG_CONVERSIONS = {
+    "two channels exchanged": lambda features, kernel, bias: (features, exchanged(kernel, 3, 4), bias),
+    "no bias": lambda features, kernel, bias: (features, kernel, np.zeros_like(bias)),
+    "classes in another order": lambda features, kernel, bias: (features, kernel[:, ::-1], bias[::-1]),
+    "half the kernel": lambda features, kernel, bias: (features, kernel / 2, bias),
+    "a row of cells left out": lambda features, kernel, bias: (without_top_row(features), kernel, bias),
+}
+
+PROVED = {
+    "application": ["--application", "MobileNetV2", "--weights", "none"],
+    "served": ["--model", "efficientnet-lite0", "--engine", "tensorflow"],
+}
+
+
+@pytest.mark.parametrize("proved", PROVED)
+@pytest.mark.parametrize("wrong", WRONG_CONVERSIONS)
+def test_a_wrong_conversion_ends_in_status_1(monkeypatch, capsys, wrong, proved):
+    right = convert._head
+    monkeypatch.setattr(convert, "_head", lambda model: WRONG_CONVERSIONS[wrong](*right(model)))
+    assert main(["verify", *PROVED[proved]]) == 1
+    assert "NOT within" in capsys.readouterr().out
+
+
+WRONG_MAPS = {
+    "a row left out": lambda logits: logits[1:],
+    "another class": lambda logits: logits[..., ::-1],
+    "not a number": lambda logits: logits * np.nan,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_MAPS)
+def test_a_wrong_map_of_the_serving_engine_ends_in_status_1(monkeypatch, capsys, wrong):
+    right = OpenVINOEngine.logits
+    monkeypatch.setattr(OpenVINOEngine, "logits", lambda *a: WRONG_MAPS[wrong](right(*a)))
+    assert main(["verify", "--model", "efficientnet-lite0", "--json"]) == 1
+    proof = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert not proof["ok"]
+    assert (proof["error"] is None) == (wrong == "not a number")
+
+
+@pytest.mark.parametrize(
+    ("error", "span", "relative"),
+    [(1.0, 4.0, 0.25), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (math.inf, 1.0, math.inf)],
+)
+def test_the_error_is_a_share_of_the_range(error, span, relative):
+    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
+    assert proof.relative == relative
+
+
+def test_what_could_not_be_compared_is_said(monkeypatch, capsys):
+    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
+    monkeypatch.setattr(verify, "verify_model", lambda *_: proof)
+    assert main(["verify"]) == 0
+    assert "(303 of 1000 classes" in capsys.readouterr().out
+
+
+def test_without_tensorflow_it_says_what_to_do(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    assert main(["verify", "--model", "efficientnet-lite0", "--engine", "openvino"]) == 2
+    assert "pip install keras tensorflow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["NoSuchNet", "", "imagenet_utils", "__doc__", "mobilenet_v2", "os.system"])
+def test_an_application_keras_has_not_is_refused(name):
+    with pytest.raises(UnknownModel, match="MobileNetV2"):
+        verify.verify_application(name, "none")
+
+
+def test_without_network_the_published_weights_are_not_to_be_had(capfd):
+    with pytest.raises(WeightsUnavailable, match="--weights none"):
+        verify.verify_application("MobileNetV2", "imagenet")
+    assert issubclass(WeightsUnavailable, FcnError)
+
+
+def test_the_published_weights_that_cannot_be_had_end_in_status_3_and_clean_output(capsys):
+    assert main(["verify", "--application", "MobileNetV2", "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "--weights none" in err.splitlines()[-1]
