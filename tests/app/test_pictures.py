@@ -64,17 +64,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]
 
     def limits(budget: float) -> Limits:
         monkeypatch.setenv("FCN_MEMORY_MB", f"{budget:g}")
-        resources.keep_free(min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT))
+        resources.reserve(min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT))
         return cached.limits()
 
-    before = resources.kept_free_mb()
+    before = resources.reserved_mb()
     monkeypatch.delenv("FCN_MAX_MEGAPIXELS", raising=False)
     yield limits
-    resources.keep_free(before)
+    resources.reserve(before)
 
 
 def test_the_limits_are_what_is_kept_free(small: Callable[[float], Limits]) -> None:
-    resources.keep_free(0)
+    resources.reserve(0)
     assert cached.limits() == Limits(), "nothing runs beside"
     assert small(690).memory_mb == pytest.approx(117.3)
     assert small(10_000) == Limits(memory_mb=cached._PAGES_LIMIT)
