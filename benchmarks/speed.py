@@ -94,7 +94,8 @@ def _function(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
     import tensorflow
 
     from fcn_core.images.read import read_image
-    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
 
     network = to_fully_convolutional(build_classifier(spec, weights), output="logits")

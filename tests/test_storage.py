@@ -368,7 +368,7 @@ def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
     assert done.returncode == 2
     (told,) = done.stderr.splitlines()
     assert f"the cache {obstacle}/" in told
-    assert "TensorFlow, which would serve instead, takes about" in told
+    assert "TensorFlow could serve instead, but needs about" in told
     assert "690 MB are allowed" in told
     assert "scale" not in told
 

@@ -18,7 +18,7 @@ from app.state.selection import Selection
 from app.ui import panels, pointer
 from app.ui.panels import Card, Look
 from fcn_core import render
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, spread

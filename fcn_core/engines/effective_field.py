@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import EngineError
 from fcn_core.images.scales import ResizedImage, resize_image
 from fcn_core.networks.geometry import CellAxis

@@ -33,7 +33,7 @@ from fcn_core.engines import housekeeping
 from fcn_core.errors import EngineError, StorageError
 from fcn_core.networks import random_weights
 from fcn_core.networks.geometry import Geometry
-from fcn_core.networks.weights import Progress, digest
+from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
 from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
 
@@ -154,7 +154,7 @@ def prepare_graph(
     *,
     random: bool = False,
     output_stride: int = 32,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     rejected: Graph | None = None,
 ) -> Graph:
     """Give the model's exported graph, making it first where it is missing, damaged or out of date.
@@ -349,8 +349,9 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
     """Build, convert and export a model; run in a child process whose Keras backend is OpenVINO."""
     import keras
 
-    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.convert import to_fully_convolutional
     from fcn_core.networks.keras_settings import keras_settings
+    from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
 
     with keras_settings("channels_first"):

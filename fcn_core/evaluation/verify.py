@@ -43,7 +43,7 @@ class Proof:
     error, span : float
         Largest absolute difference, and largest less smallest logit of the classifier.
     compared, classes : int
-        How many classes were compared, of how many (see :func:`fcn_core.networks.convert.compare_answers`).
+        How many classes were compared, of how many (see :func:`fcn_core.networks.proof.compare_answers`).
         These, `error` and `span` are those of the picture whose error is the largest share of its range.
     """
 
@@ -162,7 +162,7 @@ def _proof(
     """Ask the classifier itself, and compare picture by picture."""
     import keras
 
-    from fcn_core.networks.convert import compare_answers
+    from fcn_core.networks.proof import compare_answers
 
     proofs = []
     for picture, each in zip(batch, logits, strict=True):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from fcn_core.errors import WeightsInvalid, WeightsUnavailable
-from fcn_core.networks.weights import Progress, WeightsFile
+from fcn_core.networks.weights import ByteProgress, WeightsFile
 from fcn_core.system.folders import require_room
 
 _CHUNK = 1 << 18
@@ -23,7 +23,7 @@ _WAIT = 0.2
 _CANNOT_WRITE = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EEXIST", "ENOTDIR", "EISDIR")
 
 
-def download(file: WeightsFile, folder: Path, progress: Progress | None = None) -> Path:
+def download(file: WeightsFile, folder: Path, progress: ByteProgress | None = None) -> Path:
     """Download a weights file into `folder`.
 
     A cut download leaves ``<name>.part``, from which the next try goes on; a full disk is left no fuller than it was.
@@ -81,7 +81,7 @@ def _empty(stream: IO[bytes]) -> None:
         stream.truncate(0)
 
 
-def _open_alone(part: Path, file: WeightsFile, progress: Progress | None) -> IO[bytes]:
+def _open_alone(part: Path, file: WeightsFile, progress: ByteProgress | None) -> IO[bytes]:
     """Open the partial file for appending once no other process has it open."""
     while True:
         stream = part.open("ab", buffering=0)  # or what cannot be written is tried again
@@ -95,7 +95,7 @@ def _open_alone(part: Path, file: WeightsFile, progress: Progress | None) -> IO[
         time.sleep(_WAIT)
 
 
-def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: Progress | None) -> None:
+def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: ByteProgress | None) -> None:
     """Go on with what is there; if the whole is wrong then, start over once."""
     resumed = stream.tell() > 0
     _fetch(file, stream, progress)
@@ -120,7 +120,7 @@ def _lock(stream: IO[bytes]) -> bool:
     return True
 
 
-def _fetch(file: WeightsFile, stream: IO[bytes], progress: Progress | None) -> None:
+def _fetch(file: WeightsFile, stream: IO[bytes], progress: ByteProgress | None) -> None:
     """Append to `stream` what it lacks of the file."""
     done = stream.seek(0, os.SEEK_END)
     if done > file.size:

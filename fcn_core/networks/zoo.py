@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.random_weights import seed_weights
-from fcn_core.networks.weights import Progress, WeightsFile, digest
+from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
 from fcn_core.system.folders import cache_dir
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:
+def require_weights(spec: ModelSpec, progress: ByteProgress | None = None) -> Path:
     """Find the model's weights, or fetch them once; check what was published with a digest.
 
     Parameters

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fcn_core.engines import effective_field
+from fcn_core.engines.base import ModelInfo
 from fcn_core.engines.effective_field import SIDE, measure
-from fcn_core.engines.load import ModelInfo, load_model
+from fcn_core.engines.load import load_model
 from fcn_core.errors import EngineError
 from fcn_core.images.scales import ResizedImage
 from fcn_core.networks.geometry import CellAxis, CellGrid

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from fcn_core.engines import graph_cache, load
-from fcn_core.engines.load import OpenVINOEngine, load_model
+from fcn_core.engines import openvino as openvino_engine
+from fcn_core.engines.load import load_model
+from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.errors import (
     Cancelled,
     ConversionError,
@@ -277,7 +279,7 @@ def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
     with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
         model.logits(image)
     assert "EfficientNet-Lite0 on openvino" in str(refusal.value)
-    assert "the 20 MB it may use" in str(refusal.value)
+    assert "the budget of 20 MB" in str(refusal.value)
     enough = int(re.search(r"FCN_MEMORY_MB to at least (\d+)", str(refusal.value))[1])
     monkeypatch.setenv("FCN_MEMORY_MB", str(enough + 15))  # other things come and go in this process
     model.logits(image)
@@ -325,7 +327,7 @@ def test_a_graph_that_openvino_rejects_is_made_anew_once(kind, export, caplog, t
     model = load_model(LITE.name, "openvino")
     assert export == []
     (record,) = caplog.records
-    assert f"rejects the graph {rejected.path}, which is made anew: " in record.getMessage()
+    assert f"rejects the graph {rejected.path}; exporting it again: " in record.getMessage()
     assert model.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
     assert graph_cache.prepare_graph(LITE) == model._graph != rejected
     assert [path.name for path in (tmp_path / "graphs").iterdir()] == [rejected.path.parent.name]
@@ -338,11 +340,11 @@ def test_a_new_graph_that_openvino_rejects_is_told(kind, lay_there, export, monk
     if lay_there:
         graph_cache.prepare_graph(LITE)
     for _ in range(3):  # and it is not made again and again
-        with pytest.raises(EngineError, match="though it was made anew") as refusal:
+        with pytest.raises(EngineError, match="although it is newly exported") as refusal:
             load_model(LITE.name, "openvino")
         assert "EfficientNet-Lite0" in str(refusal.value)
         assert export == []
-    monkeypatch.setattr(load, "_MADE_IN_VAIN", set())  # another process, OpenVINO mended
+    monkeypatch.setattr(openvino_engine, "_REJECTED_WHEN_NEW", set())  # another process, OpenVINO mended
     export.append(None)
     assert load_model(LITE.name, "openvino").logits(resized(chelsea, 64, 64)).shape == (2, 2, 1000)
 
@@ -381,7 +383,7 @@ def test_a_graph_held_in_memory_is_served_again_and_again(export, tmp_path, monk
         model.logits(image)
         model.release_cached()
     model._part_runs()
-    model._give_back()
+    model._trim()
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
 
 

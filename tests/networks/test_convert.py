@@ -9,15 +9,11 @@ from keras import layers
 
 from fcn_core.errors import ConversionError
 from fcn_core.networks import convert
-from fcn_core.networks.convert import (
-    CropToSmallest,
-    compare_answers,
-    largest_error,
-    read_geometry,
-    split,
-    to_fully_convolutional,
-)
+from fcn_core.networks.convert import to_fully_convolutional
+from fcn_core.networks.layers import CropToSmallest
+from fcn_core.networks.proof import largest_error
 from fcn_core.networks.random_weights import seed_weights
+from fcn_core.networks.structure import read_geometry, split
 from fcn_core.networks.zoo import MODELS
 
 pytestmark = pytest.mark.tensorflow
@@ -199,37 +195,6 @@ def test_a_wrong_conversion_is_found(monkeypatch, name, activation):
     assert error > 1e-3 * span
 
 
-LOGITS_OF_FIVE = np.array([[4.0, -3.0, 0.5, 1.0, -2.5]])
-SOFTMAX_OF_FIVE = np.exp(LOGITS_OF_FIVE) / np.exp(LOGITS_OF_FIVE).sum()
-FAR = np.array([[0.0, -1.0, -200.0]])  # the last is no float32 after softmax
-COMPARED = {
-    "logits": (LOGITS_OF_FIVE, LOGITS_OF_FIVE, (0, 7, 5)),
-    "logits and a constant": (LOGITS_OF_FIVE, LOGITS_OF_FIVE + 3, (3, 7, 5)),
-    "probabilities": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE, (0, 7, 5)),
-    "probabilities and a constant": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE + 3, (0, 7, 5)),
-    "probabilities, one logit off": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE + 5 * np.eye(5)[4], (4, 7, 5)),
-    "two rows": (np.repeat(SOFTMAX_OF_FIVE, 2, 0), [LOGITS_OF_FIVE[0], LOGITS_OF_FIVE[0] * 3], (8, 7, 5)),
-    "a probability of nothing": (np.exp(FAR) / np.exp(FAR[:, :2]).sum() * [1, 1, 0], FAR, (0, 1, 2)),
-    "certainty": ([[1.0, 0.0, 0.0]], FAR, (0, 0, 1)),
-    "a map that is not finite": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE * np.nan, (np.inf, 7, 5)),
-    "a map with an infinity": (LOGITS_OF_FIVE, LOGITS_OF_FIVE * np.inf, (np.inf, 7, 5)),
-}
-
-
-@pytest.mark.parametrize("name", COMPARED)
-def test_answers_are_compared_as_logits(name):
-    answer, logits, expected = COMPARED[name]
-    found = compare_answers(np.asarray(answer), np.asarray(logits))
-    assert (found.error, found.span, found.compared) == pytest.approx(expected)
-    assert found.classes == np.shape(answer)[1]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_answer_that_is_not_finite_is_refused(value):
-    with pytest.raises(ConversionError, match="Expected a finite answer"):
-        compare_answers(np.array([[0.5, value]]), np.zeros((1, 2)))
-
-
 def convolution(*rest):
     image = keras.Input((32, 32, 3))
     x = layers.Conv2D(8, 3)(image)
@@ -310,10 +275,10 @@ def test_denser_maps_hold_the_coarse_one(classifiers, zoo_classifiers, name, out
 
 
 REFUSED_STRIDES = {
-    "pooling after the stride": ("DenseNet121", 8, "pooling layer"),
-    "branches out of step": ("Xception", 16, "look at the same pixels"),
-    "more than there is": ("MobileNetV2", 64, "would come to 32"),
-    "no power of two": ("MobileNetV2", 12, "would come to 8"),
+    "pooling after the stride": ("DenseNet121", 8, "as Keras cannot dilate it"),
+    "branches out of step": ("Xception", 16, "branches that differ at output stride 16"),
+    "more than there is": ("MobileNetV2", 64, "would have 32"),
+    "no power of two": ("MobileNetV2", 12, "would have 8"),
 }
 
 

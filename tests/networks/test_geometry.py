@@ -175,7 +175,7 @@ def make_positive(network, scale=1.0):
 @pytest.mark.parametrize("size", [32, 33, 35, 50])
 def test_cells_of_small_networks_see_the_pixels_they_should(size):
     """Light one row (or column) of a black picture at a time: who answers?"""
-    from fcn_core.networks.convert import read_geometry
+    from fcn_core.networks.structure import read_geometry
 
     for name, network in toys():
         make_positive(network)
@@ -204,7 +204,8 @@ def test_cells_of_the_models_see_the_pixels_they_should(name):
     """The gradient of one cell is not zero just where it looks."""
     import tensorflow as tf
 
-    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.structure import read_geometry
 
     network = to_fully_convolutional(MODELS[name].build(), output="logits")
     make_positive(network, 0.5)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcn_core.engines.load import Forecast, load_model
+from fcn_core.engines.bands import cover, plan, run_in_bands
+from fcn_core.engines.base import Forecast
+from fcn_core.engines.load import load_model
 from fcn_core.engines.memory_model import activations, banded_demand, whole_demand
-from fcn_core.engines.tiling import plan, run_in_bands, tile
 from fcn_core.errors import Cancelled, EngineError, MemoryBudgetError
 from fcn_core.networks.geometry import Geometry, Node, Window, trace
 from fcn_core.system import resources
@@ -66,31 +67,31 @@ def compute(nodes, values):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(chains(), st.integers(1, 160), st.integers(1, 60))
-def test_windows_give_every_cell_as_the_whole_does(nodes, size, step):
+def test_bands_give_every_cell_as_the_whole_does(nodes, size, step):
     if any(t.size < 1 for t in trace(nodes, "y", size)):
         return
     values = np.random.default_rng(size).integers(1, 65537, size)
     expected = compute(nodes, values)
-    tiling = tile(nodes, "y", size, step)
+    bands = cover(nodes, "y", size, step)
     found = []
-    for window in tiling.windows:
-        assert window.start % tiling.stride == 0 or len(tiling.windows) == 1
-        assert 0 <= window.start <= size - tiling.length
-        assert window.first == len(found) < window.last
-        result = compute(nodes, values[window.start : window.start + tiling.length])
-        assert len(result) == tiling.cells
-        drop = window.first - window.start // tiling.stride
+    for band in bands.bands:
+        assert band.start % bands.stride == 0 or len(bands.bands) == 1
+        assert 0 <= band.start <= size - bands.length
+        assert band.first == len(found) < band.last
+        result = compute(nodes, values[band.start : band.start + bands.length])
+        assert len(result) == bands.cells
+        drop = band.first - band.start // bands.stride
         assert drop >= 0
-        found.extend(result[drop : drop + window.last - window.first])
+        found.extend(result[drop : drop + band.last - band.first])
     assert np.array_equal(found, expected)
 
 
-def test_windows_advance_evenly():
+def test_bands_advance_evenly():
     """200 rows by at most 128 are two times 100, not 128 and 72 rows computed as another 128."""
     node = Node("conv", (-1,), 1, Window(3, same=True), Window(3, same=True))
-    tiling = tile((node,), "y", 200, 128)
-    assert [w.last - w.first for w in tiling.windows] == [100, 100]
-    assert tiling.length == 101
+    bands = cover((node,), "y", 200, 128)
+    assert [band.last - band.first for band in bands.bands] == [100, 100]
+    assert bands.length == 101
 
 
 # Keras networks, cut into parts
@@ -124,7 +125,7 @@ def _network(seed):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("seed", range(6))
 def test_keras_networks_in_bands_and_strips(seed):
-    from fcn_core.networks.convert import read_geometry, split
+    from fcn_core.networks.structure import read_geometry, split
 
     network = _network(seed)
     geometry, cuts = read_geometry(network)
@@ -177,16 +178,16 @@ def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
             assert np.abs(found - whole).max() <= 1e-5 * np.ptp(whole)
 
 
-def test_rows_that_no_window_reads_are_passed_over():
-    """One row of three is read: the windows lie apart."""
+def test_rows_that_no_band_reads_are_skipped():
+    """One row of three is read: there are gaps between the bands."""
     node = Node("conv", (-1,), 1, Window(1, 3), Window(1, 3))
     geometry = Geometry((node,))
     picture = np.arange(1 * 1 * 100 * 6, dtype=np.float32).reshape(1, 1, 100, 6)
-    windows = []
+    heights = []
 
-    def run(window):
-        windows.append(window.shape[2])
-        return np.moveaxis(window[:, :, ::3, ::3], 1, -1).copy()
+    def run(band):
+        heights.append(band.shape[2])
+        return np.moveaxis(band[:, :, ::3, ::3], 1, -1).copy()
 
     found = run_in_bands(
         plan(geometry, 100, 6, [1]),
@@ -194,14 +195,14 @@ def test_rows_that_no_window_reads_are_passed_over():
         lambda top, end, left, right: picture[:, :, top:end, left:right],
         100,
     )
-    assert windows == [1] * 34
+    assert heights == [1] * 34
     assert np.array_equal(found[:, :, 0], picture[0, 0, ::3, ::3])
 
 
 def test_rows_are_made_once_and_in_order(lite0):
-    """Nothing is made twice, nothing is made before it is needed, and the windows forget what they have used."""
+    """No row is made twice or before it is needed, and the bands drop the rows that they have used."""
     geometry, height, width = lite0.geometry, 2560, 64
-    bands_planned = plan(geometry, height, width, [32] * len(geometry.parts()))
+    planned = plan(geometry, height, width, [32] * len(geometry.parts()))
     asked, runs = [], []
 
     def rows(top, end, left, right):
@@ -216,7 +217,7 @@ def test_rows_are_made_once_and_in_order(lite0):
 
     parts = geometry.parts()
     found = run_in_bands(
-        bands_planned,
+        planned,
         [lambda x, p=p, n=n: run(p, n, x) for n, p in enumerate(parts)],
         rows,
         height,
@@ -224,7 +225,7 @@ def test_rows_are_made_once_and_in_order(lite0):
     assert found.shape == (*geometry.grid(height, width), 1000)
     assert [top for top, _, _ in asked] == [0, *[end for _, end, _ in asked[:-1]]]
     assert asked[-1][1] == height
-    assert [runs.count(n) for n in range(len(parts))] == [len(t.windows) for t in bands_planned.parts]
+    assert [runs.count(n) for n in range(len(parts))] == [len(part.bands) for part in planned.parts]
     assert runs.index(len(parts) - 1) < len(runs) - runs[::-1].index(
         0
     )  # the last begins before the first ends
@@ -389,7 +390,7 @@ predictor = load_model("efficientnet-lite0", "openvino")
 for _ in range(2):  # the second knows what the first has left
     foreseen = predictor.forecast(1600, 2560)
     predictor.logits(image)
-print(foreseen.plan.windows, foreseen.memory_mb, resources.peak_rss_mb())
+print(foreseen.plan.runs, foreseen.memory_mb, resources.peak_rss_mb())
 """
     windows, foreseen, peak = map(float, fresh_python(code, FCN_MEMORY_MB="350").stdout.split())
     assert windows > 6
