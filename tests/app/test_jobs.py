@@ -156,7 +156,7 @@ def test_only_the_model_at_work_keeps_the_memory_of_its_last_pass(monkeypatch: p
     monkeypatch.setattr(
         cached,
         "load_model",
-        lambda name, *_, **__: SimpleNamespace(release=lambda: given_back.append(name)),
+        lambda name, *_, **__: SimpleNamespace(release_cached=lambda: given_back.append(name)),
     )
     models = cached._Models()
     for name, expected in (("one", []), ("two", ["one"]), ("two", ["one"]), ("one", ["two"])):

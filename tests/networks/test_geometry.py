@@ -250,3 +250,43 @@ def test_trained_cells_look_where_they_are_placed(tf_lite0, chelsea):
     even = np.abs(np.mean(offsets, axis=0) + 15.5)  # had the cells been spread evenly
     assert (off < even).all()
     assert off.max() < 8
+
+
+# Cells and pixels
+
+AXIS = CellAxis(320, 10, 32, 35.5, 851)  # the centres lie at 36, 68, ... of 320
+
+
+@pytest.mark.parametrize(
+    ("position", "length", "index"),
+    [(35.5, 320, 0), (67.5, 320, 1), (51.5, 320, 0.5), (0, 320, 0), (318, 320, 8.828125), (17.5, 160, 0),
+     (71.5, 640, 0), (103.5, 640, 0.5), (10_000, 320, 9)],
+)  # fmt: skip
+def test_pixels_of_any_picture_of_the_view_have_an_index(position, length, index):
+    assert AXIS.index(float(position), length) == index
+    assert AXIS.index(np.array([position, position], float), length).tolist() == [index] * 2
+
+
+@pytest.mark.parametrize("index", range(9))
+@pytest.mark.parametrize("length", [37, 320, 1001])
+def test_the_middle_of_a_frame_has_the_index_of_its_cell(index, length):
+    low, high = AXIS.span(index, 8, length)
+    assert AXIS.index((low + high) / 2 - 0.5, length) == pytest.approx(index)
+
+
+def test_frames_are_clipped_to_the_picture():
+    assert AXIS.span(0, 100, 320) == (0.0, 86.0)
+    assert AXIS.span(4, 100, 320) == (114.0, 214.0)
+    assert AXIS.span(9, 100, 160) == (137.0, 160.0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_even_cells_divide_the_picture_evenly(size):
+    even = CellAxis.even(size)
+    assert even.edges() == [i / size for i in range(size + 1)]
+    assert [even.span(i, 1, 60 * size) for i in range(size)] == [(60 * i, 60 * i + 60) for i in range(size)]
+    assert even.index(np.arange(60 * size) + 0.0, 60 * size).round().tolist() == sorted([*range(size)] * 60)
+
+
+def test_edges_lie_half_way_between_centres_and_end_with_the_picture():
+    assert AXIS.edges() == [0.0, *((36 + 16 + 32 * i) / 320 for i in range(9)), 1.0]
