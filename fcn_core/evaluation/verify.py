@@ -94,8 +94,7 @@ def verify_model(
     import_keras(reference_backend(engine))
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
-    planes = [np.moveaxis(pixels, -1, 0).astype(np.float32) for pixels in pictures]
-    batch = np.stack([np.moveaxis(spec.preprocessing(each), 0, -1) for each in planes])
+    batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
     return _proof(spec.name, info.weights, info.engine, classifier, batch, logits)
 
 

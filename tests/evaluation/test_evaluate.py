@@ -260,7 +260,7 @@ def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
 
     spec = model_spec("efficientnet-lite0")
     engine = TensorFlowEngine(spec, False, 32)
-    batch = np.moveaxis(spec.preprocessing(np.moveaxis(resize_image(chelsea, 96, 96), -1, 0)), 0, -1)[None]
+    batch = spec.preprocessing.batch(resize_image(chelsea, 96, 96))
     logits = np.asarray(engine.network(batch, training=False))[0]
     bias = np.asarray(engine.network.get_layer("logits").bias)
     ids = [*CATS, 967]

@@ -92,11 +92,19 @@ def test_preprocessing_leaves_its_input_alone(name):
 def test_lite_preprocessing():
     pixels = planes()
     assert np.array_equal(LITE.preprocessing(pixels), (pixels - 127) / 128)
-    assert Preprocessing((2, 0, 1), (1, 2, 3), 2)(np.ones((3, 1, 1), "float32")).ravel().tolist() == [
-        0,
-        -0.5,
-        -1,
-    ]
+    other = Preprocessing((2, 0, 1), (1, 2, 3), 2)
+    assert other(np.ones((3, 1, 1), "float32")).ravel().tolist() == [0, -0.5, -1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_for_keras_is_the_same_with_channels_last(name):
+    preprocessing = MODELS[name].preprocessing
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    batch = preprocessing.batch(pixels)
+    assert batch.shape == (1, 5, 7, 3)
+    assert (batch.dtype, batch.flags.c_contiguous) == (np.float32, True)
+    planes = np.moveaxis(pixels, -1, 0).astype(np.float32)
+    assert np.array_equal(np.moveaxis(batch[0], -1, 0), preprocessing(planes))
 
 
 def test_cache_and_weights_folders(monkeypatch, tmp_path):
