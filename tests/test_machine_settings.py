@@ -229,7 +229,7 @@ for _ in range(2):
     lines = fresh_python(code).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert line.startswith("EngineError Keras on tensorflow cannot be loaded here (")
+        assert line.startswith("EngineError Keras on tensorflow cannot be loaded (")
         assert str(file) in line
         assert "choose engine openvino" in line
 

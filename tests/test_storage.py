@@ -109,10 +109,10 @@ def test_where_all_are_full_each_is_named_and_later_it_works(places, children, m
     for words in (
         *map(str, places.values()),
         "No space left",
-        "Give one of them that much room, or set FCN_CACHE_DIR",
+        "Free that much in one of them, or set FCN_CACHE_DIR",
     ):
         assert words in str(refusal.value)
-    assert f"takes {ROOM} MB on disk" in str(refusal.value)
+    assert f"Expected {ROOM} MB of disk space" in str(refusal.value)
     assert children == []  # nothing was begun in vain
     assert left(places) == []
     assert prepare_graph(LITE).cached  # there is room again, in the same process

@@ -47,7 +47,7 @@ def test_windows_of_known_size_are_found(window: int) -> None:
 def test_a_network_that_nothing_moves_is_told_in_words() -> None:
     dead = Linear(8)
     dead.weights[:] = 0
-    with pytest.raises(EngineError, match="says the same everywhere"):
+    with pytest.raises(EngineError, match="logits are the same everywhere"):
         measure(dead)
 
 

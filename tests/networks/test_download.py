@@ -154,7 +154,7 @@ def test_a_download_with_progress(file, server, tmp_path):
 @pytest.mark.parametrize("fault", ["cut", "cut in chunks"])
 def test_a_cut_download_goes_on_where_it_stopped(fault, file, server, tmp_path):
     server.faults = [fault]
-    with pytest.raises(WeightsUnavailable, match="could not be fetched") as refusal:
+    with pytest.raises(WeightsUnavailable, match="cannot be downloaded") as refusal:
         download(file, tmp_path)
     assert "FCN_WEIGHTS_DIR" in str(refusal.value)
     assert file.url in str(refusal.value)
@@ -220,7 +220,7 @@ def test_a_log_in_page_does_not_spoil_what_was_fetched(file, server, tmp_path):
 def test_a_server_that_fails(fault, file, server, tmp_path):
     server.faults = [fault]
     with pytest.raises(
-        WeightsUnavailable, match=str(fault) if isinstance(fault, int) else "could not be fetched"
+        WeightsUnavailable, match=str(fault) if isinstance(fault, int) else "cannot be downloaded"
     ):
         download(file, tmp_path)
     assert names(tmp_path) == []
@@ -229,7 +229,7 @@ def test_a_server_that_fails(fault, file, server, tmp_path):
 def test_no_server(file, server, tmp_path):
     server.shutdown()
     server.server_close()
-    with pytest.raises(WeightsUnavailable, match="not on this machine and could not be fetched") as refusal:
+    with pytest.raises(WeightsUnavailable, match="not found locally and cannot be downloaded") as refusal:
         download(file, tmp_path)
     assert "1 MB" in str(refusal.value)
     assert "keep the name weights.h5" in str(refusal.value)
@@ -287,7 +287,7 @@ def test_a_full_disk(file, tmp_path, monkeypatch):
         download(file, tmp_path)
     assert "Free 1 MB there" in str(refusal.value)
     assert "FCN_CACHE_DIR" in str(refusal.value)
-    assert "could not be fetched" not in str(refusal.value)
+    assert "cannot be downloaded" not in str(refusal.value)
     assert names(tmp_path) == []
 
 
@@ -349,7 +349,7 @@ def test_a_folder_that_cannot_be_written(obstacle, file, tmp_path, server):
     else:
         folder.touch()
         folder = folder if obstacle == "a file" else folder / "weights"
-    with pytest.raises(WeightsUnavailable, match="could not be written"):
+    with pytest.raises(WeightsUnavailable, match="cannot be written"):
         download(file, folder)
     assert server.ranges == []
 
@@ -363,7 +363,7 @@ def test_a_damaged_file_is_replaced_in_one_step(file, server, tmp_path):
 
 
 def test_a_file_without_an_address():
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="with an address"):
         download(WeightsFile("a.pth", 1, ""), Path())
 
 
