@@ -23,7 +23,7 @@ from fcn_core.errors import MemoryBudgetError
 from fcn_core.images.scales import MIN_SIDE, ResizedImage
 from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.zoo import Preprocessing
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 Weights = Literal["imagenet", "unpublished", "random"]
 Checkpoint = Callable[[float], None]
@@ -100,7 +100,7 @@ class Engine:
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
         self._info, self._geometry, self._preprocessing = info, geometry, preprocessing
         self._lock = threading.Lock()
-        self._seconds_per_mac = 1 / (60e9 * resources.cpus())  # a guess, until a pass has been measured
+        self._seconds_per_mac = 1 / (60e9 * memory.cpus())  # a guess, until a pass has been measured
         self._measured = (0.0, 0.0)  # seconds, multiply-adds
         self._cached_mb = 0.0  # after the last pass, for the next one
         self._unpacked_mb = 0.0  # weights that the first pass copies into the layout it needs
@@ -125,15 +125,15 @@ class Engine:
         The memory is within 20 % of what is measured then. The time is within a factor of two after the first pass; a
         first pass over a new size takes up to twice as long.
         """
-        rss = resources.rss_mb()
+        rss = memory.rss_mb()
         base = rss - self._cached_mb + self._unpacked_mb
-        budget = resources.pass_budget_mb(base)
+        budget = memory.pass_budget_mb(base)
         best = whole_demand(self._geometry, height, width)
-        memory = base + best.mb * self._memory_factor
-        if self._geometry.bandable and (self._in_parts or memory > budget):
+        peak = base + best.mb * self._memory_factor
+        if self._geometry.bandable and (self._in_parts or peak > budget):
             best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
-            memory = base + best.mb * self._memory_factor
-        return Forecast(best.macs * self._seconds_per_mac, max(memory, rss), memory <= budget, best.plan)
+            peak = base + best.mb * self._memory_factor
+        return Forecast(best.macs * self._seconds_per_mac, max(peak, rss), peak <= budget, best.plan)
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Compute the class map of logits.
@@ -181,14 +181,14 @@ class Engine:
         return result
 
     def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
-        budget, used = resources.budget_mb(), resources.rss_mb() - self._cached_mb
+        budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
         if self.forecast(MIN_SIDE, MIN_SIDE).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
             return (
                 f"A scale of {image.height}x{image.width} needs about {expected.memory_mb:.0f} MB {how}. The "
-                f"budget is {resources.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+                f"budget is {memory.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
             )
-        needed = budget + resources.missing_mb(expected.memory_mb, used + self._unpacked_mb)
+        needed = budget + memory.missing_mb(expected.memory_mb, used + self._unpacked_mb)
         return (
             f"The program uses {used:.0f} MB with {self._info.title} on {self._info.engine}: no scale, however small, "
             f"fits into the budget of {budget:.0f} MB. If you run this program, set FCN_MEMORY_MB to at least "

@@ -13,7 +13,7 @@ from fcn_core.engines.tensorflow import TensorFlowEngine
 from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, StorageError
 from fcn_core.networks.weights import ByteProgress
 from fcn_core.networks.zoo import ModelSpec, model_spec
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -74,15 +74,15 @@ def load_model(
             return TensorFlowEngine(spec, random, output_stride, progress)
     except MemoryError as error:
         raise MemoryBudgetError(
-            f"Out of memory while loading {spec.title}; the process uses {resources.rss_mb():.0f} MB. Give it more "
+            f"Out of memory while loading {spec.title}; the process uses {memory.rss_mb():.0f} MB. Give it more "
             f"memory or choose a smaller model; other scales change nothing."
         ) from error
 
 
 def _require_memory_for_tensorflow(spec: ModelSpec, error: FcnError) -> None:
     """Raise OpenVINO's `error` again, completed, if TensorFlow does not fit into the budget."""
-    needed, budget = _tensorflow_mb(spec), resources.budget_mb()
-    if needed + _PASS_MB > resources.pass_budget_mb(needed):
+    needed, budget = _tensorflow_mb(spec), memory.budget_mb()
+    if needed + _PASS_MB > memory.pass_budget_mb(needed):
         raise type(error)(
             f"{error} TensorFlow could serve instead, but needs about {needed + _PASS_MB:.0f} MB of memory, and "
             f"{budget:.0f} MB are allowed (FCN_MEMORY_MB, else the memory of the machine)."
@@ -92,4 +92,4 @@ def _require_memory_for_tensorflow(spec: ModelSpec, error: FcnError) -> None:
 def _tensorflow_mb(spec: ModelSpec) -> float:
     """Return the memory of this process with the model loaded on TensorFlow."""
     imported = 0 if "tensorflow" in sys.modules else _TENSORFLOW_MB
-    return resources.rss_mb() + imported + spec.weights.size / 2**20 * _A_WEIGHT
+    return memory.rss_mb() + imported + spec.weights.size / 2**20 * _A_WEIGHT

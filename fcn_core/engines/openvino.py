@@ -18,7 +18,7 @@ from fcn_core.engines.openvino_parts import Parts
 from fcn_core.errors import EngineError
 from fcn_core.networks.weights import ByteProgress
 from fcn_core.networks.zoo import ModelSpec
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +111,10 @@ class OpenVINOEngine(Engine):
             "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
             "ENABLE_CPU_PINNING": False,  # on a busy machine, threads that may move are a fifth faster
         }
-        if resources.cpus() < (
+        if memory.cpus() < (
             os.cpu_count() or 1
         ):  # threads beyond a container's quota only wait for each other
-            options["INFERENCE_NUM_THREADS"] = resources.cpus()
+            options["INFERENCE_NUM_THREADS"] = memory.cpus()
         return self._core.compile_model(network, "CPU", options)
 
     def _network(self) -> Any:
@@ -136,10 +136,10 @@ class OpenVINOEngine(Engine):
     def _part_runs(self) -> list[Run]:
         if self._parts is None:
             self._whole, self._in_parts = None, True
-            resources.trim_heap()
+            memory.trim_heap()
             self._parts = Parts(self._ov, self._network(), self._geometry, self._compile)
             self._trim()
-        resources.limit_free_heap(_BLOCK_MB)
+        memory.limit_free_heap(_BLOCK_MB)
         return self._parts.runs(self._infer)
 
     @staticmethod
@@ -160,8 +160,8 @@ class OpenVINOEngine(Engine):
 
     def _keep(self, megabytes: float) -> None:
         """Release the cache unless memory is plentiful: allocating it again makes a pass up to half as slow again."""
-        rss = resources.rss_mb()
-        if not self._in_parts and rss < min(resources.budget_mb() / 2, _CACHE_MB):
+        rss = memory.rss_mb()
+        if not self._in_parts and rss < min(memory.budget_mb() / 2, _CACHE_MB):
             super()._keep(megabytes)
         else:
             self._release()
@@ -169,7 +169,7 @@ class OpenVINOEngine(Engine):
     def _release(self) -> None:
         if self._parts is not None:
             self._parts.release_cached()
-            resources.limit_free_heap()
+            memory.limit_free_heap()
         elif self._whole is not None:
             self._whole.release_memory()
         self._trim()
@@ -179,7 +179,7 @@ class OpenVINOEngine(Engine):
         """Return free memory to the system, and the pages of the weights where they can be read from a file again."""
         if self._graph.cached and hasattr(mmap, "MADV_DONTNEED"):
             self._graph.weights.madvise(mmap.MADV_DONTNEED)
-        resources.trim_heap()
+        memory.trim_heap()
 
 
 def _short(error: Exception) -> str:

@@ -23,7 +23,7 @@ from fcn_core.errors import (
     UnknownModel,
 )
 from fcn_core.networks.zoo import MODELS
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 LITE = MODELS["efficientnet-lite0"]
 SIZES = [(200, 300), (257, 131)]
@@ -95,7 +95,7 @@ def test_tiny_inputs(lite0, chelsea, resized):
 _EVER_NEW_SHAPES = """
 import sys
 import numpy as np
-from fcn_core.system import resources
+from fcn_core.system import memory
 from fcn_core.engines.load import load_model
 from fcn_core.images.scales import ResizedImage
 
@@ -107,8 +107,8 @@ for shape in range(120):
     model.logits(ResizedImage(pixels, 64 + 5 * (shape % 13), 64 + 7 * shape))
     if shape in (9, 119):
         model.release_cached()
-        resources.trim_heap()
-        print(resources.rss_mb())
+        memory.trim_heap()
+        print(memory.rss_mb())
 model.logits(ResizedImage(pixels, 800, 1280))  # and there is room for a picture
 """
 
@@ -237,7 +237,7 @@ def test_tensorflow_serves_instead_only_within_the_budget(
 
     monkeypatch.setattr(load, "OpenVINOEngine", fail)
     monkeypatch.setattr(load, "TensorFlowEngine", lambda *_: "TensorFlow")
-    monkeypatch.setattr(resources, "rss_mb", lambda: 50.0)
+    monkeypatch.setattr(memory, "rss_mb", lambda: 50.0)
     monkeypatch.setattr(load.importlib.util, "find_spec", lambda _: True)
     monkeypatch.setenv("FCN_MEMORY_MB", str(budget))
     if imported:
@@ -274,7 +274,7 @@ def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
     model = load_model(LITE.name, "openvino")  # of this test alone: it will run in bands
     model.logits(image)
     model.release_cached()
-    resources.reserve(pages_mb)
+    memory.reserve(pages_mb)
     monkeypatch.setenv("FCN_MEMORY_MB", "20")
     with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
         model.logits(image)
@@ -417,15 +417,15 @@ def test_keras_on_another_backend_is_told(monkeypatch):
 def test_what_is_kept_for_the_next_pass_can_be_given_back(fresh_python):
     code = """
 import numpy as np
-from fcn_core.system import resources
+from fcn_core.system import memory
 from fcn_core.engines.load import load_model
 from fcn_core.images.scales import ResizedImage
 predictor = load_model("efficientnet-lite0", "openvino")
 image = ResizedImage(np.zeros((80, 128, 3), np.uint8), 800, 1280)
 first = predictor.logits(image)
-kept = resources.rss_mb()
+kept = memory.rss_mb()
 predictor.release_cached()
-print(kept - resources.rss_mb())
+print(kept - memory.rss_mb())
 assert np.array_equal(predictor.logits(image), first)
 """
     assert float(fresh_python(code, FCN_MEMORY_MB="4000").stdout) > 80  # its tensors take 130
