@@ -1,4 +1,4 @@
-"""Bands and strips give what the whole gives, and are planned only where the memory budget asks for them."""
+"""Bands and strips give the result of the whole, and are used only where the memory budget requires them."""
 
 import threading
 
@@ -20,7 +20,7 @@ from fcn_core.system import memory
 
 @st.composite
 def chains(draw):
-    """A few operations one after the other, some with a branch around them."""
+    """Draw a chain of operations, some with a branch around them."""
     nodes = []
     for number in range(draw(st.integers(1, 6))):
         source = number - 1 if nodes else -1
@@ -67,7 +67,7 @@ def compute(nodes, values):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(chains(), st.integers(1, 160), st.integers(1, 60))
-def test_bands_give_every_cell_as_the_whole_does(nodes, size, step):
+def test_bands_give_the_cells_of_the_whole(nodes, size, step):
     if any(t.size < 1 for t in trace(nodes, "y", size)):
         return
     values = np.random.default_rng(size).integers(1, 65537, size)
@@ -152,7 +152,7 @@ def test_keras_networks_in_bands_and_strips(seed):
 
 @pytest.fixture(scope="module", params=["efficientnet-lite0", "efficientnet-lite2", "resnet50"])
 def predictor(request):
-    """A predictor of our own, which these tests turn to parts for good."""
+    """A predictor of its own: these tests cut it into parts, which cannot be undone."""
     return load_model(request.param, "openvino", weights=None if request.param == "resnet50" else "imagenet")
 
 
@@ -231,7 +231,7 @@ def test_rows_are_made_once_and_in_order(lite0):
     )  # the last begins before the first ends
 
 
-def test_a_pass_is_stopped_between_bands(predictor, chelsea, resized, monkeypatch):
+def test_a_pass_can_be_stopped_between_bands(predictor, chelsea, resized, monkeypatch):
     monkeypatch.setattr(predictor, "forecast", _planned(predictor, 32))
     image, shares = resized(chelsea, 256, 128), []
     whole = predictor.logits(image, shares.append)
@@ -248,7 +248,7 @@ def test_a_pass_is_stopped_between_bands(predictor, chelsea, resized, monkeypatc
     assert np.array_equal(predictor.logits(image), whole)
 
 
-def test_a_band_that_fails_is_told_and_the_next_pass_runs(predictor, chelsea, resized, monkeypatch):
+def test_a_band_that_fails_raises_and_the_next_pass_runs(predictor, chelsea, resized, monkeypatch):
     monkeypatch.setattr(predictor, "forecast", _planned(predictor, 32))
     image = resized(chelsea, 256, 128)
     whole = predictor.logits(image)
@@ -284,11 +284,11 @@ def budget(monkeypatch):
 
 @pytest.fixture
 def fresh():
-    """A predictor that no test has turned to parts."""
+    """A predictor that is not cut into parts."""
     return load_model("efficientnet-lite0", "openvino")
 
 
-def test_bands_only_where_the_budget_asks(fresh, budget):
+def test_bands_are_used_only_where_the_budget_requires_them(fresh, budget):
     budget(4000)
     ample = fresh.forecast(1600, 2560)
     assert (ample.plan, ample.fits) == (None, True)
@@ -309,7 +309,7 @@ def test_bands_only_where_the_budget_asks(fresh, budget):
 @pytest.mark.parametrize(
     ("used", "expected"), [(0, 374), (298, 374), (340, 395), (450, 450), (500, 475)]
 )  # 76 of 450 kept free; at the end nothing fits, as the budget is below what is used
-def test_what_a_pass_may_hold(used, expected, monkeypatch):
+def test_the_budget_of_a_pass(used, expected, monkeypatch):
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
     monkeypatch.setattr(memory, "_reserved_mb", 76.0)
     assert memory.pass_budget_mb(used) == expected
@@ -328,7 +328,7 @@ def test_a_small_scale_fits_beside_a_large_process(fresh, budget):
     assert not fresh.forecast(1600, 2560).fits
 
 
-def test_a_scale_beyond_the_budget_is_refused_in_words(fresh, budget, chelsea, resized):
+def test_a_scale_beyond_the_budget_is_refused_with_a_message(fresh, budget, chelsea, resized):
     budget(320)
     with pytest.raises(MemoryBudgetError) as refusal:
         fresh.logits(resized(chelsea, 1600, 2560))
@@ -345,7 +345,7 @@ def test_huge_scales_fit_into_small_memory(budget, fresh):
     assert large.memory_mb > 300 + 2 * 96  # the logits alone are 183 MB
 
 
-def test_what_cannot_be_cut_is_run_whole(fresh, budget, chelsea, resized, monkeypatch):
+def test_a_network_that_cannot_be_cut_is_run_whole(fresh, budget, chelsea, resized, monkeypatch):
     nodes = fresh.geometry.nodes
     squeezed = Geometry((*nodes[:5], Node(**{**vars(nodes[5]), "whole": True}), *nodes[6:]))
     monkeypatch.setattr(fresh, "_geometry", squeezed)
@@ -366,7 +366,7 @@ def test_the_memory_of_a_chain_counted_by_hand():
     assert activations(with_sum, 1, 100, 3) == 1600 + 800  # the sum goes into a, and c never exists
 
 
-def test_smaller_bands_hold_less_and_compute_more(lite2):
+def test_smaller_bands_need_less_memory_and_more_computation(lite2):
     geometry = lite2.geometry
     whole = whole_demand(geometry, 1600, 2560)
     demands = [banded_demand(geometry, 1600, 2560, mb) for mb in (400, 200, 120, 90)]
@@ -376,7 +376,7 @@ def test_smaller_bands_hold_less_and_compute_more(lite2):
     assert whole.macs <= demands[0].macs < 1.5 * whole.macs
 
 
-def test_a_pass_in_bands_holds_what_was_foreseen(fresh_python):
+def test_the_memory_of_a_pass_in_bands_is_as_expected(fresh_python):
     code = """
 import os
 if hasattr(os, "sched_setaffinity"):  # every thread holds something besides: the same number on every machine
@@ -399,7 +399,7 @@ print(foreseen.plan.runs, foreseen.memory_mb, memory.peak_rss_mb())
 
 
 def test_one_pass_at_a_time(fresh, chelsea, resized, monkeypatch):
-    """Two passes at once would hold twice what was foreseen."""
+    """Two passes at once would need twice the expected memory."""
     running, most, lock = [0], [0], threading.Lock()
     infer = type(fresh)._infer
 
@@ -435,8 +435,8 @@ def test_cores_of_a_container(quota, period, expected, tmp_path, monkeypatch):
     assert memory.cpus() == expected
 
 
-def test_the_peak_of_memory_is_the_program_s_own(fresh_python):
-    """The system counts a process by what it was before, too: a copy of the one that started it."""
+def test_the_peak_of_memory_is_that_of_the_program(fresh_python):
+    """The system's peak includes the time when the process was still a copy of the one that started it."""
     code = """
 import subprocess, sys
 import numpy as np

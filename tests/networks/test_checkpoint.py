@@ -1,4 +1,4 @@
-"""The reader of checkpoints runs nothing that is in them, and takes no more memory than they have bytes for."""
+"""Reading a checkpoint runs no code from it and needs little more memory than the file."""
 
 import hashlib
 import io
@@ -25,7 +25,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class Storage:
-    """Stands for torch's storages while a checkpoint is written."""
+    """Represents a storage of torch while a checkpoint is written."""
 
     def __init__(self, key, count):
         self.key, self.count = key, count
@@ -76,7 +76,7 @@ HEADER = pickled(MAGIC) + pickled(1001) + pickled({"little_endian": True})
 
 
 def checkpoint(state=None, keys=("0",), storages=None, *, header=HEADER, raw_state=None):
-    """The bytes of a checkpoint; by default one tensor of 2 x 3 numbers."""
+    """Return the bytes of a checkpoint; by default with one tensor of 2 x 3 numbers."""
     if state is None:
         state = OrderedDict(weight=Tensor(Storage("0", 6), (2, 3)))
     if storages is None:
@@ -101,7 +101,7 @@ def test_a_plain_checkpoint_is_read(tmp_path):
 
 
 class Call:
-    """Pickles as a call of any function."""
+    """An object that pickles as a call of any function."""
 
     def __init__(self, module, name, *arguments, state=None):
         self.function, self.arguments, self.state = Global(module, name), arguments, state
@@ -111,7 +111,7 @@ class Call:
 
 
 def state(*stack):
-    """A pickle from opcodes."""
+    """Return a pickle of these opcodes."""
     return pickle.PROTO + b"\x02" + b"".join(stack) + pickle.STOP
 
 
@@ -246,7 +246,7 @@ OTHERWISE_WRONG = {
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
-    """Give a check that a file is refused in words, without running anything or taking much memory."""
+    """Return a check that a file is refused with a message, runs no code and needs little memory."""
     monkeypatch.chdir(tmp_path)
 
     def check(data):
@@ -270,14 +270,14 @@ def refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", HOSTILE_STATES)
-def test_states_that_are_no_tensors_are_refused(name, refused):
+def test_states_with_anything_but_tensors_are_refused(name, refused):
     message = refused(checkpoint(raw_state=HOSTILE_STATES[name] or b"."))
     assert ("steps" in message) == (name == "many steps")
     assert ("memo of 4294967295" in message) == (name == "a memo of 4 billion")
 
 
-def test_what_is_refused_leaves_the_reader_as_it_was(tmp_path):
-    """BUILD sets attributes: of names and tensors it must not, as those are shared or checked already."""
+def test_a_refused_file_does_not_change_the_reader(tmp_path):
+    """The opcode BUILD sets attributes; it must not change tensors that are already checked."""
     values = state(b"}", text("storage"), b"Ns", b"}", text("__call__"), b"Ns", b"\x86", b"b")
     for target in (ORDERED, REBUILD, STORAGE, TENSOR):
         hostile = checkpoint(raw_state=state(target, values[2:-1]))
@@ -296,8 +296,8 @@ def test_files_that_are_no_checkpoints_are_refused(name, refused):
     refused(OTHERWISE_WRONG[name])
 
 
-def test_the_crafted_files_do_harm_where_pickle_reads_them(tmp_path):
-    """Or else the tests above would prove nothing."""
+def test_plain_pickle_runs_the_code_in_these_files(tmp_path):
+    """Otherwise the tests above would prove nothing."""
     loads = "import pickle, sys; pickle.loads(open(sys.argv[1], 'rb').read())"
     for name in ("os.system", "eval", "exec as a value", "subprocess"):
         (tmp_path / "state").write_bytes(HOSTILE_STATES[name])
@@ -306,7 +306,7 @@ def test_the_crafted_files_do_harm_where_pickle_reads_them(tmp_path):
         (tmp_path / "executed").unlink()
 
 
-def test_every_opcode_that_is_not_needed_is_refused(refused):
+def test_all_other_opcodes_are_refused(refused):
     needed = {
         opcode.name
         for opcode, _, _ in pickletools.genops(pickled(OrderedDict(w=Tensor(Storage("0", 6), (6,)))))
@@ -322,14 +322,14 @@ def test_every_opcode_that_is_not_needed_is_refused(refused):
         assert opcode.name in message or "cannot be read" in message, opcode.name
 
 
-def test_a_file_cut_anywhere_is_refused(refused):
+def test_a_file_truncated_anywhere_is_refused(refused):
     data = checkpoint()
     for end in range(len(data)):
         refused(data[:end])
 
 
-def test_the_real_file_cut_or_damaged_is_refused_or_harmless(tmp_path, monkeypatch):
-    """No digest helps here: the reader alone. A changed number is a number; all else is refused."""
+def test_the_real_file_truncated_or_damaged_is_refused_or_harmless(tmp_path, monkeypatch):
+    """Without the digest: a changed number is still a number, everything else is refused."""
     monkeypatch.chdir(tmp_path)
     data = find_weights(MODELS["efficientnet-lite0"]).read_bytes()
     draw = random.Random(0)
@@ -351,7 +351,7 @@ def test_the_real_file_cut_or_damaged_is_refused_or_harmless(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
 
 
-def test_a_file_beyond_all_sizes_is_refused_unread(tmp_path):
+def test_a_file_that_is_too_large_is_refused_without_reading_it(tmp_path):
     path = tmp_path / "weights.pth"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -360,14 +360,14 @@ def test_a_file_beyond_all_sizes_is_refused_unread(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["folder", "nothing"])
-def test_no_file(tmp_path, missing):
+def test_a_missing_file_is_refused(tmp_path, missing):
     path = tmp_path if missing == "folder" else tmp_path / "nothing.pth"
     with pytest.raises(WeightsInvalid, match="cannot be read"):
         read_torch_weights(path)
 
 
-def test_the_digest_is_checked_before_anything_is_read(tmp_path, monkeypatch):
-    """A hostile file that names itself like the published one never reaches the reader."""
+def test_the_digest_is_checked_before_the_file_is_read(tmp_path, monkeypatch):
+    """A hostile file with the published name never reaches the reader."""
     spec = MODELS["efficientnet-lite2"]
     path = tmp_path / spec.weights.name
     path.write_bytes(checkpoint())

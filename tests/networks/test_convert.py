@@ -1,4 +1,4 @@
-"""Any Keras classifier becomes a map whose mean is the classifier's answer."""
+"""Any Keras classifier can be converted to a map whose mean is the classifier's answer."""
 
 from collections import Counter
 
@@ -55,7 +55,7 @@ def picture(*shape):
 
 @pytest.fixture(scope="module")
 def classifiers():
-    """Build each application once."""
+    """Return each application, built once."""
     built = {}
 
     def get(name):
@@ -117,7 +117,7 @@ def body(pooling=None):
 
 
 def transfer_learning(pooling):
-    """Keras' tutorial: augmentation, preprocessing and a frozen body inside a new model."""
+    """As in Keras' tutorial: augmentation, preprocessing and a frozen body inside a new model."""
     image = keras.Input((32, 48, 3))
     x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])(image)
     x = body(pooling)(layers.Rescaling(1 / 127.5, offset=-1)(x), training=False)
@@ -237,7 +237,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_heads_that_cannot_be_converted_are_named(name):
+def test_heads_that_cannot_be_converted_are_refused(name):
     build, received = REFUSED[name]
     with pytest.raises(ConversionError, match="Received") as refusal:
         to_fully_convolutional(build())
@@ -254,8 +254,8 @@ def test_weights_are_shared_not_copied(classifiers):
 
 @pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "efficientnet-lite0"])
 @pytest.mark.parametrize("output_stride", [16, 8])
-def test_denser_maps_hold_the_coarse_one(classifiers, zoo_classifiers, name, output_stride):
-    """The a-trous construction computes the same cells, and others between them."""
+def test_a_denser_map_contains_the_cells_of_the_coarse_one(classifiers, zoo_classifiers, name, output_stride):
+    """The a-trous construction computes the same cells and others between them."""
     lite = name in MODELS
     classifier = (zoo_classifiers if lite else classifiers)(name)
     coarse = to_fully_convolutional(classifier, output="logits")
@@ -283,14 +283,14 @@ REFUSED_STRIDES = {
 
 
 @pytest.mark.parametrize("name", REFUSED_STRIDES)
-def test_output_strides_that_cannot_be_had(classifiers, name):
+def test_impossible_output_strides_are_refused(classifiers, name):
     application, output_stride, reason = REFUSED_STRIDES[name]
     with pytest.raises(ConversionError, match=reason):
         to_fully_convolutional(classifiers(application), output_stride=output_stride)
 
 
-def test_a_network_that_fits_some_sizes_only_is_cropped_at_the_others(classifiers):
-    """NASNet pads by hand for the size it was built for; at others its branches differ by a row."""
+def test_branches_of_different_size_are_cropped(classifiers):
+    """NASNet pads its maps for one input size only; for others its branches differ by a row."""
     network = to_fully_convolutional(classifiers("NASNetMobile"))
     kinds = Counter(type(layer).__name__ for layer in network.layers)
     assert kinds["CropToSmallest"] > 0
@@ -314,7 +314,7 @@ NOT_PLACED = {
 
 
 @pytest.mark.parametrize("words", NOT_PLACED)
-def test_unknown_layers_are_converted_but_not_placed(words):
+def test_networks_with_unknown_layers_are_converted_but_have_no_geometry(words):
     image = keras.Input((32, 32, 3))
     features = layers.GlobalAveragePooling2D()(NOT_PLACED[words](image))
     classifier = keras.Model(image, layers.Dense(5)(features))
@@ -331,7 +331,7 @@ def test_cells_may_be_the_pixels():
     assert read_geometry(network)[0].grid(50, 71) == (50, 71)
 
 
-def test_parts_joined_again_are_the_whole(classifiers):
+def test_the_parts_one_after_another_equal_the_whole(classifiers):
     network = to_fully_convolutional(classifiers("ResNet50"), output="logits")
     _, cuts = read_geometry(network)
     image = picture(1, 64, 40, 3)
@@ -344,7 +344,7 @@ def test_parts_joined_again_are_the_whole(classifiers):
 
 @pytest.fixture
 def elsewhere():
-    """Choose Keras' settings for the rest of the test, as a keras.json does."""
+    """Change the settings of Keras for the rest of the test, as a keras.json does."""
     before = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy()
 
     def choose(data_format, floatx, policy):
@@ -357,8 +357,8 @@ def elsewhere():
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "NASNetMobile"])
-def test_other_settings_of_keras_change_nothing(name, classifiers, elsewhere):
-    """The classifier was built or read before: its data format and precision are its own."""
+def test_later_settings_of_keras_have_no_effect(name, classifiers, elsewhere):
+    """The classifier keeps the data format and precision that it was built with."""
     classifier = classifiers(name)
     elsewhere("channels_first", "float16", "mixed_float16")
     network = to_fully_convolutional(classifier, output="logits")
@@ -371,7 +371,7 @@ def test_other_settings_of_keras_change_nothing(name, classifiers, elsewhere):
     assert keras.config.floatx() == "float16"
 
 
-def test_a_classifier_of_another_precision_keeps_it(elsewhere):
+def test_the_precision_of_the_classifier_is_kept(elsewhere):
     elsewhere("channels_last", "float32", "mixed_float16")
     classifier = application("MobileNetV2", 64, 64)
     elsewhere("channels_last", "float64", "float64")
@@ -380,7 +380,7 @@ def test_a_classifier_of_another_precision_keeps_it(elsewhere):
     assert network.get_layer("logits").compute_dtype == "float16"
 
 
-def test_a_classifier_with_channels_first_keeps_them(elsewhere):
+def test_channels_first_is_kept(elsewhere):
     elsewhere("channels_first", "float32", "float32")
     classifier = keras.applications.MobileNetV2(weights=None, input_shape=(3, 64, 64), classes=10)
     elsewhere("channels_last", "float32", "float32")
@@ -389,7 +389,7 @@ def test_a_classifier_with_channels_first_keeps_them(elsewhere):
     assert network.compute_output_shape((1, 3, 131, 97)) == (1, 10, *read_geometry(network)[0].grid(131, 97))
 
 
-def test_the_cropping_layer_is_made_again_as_it_was(elsewhere):
+def test_the_cropping_layer_is_saved_with_its_data_format(elsewhere):
     layer = CropToSmallest()
     elsewhere("channels_first", "float32", "float32")
     again = CropToSmallest.from_config(layer.get_config())

@@ -1,4 +1,4 @@
-"""Where cells look: computed from the layers, found by touching the input."""
+"""The position of cells: computed from the layers, and measured by changing the input."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_cells_of_the_models():
     assert resnet.cells(224, 224).y.extent == 483  # as in Araujo et al. 2019, table of ResNet-v1-50
 
 
-def test_the_grid_is_the_one_the_network_gives(graph):
+def test_the_grid_is_that_of_the_network(graph):
     """OpenVINO infers the shape of the exported graph by itself."""
     import openvino
 
@@ -45,7 +45,7 @@ def test_json_round_trip(graph):
     assert Geometry.from_json(json.loads(text)) == graph.geometry
 
 
-def test_parts_follow_one_another_as_the_whole(graph):
+def test_the_parts_one_after_another_equal_the_whole(graph):
     geometry = graph.geometry
     parts = geometry.parts()
     assert len(parts) == 5  # cut where the stride grows to 4, 8, 16 and 32
@@ -113,7 +113,7 @@ def test_one_window(window, size, expected):
 
 
 def toys():
-    """Small networks, each with something of its own."""
+    """Small networks, each with a layer that the others do not have."""
     import keras
     from keras import layers as k
 
@@ -155,7 +155,7 @@ def toys():
 
 
 def make_positive(network, scale=1.0):
-    """Let every tap add something: then a cell changes just when a pixel it looks at does."""
+    """Set all weights positive: then a cell changes exactly if a pixel of its field does."""
     for layer in network.layers:
         weights = layer.get_weights()
         if "Normalization" in type(layer).__name__:
@@ -174,7 +174,7 @@ def make_positive(network, scale=1.0):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("size", [32, 33, 35, 50])
 def test_cells_of_small_networks_see_the_pixels_they_should(size):
-    """Light one row (or column) of a black picture at a time: who answers?"""
+    """Light one row or column of a black picture at a time, and see which cells change."""
     from fcn_core.networks.structure import read_geometry
 
     for name, network in toys():
@@ -201,7 +201,7 @@ def test_cells_of_small_networks_see_the_pixels_they_should(size):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "resnet50"])
 def test_cells_of_the_models_see_the_pixels_they_should(name):
-    """The gradient of one cell is not zero just where it looks."""
+    """The gradient of one cell is not zero exactly in its field."""
     import tensorflow as tf
 
     from fcn_core.networks.convert import to_fully_convolutional
@@ -230,7 +230,7 @@ def test_cells_of_the_models_see_the_pixels_they_should(name):
 
 @pytest.mark.tensorflow
 def test_trained_cells_look_where_they_are_placed(tf_lite0, chelsea):
-    """With real weights and a real picture: the middle of what moves a cell is near its centre."""
+    """With trained weights and a photograph, the mean position of the gradient is near the centre of the cell."""
     import tensorflow as tf
 
     side = 256

@@ -1,4 +1,4 @@
-"""Walking and rebuilding graphs of Keras; and the private names of other packages that the program relies on."""
+"""Graphs of Keras models, and the private names of Keras and OpenVINO that the program uses."""
 
 import inspect
 from importlib.metadata import version
@@ -31,7 +31,7 @@ def small():
 
 
 def test_private_names_of_keras():
-    """If this fails after an update of Keras, mend networks/graph.py and networks/keras_settings.py first."""
+    """If this fails after an update of Keras, correct networks/graph.py and networks/keras_settings.py first."""
     from keras.src.backend.common import global_state
     from keras.src.models.functional import Functional
 
@@ -58,7 +58,7 @@ def test_private_names_of_keras():
 
 
 def test_private_names_of_openvino():
-    """If this fails after an update of OpenVINO, mend engines/graph_cache.py first."""
+    """If this fails after an update of OpenVINO, correct engines/graph_cache.py first."""
     from openvino._offline_transformations import apply_moc_transformations
 
     hint = f"written for OpenVINO 2026.4, this is {version('openvino')}"
@@ -75,7 +75,7 @@ def test_nodes_come_after_those_they_read():
     assert names == ["image", "conv", "pointwise", "add", "pool", "dense"]
 
 
-def test_what_is_said_of_nodes():
+def test_kind_activation_and_linearity_of_nodes():
     said = {n.operation.name: (kind_of(n), activation_of(n), is_linear(n)) for n in nodes_of(small())}
     assert said == {
         "image": ("InputLayer", "linear", False),
