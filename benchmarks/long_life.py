@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load
-from benchmarks.memory import BUDGETS, ROOT, Watch
+from benchmarks.memory import BUDGETS, Watch
 
 SCALES = "200x320,400x640,800x1280"
 REPEATED = (600, 800)
@@ -97,7 +97,7 @@ def in_library(name: str, pictures: int, proportions: int, scales: str, cache: s
     options = [f"--pictures={pictures}", f"--proportions={proportions}", f"--scales={scales}"]
     child = subprocess.run(
         [sys.executable, "-m", "benchmarks.long_life", "--work", name, *options],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+        env=environment, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return [json.loads(line) for line in child.stdout.splitlines()]
 

@@ -22,7 +22,6 @@ import pytest
 from fcn_core import settings
 from fcn_core.system import resources
 from tests.deploy import machine
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 _OWN_CACHE = pytest.StashKey[str]()
@@ -185,13 +184,12 @@ def tf_random_resnet50(_on_tensorflow: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def fresh_python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run code in a fresh interpreter, from the root of the project; fails with its standard error."""
+    """Run code in a new interpreter; fail with what it wrote to standard error."""
 
     def run(code: str, *arguments: str, check: bool = True, **environment: str) -> Any:
         child = subprocess.run(
             [sys.executable, "-c", code, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             timeout=PATIENCE,
