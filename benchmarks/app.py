@@ -29,7 +29,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.load import Session, Tally
+from benchmarks.session import Session, Tally
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "200x320,400x640,800x1280,1600x2560"
@@ -288,7 +288,8 @@ class Crowd:
     @staticmethod
     async def _send(session: Session) -> float:
         begun = time.perf_counter()
-        await session.upload(next(w for kind, w in session.widgets.values() if kind == "file_uploader"))
+        uploader = next(w for kind, w in session.widgets.values() if kind == "file_uploader")
+        await session.upload(uploader, session.new_picture())
         while session.repeats or not session.finished.is_set():
             await asyncio.sleep(0.01)
         return time.perf_counter() - begun

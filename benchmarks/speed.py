@@ -103,7 +103,8 @@ def _function(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
 
     def logits_of(resized: Any) -> Logits:
         batch = np.ascontiguousarray(np.moveaxis(_ready(spec, resized), 1, -1))
-        return np.asarray(traced(batch))[0]
+        logits: Logits = np.asarray(traced(batch))[0]
+        return logits
 
     return lambda: _timed(lambda: _means(read_image(data), logits_of, geometry))
 

@@ -25,7 +25,7 @@ from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from benchmarks.load import Session, Tally
+from benchmarks.session import Session, Tally
 from tests.app.tab import Tab, ask, finish
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
