@@ -21,6 +21,7 @@ import pytest
 
 from fcn_core import settings
 from fcn_core.system import resources
+from fcn_core.system.installed import install_tensorflow, is_installed
 from tests.deploy import machine
 from tests.waiting import PATIENCE
 
@@ -43,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {
         "FCN_CACHE_DIR": cache,
         "FCN_TEST_CACHE_DIR": cache,  # for the processes that share the tests
-        "KERAS_BACKEND": "tensorflow",
+        "KERAS_BACKEND": "tensorflow" if is_installed("tensorflow") else "openvino",
         "KERAS_HOME": str(Path(cache) / "keras"),
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -65,6 +66,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("FCN_REQUIRE_NGINX") == "1":
             pytest.fail(lack, pytrace=False)
         pytest.skip(lack)
+    if not is_installed("tensorflow") and _needs_tensorflow(item):
+        pytest.skip(f"TensorFlow is not installed. {install_tensorflow()}.")
+
+
+def _needs_tensorflow(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("tensorflow") is not None or "zoo_classifiers" in fixtures
 
 
 @pytest.fixture(autouse=True)

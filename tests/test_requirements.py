@@ -79,6 +79,9 @@ def test_the_python_versions_are_said_alike() -> None:
     assert [f"3.{minor}" for minor in range(9, 17) if f"3.{minor}" in supported] == list(PYTHONS)
     classifiers = [each.rpartition(" :: ")[2] for each in PROJECT["classifiers"] if ":: Python :: 3." in each]
     assert classifiers == list(PYTHONS)
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    matrices = re.findall(r"python: \[(.*)\]", workflow)
+    assert [re.findall(r"[\d.]+", matrix) for matrix in matrices] == [list(PYTHONS)] * 2
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     first, *_, last = PYTHONS
     low, high = (f"({', '.join(version.split('.'))})" for version in (first, last))
