@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from app.state.selection import Selection
 from fcn_core import settings
 from fcn_core.cli import entry
 from fcn_core.cli.entry import main
@@ -99,6 +100,25 @@ def test_the_defaults_in_words_are_the_defaults() -> None:
     assert words["FCN_MODEL"] == f"`{settings.MODEL.default}`"
     assert words["FCN_ENGINE"].startswith(f"`{settings.ENGINE.default}`")
     assert words["FCN_ALLOW_URLS"] == f"`{settings.ALLOW_URLS.default:d}`"
+
+
+def test_the_parameters_of_the_address_are_those_of_the_selection() -> None:
+    table = table_of("docs/app.md", "Explore")
+    documented = {name.strip("`"): row[2].strip("`") for row in table for name in row[0].split(", ")}
+    plain = vars(Selection())
+    assert set(documented) == set(plain)
+    for name, value in plain.items():
+        if isinstance(value, str) and name not in ("synset", "model"):
+            assert documented[name] == value, name
+
+
+def test_the_runs_of_the_fuzzer_are_summed() -> None:
+    (said,) = [
+        number for what, number, *_ in table_of("docs/benchmarks.md", "Reliability") if "fuzzer; " in what
+    ]
+    text = (ROOT / "fuzz" / "README.md").read_text(encoding="utf-8")
+    runs = [int(row[1].replace(" ", "")) for row in rows(text) if row[1].replace(" ", "").isdecimal()]
+    assert said == f"{sum(runs) / 1e6:.1f} million"
 
 
 def test_the_corpus_of_the_fuzzer_is_counted() -> None:
