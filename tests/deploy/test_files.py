@@ -36,9 +36,9 @@ def test_nginx_takes_what_the_app_takes() -> None:
 
 def test_the_settings_are_the_apps() -> None:
     names = re.findall(r"^(FCN_\w+)=", SETTINGS, re.MULTILINE)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert names
-    assert [name for name in names if f"| `{name}` |" not in readme] == []
+    assert [name for name in names if f"| `{name}` |" not in page] == []
 
 
 def test_the_unit_keeps_memory_above_the_apps_own_bound() -> None:
