@@ -1,4 +1,4 @@
-"""Run one target under atheris: ``python fuzz/run.py TARGET [options of libFuzzer] [folders]``."""
+"""Run one target under atheris: ``python -m fuzz.run TARGET [options of libFuzzer] [folders]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "openvino")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import atheris
 
@@ -20,7 +19,7 @@ def main() -> None:
     with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
         import pillow_heif  # noqa: F401 - the target imports them late
 
-        import fcn_core.networks.efficientnet_lite  # noqa: F401
+        import fcn_core.networks.checkpoint  # noqa: F401
         from fuzz.targets import TARGETS
     name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
     if name not in TARGETS:

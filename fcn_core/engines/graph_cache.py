@@ -20,7 +20,6 @@ import mmap
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from fcn_core.networks import random_weights
 from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
+from fcn_core.system.child import module_command
 from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
 
 logger = logging.getLogger(__name__)
@@ -303,19 +303,17 @@ def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, 
 
 
 def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
-    root = str(Path(__file__).resolve().parents[2])
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
         "KERAS_BACKEND": "openvino",
         "KERAS_HOME": str(own),  # a folder without keras.json
         "TMPDIR": str(own),
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
         "PYTHONIOENCODING": "utf-8",
         "PYTHONWARNINGS": "ignore",  # "error" would stop Keras where it uses deprecated names of NumPy
     }
     try:
         child = subprocess.run(  # noqa: S603
-            [sys.executable, "-P", "-m", "fcn_core.engines.graph_cache", *arguments],
+            module_command("fcn_core.engines.graph_cache", *arguments),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -392,11 +390,6 @@ def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
     except RuntimeError as error:
         (folder / "probe").write_bytes(bytes(size))
         raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
-
-
-def remove_graphs() -> None:
-    """Delete all exported graphs; they are exported again when needed."""
-    shutil.rmtree(cache_dir() / "graphs", ignore_errors=True)
 
 
 def _main(step: str, *arguments: str) -> int:

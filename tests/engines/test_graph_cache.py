@@ -21,7 +21,6 @@ from fcn_core.errors import EngineError, WeightsInvalid
 from fcn_core.networks import random_weights
 from fcn_core.networks.weights import digest
 from fcn_core.networks.zoo import MODELS
-from tests.places import ROOT
 
 LITE = MODELS["efficientnet-lite0"]
 FILES = {"graph.xml", "graph.bin", "meta.json"}
@@ -187,10 +186,8 @@ print(graph_cache.prepare_graph(MODELS["efficientnet-lite0"]).path)
 @contextmanager
 def preparing(exported):
     """A process that prepares a model and waits during the export until it gets a line."""
-    root = ROOT
     process = subprocess.Popen(
         [sys.executable, "-c", PREPARE, str(exported)],
-        cwd=root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -304,10 +301,3 @@ def test_the_temporary_folder_is_removed_at_exit(fresh_python):
         "from fcn_core.system.folders import temporary_root as root; print(root()); assert root() == root()"
     )
     assert not Path(child.stdout.strip()).exists()
-
-
-def test_graphs_are_removed_on_request(cache, children):
-    folder = prepare_graph(LITE).path.parent
-    graph_cache.remove_graphs()
-    assert not folder.exists()
-    graph_cache.remove_graphs()  # nothing there is no failure
