@@ -18,7 +18,8 @@ from fcn_core.system import openvino_telemetry_off
 
 if TYPE_CHECKING:
     from fcn_core import errors, export, render
-    from fcn_core.engines.load import ModelInfo, Predictor, load_model
+    from fcn_core.engines.base import ModelInfo, Predictor
+    from fcn_core.engines.load import load_model
     from fcn_core.errors import FcnError
     from fcn_core.evaluation import metrics
     from fcn_core.images.read import Limits, RGBImage, image_from_array, read_image
@@ -44,9 +45,9 @@ _HOME: dict[str, str] = {
     "FcnError": "errors",
     "Heatmap": "maps.heatmap",
     "Limits": "images.read",
-    "ModelInfo": "engines.load",
+    "ModelInfo": "engines.base",
     "Ontology": "synsets.ontology",
-    "Predictor": "engines.load",
+    "Predictor": "engines.base",
     "RGBImage": "images.read",
     "Scale": "images.scales",
     "SoftmaxMap": "networks.layers",

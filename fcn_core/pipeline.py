@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import ModelInfo, Predictor
+from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, ScaleError
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales

@@ -56,7 +56,7 @@ def image(data: bytes) -> bool:
 
 def weights(data: bytes) -> bool:
     """`read_torch_weights`: arrays that lie inside the file, or WeightsInvalid."""
-    from fcn_core.networks.efficientnet_lite import read_torch_weights
+    from fcn_core.networks.checkpoint import read_torch_weights
 
     try:
         tensors = read_torch_weights(_file(data))

@@ -68,12 +68,11 @@ def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, 
             f"Of the finest grid, {rows} × {columns} cells. Click the large map above to choose another, or walk "
             "over it with the arrow keys."
         )
-        place = (
-            (cells.y.centre(row) + 0.5) / cells.y.input_size,
-            (cells.x.centre(column) + 0.5) / cells.x.input_size,
-        )
         at = {
-            key: (_nearest(m.cells.y, place[0]), _nearest(m.cells.x, place[1]))
+            key: (
+                round(m.cells.y.index(cells.y.centre(row), cells.y.input_size)),
+                round(m.cells.x.index(cells.x.centre(column), cells.x.input_size)),
+            )
             for key, m in class_maps.items()
         }
         _frames(image, class_maps, at, model)
@@ -81,11 +80,6 @@ def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, 
         probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
         _strongest(probabilities, maps, at)
         _path(probabilities, maps.synset.wnid)
-
-
-def _nearest(axis: CellAxis, share: float) -> int:
-    position = (share * axis.input_size - 0.5 - axis.first) / axis.stride
-    return min(max(round(position), 0), axis.size - 1)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -160,10 +154,8 @@ def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
     pixels : int
         That the picture is shown with along this axis.
     """
-    scale = pixels / axis.input_size
-    low = (axis.centre(cell) - side / 2 + 0.5) * scale
-    high = (axis.centre(cell) + side / 2 + 0.5) * scale
-    return max(0, round(low)), min(pixels, max(round(high), round(low) + 1))
+    low, high = map(round, axis.span(cell, side, pixels))
+    return low, max(high, min(low + 1, pixels))
 
 
 def _strongest(

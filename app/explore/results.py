@@ -18,11 +18,12 @@ from app.state.selection import Selection
 from app.ui import panels, pointer
 from app.ui.panels import Card, Look
 from fcn_core import render
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, spread
 from fcn_core.maps.region import contours_of, suggest_threshold
+from fcn_core.networks.geometry import CellAxis
 from fcn_core.pipeline import Analysis, SynsetMaps, interpret, read_maps
 from fcn_core.synsets.ontology import Ontology
 
@@ -386,8 +387,8 @@ def _large(
         maps.arithmetic.values,
         ids,
         names,
-        pointer.edges(cells.y if cells else None, rows),
-        pointer.edges(cells.x if cells else None, columns),
+        (cells.y if cells else CellAxis.even(rows)).edges(),
+        (cells.x if cells else CellAxis.even(columns)).edges(),
         picked,
         key="pointer",
         on_pick=inspector.pick,

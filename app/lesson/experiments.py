@@ -101,8 +101,8 @@ def grid_check(geometry: Geometry, first: int = 32, last: int = 1024) -> Check:
 
 def field_of(axis: CellAxis, index: int) -> tuple[float, float]:
     """First and last input pixel that cell `index` can see (its theoretical field), clipped to the picture."""
-    centre, half = axis.centre(index), (axis.extent - 1) / 2
-    return max(centre - half, 0.0), min(centre + half, axis.input_size - 1.0)
+    low, high = axis.span(index, axis.extent, axis.input_size)
+    return low, high - 1
 
 
 # --- 2  Dense becomes a 1x1 convolution -------------------------------------------------------------------------

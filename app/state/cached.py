@@ -34,7 +34,8 @@ from app.state.queue.jobs import JobKey, ModelKey
 from app.state.queue.loader import Health
 from app.state.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, settings
-from fcn_core.engines.load import ModelInfo, Predictor, load_model
+from fcn_core.engines.base import ModelInfo, Predictor
+from fcn_core.engines.load import load_model
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage

@@ -13,8 +13,6 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from fcn_core.networks.geometry import CellAxis
-
 _HTML = """<figure tabindex="0" role="application"><img alt=""><div class="cell"></div><div class="picked"></div>
 <div class="tip" role="status" aria-live="polite"></div></figure>"""
 
@@ -100,27 +98,6 @@ export default function (component) {
 """
 
 _component = st.components.v2.component("fcn_pointer_map", html=_HTML, css=_CSS, js=_JS)
-
-
-def edges(axis: CellAxis | None, size: int) -> list[float]:
-    """Where cells meet along one side of the picture, as shares of it: half-way between their centres.
-
-    Parameters
-    ----------
-    axis : CellAxis or None
-        Where the cells look; None divides the picture evenly.
-    size : int
-        Number of cells.
-
-    Returns
-    -------
-    list of float
-        ``size + 1`` values from 0 to 1.
-    """
-    if axis is None:
-        return [i / size for i in range(size + 1)]
-    middles = [(axis.centre(i) + axis.centre(i + 1)) / 2 + 0.5 for i in range(size - 1)]
-    return [0.0, *(min(max(m / axis.input_size, 0.0), 1.0) for m in middles), 1.0]
 
 
 def pointer_map(

@@ -24,7 +24,7 @@ from fcn_core.cli.streams import standard_streams
 from fcn_core.errors import EngineError, FcnError, MemoryBudgetError, WeightsUnavailable
 
 if TYPE_CHECKING:
-    from fcn_core.engines.load import Predictor
+    from fcn_core.engines.base import Predictor
     from fcn_core.evaluation.evaluate import Result
     from fcn_core.images.limits import Limits
     from fcn_core.networks.keras_settings import Backend

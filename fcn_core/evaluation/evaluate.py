@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import DatasetError, SynsetError
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.evaluation.metrics import PictureScore, Scores, Summary, score_boxes, score_picture
@@ -48,7 +48,7 @@ WAYS: Mapping[str, str] = {
 EVALUATION_SCALES = (Scale(200, 320), Scale(400, 640), Scale(800, 1280))
 
 Float32 = NDArray[np.float32]
-Progress = Callable[[int, int], None]
+RowProgress = Callable[[int, int], None]
 Maker = Callable[[RGBImage, Sequence[ClassMap], Sequence[int]], Float32]
 
 
@@ -187,7 +187,7 @@ def evaluate_index(
     ways: Sequence[str] = ("fine",),
     scales: Sequence[Scale] = EVALUATION_SCALES,
     fit: Fit = "aspect",
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> tuple[Result, ...]:
     """Measure several ways of making maps on the pictures of an index.
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import TensorFlowEngine
+from fcn_core.engines.tensorflow import TensorFlowEngine
 from fcn_core.images.scales import resize_image
 from fcn_core.networks.zoo import model_spec
 
@@ -72,11 +72,8 @@ class GradCAM:
         (size / 32, size / 32) float32 ndarray
             From 0 up.
         """
-        planes = np.moveaxis(resize_image(pixels, size, size), -1, 0)
-        batch = np.moveaxis(self._preprocessing(planes), 0, -1)[None]
-        cam: NDArray[np.float32] = np.asarray(
-            self._traced(np.ascontiguousarray(batch), np.asarray(class_ids, np.int32))
-        )
+        batch = self._preprocessing.batch(resize_image(pixels, size, size))
+        cam: NDArray[np.float32] = np.asarray(self._traced(batch, np.asarray(class_ids, np.int32)))
         return cam
 
     def _map(self, batch: Any, class_ids: Any) -> Any:

@@ -43,7 +43,7 @@ class Proof:
     error, span : float
         Largest absolute difference, and largest less smallest logit of the classifier.
     compared, classes : int
-        How many classes were compared, of how many (see :func:`fcn_core.networks.convert.compare_answers`).
+        How many classes were compared, of how many (see :func:`fcn_core.networks.proof.compare_answers`).
         These, `error` and `span` are those of the picture whose error is the largest share of its range.
     """
 
@@ -94,8 +94,7 @@ def verify_model(
     import_keras(reference_backend(engine))
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
-    planes = [np.moveaxis(pixels, -1, 0).astype(np.float32) for pixels in pictures]
-    batch = np.stack([np.moveaxis(spec.preprocessing(each), 0, -1) for each in planes])
+    batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
     return _proof(spec.name, info.weights, info.engine, classifier, batch, logits)
 
 
@@ -162,7 +161,7 @@ def _proof(
     """Ask the classifier itself, and compare picture by picture."""
     import keras
 
-    from fcn_core.networks.convert import compare_answers
+    from fcn_core.networks.proof import compare_answers
 
     proofs = []
     for picture, each in zip(batch, logits, strict=True):

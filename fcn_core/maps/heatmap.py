@@ -272,10 +272,17 @@ def place(
         raise ValueError(f"Expected a height and a width of at least 1. Received: {height} x {width}")
     if placement == "centres" and heatmap.cells is None:
         raise ValueError("This heatmap does not know where its cells look: use placement='even'.")
-    axes = (heatmap.cells.y, heatmap.cells.x) if heatmap.cells and placement == "centres" else (None, None)
+    if heatmap.cells and placement == "centres":
+        axes = heatmap.cells.y, heatmap.cells.x
+    else:
+        axes = CellAxis.even(heatmap.grid[0]), CellAxis.even(heatmap.grid[1])
+    if (axes[0].size, axes[1].size) != heatmap.grid:
+        raise ValueError(
+            f"Expected a heatmap of {axes[0].size} x {axes[1].size} cells. Received: {heatmap.grid}"
+        )
     rows, columns = (
-        _cell_positions(axis, cells, pixels)
-        for axis, cells, pixels in zip(axes, heatmap.values.shape, (height, width), strict=True)
+        axis.index(np.arange(pixels, dtype=np.float64), pixels)
+        for axis, pixels in zip(axes, (height, width), strict=True)
     )
     if not smooth:
         return heatmap.values[np.rint(rows).astype(np.intp)][:, np.rint(columns).astype(np.intp)]
@@ -342,18 +349,6 @@ def _power_mean(stack: Float64, power: float, shares: Float64) -> Float64:
             anchor = np.where(np.isfinite(largest), largest, 0.0)  # infinite: all zero, or a zero under p < 0
             mean = (anchor + np.log(np.tensordot(shares, np.exp(terms - anchor), 1))) / power
     return cast(Float64, np.exp(mean))
-
-
-def _cell_positions(axis: CellAxis | None, cells: int, pixels: int) -> Float64:
-    """Where among the cells every pixel of the picture lies: fractional indices, clipped to the cells."""
-    centres = np.arange(pixels) + 0.5  # as fractions of the picture: pixel k covers k .. k + 1
-    if axis is None:
-        positions = centres * cells / pixels - 0.5
-    else:
-        if axis.size != cells:
-            raise ValueError(f"Expected a heatmap of {axis.size} cells along this axis. Received: {cells}")
-        positions = (centres * axis.input_size / pixels - 0.5 - axis.first) / axis.stride
-    return np.clip(positions, 0, cells - 1)
 
 
 def _interpolation(positions: Float64, cells: int) -> sparse.csr_array:

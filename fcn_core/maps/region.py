@@ -301,8 +301,7 @@ def _logits_at(class_map: ClassMap, regions: Regions) -> Float32:
     for axis, centre, pixels in zip(
         (class_map.cells.y, class_map.cells.x), regions.centres.T, regions.labels.shape, strict=True
     ):
-        position = ((centre + 0.5) * axis.input_size / pixels - 0.5 - axis.first) / axis.stride
-        position = np.clip(position, 0, axis.size - 1)
+        position = axis.index(centre, pixels)
         lower = np.minimum(position.astype(np.intp), max(axis.size - 2, 0))
         part = (position - lower).astype(np.float32)[:, None]
         sides.append(((lower, 1 - part), (np.minimum(lower + 1, axis.size - 1), part)))

@@ -18,7 +18,7 @@ from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
 from app.state import cached
 from app.state.proof import prove
 from app.state.queue.jobs import ModelKey
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import find_weights, model_spec
 from fcn_core.pipeline import versions

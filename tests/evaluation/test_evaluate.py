@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
 from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
@@ -253,14 +253,14 @@ def test_an_unknown_way_is_refused(folder, ways):
 @pytest.mark.tensorflow
 def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
     # With pooling and one dense layer after the last feature maps Grad-CAM is CAM: relu(logits - bias) / cells.
-    from fcn_core.engines.load import TensorFlowEngine
+    from fcn_core.engines.tensorflow import TensorFlowEngine
     from fcn_core.evaluation.gradcam import GradCAM
     from fcn_core.images.scales import resize_image
     from fcn_core.networks.zoo import model_spec
 
     spec = model_spec("efficientnet-lite0")
     engine = TensorFlowEngine(spec, False, 32)
-    batch = np.moveaxis(spec.preprocessing(np.moveaxis(resize_image(chelsea, 96, 96), -1, 0)), 0, -1)[None]
+    batch = spec.preprocessing.batch(resize_image(chelsea, 96, 96))
     logits = np.asarray(engine.network(batch, training=False))[0]
     bias = np.asarray(engine.network.get_layer("logits").bias)
     ids = [*CATS, 967]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_core.cli.entry import main
-from fcn_core.engines.load import OpenVINOEngine
+from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.errors import FcnError, UnknownModel, WeightsUnavailable
 from fcn_core.evaluation import verify
 from fcn_core.networks import convert
