@@ -358,6 +358,7 @@ def test_in_690_mb_disks_are_done_without_and_that_is_told(disks, heatmap, tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="caches lie elsewhere there")
+@pytest.mark.tensorflow
 def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
     """A file lies in the place of each folder: the message names it, and asks for no other scale."""
     obstacle = tmp_path / "obstacle"
