@@ -224,6 +224,7 @@ def test_an_analysis_is_frozen(cat_analysis):
     assert replace(cat_analysis, threshold=0.5).threshold == 0.5
 
 
+@pytest.mark.tensorflow
 def test_versions_name_what_the_numbers_depend_on():
     assert {"python", "numpy", "openvino", "keras", "tensorflow", "scikit-image"} <= set(versions())
 

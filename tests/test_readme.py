@@ -34,7 +34,14 @@ def sessions() -> list[tuple[str, str]]:
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?(?: s\b)?")
 
 
-@pytest.mark.parametrize(("command", "shown"), sessions(), ids=[c for c, _ in sessions()])
+def _needs(command: str) -> list[pytest.MarkDecorator]:
+    """The proof shown runs on TensorFlow, and the check says where that is missing."""
+    return [pytest.mark.tensorflow] if {"verify", "--check"} & set(shlex.split(command)) else []
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [pytest.param(c, o, id=c, marks=_needs(c)) for c, o in sessions()]
+)
 def test_commands_print_what_is_shown(command, shown, workplace, capsys, lite2):
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "fcn_core"]

@@ -356,6 +356,7 @@ def test_in_690_mb_without_a_disk_the_command_works_and_warns(disks, heatmap, tm
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="caches lie elsewhere there")
+@pytest.mark.tensorflow
 def test_in_690_mb_tensorflow_does_not_replace_openvino(heatmap, tmp_path):
     """Each folder is a file: the message names it, and does not ask for another scale."""
     obstacle = tmp_path / "obstacle"

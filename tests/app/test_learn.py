@@ -15,8 +15,7 @@ from app.lesson import facts
 from app.lesson.experiments import naive_softmax, random_logits
 from app.lesson.stage import Stage
 from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
-from app.state import cached
-from app.state.proof import prove
+from app.state import cached, proof
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import FcnError
@@ -182,7 +181,10 @@ def test_the_logits_centre_is_said_as_it_is(
     assert f"they spread by {logits.std(axis=-1).mean():.2f}" in said.replace("\n", " ")
 
 
-@pytest.mark.parametrize(("engine", "title"), [("openvino", "OpenVINO"), ("tensorflow", "TensorFlow")])
+@pytest.mark.parametrize(
+    ("engine", "title"),
+    [("openvino", "OpenVINO"), pytest.param("tensorflow", "TensorFlow", marks=pytest.mark.tensorflow)],
+)
 def test_the_handout_names_the_engine_that_ran(
     monkeypatch: pytest.MonkeyPatch, engine: str, title: str
 ) -> None:
@@ -232,6 +234,7 @@ def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
     assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
 
 
+@pytest.mark.tensorflow
 def test_the_proof_says_what_computed_either_side(opened: Callable[..., AppTest]) -> None:
     app = opened(step="2")
     app.button("lesson_prove").click()
@@ -274,7 +277,8 @@ class _Child:
 )
 def test_a_proof_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, child: _Child, message: str) -> None:
     seen: list[dict[str, str]] = []
+    monkeypatch.setattr(proof, "is_installed", lambda _: True)
     monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: seen.append(env) or child)
     with pytest.raises(FcnError, match=message):
-        prove("efficientnet-lite0")
+        proof.prove("efficientnet-lite0")
     assert seen[0]["KERAS_BACKEND"] == "tensorflow"
