@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint docs
+.PHONY: run test lint
 
 run: .venv/app
 	$(BIN)/python -m streamlit run streamlit_app.py --server.port 8501
@@ -17,9 +17,6 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(BIN)/pip:
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || { \
@@ -34,6 +31,10 @@ $(BIN)/pip:
 .venv/dev: requirements-dev.txt requirements.txt | $(BIN)/pip
 	$(PIP) install -r requirements-dev.txt
 	touch .venv/app $@
+
+.PHONY: docs
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/docs: requirements-docs.txt | $(BIN)/pip
 	$(PIP) install -r requirements-docs.txt
