@@ -81,7 +81,7 @@ def test_the_two_commands_are_in_the_makefile_with_the_plain_lines_behind_them()
     recipe = MAKEFILE.replace("$(PIP)", ".venv/bin/python -m pip").replace("$(BIN)", ".venv/bin")
     (windows,) = blocks(README, "bat")
     lines = [line for line in plain.splitlines() if line.startswith(".venv")]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         assert f"\t{line}\n" in recipe
         assert line.replace(".venv/bin/", ".venv\\Scripts\\") in windows

@@ -36,6 +36,7 @@ def normalised(requirements: Any) -> set[str]:
     [
         ("requirements.txt", [*PROJECT["dependencies"], *EXTRAS["app"], *EXTRAS["tensorflow"]]),
         ("requirements-dev.txt", EXTRAS["dev"]),
+        ("requirements-docs.txt", EXTRAS["docs"]),
     ],
 )
 def test_the_file_lists_what_the_project_declares(file: str, listed: list[str]) -> None:
