@@ -6,7 +6,6 @@ were found by fuzzing.
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import struct
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -130,27 +128,6 @@ class _TorchPickle:
         return b"(" + b"".join(b"K" + bytes([n]) for n in numbers) + b"t"
 
 
-def devkits() -> dict[str, bytes]:
-    """A hierarchy of three synsets, plain and compressed, as ``meta_clsloc.mat`` has it."""
-    rows = [
-        ("n00000002", "dog, Canis", "barks", []),
-        ("n00000003", "cat", "purrs", []),
-        ("n00000001", "animal", "", [1, 2]),
-    ]
-    fields = ("ILSVRC2014_ID", "WNID", "words", "gloss", "num_children", "children")
-    synsets = np.zeros((1, 3), [(name, object) for name in fields])
-    for i, (wnid, words, gloss, children) in enumerate(rows):
-        synsets[0, i] = (i + 1, wnid, words, gloss, len(children), np.array([children], np.uint16))
-    found = {}
-    for compress in (False, True):
-        file = io.BytesIO()
-        savemat(file, {"synsets": synsets}, do_compression=compress)
-        data = bytearray(file.getvalue())
-        data[:116] = b"MATLAB 5.0".ljust(116)  # without the date of writing
-        found["compressed" if compress else "plain"] = bytes(data)
-    return found
-
-
 def graphs() -> dict[str, bytes]:
     """The manifest of an exported graph."""
     same = Window(3, 2, same=True)
@@ -181,7 +158,6 @@ def main() -> None:
     makers = {
         "image": images,
         "weights": weights,
-        "devkit": devkits,
         "graph": graphs,
         "text": texts,
     }

@@ -66,7 +66,7 @@ CLOSED, FULL = "Standard output is closed", "Standard output cannot be written (
         (DOG, "1</dev/null", 2, CLOSED),  # open, but not for writing
         (("--help",), ">&-", 2, CLOSED),
         (("--help",), ">/dev/full", 2, FULL),
-        (UNKNOWN, ">&-", 2, "'flibber' is neither"),
+        (UNKNOWN, ">&-", 2, "Received 'flibber'"),
         (DOG, "2>&-", 0, ""),
         (DOG, "2>/dev/full", 0, ""),
         (UNKNOWN, "2>&-", 2, ""),
