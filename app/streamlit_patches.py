@@ -145,7 +145,7 @@ def _collect() -> None:
     gc.unfreeze()  # what was left out of collections may hold a session
     gc.collect()
     gc.freeze()
-    memory.trim()
+    memory.trim_heap()
 
 
 _relieved = -math.inf  # when
@@ -154,12 +154,12 @@ _relieved = -math.inf  # when
 def relieve() -> None:
     """Let what sessions keep to be faster go where it leaves too little to a network. Called in the server's loop."""
     global _relieved
-    now, most = time.monotonic(), memory.budget_mb() - memory.kept_free_mb()
+    now, most = time.monotonic(), memory.budget_mb() - memory.reserved_mb()
     if now - _relieved < _EVERY or memory.rss_mb() <= most:
         return
     _relieved = now
     _clear_page_caches(runtime.get_instance())
-    memory.trim()
+    memory.trim_heap()
     logger.warning("Pages recompute what they show: the process held more than %d MB.", most)
 
 

@@ -73,7 +73,7 @@ def work(name: str, sizes: str, keep: bool) -> None:
     from fcn_core.images.scales import ResizedImage, Scale
     from fcn_core.system import memory
 
-    memory.return_freed()
+    memory.limit_free_heap()
     say({"what": "imports", "peak": watch.lap()})
     begin = time.perf_counter()
     predictor = load_model(name, "openvino", weights=None if name == "resnet50" else "imagenet")

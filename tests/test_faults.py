@@ -140,7 +140,7 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
             gc.collect() >= 0 and pixels() is None and not any(ref() is not None for ref in predictor.held)
         )
     )
-    memory.trim()
+    memory.trim_heap()
     assert before - memory.rss_mb() > 0.8 * BALLAST / 2**20
     assert not queue._jobs
     assert predictor.ran == [COARSE.height, FINE.height]

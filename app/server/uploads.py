@@ -103,7 +103,7 @@ class UploadGuard:
             if (
                 arrival.bytes > _LARGE
             ):  # it was there twice while it was read; smaller ones make room for others
-                memory.trim()
+                memory.trim_heap()
 
     async def _next(self, arrival: _Arrival, receive: Receive) -> Message:
         """The next part of a file, unless it stays away or the file has to give way."""

@@ -79,11 +79,11 @@ class _Models:
         with self._lock:
             for other, predictor in self._loaded.items():
                 if other != key:
-                    predictor.release()
+                    predictor.release_cached()
             if key not in self._loaded:
                 while len(self._loaded) >= self.room:
                     self._loaded.pop(next(iter(self._loaded)))
-                    memory.trim()
+                    memory.trim_heap()
                 try:
                     self._loaded[key] = load_model(
                         key.name,
@@ -158,8 +158,8 @@ def queue() -> Queue:
 @cache
 def _queue() -> Queue:
     logs.configure("text")
-    memory.return_freed()
-    memory.keep_free(min(memory.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
+    memory.limit_free_heap()
+    memory.reserve(min(memory.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
     size = min(int(memory.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
     relieve = streamlit_patches.clear_page_caches
     made = Queue(models(), ClassMapCache(size), models().loaded, models().room, models().fetch, relieve)
@@ -272,7 +272,7 @@ def forecasts() -> Forecasts:
 
 def limits() -> Limits:
     """What an upload may be: what is decoded beside a running network must fit into what was kept free for it."""
-    return Limits.from_env(memory_mb=memory.kept_free_mb() or None)
+    return Limits.from_env(memory_mb=memory.reserved_mb() or None)
 
 
 # What belongs to one user

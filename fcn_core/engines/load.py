@@ -103,7 +103,7 @@ class Predictor(Protocol):
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Class map of logits, shape (h, w, 1000), float32."""
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give back the memory that is kept since the last pass, for the next."""
 
 
@@ -307,7 +307,7 @@ class _Engine:
     def _part_runs(self) -> list[Run]:
         raise NotImplementedError
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give back the memory that is kept since the last pass, for the next."""
 
     def _release(self, held_mb: float) -> None:
@@ -400,10 +400,10 @@ class OpenVINOEngine(_Engine):
     def _part_runs(self) -> list[Run]:
         if self._parts is None:
             self._whole, self._in_parts = None, True
-            memory.trim()
+            memory.trim_heap()
             self._parts = Parts(self._ov, self._network(), self._geometry, self._compile)
             self._give_back()
-        memory.return_freed(_BLOCK_MB)
+        memory.limit_free_heap(_BLOCK_MB)
         return self._parts.runs(self._infer)
 
     @staticmethod
@@ -416,7 +416,7 @@ class OpenVINOEngine(_Engine):
                 f"Choose a smaller scale or engine tensorflow."
             ) from error
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give back the memory that is kept since the last pass, for the next."""
         with self._lock:
             if self._held_mb:
@@ -432,8 +432,8 @@ class OpenVINOEngine(_Engine):
 
     def _give_up(self) -> None:
         if self._parts is not None:
-            self._parts.release()
-            memory.return_freed()
+            self._parts.release_cached()
+            memory.limit_free_heap()
         elif self._whole is not None:
             self._whole.release_memory()
         self._give_back()
@@ -443,7 +443,7 @@ class OpenVINOEngine(_Engine):
         """Give what is free back to the system, and the weights as they were read, where a file still has them."""
         if self._graph.cached and hasattr(mmap, "MADV_DONTNEED"):
             self._graph.weights.madvise(mmap.MADV_DONTNEED)
-        memory.trim()
+        memory.trim_heap()
 
 
 class TensorFlowEngine(_Engine):

@@ -270,7 +270,7 @@ def test_beyond_the_budget_pages_let_their_caches_go_once_a_while(
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
     monkeypatch.setattr(streamlit_patches, "time", held.clock)
     monkeypatch.setattr(streamlit_patches, "_relieved", -1e9)
-    monkeypatch.setattr(memory, "trim", lambda: None)
+    monkeypatch.setattr(memory, "trim_heap", lambda: None)
     session = held.open("one")
     for now, megabytes, cleared in ((0, 450, 0), (1, 451, 1), (5, 999, 1), (12, 999, 2), (30, 100, 2)):
         held.clock.now = now

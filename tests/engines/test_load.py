@@ -104,8 +104,8 @@ if sys.argv[1] == "in parts":
 for shape in range(120):
     model.logits(ResizedImage(pixels, 64 + 5 * (shape % 13), 64 + 7 * shape))
     if shape in (9, 119):
-        model.release()
-        memory.trim()
+        model.release_cached()
+        memory.trim_heap()
         print(memory.rss_mb())
 model.logits(ResizedImage(pixels, 800, 1280))  # and there is room for a picture
 """
@@ -271,8 +271,8 @@ def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
     image = resized(chelsea, 200, 320)
     model = load_model(LITE.name, "openvino")  # of this test alone: it will run in bands
     model.logits(image)
-    model.release()
-    memory.keep_free(pages_mb)
+    model.release_cached()
+    memory.reserve(pages_mb)
     monkeypatch.setenv("FCN_MEMORY_MB", "20")
     with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
         model.logits(image)
@@ -361,7 +361,7 @@ def test_files_that_go_while_they_are_served_are_not_missed(export, tmp_path, ch
     image = resized(chelsea, 200, 320)
     first = model.logits(image)
     shutil.rmtree(tmp_path / "graphs")
-    model.release()
+    model.release_cached()
     assert np.array_equal(model.logits(image), first)
     model._part_runs()  # which reads the graph again
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
@@ -379,7 +379,7 @@ def test_a_graph_held_in_memory_is_served_again_and_again(export, tmp_path, monk
     assert not model._graph.cached
     for _ in range(2):
         model.logits(image)
-        model.release()
+        model.release_cached()
     model._part_runs()
     model._give_back()
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
@@ -422,7 +422,7 @@ predictor = load_model("efficientnet-lite0", "openvino")
 image = ResizedImage(np.zeros((80, 128, 3), np.uint8), 800, 1280)
 first = predictor.logits(image)
 kept = memory.rss_mb()
-predictor.release()
+predictor.release_cached()
 print(kept - memory.rss_mb())
 assert np.array_equal(predictor.logits(image), first)
 """

@@ -310,7 +310,7 @@ def test_bands_only_where_the_budget_asks(fresh, budget):
 )  # 76 of 450 kept free; at the end nothing fits, as the budget is below what is used
 def test_what_a_pass_may_hold(used, expected, monkeypatch):
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
-    monkeypatch.setattr(memory, "_kept_free_mb", 76.0)
+    monkeypatch.setattr(memory, "_reserved_mb", 76.0)
     assert memory.pass_budget_mb(used) == expected
     for needed in (used + 1, used + 30, used + 90):
         missing = memory.missing_mb(needed, used)

@@ -91,8 +91,8 @@ from fcn_core.images.read import read_image
 from fcn_core.images.limits import Limits
 data = open(sys.argv[1], "rb").read()
 read_image(data, reduce=8)  # what stays loaded is loaded
-memory.return_freed()
-memory.trim()
+memory.limit_free_heap()
+memory.trim_heap()
 with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
     file.write("5")  # the peak begins anew
 before = memory.rss_mb()

@@ -46,7 +46,7 @@ def with_room(
     except MemoryBudgetError:
         relieve()
         gc.collect()  # what pages have left behind
-        memory.trim()
+        memory.trim_heap()
         missing = memory.missing_mb(predictor.forecast(*size).memory_mb, memory.rss_mb())
         if missing > 0 and not make_room(missing):
             raise
@@ -79,5 +79,5 @@ def let_go(missing_mb: float, job: Job, waiting: Iterable[Job], cache: ClassMapC
             break
         free += other.nbytes
         held.let_go(other)
-    memory.trim()
+    memory.trim_heap()
     return free > 0
