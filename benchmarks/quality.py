@@ -27,7 +27,8 @@ from fcn_core.evaluation import metrics
 from fcn_core.evaluation.evaluate import read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.images.scales import ResizedImage, Scale, plan_scales, resize_image
+from fcn_core.images.resize import ResizedImage, resize_image
+from fcn_core.images.scales import Scale, plan_scales
 from fcn_core.maps import region
 from fcn_core.maps.heatmap import ClassMap, Heatmap, place, synset_heatmap
 from fcn_core.maps.region import (

@@ -38,7 +38,8 @@ from fcn_core.engines.load import ModelInfo, Predictor, load_model
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, resize_image
+from fcn_core.images.resize import resize_image
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit
 from fcn_core.maps.findings import Finding, what_is_in
 from fcn_core.maps.heatmap import ClassMap, MapKind
 from fcn_core.maps.region import Regions, fine_map, segment

@@ -27,7 +27,8 @@ from fcn_core.engines.memory_model import banded_demand, held_mb, whole_demand
 from fcn_core.engines.openvino_tiles import Parts
 from fcn_core.engines.tiling import Plan, Run, run_in_bands
 from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, StorageError
-from fcn_core.images.scales import MIN_SIDE, ResizedImage
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import MIN_SIDE
 from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.keras_settings import import_keras, keras_settings
 from fcn_core.networks.weights import Progress
