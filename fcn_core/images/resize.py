@@ -21,25 +21,25 @@ _WORK_FLOATS = 2**18
 
 @lru_cache(maxsize=32)
 def resize_matrix(n_in: int, n_out: int, dtype: DTypeLike = np.float32) -> sparse.csr_array:
-    """Matrix that resizes one axis as ``skimage.transform.resize`` does.
+    """Return the matrix that resizes one axis as ``skimage.transform.resize`` does.
 
     Parameters
     ----------
     n_in, n_out : int
         Length of the axis before and after.
     dtype : dtype
-        Of the weights; they are computed in double precision.
+        Type of the weights, which are computed in double precision.
 
     Returns
     -------
     scipy.sparse.csr_array, shape (n_out, n_in)
-        Banded, every row sums to one. Shared by all callers: do not write into it.
+        Banded; each row sums to one. Shared by all callers: do not write into it.
 
     Notes
     -----
-    Where the axis shrinks by ``f = n_in / n_out``, a Gaussian with sigma ``(f - 1) / 2``, cut at four sigmas,
-    goes before the linear interpolation at half-pixel centres. Borders are mirrored about the centre of the
-    outermost pixel (NumPy's "reflect", SciPy's "mirror").
+    If the axis shrinks by ``f = n_in / n_out``, a Gaussian with sigma ``(f - 1) / 2``, truncated at four sigmas,
+    precedes the linear interpolation at half-pixel centres. Borders are mirrored about the centre of the outermost
+    pixel (NumPy's "reflect", SciPy's "mirror").
     """
     factor = n_in / n_out
     sigma = max(0.0, (factor - 1) / 2)
@@ -55,7 +55,7 @@ def resize_matrix(n_in: int, n_out: int, dtype: DTypeLike = np.float32) -> spars
         position[:] = 0
     left = np.floor(position).astype(np.int64)
     part = (position - left)[:, None]
-    # Both neighbours' Gaussians, one pixel apart, in one row of 2 * radius + 2 taps.
+    # The Gaussians of both neighbours are one pixel apart: together they have 2 * radius + 2 taps.
     weights = np.zeros((n_out, 2 * radius + 2))
     weights[:, :-1] += (1 - part) * gaussian
     weights[:, 1:] += part * gaussian
@@ -81,15 +81,15 @@ def resize_image(pixels: NDArray[Any], height: int, width: int) -> NDArray[np.fl
     Parameters
     ----------
     pixels : ndarray, shape (H, W) or (H, W, C)
-        Any real type; the range of values is kept.
+        Any real type; the range of values does not change.
     height, width : int
         Size of the result.
 
     Returns
     -------
     ndarray of float32, shape (height, width) or (height, width, C)
-        Equal to ``skimage.transform.resize(pixels, (height, width), mode='reflect', preserve_range=True)`` to
-        0.01 grey levels of 255.
+        Within 0.01 grey levels of 255 of ``skimage.transform.resize(pixels, (height, width), mode='reflect',
+        preserve_range=True)``.
     """
     layers = pixels if pixels.ndim == 3 else pixels[:, :, None]
     planes = _resize_window(layers, slice(0, height), slice(0, width), height, width)
@@ -108,8 +108,8 @@ def resize_array(values: NDArray[np.floating[Any]], height: int, width: int) -> 
     Returns
     -------
     ndarray, shape (height, width) or (height, width, C)
-        Of the type of ``values``; equal to ``skimage.transform.resize(values, (height, width),
-        mode='reflect', preserve_range=True)`` to 1e-6.
+        In the type of ``values``; within 1e-6 of ``skimage.transform.resize(values, (height, width),
+        mode='reflect', preserve_range=True)``.
     """
     n_rows, n_columns, *channels = values.shape
     double = values.astype(np.float64, copy=False)
@@ -123,7 +123,7 @@ def resize_array(values: NDArray[np.floating[Any]], height: int, width: int) -> 
 
 @dataclass(frozen=True, eq=False)
 class ResizedImage:
-    """A picture at a network's size, of which only the rows asked for are computed.
+    """A picture at a network's size that computes only the rows that are requested.
 
     Attributes
     ----------
@@ -138,9 +138,9 @@ class ResizedImage:
     width: int
 
     def rows(self, start: int, stop: int, left: int = 0, right: int | None = None) -> NDArray[np.float32]:
-        """Rows ``start`` to ``stop`` (exclusive) of the resized picture, channels first.
+        """Return rows ``start`` to ``stop`` (exclusive) of the resized picture, channels first.
 
-        Of columns ``left`` to ``right`` (exclusive), by default all of them.
+        ``left`` and ``right`` (exclusive) choose columns; by default all of them.
 
         Returns
         -------
@@ -150,7 +150,8 @@ class ResizedImage:
         right = self.width if right is None else right
         if not (0 <= start <= stop <= self.height and 0 <= left <= right <= self.width):
             raise IndexError(
-                f"rows {start} to {stop}, columns {left} to {right} of a picture of {self.height} x {self.width}"
+                f"Expected rows and columns inside a picture of {self.height} x {self.width}. Received rows {start} "
+                f"to {stop}, columns {left} to {right}."
             )
         rows, columns = slice(start, stop), slice(left, right)
         return _resize_window(self.pixels, rows, columns, self.height, self.width)
@@ -159,7 +160,7 @@ class ResizedImage:
 def _resize_window(
     pixels: NDArray[Any], window_rows: slice, window_columns: slice, height: int, width: int
 ) -> NDArray[np.float32]:
-    """Those rows and columns of the picture at ``height`` x ``width``: (C, rows, columns)."""
+    """Return some rows and columns of the picture at ``height`` x ``width``, of shape (C, rows, columns)."""
     n_rows, n_columns, channels = pixels.shape
     start, stop = window_rows.start, window_rows.stop
     if (n_rows, n_columns) == (height, width):
@@ -170,7 +171,7 @@ def _resize_window(
         pixels = pixels[:, across]
     width, n_columns = B.shape
     rows = np.empty((channels, stop - start, width), np.float32)
-    # The step that makes less of the picture goes first: rows where it shrinks, else columns.
+    # The step that reduces the data comes first: the rows if their number shrinks, else the columns.
     shrinks = height < n_rows
     row_floats = max(1, channels * (n_columns if shrinks else width))
     taps = int(np.diff(A.indptr).max())
@@ -194,7 +195,7 @@ def _resize_window(
 
 
 def _band(matrix: sparse.csr_array, first: int, last: int) -> tuple[sparse.csr_array, slice]:
-    """Rows of a banded matrix without their empty columns, and the slice of columns that is left."""
+    """Return rows of a banded matrix without their empty columns, and the slice of the remaining columns."""
     if first == last:
         return matrix[:0], slice(0, matrix.shape[1])
     begin, end = matrix.indptr[first], matrix.indptr[last]

@@ -12,7 +12,7 @@ from fcn_core.errors import ScaleError
 
 Fit = Literal["aspect", "exact"]
 
-#: Every model shrinks its input 32 times: below this side nothing is left of it.
+#: The models reduce each side 32 times: a smaller input would leave no cell.
 MIN_SIDE = 32
 MAX_SCALE_PIXELS = 64_000_000
 MAX_SCALES = 16
@@ -25,7 +25,7 @@ class Scale:
     Raises
     ------
     ScaleError
-        When a side is below 32 pixels or the whole above 64 megapixels.
+        A side is below 32 pixels, or the whole is above 64 megapixels.
     """
 
     height: int
@@ -34,8 +34,8 @@ class Scale:
     def __post_init__(self) -> None:
         if min(self.height, self.width) < MIN_SIDE or self.height * self.width > MAX_SCALE_PIXELS:
             raise ScaleError(
-                f"Received the scale {self}. Expected at least {MIN_SIDE} pixels a side and at most "
-                f"{MAX_SCALE_PIXELS // 10**6} megapixels. Choose one such as 400x640 (height x width)."
+                f"Expected a scale of at least {MIN_SIDE} pixels a side and at most {MAX_SCALE_PIXELS // 10**6} "
+                f"megapixels. Received {self}. Choose one such as 400x640 (height x width)."
             )
 
     def __str__(self) -> str:
@@ -43,17 +43,17 @@ class Scale:
 
     @classmethod
     def parse(cls, text: str) -> Scale:
-        """Read ``"200x320"``: height x width in pixels.
+        """Return the scale of a text such as ``"200x320"``: height x width in pixels.
 
         Raises
         ------
         ScaleError
-            When the text is not of this form or the size is out of bounds.
+            The text does not have this form, or the size is out of bounds.
         """
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*[xX×]\s*([0-9]{1,9})\s*", text)
         if match is None:
             raise ScaleError(
-                f"Received {text[:60]!r} as a scale. Expected height x width in pixels, such as 200x320."
+                f"Expected a scale as height x width in pixels, such as 200x320. Received {text[:60]!r}. Correct it."
             )
         return cls(int(match[1]), int(match[2]))
 
@@ -64,16 +64,16 @@ NOTEBOOK_SCALES = (Scale(200, 320), Scale(400, 640), Scale(800, 1280), Scale(160
 
 @dataclass(frozen=True)
 class PlannedScale:
-    """What a requested scale becomes for one picture.
+    """The network's input size that a requested scale gives for one picture.
 
     Attributes
     ----------
     requested : Scale
-        As the user asked; ``str(requested)`` is the key of its maps.
+        The scale that the user chose; ``str(requested)`` is the key of its maps.
     height, width : int
         Size of the network's input.
     enlarges : bool
-        Whether the input has more pixels than the picture: it holds no more detail, only larger.
+        Whether the input has more pixels than the picture. It then shows the same detail, only larger.
     """
 
     requested: Scale
@@ -83,18 +83,18 @@ class PlannedScale:
 
 
 def parse_scales(text: str) -> tuple[Scale, ...]:
-    """Read ``"200x320,400x640"``.
+    """Return the scales of a text such as ``"200x320,400x640"``.
 
     Raises
     ------
     ScaleError
-        When a part is no scale, or there is none, or there are more than 16.
+        A part is not a scale, or there is none, or there are more than 16.
     """
     parts = [part for part in text.split(",") if part.strip()]
     if not 1 <= len(parts) <= MAX_SCALES:
         raise ScaleError(
-            f"Received {len(parts)} scales. Expected 1 to {MAX_SCALES} with commas between, "
-            "such as 200x320,400x640."
+            f"Expected 1 to {MAX_SCALES} scales separated by commas, such as 200x320,400x640. "
+            f"Received {len(parts)} scales. Correct the list."
         )
     return tuple(Scale.parse(part) for part in parts)
 
@@ -102,25 +102,25 @@ def parse_scales(text: str) -> tuple[Scale, ...]:
 def plan_scales(
     image_height: int, image_width: int, scales: Iterable[Scale], fit: Fit = "aspect"
 ) -> tuple[PlannedScale, ...]:
-    """Fit scales to a picture, coarse first and each input size once.
+    """Return the input sizes of scales for one picture, coarsest first, each size once.
 
     Parameters
     ----------
     image_height, image_width : int
         Size of the picture in pixels.
     scales : iterable of Scale
-        The scales asked for, in any order.
+        The requested scales, in any order.
     fit : {"aspect", "exact"}
-        "aspect" keeps the picture's proportions at the scale's number of pixels (no side of a strip goes
-        below 32, the other gives way); "exact" stretches the picture to the scale, as the notebook does.
+        "aspect" keeps the picture's proportions at the scale's number of pixels. For a strip, the shorter side is 32
+        and the longer one is reduced. "exact" stretches the picture to the scale, as the notebook does.
 
     Raises
     ------
     ScaleError
-        When there is no scale or ``fit`` is unknown.
+        There is no scale, or ``fit`` is unknown.
     """
     if fit not in ("aspect", "exact"):
-        raise ScaleError(f"Received the fit {fit!r}. Expected 'aspect' or 'exact'.")
+        raise ScaleError(f"Expected the fit 'aspect' or 'exact'. Received {fit!r}. Choose one of them.")
     plans: dict[tuple[int, int], PlannedScale] = {}
     for scale in sorted(scales, key=lambda s: (s.height * s.width, s)):
         height, width = scale.height, scale.width
@@ -129,12 +129,12 @@ def plan_scales(
         enlarges = height * width > image_height * image_width
         plans.setdefault((height, width), PlannedScale(scale, height, width, enlarges))
     if not plans:
-        raise ScaleError("Received no scale. Expected at least one, such as 200x320.")
+        raise ScaleError("Expected at least one scale, such as 200x320. Received no scale. Choose one.")
     return tuple(plans.values())
 
 
 def _same_area(image_height: int, image_width: int, pixels: int) -> tuple[int, int]:
-    """Size with the picture's proportions and about so many pixels."""
+    """Return the height and width with the picture's proportions and about this number of pixels."""
     factor = math.sqrt(pixels / (image_height * image_width))
     longest = pixels // MIN_SIDE
     height = min(max(round(image_height * factor), MIN_SIDE), longest)

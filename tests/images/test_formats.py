@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from fcn_core.errors import ImageError
 from fcn_core.images import bmp, colour, decoding, isobmff
+from fcn_core.images.bounded import BadFileError
 from fcn_core.images.read import Limits, image_from_array, read_image
 from tests.hostile import bitmap, png, png_chunk, sample, saved
 
@@ -189,7 +190,7 @@ def test_run_lengths_are_bounded(monkeypatch):
     with pytest.raises(ImageError, match="too many runs"):
         read(bitmap(8, 1, PALETTE, b"\1\1" * 9 + b"\0\1", 8, 3))
     huge = bitmap(8, 1, PALETTE, b"\0\1", 9000, 9000)
-    with pytest.raises(ImageError, match=r"9000 x 9000 pixels.*at most 64 megapixels .BMP."):
+    with pytest.raises(ImageError, match=r"at most 64 megapixels .BMP.*9000 x 9000 pixels"):
         read(huge)
 
 
@@ -320,7 +321,9 @@ def test_tiff_of_other_kinds():
     )
     floats = Image.fromarray(RGB[:, :, 0].astype(np.float32) / 255)
     np.testing.assert_array_equal(read(saved(floats, "TIFF"))[:, :, 0], RGB[:, :, 0])
-    with pytest.raises(ImageError, match=r"a picture of float32 with values 0 to 25\d. Expected 0 to 1"):
+    with pytest.raises(
+        ImageError, match=r"Expected values from 0 to 1.*a picture of float32 with values 0 to 25\d"
+    ):
         read(saved(Image.fromarray(RGB[:, :, 0].astype(np.float32).clip(0, 250)), "TIFF"))
 
 
@@ -358,7 +361,7 @@ LZW = saved(PICTURE, "TIFF", compression="tiff_lzw")
     ("data", "message"),
     [
         (_tag(LZW, 256, 4, 1, 30_000), "30000 x 40 pixels|damaged"),
-        (_tag(_tag(LZW, 256, 4, 1, 9_000), 257, 4, 1, 9_000), "9000 x 9000 pixels. Expected at most 64"),
+        (_tag(_tag(LZW, 256, 4, 1, 9_000), 257, 4, 1, 9_000), "Expected at most 64 .*9000 x 9000 pixels"),
         (_tag(LZW, 273, 4, 6_000_000, 8), "too many parts"),
         (_tag(LZW, 259, 3, 1, 6), "compressed in an unusual way"),
         (_tag(LZW, 259, 3, 1, 50_001), "compressed in an unusual way"),
@@ -402,7 +405,7 @@ def _sized(data: bytes, width: int, height: int) -> bytes:
         (_sized(AVIF, 9_000, 9_000), "another size|more pixels|megapixels"),
         (_sized(AVIF, 2_000, 40), "another size"),
         (_sized(saved(PICTURE.resize((1_200, 900)), "AVIF"), 64, 40), "another size"),
-        (_sized(HEIC, 8_100, 8_100), r"8100 x 8100 pixels. Expected at most 52.36 megapixels .HEIF."),
+        (_sized(HEIC, 8_100, 8_100), r"Expected at most 52.36 megapixels .HEIF.*8100 x 8100 pixels"),
         (_sized(saved(PICTURE.resize((1_200, 900)), "HEIF"), 64, 40), "damaged"),
         (_sized(GRID, 9_000, 9_000), "9000 x 9000 pixels"),
         (AVIF.replace(b"av01", b"av0x"), "unusual kind"),
@@ -426,7 +429,7 @@ def test_heic_and_avif_refusals(data, message):
 def test_a_grid_that_repeats_a_tile_is_work_beyond_its_size():
     """4096 tiles of 4 megapixels for one picture of 4."""
     tile = _sized(HEIC, 2_000, 2_000)
-    assert isobmff.check(tile, 4_000_000) == isobmff.Picture(2_000, 2_000, rich=False)
+    assert isobmff.check(tile, 4_000_000) == isobmff.CodedImage(2_000, 2_000, rich=False)
     references = struct.pack(">HH", 9, 4_096) + struct.pack(">H", 1) * 4_096
     dimg = struct.pack(">I4s", 8 + len(references), b"dimg") + references
     iref = struct.pack(">I4sI", 12 + len(dimg), b"iref", 0) + dimg
@@ -434,7 +437,7 @@ def test_a_grid_that_repeats_a_tile_is_work_beyond_its_size():
     (size,) = struct.unpack_from(">I", tile, start)
     meta = tile[start : start + size] + iref
     data = tile[:start] + struct.pack(">I", len(meta)) + meta[4:] + tile[start + size :]
-    with pytest.raises(isobmff.BoxError, match="larger than the whole"):
+    with pytest.raises(BadFileError, match="larger than the whole"):
         isobmff.check(data, 4_000_000)
 
 
@@ -500,7 +503,7 @@ def test_av1_headers(data, message):
         sequence = isobmff._sequence(data)
         assert (sequence.width, sequence.height, sequence.rich) == (64, 40, False)
         return
-    with pytest.raises(isobmff.BoxError, match=message):
+    with pytest.raises(BadFileError, match=message):
         isobmff._sequence(data)
 
 
@@ -751,7 +754,9 @@ def test_pictures_of_pillow_that_are_refused(picture, message):
 )
 def test_numbers(array, level):
     if level is None:
-        with pytest.raises(ImageError, match=r"Received an array of .* with values .*Expected 0 to"):
+        with pytest.raises(
+            ImageError, match=r"Expected values from 0 to .*Received an array of .* with values "
+        ):
             image_from_array(array)
     else:
         assert image_from_array(array).pixels.tolist() == [[[level] * 3] * 4] * 4

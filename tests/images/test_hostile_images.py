@@ -120,10 +120,10 @@ def test_refusals_are_in_words(outcomes: list[dict]) -> None:
     assert len(refusals) >= 300
     for record in refusals:
         message = record["error"]
-        assert message.startswith("Received "), record
+        assert message.startswith("Expected "), record
         assert message.isprintable(), record
         assert len(message) < 400, record
-        assert "Expected" in message, record
+        assert "Received" in message, record
         for inner in ("Traceback", "Error", "unpack", "index out of range", "NoneType", "<_io"):
             assert inner not in message, record
 

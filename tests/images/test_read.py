@@ -2,6 +2,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import struct
 import threading
 import zlib
@@ -228,7 +229,7 @@ def test_an_endless_file_is_left_at_the_limit():
             return b"x" * min(size, 1000)
 
     endless = Endless()
-    with pytest.raises(ImageError, match=r"MB. Expected at most"):
+    with pytest.raises(ImageError, match=r"Expected at most .* Received .* MB"):
         read_image(endless, limits=Limits(max_bytes=5_500))
     assert endless.given == 5_501
 
@@ -295,7 +296,9 @@ def test_a_large_file_is_refused_unread(tmp_path):
     path = tmp_path / "large.png"
     with path.open("wb") as file:
         file.truncate(10**12)  # a hole: nothing on the disk
-    with pytest.raises(ImageError, match=r"953674.3 MB. Expected at most 25 MB and 64 megapixels"):
+    with pytest.raises(
+        ImageError, match=r"Expected at most 25 MB and 64 megapixels\. Received .* of 953674\.3 MB"
+    ):
         read_image(path)
 
 
@@ -323,8 +326,8 @@ BMP = saved(Image.fromarray(RGB), "BMP")
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "an empty file.*Expected a whole JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"),
-        (b"hello", "no picture of a known kind"),
+        (b"", "Expected a whole JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF.*an empty file"),
+        (b"hello", "a file of an unknown kind"),
         (b"  <svg></svg>", "SVG"),
         (b"%PDF-1.7", "PDF"),
         (b"PK\3\4", "ZIP"),
@@ -347,9 +350,9 @@ BMP = saved(Image.fromarray(RGB), "BMP")
         (JPEG[:LAST_SCAN] + JPEG[FRAME : FRAME + 19] + JPEG[LAST_SCAN:], "damaged"),
         (JPEG[:2] + b"\xff\xd9", "damaged"),
         (BMP[:30] + b"\1" + BMP[31:], "damaged"),
-        (saved(Image.new("RGB", (1, 1)), "PNG"), "1 x 1 pixels. Expected 2 to 65535"),
-        (saved(Image.new("RGB", (1, 50)), "JPEG"), "1 x 50 pixels. Expected 2 to 65535"),
-        (saved(Image.new("1", (65_537, 2)), "PNG"), "65537 x 2 pixels. Expected 2 to 65535"),
+        (saved(Image.new("RGB", (1, 1)), "PNG"), "Expected 2 to 65535 pixels a side.*1 x 1 pixels"),
+        (saved(Image.new("RGB", (1, 50)), "JPEG"), "Expected 2 to 65535 pixels a side.*1 x 50 pixels"),
+        (saved(Image.new("1", (65_537, 2)), "PNG"), "Expected 2 to 65535 pixels a side.*65537 x 2 pixels"),
         (saved(Image.new("1", (6000, 5334)), "WEBP", lossless=True, method=0), "at most 32 megapixels .WEBP."),
     ],
     ids=itertools.count(),
@@ -357,12 +360,12 @@ BMP = saved(Image.fromarray(RGB), "BMP")
 def test_refusals(data, message):
     with pytest.raises(ImageError, match=message) as caught:
         read_image(data, name="a.png")
-    assert str(caught.value).startswith("Received a.png")
+    assert re.match(r"Expected .* Received a\.png", str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("side", "message"),
-    [(8_001, r"8001 x 8001 pixels. Expected at most 64 megapixels"), (20_000, "too large to decode")],
+    [(8_001, r"Expected at most 64 megapixels.*8001 x 8001 pixels"), (20_000, "too large to decode")],
 )
 def test_a_huge_header_is_refused_without_decoding(monkeypatch, side, message):
     data = bytearray(saved(Image.fromarray(RGB), "PNG"))
@@ -428,7 +431,7 @@ def test_whatever_a_decoder_throws(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(ImageError, match=r"^Received a.png") as caught:
+    with pytest.raises(ImageError, match=r"^Expected .* Received a\.png") as caught:
         read_image(saved(Image.fromarray(RGB), "PNG"), name="a.png")
     assert caught.value.__cause__ is error
 
@@ -494,7 +497,7 @@ def test_the_byte_limit_is_exact(tmp_path, as_path, spare):
     if spare == 0:
         read_image(source, limits=limits)
     else:
-        with pytest.raises(ImageError, match=r"MB. Expected"):
+        with pytest.raises(ImageError, match=r"Expected at most .* MB"):
             read_image(source, limits=limits)
 
 
@@ -583,13 +586,13 @@ def test_hashes_of_arrays_tell_them_apart():
         (np.zeros((5, 5, 5)), r"shape \(5, 5, 5\)"),
         (np.zeros((5, 5, 3, 1)), "shape"),
         (np.zeros((0, 5, 3)), "5 x 0 pixels"),
-        (np.zeros((1, 1, 3)), "1 x 1 pixels. Expected 2 to 65535"),
+        (np.zeros((1, 1, 3)), "Expected 2 to 65535 pixels a side.*1 x 1 pixels"),
         (np.zeros((2, 70_000)), "70000 x 2 pixels"),
-        (np.full((5, 5), 255.0), "values 255 to 255. Expected 0 to 1"),
+        (np.full((5, 5), 255.0), "Expected values from 0 to 1.*values 255 to 255"),
         (np.full((5, 5), np.nan), "values nan"),
         (np.full((5, 5), np.inf), "values inf"),
-        (np.full((5, 5), -1), "values -1 to -1. Expected 0 to 255"),
-        (np.full((5, 5), 256), "Expected 0 to 255"),
+        (np.full((5, 5), -1), "Expected values from 0 to 255.*values -1 to -1"),
+        (np.full((5, 5), 256), "Expected values from 0 to 255"),
         (np.zeros((5, 5), complex), "array of complex128"),
         (np.full((5, 5), "a"), "array of <U1"),
         (np.full((5, 5), None), "array of object"),

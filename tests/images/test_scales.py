@@ -32,7 +32,7 @@ def test_valid_scales(text):
     ],
 )  # fmt: skip
 def test_invalid_scales(text):
-    with pytest.raises(ScaleError, match=r"(?s)Received.*Expected") as caught:
+    with pytest.raises(ScaleError, match=r"(?s)Expected.*Received") as caught:
         Scale.parse(text)
     assert len(str(caught.value)) < 300
 
