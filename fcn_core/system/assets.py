@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def asset(name: str) -> Path:
-    """Path of a file or folder of ``assets/``, named with ``/`` between its parts."""
+    """Return the path of a file or folder in ``assets/``; `name` uses ``/`` between its parts."""
     package = Path(str(resources.files("fcn_core")))
     installed = package / "assets" / name
     return installed if installed.exists() else package.parent / "assets" / name

@@ -53,7 +53,7 @@ def command(arguments, redirected, folder, **environment):
     )
 
 
-CLOSED, FULL = "Standard output is closed", "Standard output cannot be written (No space left on device)"
+CLOSED, FULL = "Received one that is closed", "Received one that cannot be written (No space left on device)"
 
 
 @needs_sh
