@@ -10,7 +10,6 @@ import pytest
 
 from fcn_core.synsets.ontology import Ontology
 from tests.cli.commands import MODEL, SMALL, one_line
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 
@@ -82,9 +81,7 @@ def test_the_log_has_one_record_per_analysis_without_picture_or_name(run, pictur
 
 def _child(*arguments: object, **options):
     command = [sys.executable, "-m", "fcn_core", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    )
+    return subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
 def test_output_works_in_ascii(pictures, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 
 from fcn_core.errors import AmbiguousSynset, HierarchyInvalid, UnknownSynset
 from fcn_core.synsets.ontology import ASSET, Node, Ontology
-from tests.places import ROOT
 from tests.synsets.places import ANIMAL, CAT, DOG, ENTITY, toy
 
 
@@ -60,7 +59,7 @@ def test_import_reads_no_file() -> None:
         "assert synsets._load.cache_info().currsize == 0; "
         "assert not {'scipy', 'tensorflow', 'keras', 'openvino'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_hierarchy_is_loaded_once() -> None:
