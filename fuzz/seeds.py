@@ -16,15 +16,15 @@ import numpy as np
 from PIL import Image
 
 from fcn_core.networks.geometry import Geometry, Node, Window
-from tests import hostile
-from tests.hostile import saved as _saved
+from tests import encoded
+from tests.encoded import saved as _saved
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def images() -> dict[str, bytes]:
     """One of each kind of file that is read, and their variants that take other ways through the reader."""
-    rgb, grey, alpha = (hostile.sample(mode, 9, 7) for mode in ("RGB", "L", "RGBA"))
+    rgb, grey, alpha = (encoded.sample(mode, 9, 7) for mode in ("RGB", "L", "RGBA"))
     palette = rgb.quantize(8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -53,8 +53,8 @@ def images() -> dict[str, bytes]:
         "tiff-deflate": _saved(rgb.convert("CMYK"), "TIFF", compression="tiff_adobe_deflate"),
         "tiff-jpeg": _saved(rgb, "TIFF", compression="jpeg"),
         "tiff-fax": _saved(grey.convert("1"), "TIFF", compression="group4"),
-        "bmp-fields": hostile.variants()["bmp-fields"],
-        "bmp-runs": hostile.variants()["bmp-runs-4-bit"],
+        "bmp-fields": encoded.variants()["bmp-fields"],
+        "bmp-runs": encoded.variants()["bmp-runs-4-bit"],
         "png-profile": _saved(grey, "PNG", icc_profile=_profile()),
         "jpeg-no-end": _saved(rgb, "JPEG", progressive=True)[:-2],
     }

@@ -25,7 +25,8 @@ from PIL import Image
 from fcn_core.errors import ImageError
 from fcn_core.images.read import Limits, RGBImage, read_image
 from tests import hostile
-from tests.hostile import hostile_files, variants
+from tests.encoded import variants
+from tests.hostile import hostile_files
 from tests.waiting import PATIENCE
 
 # 9 bytes for each of 50 million pixels, twice the largest file, and the importing of decoders.

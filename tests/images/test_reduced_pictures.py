@@ -28,7 +28,7 @@ from fcn_core.maps.region import Box, boxes_of
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
-from tests.hostile import saved
+from tests.encoded import saved
 from tests.waiting import PATIENCE
 
 CAT = Image.fromarray(skimage.data.chelsea())  # 451 x 300
