@@ -68,7 +68,8 @@ def work(name: str, sizes: str, keep: bool) -> None:
 
     assert all((matplotlib, skimage.segmentation, streamlit))
     from fcn_core.engines.load import load_model
-    from fcn_core.images.scales import ResizedImage, Scale
+    from fcn_core.images.resize import ResizedImage
+    from fcn_core.images.scales import Scale
     from fcn_core.system import memory
 
     memory.limit_free_heap()

@@ -24,7 +24,7 @@ from fcn_core.evaluation import metrics
 from fcn_core.evaluation.evaluate import read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import read_image
-from fcn_core.images.scales import resize_image
+from fcn_core.images.resize import resize_image
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.maps.region import (
     fine_map,

@@ -47,7 +47,8 @@ Logits = NDArray[np.float32]
 
 def _means(image: Any, logits_of: Callable[[Any], Logits], geometry: Any) -> tuple[Any, Any]:
     """From a picture to the two means, by our own code around any engine."""
-    from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage, plan_scales
+    from fcn_core.images.resize import ResizedImage
+    from fcn_core.images.scales import NOTEBOOK_SCALES, plan_scales
     from fcn_core.maps.heatmap import ClassMap, combine, synset_heatmap
 
     heatmaps = []
@@ -144,7 +145,8 @@ def _bare(spec: Any, graph_path: Path, data: bytes) -> Callable[[], float]:
     import openvino
 
     from fcn_core.images.read import read_image
-    from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage
+    from fcn_core.images.resize import ResizedImage
+    from fcn_core.images.scales import NOTEBOOK_SCALES
 
     image = read_image(data)
     batches = [_ready(spec, ResizedImage(image.pixels, s.height, s.width)) for s in NOTEBOOK_SCALES]

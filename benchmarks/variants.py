@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from fcn_core.engines.load import load_model
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import ResizedImage, Scale, plan_scales, resize_image
+from fcn_core.images.resize import ResizedImage, resize_image
+from fcn_core.images.scales import Scale, plan_scales
 from fcn_core.maps import region
 from fcn_core.maps.heatmap import ClassMap, Heatmap, place, synset_heatmap
 from fcn_core.maps.region import (

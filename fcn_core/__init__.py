@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from fcn_core.engines.load import load_model
     from fcn_core.errors import FcnError
     from fcn_core.evaluation import metrics
-    from fcn_core.images.read import Limits, RGBImage, image_from_array, read_image
-    from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales, resize_image
+    from fcn_core.images.limits import Limits
+    from fcn_core.images.read import RGBImage, image_from_array, read_image
+    from fcn_core.images.resize import resize_image
+    from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales
     from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
@@ -67,7 +69,7 @@ _HOME: dict[str, str] = {
     "plan_scales": "images.scales",
     "read_image": "images.read",
     "render": "",
-    "resize_image": "images.scales",
+    "resize_image": "images.resize",
     "synset_heatmap": "maps.heatmap",
 }
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, ScaleError
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology, Synset

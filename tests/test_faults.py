@@ -30,7 +30,8 @@ from fcn_core.engines.base import Forecast, ModelInfo
 from fcn_core.errors import Cancelled, FetchError, MemoryBudgetError
 from fcn_core.images import fetch, read
 from fcn_core.images.read import RGBImage, image_from_array
-from fcn_core.images.scales import ResizedImage, Scale
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellGrid, Geometry, Node, Window
 from fcn_core.system import memory

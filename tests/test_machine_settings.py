@@ -180,7 +180,7 @@ ENGINE = """
 import os, sys
 import numpy as np
 import fcn_core as fcn
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 
 pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
 image = ResizedImage(pixels, 96, 128)

@@ -377,6 +377,6 @@ def test_an_output_on_a_full_disk_is_reported_and_leaves_no_unfinished_files(
     done = heatmap(lite0._graph.path.parents[2], tmp_path, tmp_path, out)
     assert done.returncode == 2
     told = done.stderr.splitlines()[-1]
-    assert f"{out / 'red'} cannot be written ([Errno 28] No space left on device)" in told
+    assert f"{out / 'red'}, which cannot be written ([Errno 28] No space left on device)" in told
     assert "Free some space there, or choose another --out" in told
     assert not [path for path in out.rglob("*") if path.name.startswith(".") or path.name == "manifest.json"]

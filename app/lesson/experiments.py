@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from fcn_core.evaluation.metrics import iou
-from fcn_core.images.scales import resize_array
+from fcn_core.images.resize import resize_array
 from fcn_core.maps.heatmap import ClassMap, Heatmap, combine
 from fcn_core.maps.region import normalise, threshold_mask
 from fcn_core.networks.geometry import CellAxis, Geometry, Node, trace

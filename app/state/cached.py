@@ -39,12 +39,14 @@ from fcn_core.engines.load import load_model
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, resize_image
+from fcn_core.images.resize import resize_image
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit
 from fcn_core.maps.findings import Finding, what_is_in
 from fcn_core.maps.heatmap import ClassMap, MapKind
 from fcn_core.maps.region import Regions, fine_map, segment
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
 from fcn_core.pipeline import Analysis, interpret
+from fcn_core.synsets.labels import picker_labels
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
 
@@ -219,24 +221,8 @@ def ontology() -> Ontology:
 
 @st.cache_resource(show_spinner=False)
 def synset_choices() -> dict[str, str]:
-    """What a picker offers: every distinct map once, wnid to label, most classes first."""
-    synsets = ontology()
-    wnids = {synsets.collapse(s.wnid) for s in synsets}
-    ordered = sorted(wnids, key=lambda w: (-synsets.count(w), synsets.label(w).casefold(), w))
-    names: dict[str, list[str]] = {}
-    for wnid in ordered:
-        names.setdefault(synsets.label(wnid).casefold(), []).append(wnid)
-    choices = {}
-    for wnid in ordered:
-        count = synsets.count(wnid)
-        name = synsets.label(wnid)
-        if len(names[name.casefold()]) > 1:  # crane (wading bird), crane (lifting device)
-            name += f" ({synsets.label(synsets[wnid].parents[0])})"
-        choices[wnid] = f"{name} · {count} class{'' if count == 1 else 'es'}"
-    taken: dict[str, int] = {}
-    for label in choices.values():
-        taken[label] = taken.get(label, 0) + 1
-    return {w: f"{label} · {w}" if taken[label] > 1 else label for w, label in choices.items()}
+    """The entries of a synset picker: label by wnid."""
+    return picker_labels(ontology())
 
 
 @st.cache_resource(show_spinner=False)

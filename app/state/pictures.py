@@ -13,7 +13,8 @@ from fcn_core.errors import ScaleError
 from fcn_core.images.decoding import Reduction
 from fcn_core.images.limits import Limits, budget_in_words
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.images.scales import PlannedScale, resize_image
+from fcn_core.images.resize import resize_image
+from fcn_core.images.scales import PlannedScale
 
 #: A page works on a copy of at most so many pixels; the network and the files get the whole.
 WORKING_PIXELS = 800_000

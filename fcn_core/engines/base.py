@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from fcn_core.engines.bands import Plan, Run, run_in_bands
 from fcn_core.engines.memory_model import banded_demand, cached_mb, whole_demand
 from fcn_core.errors import MemoryBudgetError
-from fcn_core.images.scales import MIN_SIDE, ResizedImage
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import MIN_SIDE
 from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.zoo import Preprocessing
 from fcn_core.system import memory

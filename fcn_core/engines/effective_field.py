@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fcn_core.engines.base import Predictor
 from fcn_core.errors import EngineError
-from fcn_core.images.scales import ResizedImage, resize_image
+from fcn_core.images.resize import ResizedImage, resize_image
 from fcn_core.networks.geometry import CellAxis
 
 SIDE = 384

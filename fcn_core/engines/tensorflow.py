@@ -10,7 +10,7 @@ import numpy as np
 from fcn_core.engines.bands import Run
 from fcn_core.engines.base import Engine, Logits, ModelInfo, Weights
 from fcn_core.errors import EngineError
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.keras_settings import import_keras, keras_settings
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import ModelSpec, require_weights

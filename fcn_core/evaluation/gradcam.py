@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core.engines.tensorflow import TensorFlowEngine
-from fcn_core.images.scales import resize_image
+from fcn_core.images.resize import resize_image
 from fcn_core.networks.zoo import model_spec
 
 

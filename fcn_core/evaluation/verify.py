@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcn_core import settings
 from fcn_core.engines.load import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
-from fcn_core.images.scales import ResizedImage, resize_array
+from fcn_core.images.resize import ResizedImage, resize_array
 from fcn_core.networks.keras_settings import Backend, import_keras, keras_settings
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.zoo import build_classifier, model_spec, require_weights

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcn_core import render
 from fcn_core.export import original
 from fcn_core.export.reproduce import command_line, python_snippet, renamed
-from fcn_core.images.scales import resize_image
+from fcn_core.images.resize import resize_image
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.maps.region import Box, contours_of
 from fcn_core.pipeline import Analysis, versions

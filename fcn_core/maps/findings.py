@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fcn_core.maps.heatmap import ClassMap, combine, synset_heatmap
-from fcn_core.synsets.ontology import STARTING_POINTS, Ontology
+from fcn_core.synsets.ontology import Ontology
+from fcn_core.synsets.search import STARTING_POINTS
 
 _CANDIDATES = 16  # strongest classes that are looked at
 _WEAKEST = 0.1  # mean peak below which a class is noise
@@ -38,7 +39,7 @@ def what_is_in(class_maps: Sequence[ClassMap], ontology: Ontology, limit: int = 
 
     The rule: of the classes with the highest peaks (mean over the scales, at least 0.1), each is named itself
     where the network is sure of it, and by its everyday kind (dog, cat, bird, vehicle: the nearest ancestor
-    among `fcn_core.synsets.ontology.STARTING_POINTS`) where it is torn between that kind's classes. Torn
+    among `fcn_core.synsets.search.STARTING_POINTS`) where it is torn between that kind's classes. Torn
     means: over the
     cells where the class is seen, weighted by its probability, it holds less than 95 % of the probability that
     the whole kind holds. "Animal" and "container" say too little and are passed over. Of two findings of which

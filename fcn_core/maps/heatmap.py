@@ -21,7 +21,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from fcn_core.errors import ScaleError
-from fcn_core.images.scales import PlannedScale, resize_array
+from fcn_core.images.resize import resize_array
+from fcn_core.images.scales import PlannedScale
 from fcn_core.networks.geometry import CellAxis, CellGrid
 
 Float32 = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from fcn_core.images.scales import resize_image
+from fcn_core.images.resize import resize_image
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, place, synset_heatmap
 
 Mask = npt.NDArray[np.bool_]

@@ -20,7 +20,8 @@ from fcn_core.engines.base import ModelInfo
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.errors import FcnError, ImageError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.images.read import RGBImage, image_from_array
-from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage, Scale, plan_scales
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, plan_scales
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.system import memory
 from tests.waiting import PATIENCE, Clock, wait_until

@@ -384,7 +384,7 @@ if hasattr(os, "sched_setaffinity"):  # every thread holds something besides: th
 import numpy as np
 from fcn_core.system import memory
 from fcn_core.engines.load import load_model
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 image = ResizedImage(np.zeros((400, 640, 3), np.uint8), 1600, 2560)
 predictor = load_model("efficientnet-lite0", "openvino")
 for _ in range(2):  # the second knows what the first has left

@@ -8,7 +8,7 @@ from fcn_core.engines.base import ModelInfo
 from fcn_core.engines.effective_field import SIDE, measure
 from fcn_core.engines.load import load_model
 from fcn_core.errors import EngineError
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.geometry import CellAxis, CellGrid
 
 CELLS = CellAxis(SIDE, SIDE // 32, 32, 31.0, 851)

@@ -97,7 +97,7 @@ import sys
 import numpy as np
 from fcn_core.system import memory
 from fcn_core.engines.load import load_model
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 
 model = load_model("efficientnet-lite0", "openvino")
 pixels = np.zeros((300, 400, 3), np.uint8)
@@ -421,7 +421,7 @@ def test_memory_cached_for_the_next_pass_can_be_released(fresh_python):
 import numpy as np
 from fcn_core.system import memory
 from fcn_core.engines.load import load_model
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 predictor = load_model("efficientnet-lite0", "openvino")
 image = ResizedImage(np.zeros((80, 128, 3), np.uint8), 800, 1280)
 first = predictor.logits(image)

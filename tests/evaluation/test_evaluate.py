@@ -11,7 +11,8 @@ from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
 from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
 from fcn_core.evaluation.metrics import Scores
-from fcn_core.images.scales import ResizedImage, Scale, plan_scales
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import Scale, plan_scales
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import fine_map, suggest_threshold, threshold_mask
 from fcn_core.networks.geometry import CellAxis, CellGrid
@@ -255,7 +256,7 @@ def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
     # With pooling and one dense layer after the last feature maps Grad-CAM is CAM: relu(logits - bias) / cells.
     from fcn_core.engines.tensorflow import TensorFlowEngine
     from fcn_core.evaluation.gradcam import GradCAM
-    from fcn_core.images.scales import resize_image
+    from fcn_core.images.resize import resize_image
     from fcn_core.networks.zoo import model_spec
 
     spec = model_spec("efficientnet-lite0")

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from fcn_core.cli import entry
+from fcn_core.cli.heatmap import output_folders
 from fcn_core.export import files, shells
 from fcn_core.export.shells import as_argument, harmless, join
 from fcn_core.images.read import clean_name
@@ -356,10 +357,10 @@ def test_every_system_can_make_the_folder(name: str, tmp_path: Path) -> None:
 
 def test_different_pictures_have_different_folders() -> None:
     paths = [*NAMES, *NAMES, "_CON.png", "_con.jpg", "CON-2.png", "con-2"]
-    folders = [folder.name for folder in entry._folders(paths, Path("out"))]
+    folders = [folder.name for folder in output_folders(paths, Path("out"))]
     assert len({name.casefold() for name in folders}) == len(paths)
     assert [refused_by_windows(name) for name in folders] == [""] * len(paths)
-    assert entry._folders(["CON.png", "_con.png", "con.jpg"], Path("o")) == [
+    assert output_folders(["CON.png", "_con.png", "con.jpg"], Path("o")) == [
         Path("o") / n for n in ("_CON", "_con-2", "_con-3")
     ]
 

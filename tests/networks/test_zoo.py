@@ -9,6 +9,7 @@ import pytest
 
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks import zoo
+from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.zoo import (
     MODELS,
     Preprocessing,
@@ -16,7 +17,6 @@ from fcn_core.networks.zoo import (
     find_weights,
     model_spec,
     require_weights,
-    seed_weights,
 )
 from fcn_core.system import folders
 
