@@ -1,6 +1,7 @@
 """From a picture to an analysis: order, progress, cancelling, grids, the notebook's means, odd sizes."""
 
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from fcn_core import pipeline
 from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
 from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
-from fcn_core.maps.region import segment
-from fcn_core.pipeline import Step, analyse, compute_class_maps, interpret, versions
+from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret, versions
 from fcn_core.synsets.ontology import Ontology
 from tests.waiting import Ticks
 
@@ -166,10 +166,61 @@ def test_the_snapped_map_is_of_evidence_whatever_the_kind_and_the_plain_one_is_o
     assert np.abs(fine("probability", False) - fine("evidence", False)).max() > 0.05
 
 
-def test_regions_may_be_given_and_change_nothing(cat, cat_maps, cat_analysis, lite0):
-    regions = segment(cat.pixels)
-    again = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, regions=regions)
-    np.testing.assert_array_equal(again.fine, cat_analysis.fine)
+def test_a_fine_map_may_be_given_and_is_asked_for_late_and_once(cat, cat_maps, cat_analysis, lite0):
+    asked: list[bool] = []
+
+    def kept():
+        asked.append(True)
+        return cat_analysis.fine
+
+    again = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=0.3, fine=kept)
+    assert again.arithmetic.peak > 0.5
+    assert not asked, "heatmaps need no fine map"
+    np.testing.assert_array_equal(again.mask, cat_analysis.fine >= 0.3)
+    assert again.boxes
+    assert again.fine is cat_analysis.fine
+    assert len(asked) == 1
+    given = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, fine=cat_analysis.fine)
+    assert given.fine is cat_analysis.fine
+
+
+def test_an_analysis_comes_back_from_another_process_whole(cat_analysis):
+    copy = pickle.loads(pickle.dumps(replace(cat_analysis)))
+    np.testing.assert_array_equal(copy.fine, cat_analysis.fine)
+    assert copy.boxes == cat_analysis.boxes
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, MapOptions()),
+        ({"options": MapOptions(kind="evidence")}, MapOptions(kind="evidence")),
+        ({"threshold": 0.25, "fit": "exact"}, MapOptions(threshold=0.25, fit="exact")),
+        ({"options": MapOptions("evidence", snap=False), "snap": True}, MapOptions("evidence")),
+    ],
+)
+def test_options_come_as_a_record_or_as_keywords(cat, cat_maps, cat_analysis, lite0, given, expected):
+    result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, **given)
+    assert result.options == expected
+    assert (result.kind, result.fit, result.snapped) == (expected.kind, expected.fit, expected.snap)
+
+
+@pytest.mark.parametrize("function", [interpret, analyse])
+def test_an_unknown_keyword_is_refused_by_name(cat, cat_maps, cat_analysis, lite0, function, monkeypatch):
+    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    arguments = {
+        interpret: (cat, cat_maps, cat_analysis.synset, lite0.info),
+        analyse: (cat, "cat", lite0, SMALL),
+    }
+    with pytest.raises(TypeError, match="kind, fit, threshold, snap"):
+        function(*arguments[function], treshold=0.5)
+
+
+@pytest.mark.parametrize("option", [{"kind": "logits"}, {"fit": "stretch"}, {"threshold": 2}])
+def test_an_unknown_option_is_refused_before_the_network_runs(cat, lite0, option, monkeypatch):
+    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    with pytest.raises(FcnError, match=r"Expected .* Received .* Choose"):
+        analyse(cat, "cat", lite0, SMALL, **option)
 
 
 @pytest.mark.parametrize(("threshold", "share"), [(0, 1.0), (0.0, 1.0), (1, None), (0.25, None)])
@@ -220,8 +271,10 @@ def test_a_picture_of_one_colour_has_no_preferred_place_but_an_analysis(lite0):
 
 def test_an_analysis_is_frozen(cat_analysis):
     with pytest.raises(AttributeError):
-        cat_analysis.threshold = 0.5
-    assert replace(cat_analysis, threshold=0.5).threshold == 0.5
+        cat_analysis.options = MapOptions()
+    changed = replace(cat_analysis, options=MapOptions(threshold=0.5))
+    assert changed.threshold == 0.5
+    np.testing.assert_array_equal(changed.mask, cat_analysis.fine >= 0.5)
 
 
 def test_versions_name_what_the_numbers_depend_on():

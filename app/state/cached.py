@@ -361,7 +361,7 @@ def analysis(
     snap: bool = True,
     threshold: float | Literal["auto"] = "auto",
 ) -> Analysis:
-    """Interpret class maps; cheap where the fine map is known."""
+    """Interpret class maps; the fine map is computed or taken from the cache when it is first read."""
     return interpret(
         picture,
         class_maps,
@@ -371,7 +371,7 @@ def analysis(
         fit=fit,
         threshold=threshold,
         snap=snap,
-        fine=fine(key, done(class_maps), wnid, kind, snap, picture, class_maps),
+        fine=lambda: fine(key, done(class_maps), wnid, kind, snap, picture, class_maps),
         ontology=ontology(),
     )
 
