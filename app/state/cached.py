@@ -39,7 +39,7 @@ from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, resize_image
-from fcn_core.maps.findings import Finding, what_is_in
+from fcn_core.maps import findings as maps_findings
 from fcn_core.maps.heatmap import ClassMap, MapKind
 from fcn_core.maps.region import Regions, fine_map, segment
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
@@ -382,9 +382,9 @@ def done(class_maps: ClassMaps) -> Done:
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
-def findings(key: JobKey, done: Done, _class_maps: ClassMaps) -> tuple[Finding, ...]:
+def findings(key: JobKey, done: Done, _class_maps: ClassMaps) -> tuple[maps_findings.Finding, ...]:
     """What the network sees in the picture."""
-    return what_is_in(tuple(_class_maps.values()), ontology())
+    return maps_findings.findings(_class_maps)
 
 
 @st.cache_resource(show_spinner=False)

@@ -25,7 +25,7 @@ from fcn_core.errors import EngineError, FcnError, MemoryBudgetError, WeightsUna
 
 if TYPE_CHECKING:
     from fcn_core.engines.load import Predictor
-    from fcn_core.evaluation.evaluate import Result
+    from fcn_core.evaluation.evaluate import Evaluation
     from fcn_core.images.limits import Limits
     from fcn_core.networks.keras_settings import Backend
     from fcn_core.networks.zoo import ModelSpec
@@ -579,7 +579,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measures(result: Result) -> str:
+def _measures(result: Evaluation) -> str:
     s = result.summary
     rows = [("pointing accuracy", f"{s.pointing:.3f}")]
     if s.pxap is not None:

@@ -76,7 +76,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Result:
+class Evaluation:
     """One way's measures over an index.
 
     Attributes
@@ -188,7 +188,7 @@ def evaluate_index(
     scales: Sequence[Scale] = EVALUATION_SCALES,
     fit: Fit = "aspect",
     progress: Progress | None = None,
-) -> tuple[Result, ...]:
+) -> tuple[Evaluation, ...]:
     """Measure several ways of making maps on the pictures of an index.
 
     Parameters
@@ -208,7 +208,7 @@ def evaluate_index(
 
     Returns
     -------
-    tuple of Result
+    tuple of Evaluation
         One a way, in the order asked for. `Summary.mask_iou` is that of the suggested threshold, which
         is chosen without the truth.
 
@@ -253,13 +253,13 @@ def evaluate_index(
     if progress is not None:
         progress(len(cases), len(cases))
     return tuple(
-        Result(way, scores[way].summary(), (seconds[way] + own) / len(cases), own / len(cases))
+        Evaluation(way, scores[way].summary(), (seconds[way] + own) / len(cases), own / len(cases))
         for way in ways
         for own in [0.0 if way.startswith("gradcam") else forward]
     )
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[Evaluation]) -> str:
     """Lay results out for a terminal, one row a way."""
     head = ("", "pointing", "PxAP", "MaxBoxAccV2", "mean IoU", "at", "IoU, own threshold", "s/image")
     rows: list[tuple[str, ...]] = [head]

@@ -26,7 +26,7 @@ _CELLS = (2, 4, 8, 16) * 2
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """How far the mean of a map of logits is from the classifier's own answer, and what was compared.
 
     Attributes
@@ -72,7 +72,7 @@ def reference_backend(engine: str | None = None) -> Backend:
 
 def verify_model(
     name: str | None = None, engine: str | None = None, weights: str | None = "imagenet"
-) -> Proof:
+) -> Verification:
     """Compare a served model, on pictures of noise, with the Keras classifier it was made from.
 
     Parameters
@@ -96,10 +96,10 @@ def verify_model(
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
     planes = [np.moveaxis(pixels, -1, 0).astype(np.float32) for pixels in pictures]
     batch = np.stack([np.moveaxis(spec.preprocessing(each), 0, -1) for each in planes])
-    return _proof(spec.name, info.weights, info.engine, classifier, batch, logits)
+    return _verification(spec.name, info.weights, info.engine, classifier, batch, logits)
 
 
-def verify_application(name: str, weights: str | None = None) -> Proof:
+def verify_application(name: str, weights: str | None = None) -> Verification:
     """Convert a classifier of ``keras.applications`` and compare.
 
     Parameters
@@ -148,41 +148,41 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
         seed_weights(classifier, input_square=float(np.mean(batch**2)))
     network = to_fully_convolutional(classifier, output="logits")
     logits = [np.asarray(network(picture[None], training=False))[0] for picture in batch]
-    return _proof(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
+    return _verification(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
 
 
-def _proof(
+def _verification(
     name: str,
     weights: str,
     engine: str,
     classifier: keras.Model,
     batch: NDArray[np.float32],
     logits: Sequence[NDArray[np.float32]],
-) -> Proof:
+) -> Verification:
     """Ask the classifier itself, and compare picture by picture."""
     import keras
 
     from fcn_core.networks.convert import compare_answers
 
-    proofs = []
+    found = []
     for picture, each in zip(batch, logits, strict=True):
         answer = np.asarray(classifier(picture[None], training=False))
-        found = compare_answers(answer, each.mean(axis=(0, 1))[None])
-        proofs.append(
-            Proof(
+        difference = compare_answers(answer, each.mean(axis=(0, 1))[None])
+        found.append(
+            Verification(
                 name=name,
                 weights=weights,
                 engine=engine,
                 backend=keras.backend.backend(),
                 size=batch.shape[1],
                 grid=(each.shape[0], each.shape[1]),
-                error=found.error,
-                span=found.span,
-                compared=found.compared,
-                classes=found.classes,
+                error=difference.error,
+                span=difference.span,
+                compared=difference.compared,
+                classes=difference.classes,
             )
         )
-    return max(proofs, key=lambda proof: proof.relative)
+    return max(found, key=lambda each: each.relative)
 
 
 def _noises(size: int) -> NDArray[np.uint8]:

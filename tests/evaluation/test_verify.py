@@ -94,12 +94,12 @@ def test_a_wrong_map_of_the_serving_engine_ends_in_status_1(monkeypatch, capsys,
     [(1.0, 4.0, 0.25), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (math.inf, 1.0, math.inf)],
 )
 def test_the_error_is_a_share_of_the_range(error, span, relative):
-    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
+    proof = verify.Verification("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
     assert proof.relative == relative
 
 
 def test_what_could_not_be_compared_is_said(monkeypatch, capsys):
-    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
+    proof = verify.Verification("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
     monkeypatch.setattr(verify, "verify_model", lambda *_: proof)
     assert main(["verify"]) == 0
     assert "(303 of 1000 classes" in capsys.readouterr().out
