@@ -22,8 +22,9 @@ from fcn_core.engines.load import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, ScaleError
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
-from fcn_core.maps.region import Box, boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import Box, boxes_of, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system import resources
 

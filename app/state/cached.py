@@ -40,8 +40,8 @@ from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, resize_image
 from fcn_core.maps import findings as maps_findings
+from fcn_core.maps.fine_map import Regions, fine_map, segment
 from fcn_core.maps.heatmap import ClassMap, MapKind
-from fcn_core.maps.region import Regions, fine_map, segment
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology

@@ -27,8 +27,9 @@ from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.evaluation.metrics import PictureScore, Scores, Summary, score_boxes, score_picture
 from fcn_core.images.read import RGBImage, read_image
 from fcn_core.images.scales import Fit, ResizedImage, Scale, plan_scales, resize_array
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, combine, place, synset_heatmap
-from fcn_core.maps.region import boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import boxes_of, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from fcn_core.evaluation import evaluate
 from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
 from fcn_core.evaluation.metrics import Scores
 from fcn_core.images.scales import ResizedImage, Scale, plan_scales
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.maps.region import fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import suggest_threshold, threshold_mask
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.ontology import Ontology
 from tests.waiting import Ticks
