@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fcn_core import render
 from fcn_core.export import original
 from fcn_core.export.coco import coco_json
+from fcn_core.export.figure import report_figure
 from fcn_core.export.report import html_report
 from fcn_core.export.reproduce import command_line, notebook, python_snippet, renamed
 from fcn_core.images.read import clean_name
@@ -148,7 +149,7 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6)
 def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
     """Picture, every scale, both means and the fine map side by side."""
     buffer = io.BytesIO()
-    figure = render.report_figure(analysis, cmap)
+    figure = report_figure(analysis, cmap)
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     return _described(buffer.getvalue(), analysis)
 
