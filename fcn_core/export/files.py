@@ -28,7 +28,7 @@ from fcn_core.export import original
 from fcn_core.export.coco import coco_json
 from fcn_core.export.figure import report_figure
 from fcn_core.export.report import html_report
-from fcn_core.export.reproduce import command_line, notebook, python_snippet, renamed
+from fcn_core.export.reproduce import command_line, notebook, python_snippet, rename_note
 from fcn_core.images.read import clean_name
 from fcn_core.maps.heatmap import place
 from fcn_core.pipeline import Analysis, versions
@@ -49,7 +49,7 @@ __all__ = [
     "notebook",
     "overlay_png",
     "python_snippet",
-    "renamed",
+    "rename_note",
     "write_folder",
     "zip_all",
 ]
@@ -245,7 +245,7 @@ def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:
         The picture's file, for the notebook.
     """
     stem = file_stem(analysis.image.name)
-    notes = filter(None, (_description(analysis), renamed(analysis)))
+    notes = filter(None, (_description(analysis), rename_note(analysis)))
     command = "".join(f"# {note}\n" for note in notes) + f"{command_line(analysis)}\n"
     files = {
         **{name: make(analysis) for name, make in FILES.items()},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fcn_core import render
 from fcn_core.export import original
-from fcn_core.export.reproduce import command_line, python_snippet, renamed
+from fcn_core.export.reproduce import command_line, python_snippet, rename_note
 from fcn_core.images.scales import resize_image
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.maps.region import Box, contours_of
@@ -72,7 +72,7 @@ def html_report(analysis: Analysis, cmap: str = "viridis") -> bytes:
         scale_table=_scale_table(analysis),
         box_table=_box_table(analysis) if analysis.boxes else "",
         command=command_line(analysis),
-        rename_note=renamed(analysis),
+        rename_note=rename_note(analysis),
         snippet=python_snippet(analysis),
         versions=versions(),
     )

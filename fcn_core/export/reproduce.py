@@ -22,7 +22,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     ----------
     analysis : Analysis
     image_name : str, optional
-        Where the picture lies; its name by default. See :func:`renamed`.
+        Where the picture lies; its name by default. See :func:`rename_note`.
     out : str
         Folder to write to.
     """
@@ -38,7 +38,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     return shells.join([*words, "--out", shells.as_argument(out)])
 
 
-def renamed(analysis: Analysis) -> str:
+def rename_note(analysis: Analysis) -> str:
     """What to do before the command can be run, where it cannot call the picture by its name; else ""."""
     name = shells.harmless(analysis.image.name)
     if name == analysis.image.name:
@@ -144,7 +144,7 @@ def _introduction(analysis: Analysis) -> str:
     name = html.escape(analysis.image.name.replace("`", "'"))
     model, count = analysis.model, len(analysis.class_ids)
     random = "" if model.weights == "imagenet" else f" **The network has {model.weights} weights.**"
-    note = renamed(analysis)
+    note = rename_note(analysis)
     note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
         f"# Where is “{analysis.synset.words[0]}”?\n\n"

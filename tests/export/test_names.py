@@ -251,7 +251,7 @@ def test_commands_in_every_place_name_the_picture_and_nothing_else(name: str, an
     options = entry._parser().parse_args(words[3:])
     assert (options.images, str(options.out)) == ([as_argument(harmless(name))], "out")
     assert options.scales == ",".join(analysis.class_maps)
-    assert bool(files.renamed(named)) == (harmless(name) != name)
+    assert bool(files.rename_note(named)) == (harmless(name) != name)
     (introduction, *_) = json.loads(files.notebook(named, b"picture"))["cells"]
     assert f"```sh\n{line}\n```" in "".join(introduction["source"])
     assert "".join(introduction["source"]).count("```") == 2
@@ -260,8 +260,8 @@ def test_commands_in_every_place_name_the_picture_and_nothing_else(name: str, an
 def test_a_picture_that_the_command_calls_otherwise_is_told_of(analysis: Any) -> None:
     named = _named(analysis, "100% <b>.png")
     told = 'The command calls the picture "100_ <b>.png"'
-    assert files.renamed(named).startswith(told)
-    assert "Rename the file." in files.renamed(named)
+    assert files.rename_note(named).startswith(told)
+    assert "Rename the file." in files.rename_note(named)
     report = files.html_report(named).decode()
     assert told in html.unescape(report)
     assert "<b>" not in report
@@ -270,7 +270,7 @@ def test_a_picture_that_the_command_calls_otherwise_is_told_of(analysis: Any) ->
     with zipfile.ZipFile(io.BytesIO(files.zip_all(named, b"picture"))) as archive:
         script = archive.read("100% _b_/command.sh").decode()
     assert f"\n# {told}" in script
-    assert files.renamed(analysis) == ""
+    assert files.rename_note(analysis) == ""
     assert "The command calls" not in files.html_report(analysis).decode()
 
 
