@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn_core import pipeline
 from fcn_core.engines.load import ModelInfo
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
@@ -34,7 +35,7 @@ class RedIsCat:
     def cells(self, height, width):
         return CellGrid(*(CellAxis(n, n // 16, 16, 7.5, 16) for n in (height, width)))
 
-    def logits(self, image):
+    def logits(self, image, checkpoint=None):
         self.passes += 1
         h, w = image.height // 16, image.width // 16
         rows = image.rows(0, image.height)[:, : 16 * h, : 16 * w]
@@ -96,6 +97,7 @@ def test_a_result_is_that_of_the_measures_on_the_maps(folder, kind):
 
 def test_the_network_runs_once_a_picture_and_scale_and_all_rows_and_ways_share_it(folder, monkeypatch):
     monkeypatch.setattr(evaluate, "time", Ticks())
+    monkeypatch.setattr(pipeline, "time", Ticks())
     model, seen = RedIsCat(), []
     path = written(folder, ONE, "one.png,n02084071,one-mask.png,", TWO)
     ways = ("notebook", "fine", "evidence")
@@ -185,15 +187,15 @@ def test_an_index_may_have_more_columns_in_any_order(folder, mark):
 
 
 BAD_INDEXES = [
-    ("image,mask\none.png,one-mask.png\n", "synset_wnid is missing"),
+    ("image,mask\none.png,one-mask.png\n", "Add: synset_wnid"),
     ("", "an empty file"),
     ("image,synset_wnid,mask\n", "at least one row"),
-    ("image,synset_wnid,mask\nnone.png,cat,one-mask.png\n", "Line 2 of index.csv names 'none.png'"),
-    ("image,synset_wnid,mask\none.png,cat,none.png\n", "'none.png', which is not there"),
-    ("image,synset_wnid,mask\none.png,,one-mask.png\n", "Line 2 of index.csv lacks"),
-    ("image,synset_wnid,mask\none.png\n", "lacks"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3\n", "Expected 'x0 y0 x1 y1'"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,a b c d\n", "Expected 'x0 y0 x1 y1'"),
+    ("image,synset_wnid,mask\nnone.png,cat,one-mask.png\n", "Line 2 of index.csv: .*'none.png'"),
+    ("image,synset_wnid,mask\none.png,cat,none.png\n", "'none.png', which does not exist"),
+    ("image,synset_wnid,mask\none.png,,one-mask.png\n", "Line 2 of index.csv: Expected an image, a synset"),
+    ("image,synset_wnid,mask\none.png\n", "Received less"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3\n", "Expected boxes as 'x0 y0 x1 y1'"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,a b c d\n", "Expected boxes as 'x0 y0 x1 y1'"),
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,9 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,nan 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask\none.png,flibber,one-mask.png\n", "Line 2 of index.csv: .*flibber"),
@@ -201,19 +203,25 @@ BAD_INDEXES = [
     ("image,synset_wnid,mask\none.png,cat,index.csv\n", "Line 2 of index.csv: .*cannot be read"),
     ("image;synset_wnid;mask\none.png;cat;one-mask.png\n", "Separate them with commas"),
     ("image\tsynset_wnid\tmask\none.png\tcat\tone-mask.png\n", "Separate them with commas"),
-    ("image,synset_wnid\none.png,cat\n", "mask or boxes is missing"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,,\n", "both mask and boxes"),
-    ("image,synset_wnid,mask\none.png,cat,one-mask.png,1 2 3 4\n", "Line 2 of index.csv has more fields"),
-    ("image,synset_wnid,boxes\none.png,cat,;\n", "Line 2 of index.csv has the boxes ';'"),
-    ("image,synset_wnid,boxes\none.png,cat,1 2 3 4;5 6\n", "Expected 'x0 y0 x1 y1'"),
-    ('image,synset_wnid,boxes\none.png,cat,"1,2,3,4"\n', "Expected 'x0 y0 x1 y1'"),
+    ("image,synset_wnid\none.png,cat\n", "Add: mask or boxes"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,,\n", "and a mask or boxes. Received less"),
+    (
+        "image,synset_wnid,mask\none.png,cat,one-mask.png,1 2 3 4\n",
+        "Line 2 of index.csv: Expected as many fields",
+    ),
+    ("image,synset_wnid,boxes\none.png,cat,;\n", "Line 2 of index.csv: .*Received ';'"),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 3 4;5 6\n", "Expected boxes as 'x0 y0 x1 y1'"),
+    ('image,synset_wnid,boxes\none.png,cat,"1,2,3,4"\n', "Expected boxes as 'x0 y0 x1 y1'"),
     (
         "image,synset_wnid,boxes\none.png,cat,1 2 3 inf\n",
-        "Line 2 of index.csv: The box 1 2 3 inf leaves",
+        "Line 2 of index.csv: .*Received 1 2 3 inf",
     ),
-    ("image,synset_wnid,boxes\none.png,cat,-1 2 3 4\n", "box -1 2 3 4 leaves its picture of 192x128"),
-    ("image,synset_wnid,boxes\none.png,cat,1 2 193 4\n", "box 1 2 193 4 leaves"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "box 1 2 3 129 leaves"),
+    (
+        "image,synset_wnid,boxes\none.png,cat,-1 2 3 4\n",
+        "within the picture of 192x128 pixels. Received -1 2 3 4",
+    ),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 193 4\n", "Received 1 2 193 4"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "Received 1 2 3 129"),
     (
         "image,synset_wnid,boxes\none.png,cat,1.1 1.1 1.2 1.2\n",
         "Line 2 of index.csv: The boxes hold no pixel",
