@@ -20,7 +20,7 @@ THRESHOLDS: Float64 = np.arange(1000) / 1000
 THRESHOLDS.flags.writeable = False
 
 IOU_LEVELS = (0.3, 0.5, 0.7)
-"""How well a box must match in MaxBoxAccV2."""
+"""The IoU that a box must reach in the three parts of MaxBoxAccV2."""
 
 # Regions are found on every k-th row and column, so that about this many pixels are processed. The reference
 # implementation reduces all maps to 224 x 224.
@@ -28,7 +28,7 @@ _BOX_PIXELS = 100_000
 
 
 def box_iou(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Float64:
-    """Intersection over union of every box (n, 4) with every other (m, 4), as an array (n, m)."""
+    """Return the intersection over union of each box (n, 4) with each other box (m, 4), (n, m)."""
     a = np.asarray(boxes, np.float64).reshape(-1, 1, 4)
     b = np.asarray(others, np.float64).reshape(1, -1, 4)
     overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
@@ -39,15 +39,15 @@ def box_iou(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Float64:
 
 
 def boxes_at_thresholds(scores: npt.ArrayLike) -> tuple[Float64, Counts]:
-    """Boxes of all connected regions at all thresholds at once.
+    """Return the boxes of all connected regions at all thresholds at once.
 
-    The regions ``score >= t`` are nested; the tree of them (Salembier, Oliveras and Garrido, "Antiextensive
-    Connected Operators for Image and Sequence Processing", 1998) is built once.
+    The regions ``score >= t`` are nested; their tree (Salembier, Oliveras and Garrido, "Antiextensive Connected
+    Operators for Image and Sequence Processing", 1998) is built once.
 
     Parameters
     ----------
     scores : (H, W) array_like
-        From 0 to 1. Maps of more than 100 000 pixels are looked at on every k-th row and column, and boxes are then
+        From 0 to 1. Of maps with more than 100 000 pixels only every k-th row and column is used; boxes are then
         exact to k pixels.
 
     Returns
@@ -61,14 +61,14 @@ def boxes_at_thresholds(scores: npt.ArrayLike) -> tuple[Float64, Counts]:
     height, width = array.shape
     step = max(1, math.ceil(math.sqrt(array.size / _BOX_PIXELS)))
     thinned = array[::step, ::step].astype(np.float64)
-    # The map gets a rim of -1, below every threshold: it becomes the root, and regions at its border its children.
+    # A rim of -1, below every threshold, becomes the root of the tree, and regions at the border its children.
     level = np.full((thinned.shape[0] + 2, thinned.shape[1] + 2), -1, np.int16)
     level[1:-1, 1:-1] = np.searchsorted(THRESHOLDS, thinned, side="right") - 1
     parents, _ = max_tree(level, connectivity=2)
     values, parents = level.ravel(), parents.ravel()
     rows, columns = np.divmod(np.arange(values.size), level.shape[1])
-    extents = np.stack([columns, rows, -columns, -rows])  # minima all four: one accumulation for every side
-    nodes = np.flatnonzero(values[parents] < values)  # one pixel stands for each region
+    extents = np.stack([columns, rows, -columns, -rows])  # four minima: one accumulation serves all sides
+    nodes = np.flatnonzero(values[parents] < values)  # one pixel represents each region
     _into_parents(extents, np.flatnonzero(values[parents] == values), parents)
     for members in np.split(nodes[np.argsort(-values[nodes], kind="stable")], _steps(-values[nodes])):
         _into_parents(extents, members, parents)
@@ -79,7 +79,7 @@ def boxes_at_thresholds(scores: npt.ArrayLike) -> tuple[Float64, Counts]:
 
 
 def box_hits_at_thresholds(scores: npt.ArrayLike, boxes: npt.ArrayLike) -> Mask:
-    """At which thresholds a region's box matches one of the true boxes (m, 4).
+    """Return at which thresholds the box of a region matches one of the true boxes (m, 4).
 
     Returns
     -------
@@ -99,11 +99,12 @@ def box_hits_at_thresholds(scores: npt.ArrayLike, boxes: npt.ArrayLike) -> Mask:
 
 
 def _into_parents(extents: Counts, members: npt.NDArray[np.intp], parents: npt.NDArray[np.intp]) -> None:
+    """Extend the boxes of the parents by those of the members, in place."""
     for side in extents:
         np.minimum.at(side, parents[members], side[members])
 
 
 def _steps(values: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Where sorted values change."""
+    """Return the indices at which the sorted values change."""
     ordered = np.sort(values, kind="stable")
     return np.flatnonzero(np.diff(ordered)) + 1

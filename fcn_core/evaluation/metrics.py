@@ -1,25 +1,26 @@
-"""How well a score map finds an object whose pixels are known.
+"""Measures of how well a score map finds an object whose pixels or boxes are known.
 
 Definitions
 -----------
 Pointing game
-    Share of pictures whose maximum lies on the object (Zhang et al., "Top-down Neural Attention by Excitation
-    Backprop", ECCV 2016). They let it miss by 15 pixels; here it may miss by `tolerance`, which is 0 wherever this
+    Share of pictures whose maximum is on the object (Zhang et al., "Top-down Neural Attention by Excitation
+    Backprop", ECCV 2016). They tolerate a distance of 15 pixels; here it is `tolerance`, which is 0 wherever this
     program states the measure.
 PxAP
-    Area under the precision-recall curve of all pixels of all pictures together, over the thresholds
+    Area under the precision-recall curve of the pixels of all pictures together, at the thresholds
     0, 0.001 ... 0.999 and 1 (Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
     CVPR 2020): ``sum_k precision(t_k) * (recall(t_k) - recall(t_k+1))``.
 MaxBoxAccV2
     Share of pictures in which the box of any connected region ``score >= t`` matches any true box with an IoU of at
-    least d, at the best t for the whole data set; the mean over d = 0.3, 0.5 and 0.7 (Choe et al., "Evaluation for
+    least d, at the t that is best for the whole data set; mean over d = 0.3, 0.5 and 0.7 (Choe et al., "Evaluation for
     Weakly Supervised Object Localization: Protocol, Metrics, and Datasets", arXiv 2020, TPAMI 2022).
 Mean IoU
-    Intersection over union of ``score >= t`` and the object, averaged over pictures, at the one best t for all.
+    Intersection over union of ``score >= t`` and the object, averaged over the pictures, at the t that is best for all
+    of them together.
 
-Every score map is first stretched to 0 .. 1 by itself at the size of the picture, as in the reference
-implementation; that one also shrinks all pictures to one size, while here they weigh in PxAP by their pixels. Void
-pixels take part in nothing. Boxes are ``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive; fractions are allowed.
+Each score map is first scaled to 0 to 1 at the size of its picture, as in the reference implementation. That one also
+resizes all pictures to one size; here a picture counts in PxAP by its pixels. Void pixels are ignored. Boxes are
+``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive; fractions are allowed.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 def pointing_hit(
     score_map: npt.ArrayLike, truth: Mask, valid: Mask | None = None, tolerance: float = 0.0
 ) -> bool:
-    """Whether the maximum of a score map lies on the object.
+    """Return whether the maximum of a score map is on the object.
 
-    Where the maximum is shared by several pixels, the centroid of their largest connected group counts, not the
-    first of them: bilinear maps have plateaus, and their corner says nothing.
+    If several pixels have the maximum, the centroid of their largest connected group counts, not the first of them:
+    bilinear maps have plateaus, and the corner of a plateau is arbitrary.
 
     Parameters
     ----------
@@ -81,9 +82,9 @@ def pointing_hit(
     truth : (H, W) bool ndarray
         The object's pixels.
     valid : (H, W) bool ndarray, optional
-        False where a pixel is void; the maximum is sought elsewhere.
+        False at void pixels, which cannot be the maximum.
     tolerance : float
-        Distance from the object, in pixels, that still counts; Zhang et al. used 15.
+        Distance from the object, in pixels, that still counts as a hit; Zhang et al. used 15.
     """
     scores, truth, valid = _checked(score_map, truth, valid)
     row, column = _peak(scores, valid)
@@ -99,7 +100,7 @@ def pointing_hit(
 
 
 def iou(mask: Mask, truth: Mask, valid: Mask | None = None) -> float:
-    """Intersection over union of two masks (H, W), void pixels left out; 1 where both are empty."""
+    """Return the intersection over union of two masks (H, W) without void pixels; 1 if both are empty."""
     if mask.shape != truth.shape or (valid is not None and valid.shape != truth.shape):
         raise ValueError(f"Expected masks of one shape. Received: {mask.shape} and {truth.shape}")
     both, either = mask & truth, mask | truth
@@ -110,18 +111,18 @@ def iou(mask: Mask, truth: Mask, valid: Mask | None = None) -> float:
 
 
 def pixel_histograms(scores: npt.ArrayLike, truth: Mask, valid: Mask | None = None) -> Counts:
-    """Count pixels by score: in the first row those of the object, in the second those of the background.
+    """Count pixels by score: the object's in the first row, the background's in the second.
 
     Parameters
     ----------
     scores : (H, W) array_like
-        From 0 to 1, already normalised.
+        Normalised, from 0 to 1.
     truth, valid : (H, W) bool ndarray
 
     Returns
     -------
     (2, 1001) int64 ndarray
-        Column k counts the scores from ``k / 1000`` up to the next; the last those of exactly 1.
+        Column k counts scores from ``k / 1000`` to below ``(k + 1) / 1000``, the last column scores of exactly 1.
     """
     array, truth, valid = _checked(scores, truth, valid)
     level = np.searchsorted(_EDGES, array[valid].astype(np.float64), side="right") - 1
@@ -132,22 +133,24 @@ def pixel_histograms(scores: npt.ArrayLike, truth: Mask, valid: Mask | None = No
 
 
 def pxap(histograms: Counts) -> float:
-    """PxAP of `pixel_histograms`, of one picture or summed over a data set.
+    """Return the PxAP of `pixel_histograms`, of one picture or summed over a data set.
 
     Raises
     ------
     DatasetError
-        If there is no pixel of an object.
+        There is no pixel of an object.
     """
     true, false = histograms[:, ::-1].cumsum(axis=1)
     if true[-1] == 0:
-        raise DatasetError("The masks hold no pixel of an object (255), so there is nothing to find.")
+        raise DatasetError(
+            "Expected pixels of an object (255) in the masks. Received none. Mark the objects."
+        )
     precision = true / np.maximum(true + false, 1)
     return float(np.sum(precision * np.diff(true / true[-1], prepend=0.0)))
 
 
 def iou_at_thresholds(histograms: Counts) -> Float64:
-    """IoU of one picture at every one of `THRESHOLDS`, from its `pixel_histograms`; (1000,)."""
+    """Return the IoU of one picture at each of `THRESHOLDS`, (1000,), from its `pixel_histograms`."""
     true, false = histograms[:, ::-1].cumsum(axis=1)[:, ::-1]
     ratio: Float64 = true / np.maximum(true[0] + false, 1)
     return ratio[: THRESHOLDS.size]
@@ -155,18 +158,18 @@ def iou_at_thresholds(histograms: Counts) -> Float64:
 
 @dataclass(frozen=True, eq=False)
 class PictureScore:
-    """What one picture contributes, a few kilobytes whatever its size.
+    """The measurement of one picture: a few kilobytes, whatever its size.
 
     Attributes
     ----------
     pointing : bool
-        Whether the maximum lies on the object.
+        Whether the maximum is on the object.
     histograms : (2, 1001) int64 ndarray or None
-        See `pixel_histograms`; None where the object's pixels are not known.
+        See `pixel_histograms`; None if the object's pixels are not known.
     box_hits : (3, 1000) bool ndarray or None
-        See `box_hits_at_thresholds`; None where no true boxes are known.
+        See `box_hits_at_thresholds`; None if no true boxes are known.
     mask_iou : float or None
-        IoU of a mask made without knowing the truth.
+        IoU of a mask that was made without the truth.
     """
 
     pointing: bool
@@ -183,33 +186,35 @@ def score_picture(
     mask: Mask | None = None,
     tolerance: float = 0.0,
 ) -> PictureScore:
-    """Measure one score map against its picture's truth.
+    """Compare one score map with the true mask of its picture.
 
     Parameters
     ----------
     score_map : (H, W) array_like
-        Any finite range; it is stretched to 0 .. 1 here.
+        Of any finite range; it is scaled to 0 to 1 here.
     truth : (H, W) bool ndarray
         The object's pixels (255 in a mask file).
     valid : (H, W) bool ndarray, optional
         False at void pixels (128 in a mask file).
     boxes : sequence of (x0, y0, x1, y1)
-        True boxes; none leaves the picture out of MaxBoxAccV2.
+        True boxes; without one the picture is not part of MaxBoxAccV2.
     mask : (H, W) bool ndarray, optional
-        The program's own mask, at its suggested threshold.
+        The mask at the suggested threshold.
     tolerance : float
-        Of the pointing game, in pixels.
+        Tolerance of the pointing game, in pixels.
 
     Raises
     ------
     DatasetError
-        If the truth holds no pixel of an object.
+        The truth has no pixel of an object.
     ValueError
-        If shapes differ or the map has values that are not finite.
+        Shapes differ, or the map has values that are not finite.
     """
     array, truth, valid = _checked(score_map, truth, valid)
     if not (truth & valid).any():
-        raise DatasetError("The mask holds no pixel of an object (255), so there is nothing to find.")
+        raise DatasetError(
+            "Expected pixels of an object (255) in the mask. Received none. Mark the object, or remove the row."
+        )
     scores = normalise(array)
     return PictureScore(
         pointing=pointing_hit(array, truth, valid, tolerance),
@@ -222,32 +227,34 @@ def score_picture(
 def score_boxes(
     score_map: npt.ArrayLike, boxes: Sequence[Sequence[float]], tolerance: float = 0.0
 ) -> PictureScore:
-    """Measure one score map where the object's boxes are known, but not its pixels.
+    """Compare one score map with the true boxes of its picture, where the object's pixels are not known.
 
-    In the pointing game the maximum must lie in one of the boxes. What needs pixels is left out.
+    In the pointing game the maximum must be in one of the boxes. Measures that need pixels are skipped.
 
     Parameters
     ----------
     score_map : (H, W) array_like
-        Any finite range; it is stretched to 0 .. 1 here.
+        Of any finite range; it is scaled to 0 to 1 here.
     boxes : sequence of (x0, y0, x1, y1)
         At least one.
     tolerance : float
-        Of the pointing game, in pixels.
+        Tolerance of the pointing game, in pixels.
 
     Raises
     ------
     DatasetError
-        If there is no box, or none holds the middle of a pixel.
+        There is no box, or none contains the centre of a pixel.
     ValueError
-        If the map has values that are not finite.
+        The map has values that are not finite.
     """
     array = np.asarray(score_map)
     inside = np.zeros(array.shape, bool)
     for x0, y0, x1, y1 in boxes:
         inside[_middles(y0, y1), _middles(x0, x1)] = True
     if not inside.any():
-        raise DatasetError("The boxes hold no pixel of the picture, so there is nothing to find.")
+        raise DatasetError(
+            "Expected boxes that contain a pixel's centre. Received none. Correct the boxes, or remove the row."
+        )
     array, inside, valid = _checked(array, inside, None)
     return PictureScore(
         pointing=pointing_hit(array, inside, valid, tolerance),
@@ -257,28 +264,28 @@ def score_boxes(
 
 
 def _middles(start: float, stop: float) -> slice:
-    """The pixels along one side whose middles lie between two edges."""
+    """Return the pixels along one side whose centres are between two edges."""
     return slice(max(math.ceil(start - 0.5), 0), max(math.ceil(stop - 0.5), 0))
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The measures over a data set, all from 0 to 1; None where nothing was given to measure by.
+    """The measures over a data set, all from 0 to 1; None if the data set has no truth for them.
 
     Attributes
     ----------
     pictures, masks, boxed : int
-        How many pictures, how many of them with their object's pixels, how many with boxes.
+        Number of pictures, of pictures with masks, and of pictures with boxes.
     pointing : float
-        Pointing accuracy, of all pictures.
+        Pointing accuracy over all pictures.
     pxap : float or None
-        Of the pictures with masks, as the other measures of pixels.
+        Over the pictures with masks, as the other measures of pixels.
     max_box_acc_v2 : float or None
-        Of the pictures with boxes; `max_box_acc` holds its three parts, at IoU 0.3, 0.5 and 0.7.
+        Over the pictures with boxes; `max_box_acc` has its three parts, at IoU 0.3, 0.5 and 0.7.
     mean_iou : float or None
-        At `threshold`, the best single one of normalised maps.
+        At `threshold`, the best single threshold of the normalised maps.
     mask_iou : float or None
-        Mean IoU of the masks made without knowing the truth.
+        Mean IoU of the masks that were made without the truth.
     """
 
     pictures: int
@@ -294,7 +301,7 @@ class Summary:
 
 
 class Scores:
-    """Running sums over the pictures of a data set; its memory does not grow with them.
+    """Running sums over the pictures of a data set, in constant memory.
 
     Examples
     --------
@@ -325,13 +332,13 @@ class Scores:
         mask: Mask | None = None,
         tolerance: float = 0.0,
     ) -> PictureScore:
-        """Measure a picture as `score_picture` does and count it in."""
+        """Measure a picture as `score_picture` does, and add it."""
         score = score_picture(score_map, truth, valid, boxes, mask, tolerance)
         self.include(score)
         return score
 
     def include(self, score: PictureScore) -> None:
-        """Count in a picture measured before, for instance to cross-validate over subsets."""
+        """Add a picture that was measured before, for instance to cross-validate over subsets."""
         self.pictures += 1
         self._pointing += score.pointing
         if score.histograms is not None:
@@ -346,15 +353,15 @@ class Scores:
             self._mask_ious += score.mask_iou
 
     def summary(self) -> Summary:
-        """The measures so far.
+        """Return the measures of the pictures added so far.
 
         Raises
         ------
         DatasetError
-            If no picture was added.
+            No picture was added.
         """
         if self.pictures == 0:
-            raise DatasetError("There is no picture to evaluate. The index must name at least one.")
+            raise DatasetError("Expected at least one picture. Received none. Add a row to the index.")
         best = int(self._ious.argmax())
         accuracies = None
         if self._boxed:
@@ -391,14 +398,15 @@ def _checked(
 
 
 def _peak(scores: npt.NDArray[np.floating], valid: Mask) -> tuple[int, int]:
-    """Row and column of the centroid of the largest plateau at the maximum."""
+    """Return row and column of the centroid of the largest plateau at the maximum."""
     if not valid.any():
-        raise DatasetError("The mask is void (128) everywhere.")
+        raise DatasetError(
+            "Expected a mask with pixels that are not void. Received 128 everywhere. Mark the object with 255."
+        )
     known = scores[valid]
     highest, lowest = float(known.max()), float(known.min())
-    plateau = valid & (
-        scores >= highest - 1e-6 * (highest - lowest)
-    )  # interpolation breaks ties in the last digit
+    # Interpolation changes the last digit of equal values.
+    plateau = valid & (scores >= highest - 1e-6 * (highest - lowest))
     labels, count = ndimage.label(plateau, structure=_EIGHT_NEIGHBOURS)
     largest = 1 if count == 1 else int(np.bincount(labels.ravel())[1:].argmax()) + 1
     rows, columns = np.nonzero(labels == largest)

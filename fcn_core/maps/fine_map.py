@@ -24,28 +24,28 @@ _RIM = 0.03  # width of the border, as a share of the longer side
 
 @dataclass(frozen=True)
 class Snapping:
-    """The one setting of `fine_map` for all pictures and synsets; ``benchmarks/quality.md`` says how it was found.
+    """The setting of `fine_map`, one for all pictures and synsets; ``benchmarks/quality.md`` tells how it was found.
 
     Attributes
     ----------
     regions : int
-        How many regions a picture is cut into, about.
+        Approximate number of regions of a picture.
     compactness : float
-        How square they are (Achanta et al., "SLIC Superpixels", TPAMI 2012).
+        How square the regions are (Achanta et al., "SLIC Superpixels", TPAMI 2012).
     colour, distance, answer : float
-        Differences of regions at which a step between them becomes unlikely (sigma of a Gaussian): of colour in
-        CIELAB; of place as a share of the picture's longer side; of what the network says, between positive
-        parts of logits scaled to length 1.
+        Difference between two regions at which a step between them becomes unlikely (sigma of a Gaussian): of
+        colour in CIELAB, of position as a share of the picture's longer side, and of the network's answer (positive
+        parts of the logits, scaled to length 1).
     far_colour, far_answer, far : float
-        The same for steps to anywhere in the picture, and how often those are taken for one step nearby.
+        The same for steps to any place in the picture, and their number per step nearby.
     stop : float
-        How readily a walker stops where the network is sure.
+        Rate at which a walker stops where the network is sure.
     background, certainty : float
         Weight of the background, ``background * (1 - object) ** certainty``.
     border : float
         Weight of the background at the picture's border.
     saturation : float
-        Share of the picture's area above which the map counts as sure of the object.
+        Quantile of the picture's area from which the network counts as sure of the object.
     softness : float
         Width of the threshold before the second walk.
     """
@@ -71,14 +71,14 @@ SNAPPING = Snapping()
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """A picture cut into small regions of one colour each; made once a picture, for every synset.
+    """A picture divided into small regions of similar colour; they do not depend on the synset.
 
     Attributes
     ----------
     labels : (h, w) int ndarray
-        Number of the region of every pixel, from 0 to n - 1, at a size of at most 320 pixels a side.
+        Region of each pixel, from 0 to n - 1. The longest side has at most 320 pixels.
     sizes : (n,) float ndarray
-        Pixels of each.
+        Number of pixels of each region.
     centres : (n, 2) float ndarray
         Row and column of each region's centroid.
     colours : (n, 3) float ndarray
@@ -91,13 +91,13 @@ class Regions:
     colours: Float64
 
     def mean(self, values: npt.ArrayLike) -> Float64:
-        """Mean over each region of an array (h, w)."""
+        """Return the mean of an array (h, w) over each region, (n,)."""
         sums = np.bincount(self.labels.ravel(), np.asarray(values).ravel(), self.sizes.size)
         return sums / self.sizes
 
 
 def segment(pixels: npt.NDArray[np.uint8], snapping: Snapping = SNAPPING) -> Regions:
-    """Cut a picture (H, W, 3) into regions (SLIC superpixels)."""
+    """Divide a picture (H, W, 3) into regions (SLIC superpixels)."""
     from skimage.color import rgb2lab  # slow to import
     from skimage.segmentation import slic
 
@@ -128,7 +128,7 @@ def fine_map(
     regions: Regions | None = None,
     snapping: Snapping = SNAPPING,
 ) -> Float32:
-    """Where the object is, at the size of the picture.
+    """Compute where the object is, at the size of the picture.
 
     Parameters
     ----------
@@ -139,15 +139,15 @@ def fine_map(
     class_ids : sequence of int
         Classes of the synset.
     snap : bool
-        Whether to follow the picture's regions. If not: the mean of the scales' heatmaps of `kind`, every cell
-        placed at its receptive field's centre.
+        Whether to follow the picture's regions. If not, the result is the mean of the scales' heatmaps of `kind`,
+        each cell at the centre of its receptive field.
     kind : "probability" or "evidence"
-        Of that plain mean; with `snap` both are used (a picture too small for two regions has the plain mean of
-        evidence).
+        Kind of that plain mean. With `snap` both kinds are used; a picture too small for two regions gets the
+        plain mean of evidence.
     regions : Regions, optional
-        From `segment`, to save its time when only the synset changed.
+        From `segment`, to avoid computing them again for another synset.
     snapping : Snapping, optional
-        The setting, for measuring others.
+        Another setting, for measurements.
 
     Returns
     -------
@@ -156,18 +156,18 @@ def fine_map(
 
     Notes
     -----
-    A walker starts in a region and steps to others, the likelier the more alike they are in colour, in place and
-    in what the network says there, or, more seldom, to one that is alike anywhere. In a region of confidence c it
-    stops with a weight of c for the object and of ``2 (1 - c)**8``, more at the picture's border, for the
-    background. The probability x to stop as object solves ``(I - P + D(a + b)) x = a``: a variant of the random walker
-    with priors of Grady, "Multilabel Random Walker Image Segmentation Using Prior Models", CVPR 2005. His steps follow
-    one symmetric graph of neighbouring pixels; here P mixes two kernels between regions, each normalised to steps that
-    sum to one, the far one with a factor of 0.1. The second walk
-    starts from x itself, cut softly at its Otsu threshold, which gives pictures a common one; the result is the
-    mean of both.
+    A walker starts in a region and steps to other regions. A step is more probable the more similar the two regions
+    are in colour, in position and in the network's answer; fewer steps lead to a similar region anywhere in the
+    picture. In a region of confidence c the walker stops as object with weight c, and as background with weight
+    ``2 (1 - c)**8``, which is larger at the picture's border. The probability x of stopping as object solves
+    ``(I - P + D(a + b)) x = a``: a variant of the random walker with priors of Grady, "Multilabel Random Walker Image
+    Segmentation Using Prior Models", CVPR 2005. Grady's steps follow one symmetric graph of neighbouring pixels; here
+    P is the sum of two kernels between regions, each normalised to steps that sum to one, the far one with a factor
+    of 0.1. A second walk starts from x, softly cut at its Otsu threshold, so that one threshold suits all pictures.
+    The result is the mean of both walks.
 
-    The confidence is the mean of probability and evidence: the one is precise, the other complete. A scale with
-    fewer pixels than 400x640 counts by its share of them.
+    The confidence is the mean of probability, which is precise, and evidence, which is complete. A scale with fewer
+    pixels than 400x640 has a weight in proportion to them.
     """
     height, width = pixels.shape[:2]
     if not snap:
@@ -187,7 +187,7 @@ def fine_map(
 def _confidence(
     regions: Regions, class_maps: Sequence[ClassMap], class_ids: Sequence[int], snapping: Snapping
 ) -> Float64:
-    """How sure the network is of the object in each region, 0 to 1."""
+    """Return how sure the network is of the object in each region, 0 to 1."""
     rows, columns = regions.labels.shape
     both = np.zeros(regions.sizes.size)
     for kind in _KINDS:
@@ -204,7 +204,7 @@ def _confidence(
 
 
 def _steps(regions: Regions, class_maps: Sequence[ClassMap], snapping: Snapping) -> Float64:
-    """Probability of a walker's step from each region to each other, (n, n)."""
+    """Return the probability of a step from each region to each other one, (n, n)."""
     finest = min(class_maps, key=lambda m: abs(math.log(m.scale.height * m.scale.width / _ANSWER_SCALE)))
     said = np.maximum(_logits_at(finest, regions), 0)
     said /= np.maximum(np.linalg.norm(said, axis=1, keepdims=True), 1e-6)
@@ -218,7 +218,7 @@ def _steps(regions: Regions, class_maps: Sequence[ClassMap], snapping: Snapping)
 
 
 def _complete(regions: Regions, steps: Float64, confidence: Float64, snapping: Snapping) -> Float64:
-    """The object completed from where the network is sure of it, 0 to 1 for each region; see `fine_map`."""
+    """Return the object, 0 to 1 for each region, completed from where the network is sure of it; see `fine_map`."""
     rows, columns = regions.labels.shape
     y, x = regions.centres.T
     rim = np.minimum.reduce([y, x, rows - 1 - y, columns - 1 - x]).clip(0) / max(rows, columns)
@@ -231,16 +231,16 @@ def _complete(regions: Regions, steps: Float64, confidence: Float64, snapping: S
 
 
 def _walk(steps: Float64, to_object: Float64, to_background: Float64) -> Float64:
-    """Probability that a walker stops as object, from each region, stretched to 0 to 1.
+    """Return the probability that a walker from each region stops as object, scaled to 0 to 1.
 
-    `steps` (n, n) are the probabilities of its steps; `to_object` and `to_background` (n,) weigh its stopping.
+    `steps` (n, n) are the probabilities of its steps, `to_object` and `to_background` (n,) the weights of stopping.
     """
     system = np.eye(steps.shape[0]) - steps + np.diag(to_object + to_background)
     return cast(Float64, normalise(np.linalg.solve(system, to_object)).astype(np.float64))
 
 
 def _logits_at(class_map: ClassMap, regions: Regions) -> Float32:
-    """Logits at the regions' centres, (n, C), bilinear between cell centres."""
+    """Return the logits at the regions' centres, (n, C), bilinear between cell centres."""
     total: Float32 | float = 0.0
     sides = []
     for axis, centre, pixels in zip(
@@ -271,6 +271,6 @@ def _transitions(differences: Float64) -> Float64:
 
 
 def _bounded(height: int, width: int, side: int) -> tuple[int, int]:
-    """Size with the same proportions and no side longer than `side`."""
+    """Return a size with the same proportions and no side longer than `side`."""
     factor = min(1.0, side / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))

@@ -1,8 +1,7 @@
-"""From a heatmap at the size of the picture to a region: threshold, mask, boxes, outlines.
+"""From a map at the size of the picture to an object: threshold, mask, boxes, outlines.
 
-Pictures larger than about four megapixels are labelled and traced on a copy thinned to that size (every k-th
-row and column), and the result is scaled back: boxes and outlines are then exact to k pixels, k = 2 up to 16
-megapixels, 4 up to 64.
+Masks of more than about four megapixels are labelled and traced on every k-th row and column, and the result is
+scaled back. Boxes and outlines are then exact to k pixels: k = 2 up to 16 megapixels, 4 up to 64.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 _WORKING_PIXELS = 4_200_000
-_THRESHOLD_PIXELS = 250_000  # a histogram of this many pixels has the shape of the whole map's
+_THRESHOLD_PIXELS = 250_000  # a sample of this size has the same histogram as the whole map
 _BINS = 256
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True)
 class Box:
-    """Bounding box of one connected region.
+    """Bounding box of one connected region of a mask.
 
     Attributes
     ----------
     x0, y0, x1, y1 : int
-        Pixels of the picture; the region lies within ``x0 <= x < x1`` and ``y0 <= y < y1``.
+        In pixels of the picture; the region is within ``x0 <= x < x1`` and ``y0 <= y < y1``.
     area : int
-        Pixels of the mask inside, not of the box.
+        Number of pixels of the region, not of the box.
     peak : float
-        Largest value of the fine map in the region; NaN where no map was given.
+        Largest value of the fine map in the region; NaN if no map was given.
     """
 
     x0: int
@@ -47,12 +46,12 @@ class Box:
 
 
 def normalise(values: npt.ArrayLike) -> Float32:
-    """Stretch finite values to 0 (smallest) .. 1 (largest); a constant map becomes 0, NaN stays NaN."""
+    """Return the values scaled linearly to 0 to 1; a constant map becomes 0, NaN stays NaN."""
     return normalise_in_place(np.array(values, np.float32))
 
 
 def normalise_in_place(array: Float32) -> Float32:
-    """`normalise` in place: a map of 50 megapixels is held once."""
+    """Do the same as `normalise` without a copy: a map of 50 megapixels is in memory only once."""
     finite = np.isfinite(array)
     if not finite.any():
         array[...] = 0
@@ -68,10 +67,10 @@ def normalise_in_place(array: Float32) -> Float32:
 
 
 def suggest_threshold(fine: Float32 | Float64) -> float:
-    """Threshold that splits a fine map into object and background without knowing the truth.
+    """Return the threshold that separates object from background best, by Otsu's method.
 
-    Otsu's: the one that leaves the least variance within the two sides (Otsu, "A threshold selection method
-    from gray-level histograms", 1979).
+    It minimises the variance within the two parts (Otsu, "A threshold selection method from gray-level histograms",
+    1979); no ground truth is needed.
 
     Parameters
     ----------
@@ -81,7 +80,7 @@ def suggest_threshold(fine: Float32 | Float64) -> float:
     Returns
     -------
     float
-        From 0 to 1; 0.5 for a constant map, which has no two sides.
+        From 0 to 1; 0.5 for a constant map.
     """
     from skimage.filters import threshold_otsu  # slow to import
 
@@ -96,12 +95,12 @@ def suggest_threshold(fine: Float32 | Float64) -> float:
 
 
 def threshold_mask(fine: Float32, threshold: float) -> Mask:
-    """Pixels of a fine map (H, W) that reach the threshold; NaN never does."""
+    """Return the pixels of a fine map (H, W) that are at least the threshold; NaN never is."""
     return np.greater_equal(fine, threshold)
 
 
 def boxes_of(mask: Mask, fine: Float32 | None = None, min_share: float = 0.001) -> tuple[Box, ...]:
-    """Bounding box of every connected region of a mask.
+    """Return the bounding box of each connected region of a mask.
 
     Pixels that touch at a corner are connected.
 
@@ -109,14 +108,14 @@ def boxes_of(mask: Mask, fine: Float32 | None = None, min_share: float = 0.001) 
     ----------
     mask : (H, W) bool ndarray
     fine : (H, W) float ndarray, optional
-        The map the mask was made from, for the peak of each box.
+        The map from which the mask was made, for the peak of each box.
     min_share : float
-        Regions with a smaller share of the picture's pixels are left out.
+        Regions with a smaller share of the picture's pixels are skipped.
 
     Returns
     -------
     tuple of Box
-        The one with the largest region first.
+        Largest region first.
     """
     height, width = mask.shape
     step = _thinning(mask.shape, _WORKING_PIXELS)
@@ -148,22 +147,22 @@ def boxes_of(mask: Mask, fine: Float32 | None = None, min_share: float = 0.001) 
 
 
 def contours_of(mask: Mask, tolerance: float = 0.0) -> tuple[Float64, ...]:
-    """Outlines of a mask along the edges of its pixels, holes included.
+    """Return the outlines of a mask along the edges of its pixels, holes included.
 
     Parameters
     ----------
     mask : (H, W) bool ndarray
     tolerance : float
-        How far, in pixels, a simplified outline may lie from the true one (Douglas and Peucker, 1973); 0
+        Largest distance, in pixels, between the simplified and the true outline (Douglas and Peucker, 1973); 0
         keeps every corner.
 
     Returns
     -------
     tuple of (n, 2) float ndarray
-        Closed polygons of (x, y), the first point not repeated, the largest first. Pixel (row r, column c)
-        covers ``c <= x <= c + 1`` and ``r <= y <= r + 1``. Outer outlines run clockwise as seen on the
-        picture, holes the other way round: with `polygon_area` the exact outlines add up to the number of
-        pixels in the mask.
+        Closed polygons of (x, y), largest first; the first point is not repeated. Pixel (row r, column c)
+        covers ``c <= x <= c + 1`` and ``r <= y <= r + 1``. Outer outlines run clockwise on the picture, holes
+        counter-clockwise: the areas of the exact outlines by `polygon_area` sum to the number of pixels in the
+        mask.
     """
     height, width = mask.shape
     step = _thinning(mask.shape, _WORKING_PIXELS)
@@ -171,7 +170,7 @@ def contours_of(mask: Mask, tolerance: float = 0.0) -> tuple[Float64, ...]:
     for corners in _trace(mask[::step, ::step]):
         polygon = np.minimum(corners * float(step), (width, height))
         if tolerance > 0:
-            from skimage.measure import approximate_polygon  # slow to import, seldom needed
+            from skimage.measure import approximate_polygon  # slow to import, rarely needed
 
             closed = np.concatenate([polygon, polygon[:1]])
             polygon = approximate_polygon(closed, tolerance)[:-1]
@@ -182,7 +181,7 @@ def contours_of(mask: Mask, tolerance: float = 0.0) -> tuple[Float64, ...]:
 
 
 def polygon_area(polygon: Float64) -> float:
-    """Area of a closed polygon (n, 2) of (x, y); negative for holes (the shoelace formula)."""
+    """Return the area of a closed polygon (n, 2) of (x, y) by the shoelace formula; negative for holes."""
     x, y = polygon[:, 0], polygon[:, 1]
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
@@ -192,11 +191,12 @@ def _thinning(shape: tuple[int, ...], pixels: int) -> int:
 
 
 def _trace(mask: Mask) -> list[Float64]:
-    """Rectilinear polygons around a mask, from its corners alone.
+    """Return rectilinear polygons around a mask.
 
-    A grid point is a corner where one or three of the four pixels around it are set; where two opposite ones
-    are, two outlines touch and it counts twice. Along a grid row the corners, in order, are joined in pairs
-    by horizontal edges, along a grid column by vertical ones. Walking the edges in turn gives the outlines.
+    A grid point is a corner if one or three of the four pixels around it are set. If two opposite ones are set, two
+    outlines touch there and the corner counts twice. The corners of a grid row, in order, are joined in pairs by
+    horizontal edges, those of a grid column by vertical edges. Following horizontal and vertical edges in turn
+    gives the outlines.
     """
     ring = np.pad(mask, 1)
     nw, ne, sw, se = ring[:-1, :-1], ring[:-1, 1:], ring[1:, :-1], ring[1:, 1:]
@@ -206,15 +206,15 @@ def _trace(mask: Mask) -> list[Float64]:
     if y.size == 0:
         return []
     twice = touching[y, x]
-    falling = nw[y, x] & twice  # set pixels at north-west and south-east
+    falling = nw[y, x] & twice  # the pixels at north-west and south-east are set
     repeats = np.where(twice, 2, 1)
     points = np.repeat(np.arange(y.size), repeats)
     second = np.zeros(points.size, bool)
     second[1:] = points[1:] == points[:-1]
     y, x, falling = y[points], x[points], falling[points]
-    # At a touching point the first copy owns the edge to the west, the second the one to the east. To keep
-    # the set pixels joined, an outline turns round the empty pixel: west goes with south on a falling
-    # diagonal, with north on a rising one.
+    # Where two outlines touch, the first copy of the corner has the edge to the west, the second the edge to the
+    # east. An outline turns around the empty pixel, so that the set pixels stay connected: west is joined with south
+    # on a falling diagonal, with north on a rising one.
     along_rows = np.lexsort((second, x, y))
     along_columns = np.lexsort((second ^ falling, y, x))
     beside, above = np.empty(points.size, np.intp), np.empty(points.size, np.intp)
@@ -233,8 +233,8 @@ def _trace(mask: Mask) -> list[Float64]:
             path += (point, across)
             seen[point] = seen[across] = 1
             point = vertical[across]
-        # The first corner in reading order is a north-west one: walking east from it is clockwise around set
-        # pixels, and clockwise around a hole too, which therefore is turned round.
+        # The first corner in reading order is a north-west one, so the path from it runs clockwise. That is right
+        # around set pixels; the outline of a hole is reversed.
         outline = np.column_stack((x[path], y[path])).astype(np.float64)
         is_hole = not ring[y[start] + 1, x[start] + 1]
         outlines.append(outline[::-1] if is_hole else outline)

@@ -199,7 +199,7 @@ BAD_INDEXES = [
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,9 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,nan 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask\none.png,flibber,one-mask.png\n", "Line 2 of index.csv: .*flibber"),
-    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Line 2 of index.csv: .*some that are not grey, 90"),
+    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Line 2 of index.csv: .*colours that are not grey, 90"),
     ("image,synset_wnid,mask\none.png,cat,index.csv\n", "Line 2 of index.csv: .*cannot be read"),
     ("image;synset_wnid;mask\none.png;cat;one-mask.png\n", "Separate them with commas"),
     ("image\tsynset_wnid\tmask\none.png\tcat\tone-mask.png\n", "Separate them with commas"),
@@ -224,10 +224,10 @@ BAD_INDEXES = [
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "Received 1 2 3 129"),
     (
         "image,synset_wnid,boxes\none.png,cat,1.1 1.1 1.2 1.2\n",
-        "Line 2 of index.csv: The boxes hold no pixel",
+        "Line 2 of index.csv: Expected boxes that contain a pixel's centre",
     ),
-    ("image,synset_wnid,mask\none.png,cat,small.png\n", "192x128 pixels, as its picture. Received 9x9"),
-    ("image,synset_wnid,mask\none.png,cat,empty.png\n", "no pixel of an object"),
+    ("image,synset_wnid,mask\none.png,cat,small.png\n", "192x128 pixels of its picture. Received 9x9"),
+    ("image,synset_wnid,mask\none.png,cat,empty.png\n", "Expected pixels of an object"),
 ]
 
 

@@ -226,12 +226,12 @@ def test_power_means_grow_with_the_power_and_stay_between_the_extremes(numbers, 
     assert high <= max(numbers) * (1 + 1e-5)
 
 
-def test_no_scale_left_is_told_in_words(pyramid):
-    with pytest.raises(ScaleError, match="Choose at least one"):
+def test_averaging_no_scale_is_an_error(pyramid):
+    with pytest.raises(ScaleError, match="at least one scale to average"):
         combine([])
-    with pytest.raises(FcnError, match="weight 0"):
+    with pytest.raises(FcnError, match="a weight above 0"):
         combine(pyramid, weights=[0, 0, 0, 0])
-    with pytest.raises(ScaleError, match="Choose at least one"):
+    with pytest.raises(ScaleError, match="at least one scale to average"):
         spread([])
 
 
