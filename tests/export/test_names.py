@@ -257,21 +257,21 @@ def test_commands_in_every_place_name_the_picture_and_nothing_else(name: str, an
     assert "".join(introduction["source"]).count("```") == 2
 
 
-def test_a_picture_that_the_command_calls_otherwise_is_told_of(analysis: Any) -> None:
+def test_a_note_tells_of_a_name_that_the_command_cannot_use(analysis: Any) -> None:
     named = _named(analysis, "100% <b>.png")
-    told = 'The command calls the picture "100_ <b>.png"'
+    told = 'The command names the picture "100_ <b>.png"'
     assert files.rename_note(named).startswith(told)
     assert "Rename the file." in files.rename_note(named)
     report = files.html_report(named).decode()
     assert told in html.unescape(report)
     assert "<b>" not in report
     introduction = "".join(json.loads(files.notebook(named, b"picture"))["cells"][0]["source"])
-    assert "The command calls the picture `100_ &lt;b&gt;.png`" in introduction
+    assert "The command names the picture `100_ &lt;b&gt;.png`" in introduction
     with zipfile.ZipFile(io.BytesIO(files.zip_all(named, b"picture"))) as archive:
         script = archive.read("100% _b_/command.sh").decode()
     assert f"\n# {told}" in script
     assert files.rename_note(analysis) == ""
-    assert "The command calls" not in files.html_report(analysis).decode()
+    assert "The command names" not in files.html_report(analysis).decode()
 
 
 # Folders
