@@ -71,9 +71,9 @@ def work(name: str, sizes: str, keep: bool) -> None:
     assert all((matplotlib, skimage.segmentation, streamlit))
     from fcn_core.engines.load import load_model
     from fcn_core.images.scales import ResizedImage, Scale
-    from fcn_core.system import resources
+    from fcn_core.system import memory
 
-    resources.return_freed()
+    memory.limit_free_heap()
     say({"what": "imports", "peak": watch.lap()})
     begin = time.perf_counter()
     predictor = load_model(name, "openvino", weights=None if name == "resnet50" else "imagenet")

@@ -124,7 +124,7 @@ def _peer(way: str, spec: Any, graph_path: Path, data: bytes) -> Callable[[], fl
     from benchmarks import peers
     from fcn_core.images.read import read_image
     from fcn_core.networks.geometry import Geometry
-    from fcn_core.system.resources import cpus
+    from fcn_core.system.memory import cpus
 
     geometry = Geometry.from_json(
         json.loads((graph_path.parent / "meta.json").read_text(encoding="utf-8"))["geometry"]
@@ -216,7 +216,7 @@ def work(way: str, name: str, random: bool, image: Path, graph_path: Path) -> No
 
 
 def _peak_mb() -> float:
-    from fcn_core.system.resources import peak_rss_mb
+    from fcn_core.system.memory import peak_rss_mb
 
     return peak_rss_mb()
 

@@ -26,7 +26,7 @@ from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.region import Box, boxes_of, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology, Synset
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 # Name in a manifest -> the distributions that may provide it.
 _VERSIONS = {
@@ -217,7 +217,7 @@ class Analysis:
     @property
     def peak_rss_mb(self) -> float:
         """Largest memory of this process so far, in megabytes."""
-        return resources.peak_rss_mb()
+        return memory.peak_rss_mb()
 
 
 def compute_class_maps(

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from fcn_core import settings
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.deploy import machine
 from tests.places import ROOT
 from tests.waiting import PATIENCE
@@ -70,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    resources.keep_free(0)  # an app that ran in this process keeps memory for its pages
+    memory.reserve(0)  # an app that ran in this process keeps memory for its pages
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - for whoever still draws from the global generator
     keras = sys.modules.get("keras")

@@ -33,7 +33,7 @@ from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.scales import ResizedImage, Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellGrid, Geometry, Node, Window
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.places import ROOT
 from tests.waiting import PATIENCE, Clock, wait_until
 
@@ -131,7 +131,7 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
     pixels = weakref.ref(image.pixels)
     job = queue.submit(image, MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, lambda now: predictor.holding.is_set())
-    before = resources.rss_mb()
+    before = memory.rss_mb()
     del image
     clock.now += jobs.FORGOTTEN_AFTER + 1  # nobody looks any more
     wait_until(lambda: job.state == "cancelled")
@@ -140,8 +140,8 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
             gc.collect() >= 0 and pixels() is None and not any(ref() is not None for ref in predictor.held)
         )
     )
-    resources.trim()
-    assert before - resources.rss_mb() > 0.8 * BALLAST / 2**20
+    memory.trim_heap()
+    assert before - memory.rss_mb() > 0.8 * BALLAST / 2**20
     assert not queue._jobs
     assert predictor.ran == [COARSE.height, FINE.height]
 

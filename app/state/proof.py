@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fcn_core.errors import FcnError
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,11 +77,11 @@ def prove(model: str) -> ConversionProof:
 
 
 def _require_memory(model: str) -> None:
-    left = resources.budget_mb() - resources.rss_mb()
+    left = memory.budget_mb() - memory.rss_mb()
     if left < _NEEDED_MB:
         raise FcnError(
             f"The proof loads TensorFlow and the original classifier, which takes about {_NEEDED_MB} MB beside this "
-            f"page. The program may use {resources.budget_mb():.0f} MB here, of which {max(left, 0):.0f} MB are left. "
+            f"page. The program may use {memory.budget_mb():.0f} MB here, of which {max(left, 0):.0f} MB are left. "
             f"In a terminal of a machine with more, `{_in_terminal(model)}` says the same."
         )
 

@@ -345,9 +345,9 @@ def _heatmap(options: argparse.Namespace) -> int:
 def _limits() -> Limits:
     """What a picture may take to open, so that maps and files of it fit into the memory that is left, too."""
     from fcn_core.images.limits import BYTES_A_PIXEL, Limits
-    from fcn_core.system import resources
+    from fcn_core.system import memory
 
-    left = max(1.0, resources.budget_mb() - resources.rss_mb())
+    left = max(1.0, memory.budget_mb() - memory.rss_mb())
     return Limits.from_env(memory_mb=left * BYTES_A_PIXEL / _BYTES_A_PIXEL)
 
 
