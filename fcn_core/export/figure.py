@@ -114,7 +114,7 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     else:
         _colour_bar(figure, grid(large_top, large_bottom, **beside), 1.0, cmap, "fine map, 0 to 1")
         _colour_bar(
-            figure, grid(small_top, small_bottom, **beside), top, cmap, "evidence (logits), shared range"
+            figure, grid(small_top, small_bottom, **beside), top, cmap, "evidence (logits)\nshared range"
         )
     return figure
 
@@ -188,7 +188,15 @@ def _mark_peak(axes: Axes, heatmap: Heatmap, size: tuple[int, int]) -> None:
     (rows, columns), (row, column) = heatmap.grid, heatmap.peak_cell
     centre = ((column + 0.5) * size[1] / columns, (row + 0.5) * size[0] / rows)
     for ink, thickness in (("black", 2.6), ("white", 1.2)):
-        axes.plot(*centre, "o", markersize=6.5, fillstyle="none", color=ink, markeredgewidth=thickness)
+        axes.plot(
+            *centre,
+            "o",
+            markersize=6.5,
+            fillstyle="none",
+            color=ink,
+            markeredgewidth=thickness,
+            clip_on=False,
+        )
 
 
 def _caption(axes: Axes, title: str, caption: str, size: float = 9) -> None:

@@ -48,7 +48,9 @@ def drawn(figure):
 
 
 def written(figure):
-    return [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    texts = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    bars = [axes for axes in figure.axes if axes.get_ylabel()]
+    return [*texts, *(text for axes in bars for text in (axes.yaxis.label, *axes.get_yticklabels()))]
 
 
 def texts(figure):
@@ -121,10 +123,16 @@ def test_nothing_found_is_drawn_too():
     assert drawn(figure).std() > 5
 
 
-def test_no_text_of_the_report_leaves_the_sheet():
-    figure = report_figure(analysis(name="x" * 200, grids=((7, 10), (13, 20), (25, 40), (50, 80))))
-    renderer = figure.canvas.get_renderer()
+@pytest.mark.parametrize("kind", ["probability", "evidence"])
+@pytest.mark.parametrize(("height", "width"), [(60, 90), (20, 600), (400, 30)])
+def test_all_text_of_the_report_stays_on_the_sheet(kind, height, width):
+    grids = ((7, 10), (13, 20), (25, 40), (50, 80))
+    figure = report_figure(
+        analysis(name="x" * 200, grids=grids, kind=kind, height=height, width=width, weights="random")
+    )
+    figure.canvas.draw()
+    margin = 0.1 * figure.dpi
     for text in written(figure):
-        extent = text.get_window_extent(renderer)
-        assert extent.x0 >= 0 and extent.y0 >= 0
-        assert extent.x1 <= figure.bbox.x1 and extent.y1 <= figure.bbox.y1
+        extent = text.get_window_extent()
+        assert extent.x0 >= margin and extent.y0 >= margin, text
+        assert extent.x1 <= figure.bbox.x1 - margin and extent.y1 <= figure.bbox.y1 - margin, text

@@ -62,6 +62,11 @@ def test_suggested_threshold_is_otsus():
     assert abs(suggest_threshold(fine) - threshold_otsu(fine)) <= bin_width
 
 
+def test_all_values_of_the_last_background_bin_are_background():
+    fine = np.repeat(np.float32([0, 0.003, 1]), [500, 500, 100]).reshape(10, 110)  # a bin is 0.0039 wide
+    np.testing.assert_array_equal(threshold_mask(fine, suggest_threshold(fine)), fine == 1)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
 def test_a_constant_map_has_a_threshold_too(value):
     assert suggest_threshold(np.full((5, 6), value, np.float32)) == 0.5
