@@ -11,9 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -164,10 +162,9 @@ def _description(analysis: Analysis) -> str:
 
 def _described(png: bytes, analysis: Analysis) -> bytes:
     """Insert a text chunk into a PNG, after its header (PNG specification, 11.3.4.3)."""
-    chunk = b"tEXtDescription\0" + _description(analysis).encode("latin-1", "replace")
-    header = 33  # signature and IHDR
-    checked = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return png[:header] + checked + png[header:]
+    text = b"Description\0" + _description(analysis).encode("latin-1", "replace")
+    header = 33  # bytes of signature and IHDR
+    return png[:header] + original.png_chunk(b"tEXt", text) + png[header:]
 
 
 def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
