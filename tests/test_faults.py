@@ -34,7 +34,6 @@ from fcn_core.images.scales import ResizedImage, Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellGrid, Geometry, Node, Window
 from fcn_core.system import memory
-from tests.places import ROOT
 from tests.waiting import PATIENCE, Clock, wait_until
 
 COARSE, FINE = Scale(64, 64), Scale(128, 128)
@@ -383,8 +382,6 @@ def held(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # as a shell's background jobs do not
     with subprocess.Popen(
         [sys.executable, "-c", HELD, *command[3:]],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -409,10 +406,7 @@ def test_a_killed_batch_leaves_whole_results_and_can_be_run_again(tmp_path: Path
     assert list((out / "picture1").glob(".*"))
     for manifest in finished:
         check_whole(manifest.parent)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    again = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
-    )
+    again = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert again.returncode == 0, again.stderr
     assert len(again.stdout.splitlines()) == 4
     for number in range(4):

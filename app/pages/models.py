@@ -12,6 +12,7 @@ from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
 from fcn_core.pipeline import versions
 from fcn_core.system import memory
+from fcn_core.system.installed import missing_engines
 
 _POLL = 0.5  # seconds
 
@@ -31,7 +32,8 @@ def page() -> None:
         ("Memory the program may use", f"{memory.budget_mb() / 1024:.1f} GB"),
         ("Memory it uses now", f"{memory.rss_mb() / 1024:.1f} GB"),
         ("Class maps kept for all users", f"{cached.queue().cache.nbytes / 2**20:.0f} MB"),
-        *((name, version) for name, version in versions().items()),
+        *versions().items(),
+        *missing_engines().items(),
     ]
     with st.container(width=520):
         panels.write(panels.table(("", ""), rows))

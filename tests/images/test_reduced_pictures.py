@@ -29,7 +29,6 @@ from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
 from tests.hostile import saved
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 CAT = Image.fromarray(skimage.data.chelsea())  # 451 x 300
@@ -118,7 +117,7 @@ def test_decoding_takes_no_more_than_was_foreseen(tmp_path, kind, memory_mb, red
     file = tmp_path / "a.jpg"
     file.write_bytes(jpeg_of(Image.new(mode, (4032, 3024), 90), **options))
     command = [sys.executable, "-c", CHILD, str(file), str(memory_mb)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     found, peak = done.stdout.split() or pytest.fail(done.stderr)
     assert int(found) == reduced
     assert float(peak) < memory_mb
