@@ -25,7 +25,7 @@ CATS = range(281, 286)
 
 
 class RedIsCat:
-    """A network that takes red for a cat, in cells of 16 pixels, and counts how often it is asked."""
+    """A network that sees a cat in red cells of 16 pixels, and counts its passes."""
 
     info = ModelInfo("red", "Red", "random", None, "none", 16)
 
@@ -47,7 +47,7 @@ class RedIsCat:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two pictures with a red rectangle each; a mask with a void rim, one without."""
+    """Two pictures with a red rectangle each; one mask has a void rim."""
     for name, box, void in (("one", (40, 30, 120, 90), 6), ("two", (100, 50, 170, 110), 0)):
         x0, y0, x1, y1 = box
         pixels = np.full((128, 192, 3), 90, np.uint8)
@@ -80,7 +80,7 @@ def test_red_cats_are_found(folder):
 
 
 @pytest.mark.parametrize("kind", ["probability", "evidence"])
-def test_a_result_is_that_of_the_measures_on_the_maps(folder, kind):
+def test_an_evaluation_equals_the_measures_on_the_maps(folder, kind):
     (result,) = evaluate_index(written(folder, ONE), RedIsCat(), ways=[kind], scales=SCALES)
     pixels = np.asarray(Image.open(folder / "one.png"))
     mask = np.asarray(Image.open(folder / "one-mask.png"))
@@ -95,7 +95,7 @@ def test_a_result_is_that_of_the_measures_on_the_maps(folder, kind):
     assert result.summary == scores.summary()
 
 
-def test_the_network_runs_once_a_picture_and_scale_and_all_rows_and_ways_share_it(folder, monkeypatch):
+def test_the_network_runs_once_per_picture_and_scale_for_all_rows_and_ways(folder, monkeypatch):
     monkeypatch.setattr(evaluate, "time", Ticks())
     monkeypatch.setattr(pipeline, "time", Ticks())
     model, seen = RedIsCat(), []
@@ -115,7 +115,7 @@ def test_the_network_runs_once_a_picture_and_scale_and_all_rows_and_ways_share_i
     assert json.loads(json.dumps(results[1].to_json()))["pxap"] == results[1].summary.pxap
 
 
-def test_without_boxes_those_of_the_mask_are_taken(folder):
+def test_a_row_without_boxes_gets_those_of_its_mask(folder):
     given = written(folder, "two.png,cat,two-mask.png,100 50 170 110")
     (expected,) = evaluate_index(given, RedIsCat(), scales=SCALES)
     for row, head in (
@@ -143,7 +143,7 @@ def test_rows_with_boxes_alone_are_measured_by_pointing_and_boxes(folder):
     assert (missed.summary.pointing, missed.summary.max_box_acc_v2) == (0.0, 0.0)
 
 
-def test_in_a_mixed_index_each_row_takes_part_in_what_it_can(folder):
+def test_a_mixed_index_measures_each_row_by_what_it_has(folder):
     mixed = written(folder, "one.png,cat,,0 0 30 20", TWO, "two.png,cat,two-mask.png,100 50 170 110")
     (found,) = evaluate_index(mixed, RedIsCat(), scales=SCALES)
     (masks,) = evaluate_index(written(folder, TWO, TWO), RedIsCat(), scales=SCALES)
@@ -155,8 +155,8 @@ def test_in_a_mixed_index_each_row_takes_part_in_what_it_can(folder):
         assert getattr(s, name) == getattr(alone, name)
 
 
-def test_a_mask_turns_with_its_picture(folder):
-    """As a camera held sideways stores them: the picture says so, its mask need not."""
+def test_a_mask_is_rotated_with_its_picture(folder):
+    """A camera held sideways stores pictures like this: the picture has an orientation, its mask may have none."""
     for name in ("one", "one-mask"):
         picture = Image.open(folder / f"{name}.png").transpose(Image.Transpose.ROTATE_90)
         exif = Image.Exif()
@@ -232,7 +232,7 @@ BAD_INDEXES = [
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_INDEXES)
-def test_a_bad_index_is_named_with_what_is_wrong(folder, text, message):
+def test_errors_of_an_index_say_what_is_wrong(folder, text, message):
     Image.new("L", (9, 9)).save(folder / "small.png")
     Image.new("L", (192, 128)).save(folder / "empty.png")
     path = folder / "index.csv"
@@ -242,19 +242,19 @@ def test_a_bad_index_is_named_with_what_is_wrong(folder, text, message):
 
 
 @pytest.mark.parametrize("content", [b"image,synset_wnid,mask\n\xff\xfe,\x00,\n", b"\x00\x01"])
-def test_bytes_that_are_no_text_are_refused(tmp_path, content):
+def test_binary_data_as_index_is_an_error(tmp_path, content):
     (tmp_path / "index.csv").write_bytes(content)
     with pytest.raises(DatasetError):
         read_index(tmp_path / "index.csv")
 
 
-def test_an_index_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_index_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
         evaluate_index(tmp_path / "none.csv", RedIsCat())
 
 
 @pytest.mark.parametrize("ways", [(), ("fine", "best")])
-def test_an_unknown_way_is_refused(folder, ways):
+def test_an_unknown_way_is_an_error(folder, ways):
     with pytest.raises(ValueError, match="Expected ways among"):
         evaluate_index(written(folder, ONE), RedIsCat(), ways=ways)
 

@@ -72,7 +72,7 @@ def test_the_report_names_everything():
     assert len(figure.axes) == 7  # photo, fine map, two scales, two means, one colour bar
 
 
-def test_the_report_shows_maps_cell_by_cell_between_nought_and_one():
+def test_probability_maps_are_drawn_cell_by_cell_from_0_to_1():
     figure = report_figure(analysis())
     maps = [image for axes in figure.axes for image in axes.get_images() if image.get_array().ndim == 2][:4]
     assert [image.get_array().shape for image in maps] == [(2, 3), (4, 6), (4, 6), (4, 6)]
@@ -111,7 +111,7 @@ def test_every_shape_of_analysis_is_drawn(case):
     assert pixels.std() > 10
 
 
-def test_nothing_found_is_drawn_too():
+def test_an_analysis_without_an_object_is_drawn():
     record = analysis()
     record.mask[:] = False
     record.boxes = ()

@@ -17,7 +17,7 @@ EGYPTIAN_CAT, TABBY, ESPRESSO, MISSILE = 285, 281, 967, 657
 
 
 def class_map(cells: list[Mapping[int, float]], side: int = 320) -> ClassMap:
-    """One row of cells, each with the given probabilities; the rest is spread over the other classes."""
+    """Return one row of cells with the given probabilities; the rest is spread over the other classes."""
     logits = np.zeros((1, len(cells), 1000), np.float32)
     for column, shares in enumerate(cells):
         rest = (1 - sum(shares.values())) / (1000 - len(shares))

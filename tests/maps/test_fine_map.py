@@ -12,7 +12,7 @@ from fcn_core.networks.geometry import CellAxis, CellGrid
 
 
 def class_map(logits, stride=32):
-    """Cells side by side, `stride` input pixels each."""
+    """Return a class map with adjacent cells of `stride` input pixels."""
     h, w, _ = logits.shape
     cells = CellGrid(*(CellAxis(n * stride, n, stride, (stride - 1) / 2, stride) for n in (h, w)))
     plan = PlannedScale(Scale(h * stride, w * stride), h * stride, w * stride, False)
@@ -20,7 +20,7 @@ def class_map(logits, stride=32):
 
 
 def two_coloured(height=240, width=320):
-    """A bluish disc on a noisy yellowish ground, and where the disc is."""
+    """Return a picture of a bluish disc on a noisy yellowish ground, and the mask of the disc."""
     rng = np.random.default_rng(0)
     rows, columns = np.indices((height, width))
     disc = (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (0.3 * height) ** 2
@@ -29,7 +29,7 @@ def two_coloured(height=240, width=320):
 
 
 def seen_in_part(h=13, w=20, classes=6):
-    """Logits that know the disc's left half well, its right half hardly; class 1 is the ground."""
+    """Return logits that are high in the disc's left half and low in its right half; class 1 is the ground."""
     logits = np.zeros((h, w, classes), np.float32)
     logits[..., 1] = 6
     rows, columns = (np.indices((h, w)) + 0.5) / np.array((h, w))[:, None, None]
@@ -63,7 +63,7 @@ def test_without_snapping_the_fine_map_is_the_mean_of_the_placed_heatmaps(kind):
     np.testing.assert_allclose(found, normalise(placed[0] + placed[1]), atol=1e-6)
 
 
-def test_regions_made_before_change_nothing():
+def test_given_regions_do_not_change_the_map():
     pixels, _ = two_coloured()
     maps = [class_map(seen_in_part())]
     again = fine_map(pixels, maps, [0], regions=segment(pixels))
@@ -84,7 +84,7 @@ def test_the_fine_map_fits_pictures_and_grids_of_any_size(height, width, grid):
 
 
 @pytest.mark.parametrize("value", [-8.0, 0.0, 8.0])
-def test_where_every_cell_says_the_same_nothing_but_the_border_stands_out(value):
+def test_equal_cells_give_a_finite_map(value):
     pixels, _ = two_coloured(60, 80)
     fine = fine_map(pixels, [class_map(np.full((3, 4, 7), value))], range(7))
     assert np.isfinite(fine).all()
@@ -98,7 +98,7 @@ def test_a_picture_of_one_colour_and_a_synset_of_all_classes():
         assert np.isfinite(fine).all()
 
 
-def test_a_turned_picture_gives_the_turned_map():
+def test_a_rotated_picture_gives_the_rotated_map():
     pixels, _ = two_coloured(160, 160)
     logits = seen_in_part(8, 8)
     fine = fine_map(pixels, [class_map(logits)], [0])
@@ -117,7 +117,7 @@ def test_regions_cover_the_picture():
     rows, columns = np.indices((240, 320))
     np.testing.assert_allclose(regions.centres, np.stack([regions.mean(rows), regions.mean(columns)], 1))
     share = regions.mean(disc[::2, ::2])
-    assert ((share < 0.1) | (share > 0.9)).mean() > 0.95  # hardly a region straddles the disc's edge
+    assert ((share < 0.1) | (share > 0.9)).mean() > 0.95  # few regions cross the edge of the disc
     assert abs(np.diff(regions.colours[[share.argmin(), share.argmax()], 2]).item()) > 50  # yellow to blue
 
 
@@ -129,18 +129,18 @@ def test_a_walker_on_three_regions_by_hand():
     np.testing.assert_allclose(found, [1, 5 / 22, 0], atol=1e-6)
 
 
-def test_steps_are_probabilities_and_prefer_what_is_alike():
+def test_steps_are_probabilities_and_prefer_similar_regions():
     pixels, disc = two_coloured()
     regions = segment(pixels)
     steps = internals._steps(regions, [class_map(seen_in_part())], internals.SNAPPING)
     assert steps.min() >= 0
     assert steps.sum(axis=1).max() <= 1
-    assert steps.sum(axis=1).min() > 0.8  # some are alike to nothing far away
+    assert steps.sum(axis=1).min() > 0.8  # some regions have no similar region far away
     inside = regions.mean(disc) > 0.5
     assert steps[inside][:, inside].sum() > 0.99 * steps[inside].sum()
 
 
-def test_confidence_is_saturated_and_small_scales_count_by_their_pixels():
+def test_confidence_is_saturated_and_small_scales_are_weighted_by_their_pixels():
     pixels, _ = two_coloured()
     regions = segment(pixels)
     coarse, fine = np.zeros((8, 10, 2)), np.zeros((16, 20, 2))
@@ -153,7 +153,7 @@ def test_confidence_is_saturated_and_small_scales_count_by_their_pixels():
     assert abs(found[right].mean() / found[left].mean() - 0.32) < 0.02
 
 
-def test_logits_are_read_where_the_cells_look():
+def test_logits_are_interpolated_between_cell_centres():
     pixels, _ = two_coloured(64, 96)
     regions = segment(pixels)
     rows, columns = np.indices((4, 6)) * 16 + 7.5
@@ -162,7 +162,7 @@ def test_logits_are_read_where_the_cells_look():
 
 
 @pytest.mark.parametrize("snap", [True, False])
-def test_a_large_map_is_held_hardly_more_than_once(snap):
+def test_a_large_map_is_in_memory_little_more_than_once(snap):
     pixels = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)
     maps = [class_map(seen_in_part()), class_map(seen_in_part(6, 10))]
     fine_map(pixels[:200, :300], maps, [0])  # imports

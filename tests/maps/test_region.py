@@ -44,7 +44,7 @@ def test_threshold_mask_includes_the_threshold_and_never_nan():
     assert threshold_mask(fine, 0.5).tolist() == [[False, True, True, False]]
 
 
-def test_suggested_threshold_parts_object_from_background():
+def test_the_suggested_threshold_separates_object_from_background():
     rng = np.random.default_rng(0)
     fine = np.clip(rng.normal(0.15, 0.05, (300, 1700)), 0, 1).astype(np.float32)
     fine[100:200, 300:900] = np.clip(rng.normal(0.8, 0.05, (100, 600)), 0, 1)
@@ -106,7 +106,7 @@ def test_the_outline_of_one_pixel_is_its_square():
     assert polygon_area(outline) == 1
 
 
-def test_holes_run_the_other_way():
+def test_outlines_of_holes_run_counter_clockwise():
     outer, hole = contours_of(drawn("####", "#..#", "####"))
     assert polygon_area(outer) == 12
     assert polygon_area(hole) == -2
@@ -129,7 +129,7 @@ def test_outlines_enclose_exactly_the_mask(mask):
 
 @settings(deadline=None, max_examples=100)
 @given(masks)
-def test_boxes_hold_their_regions(mask):
+def test_boxes_contain_their_regions(mask):
     boxes = boxes_of(mask, min_share=0)
     assert sum(box.area for box in boxes) == mask.sum()
     covered = np.zeros_like(mask)

@@ -33,7 +33,7 @@ def test_colours_are_matplotlibs(cmap):
     assert np.abs(found.astype(int) - expected).max() <= 16
 
 
-def test_the_range_is_the_callers():
+def test_the_caller_gives_the_range():
     ends = matplotlib.colormaps["viridis"]([0, 255], bytes=True)[:, :3]
     found = render.colourise([[-5.0, 2.0, 4.0, 99.0]], vmin=2, vmax=4)
     assert found[0].tolist() == [ends[0].tolist(), ends[0].tolist(), ends[1].tolist(), ends[1].tolist()]
@@ -41,7 +41,7 @@ def test_the_range_is_the_callers():
     assert np.abs(low.astype(int) - ends[0]).max() < 12  # small values stay dark
 
 
-def test_unknown_values_are_grey():
+def test_nan_is_grey():
     found = render.colourise([[np.nan, 0.5]])
     assert tuple(found[0, 0]) == render.NO_DATA
     assert tuple(found[0, 1]) != render.NO_DATA
@@ -52,7 +52,7 @@ def test_a_range_of_no_width_has_two_colours():
     assert found[0].tolist() == [[0, 0, 0], [255, 255, 255]]
 
 
-def test_colouring_in_bands_leaves_no_seams(monkeypatch):
+def test_colouring_in_blocks_leaves_no_seams(monkeypatch):
     values = np.random.default_rng(0).random((50, 40))
     whole = render.colourise(values)
     blended = render.overlay(whole, whole[::-1], values)
@@ -74,7 +74,7 @@ def test_colouring_in_bands_leaves_no_seams(monkeypatch):
         (lambda: render.draw_boxes(np.zeros((2, 2), np.uint8), []), "uint8"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(call, words):
+def test_what_cannot_be_drawn_is_an_error(call, words):
     with pytest.raises(ValueError, match=words):
         call()
 
@@ -99,12 +99,12 @@ def test_opacity_may_differ_from_pixel_to_pixel(photo):
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, np.nan, np.zeros((3, 3))])
-def test_impossible_opacity_is_refused(photo, opacity):
+def test_an_impossible_opacity_is_an_error(photo, opacity):
     with pytest.raises(ValueError, match="opacity"):
         render.overlay(photo, photo, opacity)
 
 
-def test_overlay_wants_one_size(photo):
+def test_overlay_requires_one_size(photo):
     with pytest.raises(ValueError, match="shape"):
         render.overlay(photo, photo[:-1])
 
@@ -134,7 +134,7 @@ def test_a_box_of_one_pixel_can_be_drawn(photo):
     assert render.draw_boxes(photo, [Box(5, 5, 6, 6, 1, 1.0)]).shape == photo.shape
 
 
-def test_contours_are_cased(photo):
+def test_contours_have_a_casing(photo):
     outline = np.array([[20, 10], [70, 10], [70, 50], [20, 50]], float)
     found = render.draw_contours(photo, [outline], width=3)
     assert tuple(found[10, 45]) == render.CONTOUR_COLOUR
