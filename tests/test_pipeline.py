@@ -16,6 +16,7 @@ from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
 from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret, versions
 from fcn_core.synsets.ontology import Ontology
+from tests.places import ROOT
 from tests.waiting import Ticks
 
 SMALL = parse_scales("96x128,64x64,128x192")
@@ -282,7 +283,7 @@ def test_versions_name_what_the_numbers_depend_on():
 
 
 def _shared() -> Path:
-    return Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "shared")
+    return Path(os.environ.get("FCN_SHARED") or ROOT.parent / "shared")
 
 
 @pytest.mark.skipif(

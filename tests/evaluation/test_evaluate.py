@@ -18,6 +18,7 @@ from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import suggest_threshold, threshold_mask
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.ontology import Ontology
+from tests.places import ROOT
 from tests.waiting import Ticks
 
 SCALES = (Scale(64, 96), Scale(128, 192))
@@ -282,7 +283,7 @@ def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
     assert cam(chelsea, [best], 64).shape == (2, 2)
 
 
-SHARED = Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "shared")
+SHARED = Path(os.environ.get("FCN_SHARED") or ROOT.parent / "shared")
 
 
 @pytest.mark.skipif(
