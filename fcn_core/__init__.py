@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
     from fcn_core.networks.zoo import MODELS
-    from fcn_core.pipeline import Analysis, analyse, compute_class_maps, interpret
+    from fcn_core.pipeline import Analysis, MapOptions, analyse, compute_class_maps, interpret
     from fcn_core.synsets.ontology import Ontology, Synset
 
 __version__ = "1.0.0"
@@ -47,7 +47,8 @@ _HOME: dict[str, str] = {
     "FcnError": "errors",
     "Heatmap": "maps.heatmap",
     "Limits": "images.read",
-    "ModelInfo": "engines.base",
+    "MapOptions": "pipeline",
+    "ModelInfo": "engines.load",
     "Ontology": "synsets.ontology",
     "Predictor": "engines.base",
     "RGBImage": "images.read",
@@ -81,6 +82,7 @@ __all__ = [
     "FcnError",
     "Heatmap",
     "Limits",
+    "MapOptions",
     "ModelInfo",
     "Ontology",
     "Predictor",

@@ -89,8 +89,8 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
     with right:
         st.markdown("**The same from a terminal**")
         st.code(files.command_line(shown), language="bash", wrap_lines=True)
-        if files.renamed(shown):
-            panels.note(files.renamed(shown))
+        if files.rename_note(shown):
+            panels.note(files.rename_note(shown))
         st.markdown("**The same in Python**")
         st.code(files.python_snippet(shown), language="python", wrap_lines=True)
         st.markdown("**The same page for others**")

@@ -18,7 +18,7 @@ from fcn_core.images.read import RGBImage
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import Box
 from fcn_core.networks.geometry import CellAxis, CellGrid
-from fcn_core.pipeline import SynsetMaps
+from fcn_core.pipeline import Analysis
 
 # Okabe and Ito's colours, told apart with every kind of colour blindness: one a scale.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
@@ -51,7 +51,7 @@ def pick() -> None:
         st.session_state["row"], st.session_state["column"] = max(0, int(cell[0])), max(0, int(cell[1]))
 
 
-def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, model: ModelKey) -> None:
+def draw(class_maps: Mapping[str, ClassMap], maps: Analysis, image: RGBImage, model: ModelKey) -> None:
     """Draw the inspector of the picked cell, or of the strongest one."""
     rows, columns = maps.arithmetic.grid
     cells = maps.arithmetic.cells
@@ -159,7 +159,7 @@ def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
 
 
 def _strongest(
-    probabilities: Mapping[str, NDArray[np.float32]], maps: SynsetMaps, at: Mapping[str, tuple[int, int]]
+    probabilities: Mapping[str, NDArray[np.float32]], maps: Analysis, at: Mapping[str, tuple[int, int]]
 ) -> None:
     synsets = cached.ontology()
     st.markdown("**Strongest classes here**")

@@ -24,7 +24,7 @@ from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, spread
 from fcn_core.maps.region import contours_of, suggest_threshold
 from fcn_core.networks.geometry import CellAxis
-from fcn_core.pipeline import Analysis, SynsetMaps, interpret, read_maps
+from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology
 
 _LARGE, _MEAN, _CARD = (640, 560), (540, 420), (260, 260)
@@ -70,9 +70,9 @@ class Found:
         """Whether nothing more will come."""
         return len(self.class_maps) == len(self.result.plans)
 
-    def maps(self, synset: str, kind: MapKind) -> SynsetMaps:
+    def maps(self, synset: str, kind: MapKind) -> Analysis:
         """The heatmaps of a synset."""
-        return read_maps(
+        return interpret(
             self.picture.working,
             self.class_maps,
             cached.ontology()[synset],
@@ -346,7 +346,7 @@ def _display() -> None:
     )
 
 
-def _span(maps: SynsetMaps, chosen: Selection) -> tuple[float, float] | None:
+def _span(maps: Analysis, chosen: Selection) -> tuple[float, float] | None:
     """The range of the colours, None where each map has its own."""
     if chosen.range == "Per map":
         return None
@@ -361,7 +361,7 @@ def _own_span(heatmap: Heatmap, span: tuple[float, float] | None) -> tuple[float
 
 
 def _large(
-    found: Found, maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection, look: Look
+    found: Found, maps: Analysis, analysis: Callable[[], Analysis], chosen: Selection, look: Look
 ) -> None:
     picture = found.picture
     size = panels.shown_size(picture, *_LARGE)
@@ -406,7 +406,7 @@ def _outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: b
     return cached.resized(drawn, size)
 
 
-def _legend(maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection) -> None:
+def _legend(maps: Analysis, analysis: Callable[[], Analysis], chosen: Selection) -> None:
     peak = maps.arithmetic.peak
     note = ""
     if maps.kind == "probability" and peak < panels.LOW_PEAK:
@@ -431,7 +431,7 @@ def _legend(maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selectio
 
 
 def _scale_row(
-    maps: SynsetMaps | None,
+    maps: Analysis | None,
     chosen: Selection,
     look: Look,
     picture: Picture,
@@ -493,7 +493,7 @@ def _peaks(heatmap: Heatmap, span: tuple[float, float] | None) -> str:
 # The tabs
 
 
-def _maps(found: Found, maps: SynsetMaps, chosen: Selection, look: Look) -> None:
+def _maps(found: Found, maps: Analysis, chosen: Selection, look: Look) -> None:
     size = panels.shown_size(found.picture, *_MEAN)
     photo = _photo(found.picture, size) if chosen.cards == "Overlay" else None
     span = _span(maps, chosen)

@@ -14,7 +14,7 @@ import streamlit as st
 
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
-from fcn_core.render import encode
+from fcn_core.render.encoding import encode
 
 QUIET = "#8a94a6"
 _CELL_PIXELS = 560  # cells are enlarged to about this width, so that no browser blurs them

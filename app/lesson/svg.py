@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fcn_core.render import encode
+from fcn_core.render.encoding import encode
 
 UInt8 = npt.NDArray[np.uint8]
 
