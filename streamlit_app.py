@@ -17,7 +17,7 @@ if not runtime.exists() and (faults := settings.check()):
 
 from app import server, streamlit_patches  # not with settings that mean nothing
 from app.state import cached
-from app.ui import panels
+from app.ui import notices, style
 
 streamlit_patches.apply()
 
@@ -28,9 +28,9 @@ else:
     _ICON = Path(__file__).parent / "assets" / "icon.png"
 
     st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
-    panels.style()
+    style.style()
     for fault in cached.wrong_settings():
-        panels.problem(fault)
+        notices.problem(fault)
     if cached.wrong_settings():
         st.stop()
 

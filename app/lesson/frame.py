@@ -74,7 +74,7 @@ def style(present: bool) -> None:
 def arrive(step: str) -> None:
     """Begin a step at its top: Streamlit stays where the last one was left."""
     if st.session_state.get("lesson_place", step) != step:
-        st.html(page_scripts.element(page_scripts.TO_THE_TOP, step), unsafe_allow_javascript=True)
+        st.html(page_scripts.element(page_scripts.SCROLL_TO_TOP, step), unsafe_allow_javascript=True)
     st.session_state["lesson_place"] = step
 
 

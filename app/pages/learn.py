@@ -11,7 +11,7 @@ from app.lesson.stage import Stage, available_models
 from app.lesson.steps import step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
 from app.lesson.text import Lesson, read_lesson
 from app.state.queue.jobs import ModelKey
-from app.ui import panels
+from app.ui import notices
 from fcn_core.networks.zoo import MODELS
 
 FIGURES = [s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9)]
@@ -69,7 +69,7 @@ def contents() -> ModelKey:
 def one_step(lesson: Lesson, stage: Stage) -> None:
     """Draw one step, and the way on."""
     if not known:
-        text = panels.escape_markdown(repr(asked[:20]))
+        text = notices.escape_markdown(repr(asked[:20]))
         st.info(f"There is no step {text}, so the lesson starts here.", icon=":material/info:")
     st.caption(f"Step {lesson.number} of {len(lessons)}")
     heading(lesson)
