@@ -36,7 +36,7 @@ def test_a_model_that_could_not_be_loaded_is_tried_again(
             await asyncio.wait_for(tried.wait(), PATIENCE)
 
     monkeypatch.setattr(cached, "queue", make_ready)
-    monkeypatch.setattr(server, "_AGAIN", 0.0)
+    monkeypatch.setattr(server, "_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(server.log_limit, "limit", lambda: None)
     monkeypatch.setattr(server.connections, "watch", lambda: None)
     asyncio.run(scene())

@@ -46,12 +46,12 @@ def test_equal_records_pass_so_often_and_then_are_counted(
     assert tell(100) == []
     clock.now = 60.0
     assert tell(5) == [
-        f"{name} request 0 (and 197 more like this before, left out)",
+        f"{name} request 0 (and 197 similar records before, omitted)",
         f"{name} request 1",
         f"{name} request 2",
     ]
     clock.now = 120.0
-    assert tell(1) == [f"{name} request 0 (and 2 more like this before, left out)"]
+    assert tell(1) == [f"{name} request 0 (and 2 similar records before, omitted)"]
     clock.now = 180.0
     assert tell(1) == [f"{name} request 0"]
 

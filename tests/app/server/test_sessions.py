@@ -1,4 +1,4 @@
-"""A session is the browser's that began it."""
+"""A session belongs to the browser that started it."""
 
 from __future__ import annotations
 

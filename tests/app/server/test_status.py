@@ -1,4 +1,4 @@
-"""What is there, what is not, and what only this machine is told."""
+"""Unknown paths are 404, metrics are local, and readiness is reported."""
 
 from __future__ import annotations
 
