@@ -1,4 +1,4 @@
-"""The lesson in Chromium: every step by its address, every slider and reveal, the handout, present mode."""
+"""The lesson in Chromium: every step, slider and answer, the handout, present mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.lesson.text import Proof, Question, read_lesson
+from app.lesson.text import CheckBlock, Question, read_lesson
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
@@ -70,11 +70,11 @@ def test_a_step_by_its_address(visit: Visit, number: int) -> None:
         if isinstance(block, Question):
             asked = page.locator(f".st-key-question-{number}-{n}")
             asked.locator("[role=radiogroup] label").nth(block.right).click()
-            expect(asked.get_by_text("As you said.")).to_be_visible()
+            expect(asked.get_by_text("Correct.")).to_be_visible()
     _settle(page)
     for block in lesson.blocks:
-        if isinstance(block, Proof) and block.name != "proof":
-            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Check: it holds.")
+        if isinstance(block, CheckBlock) and block.name != "proof":
+            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Check passed.")
     formulas = page.locator(".st-key-lesson .katex").count()
     assert formulas or number in (4, 9)
     expect(page.locator(".st-key-lesson .katex-error")).to_have_count(0)
@@ -123,7 +123,7 @@ def test_the_handout_holds_the_lesson_and_needs_no_network(visit: Visit, tmp_pat
     download.value.save_as(path)
     text = path.read_text(encoding="utf-8")
     assert "{{" not in text
-    assert "it fails" not in text
+    assert "Check failed" not in text
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
