@@ -23,7 +23,7 @@ def layers(stage: Stage) -> None:
             "Window": r.window,
             "Shape": shape(*r.shape),
             "Cells": r.shape[0] * r.shape[1],
-            "Patterns": r.shape[2],
+            "Channels": r.shape[2],
             "Pixels per cell": str(r.stride),
         }
         for r in rows[:-1]
@@ -34,7 +34,7 @@ def layers(stage: Stage) -> None:
         ("softmax", "", CLASSES),
     ]
     table += [
-        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Patterns": c, "Pixels per cell": ""}
+        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Channels": c, "Pixels per cell": ""}
         for n, w, c in ending
     ]
     every = st.toggle(
@@ -50,11 +50,11 @@ def layers(stage: Stage) -> None:
     draw.table(
         stage,
         table,
-        "Table of the network's layers with window, shape, cells and patterns.",
+        "Table of the network's layers with window, shape, cells and channels.",
         height=420 if every else "content",
         columns={
             "Cells": st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
-            "Patterns": st.column_config.ProgressColumn(
+            "Channels": st.column_config.ProgressColumn(
                 format="localized", min_value=0, max_value=stage.spec.features
             ),
         },

@@ -24,7 +24,7 @@ def toy(stage: Stage) -> None:
     left, right = st.columns([1, 1], gap="large")
     columns = [f"column {k + 1}" for k in range(_TOY_SIDE)]
     with left:
-        st.markdown("**Pattern one, in every cell**")
+        st.markdown("**The first channel, in every cell**")
         edited = st.data_editor(
             [dict(zip(columns, row, strict=True)) for row in features[..., 0].tolist()],
             hide_index=True,
