@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 _SOURCES = frozenset({"asyncio", "uvicorn", "websockets", "starlette", "streamlit", "app"})
 
 
-class AtMost(logging.Filter):
+class RateLimit(logging.Filter):
     """Pass a limited number of similar records per period; the next period's first record counts the omitted ones.
 
     Records are similar if the same line of the program logs them, whatever their arguments; records of exceptions also
@@ -62,7 +62,7 @@ def _place(record: logging.LogRecord) -> tuple[object, ...]:
 
 def limit(records: int = 10, seconds: float = 60.0) -> None:
     """Limit what the server and the app log, and shorten asyncio's errors to one line each."""
-    bound = AtMost(records, seconds)
+    bound = RateLimit(records, seconds)
 
     class Bounded(logging.getLoggerClass()):  # type: ignore[misc]
         """A logger created later, as modules are imported when first needed."""
@@ -76,10 +76,10 @@ def limit(records: int = 10, seconds: float = 60.0) -> None:
         if name.split(".")[0] in _SOURCES:
             logging.getLogger(name).addFilter(bound)
     logging.setLoggerClass(Bounded)
-    asyncio.get_running_loop().set_exception_handler(_say)
+    asyncio.get_running_loop().set_exception_handler(_handle_error)
 
 
-def _say(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _handle_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     if isinstance(error, OSError):  # such as too many open files: not a fault of the program
         logger.error("%s: %s", context["message"], error.strerror)

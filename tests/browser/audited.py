@@ -1,7 +1,7 @@
-"""Run the app, write down what it does to files and network, and tell what it holds.
+"""Run the app, log its use of files and network, and report what it holds in memory.
 
 ``python audited.py LOG PORT [options of streamlit run]``: every file opened for writing, moved or removed, every
-connection, look-up and child process goes to LOG as one line of JSON; on PORT + 1 a GET answers what is in memory.
+connection, lookup and child process is written to LOG as one line of JSON; GET on PORT + 1 reports the memory.
 """
 
 import gc
