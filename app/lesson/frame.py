@@ -147,9 +147,9 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
             return Snippet(name, "", code)
         case Snippet(when, _, code):
             with st.container(key=f"snippet-{when}-{key}", gap="xsmall"):
-                st.caption("In 2020" if when == "before" else ":primary[**Today**]")
+                st.caption("Before" if when == "before" else ":primary[**Today**]")
                 st.code(code, language="python", wrap_lines=True)
-            return Snippet("In 2020" if when == "before" else "Today", "", code)
+            return Snippet("Before" if when == "before" else "Today", "", code)
         case CheckBlock(name, claim):
             return _check(name, fill(claim, stage.values), stage.checks.get(name))
         case _:

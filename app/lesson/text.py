@@ -9,7 +9,7 @@ A file opens with lines ``key: value`` between two ``---``. After that it is Mar
     [[question]] ... [[answer]] ... [[end]]
                                       a question with "- [ ]" choices, "- [x]" the right one, and its answer
     ```python before  or  ```python after
-                                      code as it was in 2020, and as it is written today
+                                      code as it was, and as it is written today
 
 ``{{name}}`` stands for a live value. Teachers can edit or translate these files without changing code.
 """

@@ -70,7 +70,7 @@ def test_every_kind_of_block_is_in_the_handout() -> None:
         Prose("Some *prose*."),
         Formula("a + b"),
         Figure('<svg id="drawn"></svg>', "A <caption>."),
-        Snippet("In 2020", "", "a < b"),
+        Snippet("Before", "", "a < b"),
         CheckBlock("Check passed.", "The **claim**."),
         Question("Why & how?", ("this", "that"), 1, "Because."),
     ]
