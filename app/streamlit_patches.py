@@ -38,7 +38,7 @@ from streamlit.web.server.starlette import starlette_app_utils
 
 from fcn_core import settings
 from fcn_core.errors import SettingInvalid
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 # Classes that other modules name in annotations, and the messages on the wire. Streamlit documents none of them.
 __all__ = ["BackMsg", "DeletedFile", "ForwardMsg", "UploadedFile", "UploadedFileManager", "UploadedFileRec"]
@@ -260,7 +260,7 @@ def _collect() -> None:
     gc.unfreeze()  # a frozen object may hold a session
     gc.collect()
     gc.freeze()
-    resources.trim()
+    memory.trim_heap()
 
 
 # --- Connections ----------------------------------------------------------------------------------------------------

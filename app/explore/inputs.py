@@ -22,7 +22,7 @@ from fcn_core.images.decoding import FORMATS
 from fcn_core.images.limits import Limits
 from fcn_core.images.scales import MAX_SCALES, NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
 from fcn_core.networks.zoo import MODELS
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ def _cost(model: ModelKey, size: tuple[int, int], cost: Cost | None) -> str:
         return text
     text += f" · {cost.seconds:.1f} s · {cost.memory_mb / 1024:.1f} GB"
     if not cost.fits:
-        return f"{text}]] :small[:red[does not fit into {resources.budget_mb() / 1024:.1f} GB"
+        return f"{text}]] :small[:red[does not fit into {memory.budget_mb() / 1024:.1f} GB"
     return f"{text} · in bands" if cost.banded else text
 
 

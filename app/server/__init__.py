@@ -18,7 +18,7 @@ from app.server.sockets import SocketGuard
 from app.server.status import StatusGuard, routes
 from app.server.uploads import UploadGuard
 from app.state import cached
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 __all__ = ["lifespan", "middleware", "routes"]
 
@@ -45,7 +45,7 @@ def middleware() -> tuple[Middleware, ...]:
 
 def _most_pages() -> int:
     """Return how many pages may be open at once, by the memory budget and by the limit of open files."""
-    by_memory = int(resources.budget_mb() * _OPEN_PAGES_BUDGET / _PAGE_MB)
+    by_memory = int(memory.budget_mb() * _OPEN_PAGES_BUDGET / _PAGE_MB)
     return max(1, min(_MOST_PAGES, by_memory, connections.most_files() // _FILES_PER_PAGE // 4))
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from app import streamlit_patches
 from app.server.sockets import longest_message
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 _PATIENCE = 20.0  # seconds for a request to arrive, or for the client to read more of a response
 _MOST_IDLE = 128  # connections without a request
@@ -102,7 +102,7 @@ class Connections:
 
 def watch() -> None:
     """Limit all connections opened from now on."""
-    most = min(most_files() // 4, _MOST, int(resources.budget_mb() * _BUDGET_SHARE / _CONNECTION_MB))
+    most = min(most_files() // 4, _MOST, int(memory.budget_mb() * _BUDGET_SHARE / _CONNECTION_MB))
     found = Connections(min(_MOST_IDLE, most), most, _PATIENCE).add
     streamlit_patches.watch_connections(found, longest_message())
 

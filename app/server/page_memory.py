@@ -7,7 +7,7 @@ import math
 import time
 
 from app import streamlit_patches
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ def relieve() -> None:
     Call it in the server's event loop.
     """
     global _last_cleared
-    now, most = time.monotonic(), resources.budget_mb() - resources.kept_free_mb()
-    if now - _last_cleared < _EVERY or resources.rss_mb() <= most:
+    now, most = time.monotonic(), memory.budget_mb() - memory.reserved_mb()
+    if now - _last_cleared < _EVERY or memory.rss_mb() <= most:
         return
     _last_cleared = now
     streamlit_patches.clear_page_caches()
-    resources.trim()
+    memory.trim_heap()
     logger.warning("Page caches were cleared: the process held more than %d MB.", most)

@@ -18,7 +18,7 @@ from app import streamlit_patches
 from app.server.middleware import HTTPMiddleware
 from app.server.sessions import Owners
 from app.state import picture_files
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class UploadGuard(HTTPMiddleware):
         finally:
             del self._uploads[upload]
             if upload.bytes > _LARGE:  # two copies existed while it was read; small files reuse freed memory
-                resources.trim()
+                memory.trim_heap()
 
     async def _next(self, upload: _Upload, receive: Receive) -> Message:
         """Return the next part of a file, unless the upload is evicted or sends nothing.

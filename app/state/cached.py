@@ -45,7 +45,7 @@ from fcn_core.maps.region import Regions, fine_map, segment
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class _Models:
         self._loaded: dict[ModelKey, Predictor] = {}
         self.fetched: dict[ModelKey, tuple[int, int]] = {}  # bytes so far and in all, of a download under way
         self._fetching: dict[str, Future[Path]] = {}
-        self.room = 1 if resources.budget_mb() < 1500 else 3
+        self.room = 1 if memory.budget_mb() < 1500 else 3
 
     def __call__(self, key: ModelKey) -> Predictor:
         """Load a model, or give the one that is loaded; called in the queue's thread.
@@ -78,11 +78,11 @@ class _Models:
         with self._lock:
             for other, predictor in self._loaded.items():
                 if other != key:
-                    predictor.release()
+                    predictor.release_cached()
             if key not in self._loaded:
                 while len(self._loaded) >= self.room:
                     self._loaded.pop(next(iter(self._loaded)))
-                    resources.trim()
+                    memory.trim_heap()
                 try:
                     self._loaded[key] = load_model(
                         key.name,
@@ -157,9 +157,9 @@ def queue() -> Queue:
 @cache
 def _queue() -> Queue:
     logs.configure("text")
-    resources.return_freed()
-    resources.keep_free(min(resources.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
-    size = min(int(resources.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
+    memory.limit_free_heap()
+    memory.reserve(min(memory.budget_mb() * _PAGES_SHARE, _PAGES_LIMIT))
+    size = min(int(memory.budget_mb() * _CACHE_SHARE) * 2**20, _CACHE_LIMIT)
     relieve = streamlit_patches.clear_page_caches
     made = Queue(models(), ClassMapCache(size), models().loaded, models().room, models().fetch, relieve)
     first = ModelKey(model_spec().name)
@@ -287,7 +287,7 @@ def forecasts() -> Forecasts:
 
 def limits() -> Limits:
     """What an upload may be: what is decoded beside a running network must fit into what was kept free for it."""
-    return Limits.from_env(memory_mb=resources.kept_free_mb() or None)
+    return Limits.from_env(memory_mb=memory.reserved_mb() or None)
 
 
 # What belongs to one user

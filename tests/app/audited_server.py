@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.load import Session, Tally
+from benchmarks.session import Session, Tally
 from tests.app.tab import ask
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
@@ -90,12 +90,13 @@ def running(folder: Path, memory: int, files: int, *options: str) -> Iterator[Se
     port, log, audit = _two_ports(), folder / "log", folder / "audit"
     command = [
         sys.executable,
-        str(ROOT / "tests" / "browser" / "audited.py"),
+        "-m",
+        "tests.browser.audited",
         str(audit),
         str(port),
         *options,
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FCN_MEMORY_MB": str(memory)}
+    environment = {**os.environ, "FCN_MEMORY_MB": str(memory)}
 
     def limit() -> None:
         import resource

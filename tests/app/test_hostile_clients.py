@@ -20,7 +20,7 @@ from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from benchmarks.load import Session, Tally
+from benchmarks.session import Session, Tally
 from tests.app.audited_server import Server, outsiders, running
 from tests.app.tab import Tab, ask, finish
 from tests.places import ROOT

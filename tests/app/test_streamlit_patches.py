@@ -39,7 +39,7 @@ from streamlit.web.server.starlette import starlette_app_utils, starlette_routes
 from app import streamlit_patches
 from app.server import page_memory
 from app.state import picture_files
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.places import ROOT
 from tests.waiting import Clock
 
@@ -283,11 +283,11 @@ def test_page_caches_are_cleared_above_the_budget_and_not_too_often(
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
     monkeypatch.setattr(page_memory, "time", held.clock)
     monkeypatch.setattr(page_memory, "_last_cleared", -1e9)
-    monkeypatch.setattr(resources, "trim", lambda: None)
+    monkeypatch.setattr(memory, "trim_heap", lambda: None)
     session = held.open("one")
     for now, megabytes, cleared in ((0, 450, 0), (1, 451, 1), (5, 999, 1), (12, 999, 2), (30, 100, 2)):
         held.clock.now = now
-        monkeypatch.setattr(resources, "rss_mb", lambda megabytes=megabytes: float(megabytes))
+        monkeypatch.setattr(memory, "rss_mb", lambda megabytes=megabytes: float(megabytes))
         page_memory.relieve()
         assert session.done.count("cleared") == cleared
 

@@ -10,7 +10,7 @@ from app.state.queue.class_map_cache import ClassMapCache, HeldJobs
 from app.state.queue.jobs import Job
 from fcn_core.engines.load import Predictor
 from fcn_core.errors import MemoryBudgetError
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 _Found = TypeVar("_Found")
 
@@ -46,8 +46,8 @@ def with_room(
     except MemoryBudgetError:
         relieve()
         gc.collect()  # what pages have left behind
-        resources.trim()
-        missing = resources.missing_mb(predictor.forecast(*size).memory_mb, resources.rss_mb())
+        memory.trim_heap()
+        missing = memory.missing_mb(predictor.forecast(*size).memory_mb, memory.rss_mb())
         if missing > 0 and not make_room(missing):
             raise
         return compute()
@@ -79,5 +79,5 @@ def let_go(missing_mb: float, job: Job, waiting: Iterable[Job], cache: ClassMapC
             break
         free += other.nbytes
         held.let_go(other)
-    resources.trim()
+    memory.trim_heap()
     return free > 0
