@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.state import cached
 from app.state.queue.jobs import ModelKey
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core import render
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.images.read import RGBImage
@@ -64,7 +64,7 @@ def draw(class_maps: Mapping[str, ClassMap], maps: Analysis, image: RGBImage, mo
         down, across = st.columns(2)
         down.number_input("Row", 0, rows - 1, key="row", bind="query-params")
         across.number_input("Column", 0, columns - 1, key="column", bind="query-params")
-        panels.note(
+        notices.note(
             f"Of the finest grid, {rows} × {columns} cells. Click the large map above to choose another, or walk "
             "over it with the arrow keys."
         )
@@ -92,13 +92,13 @@ def _frames(
     image: RGBImage, class_maps: Mapping[str, ClassMap], at: Mapping[str, tuple[int, int]], model: ModelKey
 ) -> None:
     """The photo with a frame a scale around what moves its cell, once that is measured, and what it means."""
-    height, width = panels.shown_size(image, 460, 460)
+    height, width = figures.shown_size(image, 460, 460)
     drawn = cached.photo(image.sha256, height, width, image)
     measured = cached.queue().field(model, session=cached.session())
     failure = measured.exception() if measured.done() else None
     if not measured.done() or failure is not None:
-        panels.write(panels.figure(drawn, "The picture"))
-        panels.note(
+        st.html(figures.figure(drawn, "The picture"))
+        notices.note(
             f"What moves a cell could not be measured. {failure}"
             if failure is not None
             else "Measuring what moves a cell of this model, once …"
@@ -117,14 +117,14 @@ def _frames(
         drawn = render.draw_boxes(
             drawn, [Box(x0, y0, x1, y1, 0, 0.0)], _COLOURS[index % len(_COLOURS)], width=2
         )
-    panels.write(panels.figure(drawn, "The picture with a frame a scale around what moves its cell"))
+    st.html(figures.figure(drawn, "The picture with a frame a scale around what moves its cell"))
     dots = "".join(
         f'<span style="color:rgb{_COLOURS[i % len(_COLOURS)]}" aria-hidden="true">■</span> {key} &ensp;'
         for i, key in enumerate(class_maps)
     )
-    panels.write(f'<p class="fcn-note">{dots}</p>')
+    st.html(f'<p class="fcn-note">{dots}</p>')
     extent = next(iter(class_maps.values())).cells.y.extent
-    panels.note(said_of(field, extent))
+    notices.note(said_of(field, extent))
 
 
 def _wait(model: ModelKey) -> None:
@@ -171,8 +171,8 @@ def _strongest(
         ]
         for rank in range(_TOP)
     ]
-    panels.write(panels.table([key.replace("x", " × ") for key in probabilities], rows))
-    name = panels.escape_markdown(synsets.label(maps.synset.wnid))
+    st.html(figures.table([key.replace("x", " × ") for key in probabilities], rows))
+    name = notices.escape_markdown(synsets.label(maps.synset.wnid))
     values = ", ".join(f"{maps.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
     st.markdown(f"**{name}** here: {values}")
 
@@ -196,7 +196,7 @@ def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
             f'<tr><td>{shown}</td><td class="n">{synsets.count(step)}</td>'
             f'<td class="fcn-bar"><span style="width:{value:.1%}"></span></td><td class="n">{value:.2f}</td></tr>'
         )
-    panels.write(
+    st.html(
         '<div class="fcn-scroll"><table class="fcn-table"><thead><tr><th>synset</th><th class="n">classes</th>'
         f'<th></th><th class="n">mean</th></tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     )
