@@ -27,7 +27,7 @@ IN_THE_CHECKOUT = {
     "benchmarks/app.py",
     "benchmarks/load.py",
     "scripts/take_screenshots.py",
-    "tests/app/test_hostile_clients.py",
+    "tests/app/audited_server.py",
     "tests/browser/conftest.py",
     "tests/browser/test_security.py",
     "tests/deploy/conftest.py",

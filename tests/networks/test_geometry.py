@@ -290,3 +290,18 @@ def test_even_cells_divide_the_picture_evenly(size):
 
 def test_edges_lie_half_way_between_centres_and_end_with_the_picture():
     assert AXIS.edges() == [0.0, *((36 + 16 + 32 * i) / 320 for i in range(9)), 1.0]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (CellAxis.even(1), [0, 1]),
+        (CellAxis.even(4), [0, 0.25, 0.5, 0.75, 1]),
+        (CellAxis(64, 2, 32, 15.5, 63), [0, 0.5, 1]),  # centred cells are an even grid
+        (CellAxis(64, 2, 32, 31.0, 63), [0, 47.5 / 64, 1]),  # cells that look to the lower right
+        (CellAxis(64, 3, 32, 31.0, 63), [0, 47.5 / 64, 1, 1]),  # an edge outside the picture is clipped
+        (CellAxis(64, 1, 64, 31.5, 63), [0, 1]),
+    ],
+)
+def test_edges_lie_halfway_between_centres(axis, expected):
+    assert axis.edges() == pytest.approx(expected)
