@@ -308,7 +308,7 @@ def test_bands_are_used_only_where_the_budget_requires_them(fresh, budget):
 
 @pytest.mark.parametrize(
     ("used", "expected"), [(0, 374), (298, 374), (340, 395), (450, 450), (500, 475)]
-)  # 76 of 450 kept free; at the end nothing fits, as the budget is below what is used
+)  # 76 of 450 are reserved; in the last case more is used than the budget
 def test_the_budget_of_a_pass(used, expected, monkeypatch):
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
     monkeypatch.setattr(memory, "_reserved_mb", 76.0)
@@ -379,7 +379,7 @@ def test_smaller_bands_need_less_memory_and_more_computation(lite2):
 def test_the_memory_of_a_pass_in_bands_is_as_expected(fresh_python):
     code = """
 import os
-if hasattr(os, "sched_setaffinity"):  # every thread holds something besides: the same number on every machine
+if hasattr(os, "sched_setaffinity"):  # memory grows with the threads: the same number on every machine
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 import numpy as np
 from fcn_core.system import memory

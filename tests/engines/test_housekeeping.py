@@ -40,7 +40,7 @@ CASES = [
     (NAME, THEIRS, 31 * DAY, False),
     (NAME, THEIRS, -HOUR, True),
     (NAME, THEIRS, -2 * DAY, False),  # from the future: the clock was moved back
-    (NAME, None, 29 * DAY, True),  # of a version that wrote no such word, or damaged
+    (NAME, None, 29 * DAY, True),  # of a version that does not write it, or damaged
     (NAME, None, 31 * DAY, False),
     (NAME, [], 31 * DAY, False),
     ("efficientnet-lite0-8-ffffffffffffffff", THEIRS, 31 * DAY, False),
