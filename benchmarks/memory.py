@@ -93,8 +93,8 @@ def work(name: str, sizes: str, keep: bool) -> None:
             {
                 "what": text, "peak": watch.lap(), "seconds": seconds, "cpu": cpu,
                 "foreseen": foreseen.memory_mb, "foreseen_seconds": foreseen.seconds,
-                "bands": foreseen.plan and [len(t.windows) for t in foreseen.plan.parts],
-                "strips": foreseen.plan and len(foreseen.plan.strips.windows),
+                "bands": foreseen.plan and [len(part.bands) for part in foreseen.plan.parts],
+                "strips": foreseen.plan and len(foreseen.plan.strips.bands),
                 "megapixels": scale.height * scale.width / 1e6,
             }
         )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fcn_core import settings
 
 if TYPE_CHECKING:
-    from fcn_core.engines.load import ModelInfo
+    from fcn_core.engines.base import ModelInfo
     from fcn_core.pipeline import Analysis
 
 logger = logging.getLogger(__name__)

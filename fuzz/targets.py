@@ -26,7 +26,8 @@ from fcn_core.errors import (
     WeightsInvalid,
 )
 from fcn_core.images import fetch
-from fcn_core.images.read import Limits, clean_name, read_image
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import clean_name, read_image
 from fcn_core.images.scales import parse_scales
 from fcn_core.networks.weights import digest
 
@@ -53,7 +54,7 @@ def image(data: bytes) -> bool:
 
 def weights(data: bytes) -> bool:
     """`read_torch_weights`: arrays that lie inside the file, or WeightsInvalid."""
-    from fcn_core.networks.efficientnet_lite import read_torch_weights
+    from fcn_core.networks.checkpoint import read_torch_weights
 
     try:
         tensors = read_torch_weights(_file(data))

@@ -26,7 +26,7 @@ from app.state.queue import job_queue, jobs
 from app.state.queue.class_map_cache import ClassMapCache
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import ModelKey, Snapshot
-from fcn_core.engines.load import Forecast, ModelInfo
+from fcn_core.engines.base import Forecast, ModelInfo
 from fcn_core.errors import Cancelled, FetchError, MemoryBudgetError
 from fcn_core.images import fetch, read
 from fcn_core.images.read import RGBImage, image_from_array

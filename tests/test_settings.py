@@ -103,7 +103,10 @@ def test_every_setting_has_its_cases() -> None:
     assert tuple(MODELS) == settings.MODEL_NAMES
 
 
-@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [pytest.param(*row, marks=[pytest.mark.tensorflow] if "tensorflow" in row else []) for row in GOOD],
+)
 def test_good_values(name: str, text: str, value: object) -> None:
     found = setting(name).value({name: text})
     assert (found, type(found)) == (value, type(value))

@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.state.picture_files import GAVE_WAY
 from app.state.pictures import Picture
-from app.ui import panels
-from app.ui.panels import Look
+from app.ui import notices
+from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.export import files, shells
 from fcn_core.maps.heatmap import Heatmap, place
@@ -33,7 +33,7 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
     """
     stem = f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
     if not picture.file.is_there:
-        panels.problem(GAVE_WAY)
+        notices.problem(GAVE_WAY)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Everything**")
@@ -89,12 +89,12 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
     with right:
         st.markdown("**The same from a terminal**")
         st.code(files.command_line(shown), language="bash", wrap_lines=True)
-        if files.renamed(shown):
-            panels.note(files.renamed(shown))
+        if files.rename_note(shown):
+            notices.note(files.rename_note(shown))
         st.markdown("**The same in Python**")
         st.code(files.python_snippet(shown), language="python", wrap_lines=True)
         st.markdown("**The same page for others**")
-        panels.note(
+        notices.note(
             "The address of this page holds every choice: copy it from the browser."
             if picture.address
             else "The address of this page holds every choice but the picture, which never leaves this session."

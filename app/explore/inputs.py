@@ -16,7 +16,7 @@ from app.state.queue.forecasts import Cost
 from app.state.queue.jobs import ModelKey, Source
 from app.state.samples import DEFAULT, SAMPLES
 from app.streamlit_patches import DeletedFile, UploadedFile
-from app.ui import page_scripts, panels
+from app.ui import notices, page_scripts
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.images.decoding import FORMATS
 from fcn_core.images.limits import Limits
@@ -83,7 +83,7 @@ def choose_picture() -> Picture:
         state["explore-problem"] = str(error)
     except Exception:
         logger.exception("A picture could not be read")
-        state["explore-problem"] = panels.FAULT
+        state["explore-problem"] = notices.FAULT
     if "explore-picture" not in state:
         state["explore-picture"] = cached.sample(DEFAULT)
     return cast(Picture, state["explore-picture"])
@@ -112,7 +112,7 @@ def _sample() -> Picture:
         persist_state="session",
     )
     chosen = SAMPLES[str(name)]
-    panels.note(chosen.credit)
+    notices.note(chosen.credit)
     return cached.sample(str(name))
 
 
@@ -137,7 +137,7 @@ def _upload() -> Picture | None:
         state["upload-serial"] = state.get("upload-serial", 0) + 1
         file = _uploader(place)
     first = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(first + panels.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
+    st.html(first + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
     if file is None:
         return None
     return cached.read_upload(file.file_id, file.name, picture_files.uploaded(file))
@@ -192,7 +192,7 @@ def choose_model() -> ModelKey:
         spec = MODELS[str(name)]
         key = ModelKey(spec.name, output_stride=int(str(stride)))
         ready = cached.predictor(key) is not None
-        panels.note(
+        notices.note(
             f"{spec.title}, {spec.parameters:g} million parameters, {spec.licence}. "
             + ("Loaded." if ready else "Loads when first used.")
         )
@@ -229,7 +229,7 @@ def choose_scales(image: Source, model: ModelKey) -> tuple[tuple[Scale, ...], Fi
         on_change=_add_scale,
     )
     if "scale-problem" in state:
-        panels.problem(state.pop("scale-problem"))
+        notices.problem(state.pop("scale-problem"))
     fit_word = st.segmented_control(
         "Fit",
         selection.FITS,

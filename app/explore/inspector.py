@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from app.state import cached
 from app.state.queue.jobs import ModelKey
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core import render
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.images.read import RGBImage
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import Box
 from fcn_core.networks.geometry import CellAxis, CellGrid
-from fcn_core.pipeline import SynsetMaps
+from fcn_core.pipeline import Analysis
 
 # Okabe and Ito's colours, told apart with every kind of colour blindness: one a scale.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
@@ -51,7 +51,7 @@ def pick() -> None:
         st.session_state["row"], st.session_state["column"] = max(0, int(cell[0])), max(0, int(cell[1]))
 
 
-def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, model: ModelKey) -> None:
+def draw(class_maps: Mapping[str, ClassMap], maps: Analysis, image: RGBImage, model: ModelKey) -> None:
     """Draw the inspector of the picked cell, or of the strongest one."""
     rows, columns = maps.arithmetic.grid
     cells = maps.arithmetic.cells
@@ -64,16 +64,15 @@ def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, 
         down, across = st.columns(2)
         down.number_input("Row", 0, rows - 1, key="row", bind="query-params")
         across.number_input("Column", 0, columns - 1, key="column", bind="query-params")
-        panels.note(
+        notices.note(
             f"Of the finest grid, {rows} × {columns} cells. Click the large map above to choose another, or walk "
             "over it with the arrow keys."
         )
-        place = (
-            (cells.y.centre(row) + 0.5) / cells.y.input_size,
-            (cells.x.centre(column) + 0.5) / cells.x.input_size,
-        )
         at = {
-            key: (_nearest(m.cells.y, place[0]), _nearest(m.cells.x, place[1]))
+            key: (
+                round(m.cells.y.index(cells.y.centre(row), cells.y.input_size)),
+                round(m.cells.x.index(cells.x.centre(column), cells.x.input_size)),
+            )
             for key, m in class_maps.items()
         }
         _frames(image, class_maps, at, model)
@@ -81,11 +80,6 @@ def draw(class_maps: Mapping[str, ClassMap], maps: SynsetMaps, image: RGBImage, 
         probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
         _strongest(probabilities, maps, at)
         _path(probabilities, maps.synset.wnid)
-
-
-def _nearest(axis: CellAxis, share: float) -> int:
-    position = (share * axis.input_size - 0.5 - axis.first) / axis.stride
-    return min(max(round(position), 0), axis.size - 1)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -98,13 +92,13 @@ def _frames(
     image: RGBImage, class_maps: Mapping[str, ClassMap], at: Mapping[str, tuple[int, int]], model: ModelKey
 ) -> None:
     """The photo with a frame a scale around what moves its cell, once that is measured, and what it means."""
-    height, width = panels.shown_size(image, 460, 460)
+    height, width = figures.shown_size(image, 460, 460)
     drawn = cached.photo(image.sha256, height, width, image)
     measured = cached.queue().field(model, session=cached.session())
     failure = measured.exception() if measured.done() else None
     if not measured.done() or failure is not None:
-        panels.write(panels.figure(drawn, "The picture"))
-        panels.note(
+        st.html(figures.figure(drawn, "The picture"))
+        notices.note(
             f"What moves a cell could not be measured. {failure}"
             if failure is not None
             else "Measuring what moves a cell of this model, once …"
@@ -123,14 +117,14 @@ def _frames(
         drawn = render.draw_boxes(
             drawn, [Box(x0, y0, x1, y1, 0, 0.0)], _COLOURS[index % len(_COLOURS)], width=2
         )
-    panels.write(panels.figure(drawn, "The picture with a frame a scale around what moves its cell"))
+    st.html(figures.figure(drawn, "The picture with a frame a scale around what moves its cell"))
     dots = "".join(
         f'<span style="color:rgb{_COLOURS[i % len(_COLOURS)]}" aria-hidden="true">■</span> {key} &ensp;'
         for i, key in enumerate(class_maps)
     )
-    panels.write(f'<p class="fcn-note">{dots}</p>')
+    st.html(f'<p class="fcn-note">{dots}</p>')
     extent = next(iter(class_maps.values())).cells.y.extent
-    panels.note(said_of(field, extent))
+    notices.note(said_of(field, extent))
 
 
 def _wait(model: ModelKey) -> None:
@@ -160,14 +154,12 @@ def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
     pixels : int
         That the picture is shown with along this axis.
     """
-    scale = pixels / axis.input_size
-    low = (axis.centre(cell) - side / 2 + 0.5) * scale
-    high = (axis.centre(cell) + side / 2 + 0.5) * scale
-    return max(0, round(low)), min(pixels, max(round(high), round(low) + 1))
+    low, high = map(round, axis.span(cell, side, pixels))
+    return low, max(high, min(low + 1, pixels))
 
 
 def _strongest(
-    probabilities: Mapping[str, NDArray[np.float32]], maps: SynsetMaps, at: Mapping[str, tuple[int, int]]
+    probabilities: Mapping[str, NDArray[np.float32]], maps: Analysis, at: Mapping[str, tuple[int, int]]
 ) -> None:
     synsets = cached.ontology()
     st.markdown("**Strongest classes here**")
@@ -179,8 +171,8 @@ def _strongest(
         ]
         for rank in range(_TOP)
     ]
-    panels.write(panels.table([key.replace("x", " × ") for key in probabilities], rows))
-    name = panels.escape_markdown(synsets.label(maps.synset.wnid))
+    st.html(figures.table([key.replace("x", " × ") for key in probabilities], rows))
+    name = notices.escape_markdown(synsets.label(maps.synset.wnid))
     values = ", ".join(f"{maps.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
     st.markdown(f"**{name}** here: {values}")
 
@@ -204,7 +196,7 @@ def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
             f'<tr><td>{shown}</td><td class="n">{synsets.count(step)}</td>'
             f'<td class="fcn-bar"><span style="width:{value:.1%}"></span></td><td class="n">{value:.2f}</td></tr>'
         )
-    panels.write(
+    st.html(
         '<div class="fcn-scroll"><table class="fcn-table"><thead><tr><th>synset</th><th class="n">classes</th>'
         f'<th></th><th class="n">mean</th></tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     )

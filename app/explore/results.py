@@ -15,15 +15,16 @@ from app.state import cached, selection
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, coarse_first
 from app.state.selection import Selection
-from app.ui import panels, pointer
-from app.ui.panels import Card, Look
+from app.ui import figures, notices, synset_picker
+from app.ui.figures import Card, Look
+from app.ui.pointer_map import PointerMap, pointer_map
 from fcn_core import render
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, spread
 from fcn_core.maps.region import contours_of, suggest_threshold
-from fcn_core.pipeline import Analysis, SynsetMaps, interpret, read_maps
+from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology
 
 _LARGE, _MEAN, _CARD = (640, 560), (540, 420), (260, 260)
@@ -69,9 +70,9 @@ class Found:
         """Whether nothing more will come."""
         return len(self.class_maps) == len(self.result.plans)
 
-    def maps(self, synset: str, kind: MapKind) -> SynsetMaps:
+    def maps(self, synset: str, kind: MapKind) -> Analysis:
         """The heatmaps of a synset."""
-        return read_maps(
+        return interpret(
             self.picture.working,
             self.class_maps,
             cached.ontology()[synset],
@@ -122,7 +123,7 @@ def draw(
     progress: Callable[[], None] | None,
 ) -> None:
     """Draw the results; from here on nothing runs the network."""
-    with panels.guarded("Drawing results"):
+    with notices.guarded("Drawing results"):
         found = result.found if result is not None else None
         if result is not None and found is None:  # given way to others': ask for them anew
             st.rerun()
@@ -145,9 +146,9 @@ def draw(
         look = look_of(chosen)
         with left:
             with st.container(horizontal=True, vertical_alignment="center", key="name-row"):
-                panels.note(picture.in_words)
-            size = panels.shown_size(picture, *_LARGE)
-            panels.write(panels.figure(_photo(picture, size), f"The picture: {picture.name}"))
+                notices.note(picture.in_words)
+            size = figures.shown_size(picture, *_LARGE)
+            st.html(figures.figure(_photo(picture, size), f"The picture: {picture.name}"))
         if found is None:
             with right:
                 st.skeleton(height=max(120, round(520 * picture.height / picture.width)))
@@ -165,9 +166,9 @@ def draw(
             progress()
         elif found.complete:
             taken, info = sum(m.seconds for m in found.class_maps.values()), found.result.info
-            panels.note(
+            notices.note(
                 f"{len(found.class_maps)} scale{'s' if len(found.class_maps) > 1 else ''} in "
-                f"{panels.seconds(taken)}, {info.title} on {info.engine}"
+                f"{figures.seconds(taken)}, {info.title} on {info.engine}"
                 + (", random weights" if info.weights == "random" else "")
             )
         _scale_row(maps, chosen, look, picture, plans)
@@ -260,7 +261,7 @@ def _settle_synset(found: Found | None, picture: Picture) -> None:
     if found is None or (again and (final or not found.complete)):
         return
     if state["synset-chosen"]:
-        if not before or again or _peak(found, state["synset"]) >= panels.LOW_PEAK:
+        if not before or again or _peak(found, state["synset"]) >= figures.LOW_PEAK:
             state["synset-settled"] = (picture.sha256, True)
             return
         if not found.complete:  # a finer scale may see it yet
@@ -290,13 +291,13 @@ def _findings(found: Found) -> tuple[Finding, ...]:
 
 def _header(found: Found | None) -> None:
     synsets = cached.ontology()
-    panels.pick_synset("synset", choose)
+    synset_picker.pick_synset("synset", choose)
     wnid = st.session_state["synset"]
-    panels.hierarchy("explore", wnid, choose)
+    synset_picker.hierarchy("explore", wnid, choose)
     synset = synsets[wnid]
     gloss = synset.gloss.split("; ")[0]
     others = ", ".join(synset.words[1:4])
-    panels.note(f"{gloss}{f' ({others})' if others else ''}. {wnid}")
+    notices.note(f"{gloss}{f' ({others})' if others else ''}. {wnid}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="chips-explore"):
         if found is None:
             st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
@@ -310,7 +311,7 @@ def _header(found: Found | None) -> None:
         )
         for finding in _findings(found):
             st.button(
-                f"{panels.escape_markdown(synsets.label(finding.wnid))} :small[{finding.peak:.2f}]",
+                f"{notices.escape_markdown(synsets.label(finding.wnid))} :small[{finding.peak:.2f}]",
                 key=f"chip-{finding.wnid}",
                 on_click=choose,
                 args=(finding.wnid,),
@@ -345,7 +346,7 @@ def _display() -> None:
     )
 
 
-def _span(maps: SynsetMaps, chosen: Selection) -> tuple[float, float] | None:
+def _span(maps: Analysis, chosen: Selection) -> tuple[float, float] | None:
     """The range of the colours, None where each map has its own."""
     if chosen.range == "Per map":
         return None
@@ -360,38 +361,28 @@ def _own_span(heatmap: Heatmap, span: tuple[float, float] | None) -> tuple[float
 
 
 def _large(
-    found: Found, maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection, look: Look
+    found: Found, maps: Analysis, analysis: Callable[[], Analysis], chosen: Selection, look: Look
 ) -> None:
     picture = found.picture
-    size = panels.shown_size(picture, *_LARGE)
+    size = figures.shown_size(picture, *_LARGE)
     name = cached.ontology().label(chosen.synset)
     lossless = False
     if chosen.view == "Mean":
         span = _own_span(maps.arithmetic, _span(maps, chosen))
-        pixels = panels.paint(_photo(picture, size), maps.arithmetic, size, span, look)
+        pixels = figures.paint(_photo(picture, size), maps.arithmetic, size, span, look)
         lossless = not look.smooth
     elif chosen.view == "Fine":
         fine = Heatmap(analysis().fine, maps.kind)
-        pixels = panels.paint(_photo(picture, size), fine, size, (0.0, 1.0), look)
+        pixels = figures.paint(_photo(picture, size), fine, size, (0.0, 1.0), look)
     else:
         pixels = _outlined(analysis(), size, veil=chosen.view == "Mask", boxes=chosen.view != "Mask")
-    about = f"{chosen.view} of {name}: peak {panels.number(maps.arithmetic.peak)}"
+    about = f"{chosen.view} of {name}: peak {figures.number(maps.arithmetic.peak)}"
     ids, names = inspector.top_classes(found.class_maps, maps.arithmetic.cells)
     cells = maps.arithmetic.cells if look.placement == "centres" else None
     rows, columns = maps.arithmetic.grid
     picked = inspector.picked(rows, columns)
-    pointer.pointer_map(
-        panels.data_of(pixels, lossless),
-        about,
-        maps.arithmetic.values,
-        ids,
-        names,
-        pointer.edges(cells.y if cells else None, rows),
-        pointer.edges(cells.x if cells else None, columns),
-        picked,
-        key="pointer",
-        on_pick=inspector.pick,
-    )
+    shown = PointerMap(pixels, lossless, about, maps.arithmetic.values, ids, names, cells)
+    pointer_map(shown, picked, key="pointer", on_pick=inspector.pick)
 
 
 def _outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: bool) -> NDArray[np.uint8]:
@@ -405,39 +396,39 @@ def _outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: b
     return cached.resized(drawn, size)
 
 
-def _legend(maps: SynsetMaps, analysis: Callable[[], Analysis], chosen: Selection) -> None:
+def _legend(maps: Analysis, analysis: Callable[[], Analysis], chosen: Selection) -> None:
     peak = maps.arithmetic.peak
     note = ""
-    if maps.kind == "probability" and peak < panels.LOW_PEAK:
+    if maps.kind == "probability" and peak < figures.LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
         basis = "probability and evidence, completed along regions" if chosen.snap else _LABELS[maps.kind]
         label = f"fine map: {basis}, stretched from its lowest to its highest"
-        panels.write(panels.legend((0.0, 1.0), chosen.colours, label, note))
+        st.html(figures.legend((0.0, 1.0), chosen.colours, label, note))
         return
     if chosen.view == "Mean":
         span = _span(maps, chosen)
         how = {"Fixed": "fixed", "Shared": "shared by these maps", "Per map": "each map's own"}[chosen.range]
-        panels.write(panels.legend(span, chosen.colours, f"{_LABELS[maps.kind]}, {how} range", note))
+        st.html(figures.legend(span, chosen.colours, f"{_LABELS[maps.kind]}, {how} range", note))
         return
     region = analysis()
     share = float(region.mask.mean())
     count = len(region.boxes)
     text = f"threshold {region.threshold:.2f}, {share:.0%} of the picture, {count} region{'' if count == 1 else 's'}"
-    panels.write(
+    st.html(
         f'<div class="fcn-legend"><span class="fcn-muted">{text}</span><span class="fcn-warn">{note}</span></div>'
     )
 
 
 def _scale_row(
-    maps: SynsetMaps | None,
+    maps: Analysis | None,
     chosen: Selection,
     look: Look,
     picture: Picture,
     plans: tuple[PlannedScale, ...],
 ) -> None:
     """The scales' sum over their number is the arithmetic mean, cell by cell; beside it the geometric one."""
-    size = panels.shown_size(picture, *_CARD)
+    size = figures.shown_size(picture, *_CARD)
     photo = _photo(picture, size) if chosen.cards == "Overlay" else None
     span = _span(maps, chosen) if maps is not None else None
     name = cached.ontology().label(chosen.synset)
@@ -450,26 +441,26 @@ def _scale_row(
             continue
         class_map = maps.class_maps[key]
         rows, columns = heatmap.grid
-        lines = (f"{rows} × {columns} cells, {panels.seconds(class_map.seconds)}", _peaks(heatmap, span))
-        pixels = panels.paint(photo, heatmap, size, _own_span(heatmap, span), look)
+        lines = (f"{rows} × {columns} cells, {figures.seconds(class_map.seconds)}", _peaks(heatmap, span))
+        pixels = figures.paint(photo, heatmap, size, _own_span(heatmap, span), look)
         row, column = heatmap.peak_cell
-        alt = f"{name} at {_times(key)}: peak {panels.number(heatmap.peak)} in row {row}, column {column}"
+        alt = f"{name} at {_times(key)}: peak {figures.number(heatmap.peak)} in row {row}, column {column}"
         items.append(Card(_times(key), lines, pixels, alt))
     for title, mean in (("Arithmetic", "arithmetic"), ("Geometric", "geometric")):
         if maps is None:
             items.append(Card(title, ("waiting", ""), None, f"{title} mean: not yet computed"))
             continue
         heatmap = getattr(maps, mean)
-        pixels = panels.paint(photo, heatmap, size, _own_span(heatmap, span), look)
+        pixels = figures.paint(photo, heatmap, size, _own_span(heatmap, span), look)
         many = len(maps.heatmaps)
         lines = (
             f"mean of {many}{', cell by cell' if many == len(keys) else ' so far'}",
             _peaks(heatmap, span),
         )
         items.append(
-            Card(title, lines, pixels, f"{title} mean of {name}: peak {panels.number(heatmap.peak)}")
+            Card(title, lines, pixels, f"{title} mean of {name}: peak {figures.number(heatmap.peak)}")
         )
-    panels.cards(items, signs_of(len(keys)), size, lossless=not look.smooth)
+    figures.cards(items, signs_of(len(keys)), size, lossless=not look.smooth)
 
 
 def signs_of(count: int) -> tuple[str, ...]:
@@ -485,15 +476,15 @@ def _times(key: str) -> str:
 
 def _peaks(heatmap: Heatmap, span: tuple[float, float] | None) -> str:
     if span is None:
-        return f"{panels.number(float(heatmap.values.min()))} to {panels.number(heatmap.peak)}"
-    return f"peak {panels.number(heatmap.peak)}"
+        return f"{figures.number(float(heatmap.values.min()))} to {figures.number(heatmap.peak)}"
+    return f"peak {figures.number(heatmap.peak)}"
 
 
 # The tabs
 
 
-def _maps(found: Found, maps: SynsetMaps, chosen: Selection, look: Look) -> None:
-    size = panels.shown_size(found.picture, *_MEAN)
+def _maps(found: Found, maps: Analysis, chosen: Selection, look: Look) -> None:
+    size = figures.shown_size(found.picture, *_MEAN)
     photo = _photo(found.picture, size) if chosen.cards == "Overlay" else None
     span = _span(maps, chosen)
     name = cached.ontology().label(chosen.synset)
@@ -501,11 +492,13 @@ def _maps(found: Found, maps: SynsetMaps, chosen: Selection, look: Look) -> None
 
     def show(heatmap: Heatmap, title: str, about: str, over: tuple[float, float] | None = None) -> None:
         range_ = over if over is not None else _own_span(heatmap, span)
-        pixels = panels.paint(photo, heatmap, size, range_, look)
-        caption = f"{title}: {about}, peak {panels.number(heatmap.peak)}, mean {panels.number(heatmap.mean)}"
-        picture = panels.figure(pixels, f"{title} of {name}: {about}", caption, not look.smooth)
-        panels.write(
-            picture + panels.legend(range_, look.colours, how if over is None else "0 to 0.5 or its peak")
+        pixels = figures.paint(photo, heatmap, size, range_, look)
+        caption = (
+            f"{title}: {about}, peak {figures.number(heatmap.peak)}, mean {figures.number(heatmap.mean)}"
+        )
+        picture = figures.figure(pixels, f"{title} of {name}: {about}", caption, not look.smooth)
+        st.html(
+            picture + figures.legend(range_, look.colours, how if over is None else "0 to 0.5 or its peak")
         )
 
     left, right = st.columns(2)
@@ -546,7 +539,7 @@ def _maps(found: Found, maps: SynsetMaps, chosen: Selection, look: Look) -> None
             live = combine(tuple(maps.heatmaps.values()), power, weights)
             show(live, "Live mean", f"power {power:g}")
         else:
-            panels.note("Every weight is 0, so nothing is left to average. Give one scale a weight.")
+            notices.note("Every weight is 0, so nothing is left to average. Give one scale a weight.")
 
 
 def _mask(found: Found, analysis: Analysis, chosen: Selection) -> None:
@@ -565,7 +558,7 @@ def _mask(found: Found, analysis: Analysis, chosen: Selection) -> None:
             st.session_state["threshold-shown"] = slider
             st.session_state[slider] = round(cut, 2)
         st.slider("Threshold", 0.0, 1.0, step=0.01, key=slider, on_change=_set_threshold, args=(slider,))
-        panels.write(
+        st.html(
             f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
         )
         st.button(
@@ -585,18 +578,18 @@ def _mask(found: Found, analysis: Analysis, chosen: Selection) -> None:
             )
             for i, b in enumerate(analysis.boxes[:8])
         ]
-        panels.write(panels.table(("", "left, top", "size", "area", "peak"), boxes))
+        st.html(figures.table(("", "left, top", "size", "area", "peak"), boxes))
         if len(analysis.boxes) > 8:
-            panels.note(f"and {len(analysis.boxes) - 8} smaller regions")
-        panels.note(f"The mask covers {analysis.mask.mean():.1%} of the picture.")
+            notices.note(f"and {len(analysis.boxes) - 8} smaller regions")
+        notices.note(f"The mask covers {analysis.mask.mean():.1%} of the picture.")
         if factor != 1:
-            panels.note("Measured on a smaller copy; files are made from the whole picture.")
+            notices.note("Measured on a smaller copy; files are made from the whole picture.")
     with left:
-        size = panels.shown_size(found.picture, 680, 600)
+        size = figures.shown_size(found.picture, 680, 600)
         drawn = _outlined(analysis, size, veil=True, boxes=True)
         name = cached.ontology().label(chosen.synset)
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
-        panels.write(panels.figure(drawn, alt))
+        st.html(figures.figure(drawn, alt))
 
 
 def _set_threshold(slider: str) -> None:

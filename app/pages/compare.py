@@ -10,8 +10,8 @@ from app.state import cached, selection
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, JobKey, ModelKey, job_key
 from app.state.samples import DEFAULT, SAMPLES
-from app.ui import panels
-from app.ui.panels import Look
+from app.ui import figures, notices, synset_picker
+from app.ui.figures import Look
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
 from fcn_core.images.scales import plan_scales
@@ -46,14 +46,14 @@ def page() -> None:
         )
     )
     if what != "Synsets":
-        panels.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
+        synset_picker.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
     _remember()
     left, right = st.columns(2, gap="small")
     if what == "Synsets":
         with left:
-            panels.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
+            synset_picker.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
         with right:
-            panels.pick_synset(
+            synset_picker.pick_synset(
                 "compare-other", lambda wnid: state.update({"compare-other": wnid}), "and where"
             )
     sides = _sides(what, left, right)
@@ -66,7 +66,7 @@ def _remember() -> None:
     """Have the address tell of a picture that was uploaded, and say so where it tells of one that is not here."""
     mine: Picture | None = st.session_state.get("explore-picture")
     if mine is None and st.query_params.get("picture") == selection.UPLOAD:
-        panels.gone()
+        notices.gone()
     elif mine is not None and not mine.address:
         st.query_params["picture"] = selection.UPLOAD
     else:
@@ -135,9 +135,9 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
     for column, side, job, look in zip(st.columns(2, gap="small"), sides, jobs, looks, strict=True):
         with column:
             picture = side.picture
-            size = panels.shown_size(picture, 560, 480)
+            size = figures.shown_size(picture, 560, 480)
             if look.error:
-                panels.problem(look.error)
+                notices.problem(look.error)
             if not look.class_maps or look.info is None:
                 st.skeleton(height=max(120, size[0]))
                 analyses.append(None)
@@ -145,33 +145,33 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
             analysis = cached.analysis(job.key, look.class_maps, side.wnid, picture.working, look.info)
             analyses.append(analysis)
             photo = cached.photo(picture.sha256, *size, picture.working)
-            pixels = panels.paint(photo, analysis.arithmetic, size, (0.0, 1.0), Look())
+            pixels = figures.paint(photo, analysis.arithmetic, size, (0.0, 1.0), Look())
             name = cached.ontology().label(side.wnid)
             seconds = sum(m.seconds for m in look.class_maps.values())
             what = name if side.title == name else f"{side.title}: {name}"
             caption = (
-                f"{what}, peak {panels.number(analysis.arithmetic.peak)}, "
-                f"{len(look.class_maps)} scales in {panels.seconds(seconds)}"
+                f"{what}, peak {figures.number(analysis.arithmetic.peak)}, "
+                f"{len(look.class_maps)} scales in {figures.seconds(seconds)}"
             )
-            panels.write(panels.figure(pixels, f"Mean of {name} in {picture.name}, {side.title}", caption))
-    panels.write(panels.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
+            st.html(figures.figure(pixels, f"Mean of {name} in {picture.name}, {side.title}", caption))
+    st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
     a, b = analyses
     if a is None or b is None:
         return
     rows = [
-        ("peak", panels.number(a.arithmetic.peak), panels.number(b.arithmetic.peak)),
-        ("mean", panels.number(a.arithmetic.mean), panels.number(b.arithmetic.mean)),
+        ("peak", figures.number(a.arithmetic.peak), figures.number(b.arithmetic.peak)),
+        ("mean", figures.number(a.arithmetic.mean), figures.number(b.arithmetic.mean)),
         ("mask", f"{a.mask.mean():.0%}", f"{b.mask.mean():.0%}"),
     ]
-    panels.write(panels.table(("", sides[0].title, sides[1].title), rows))
+    st.html(figures.table(("", sides[0].title, sides[1].title), rows))
     for side, analysis in ((sides[0], a), (sides[1], b)):
-        if analysis.arithmetic.peak < panels.LOW_PEAK:
-            panels.note(f"{side.title}: the network hardly sees this here, so the mask means little.")
+        if analysis.arithmetic.peak < figures.LOW_PEAK:
+            notices.note(f"{side.title}: the network hardly sees this here, so the mask means little.")
     if sides[0].picture.sha256 == sides[1].picture.sha256:
-        panels.note(f"Their masks overlap by {iou(a.mask, b.mask):.0%} (intersection over union).")
+        notices.note(f"Their masks overlap by {iou(a.mask, b.mask):.0%} (intersection over union).")
 
 
 try:
     page()
 except FcnError as error:
-    panels.problem(str(error))
+    notices.problem(str(error))

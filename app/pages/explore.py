@@ -11,7 +11,7 @@ from app.explore.results import Result
 from app.state import cached, selection
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, ModelKey, Snapshot, job_key
-from app.ui import panels
+from app.ui import notices
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.images.scales import Fit, Scale
 
@@ -28,7 +28,7 @@ def page() -> None:
     ignored = inputs.start()
     if ignored:
         st.toast(
-            f"Ignored in the address: {panels.escape_markdown(', '.join(ignored))}",
+            f"Ignored in the address: {notices.escape_markdown(', '.join(ignored))}",
             icon=":material/link_off:",
         )
     messages = st.container()
@@ -39,9 +39,9 @@ def page() -> None:
         _warming(model)
     with messages:
         if "explore-problem" in state:
-            panels.problem(state.pop("explore-problem"))
+            notices.problem(state.pop("explore-problem"))
         if inputs.is_gone():
-            panels.gone()
+            notices.gone()
         _show(picture, model, scales, fit)
 
 
@@ -71,7 +71,7 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
         earlier = None
     problem = _problem_of(picture, scales, fit)
     if problem is not None:
-        panels.problem(problem)
+        notices.problem(problem)
         same = earlier is not None and earlier.picture.sha256 == picture.sha256
         results.draw(earlier if same else None, picture, (), None)
         return
@@ -98,7 +98,7 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     if job is not None:
         snapshot = queue.look(job)
         if snapshot.state == "failed":
-            failed = state["explore-failed"] = (key, snapshot.error or panels.FAULT)
+            failed = state["explore-failed"] = (key, snapshot.error or notices.FAULT)
         state["explore-job"] = job
     else:
         job = queue.found(picture, model, scales, fit)
@@ -107,10 +107,10 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
     if result is not None and seen == len(plans):
         state["explore-result"] = result
     if failed[0] == key or refused:
-        panels.problem(refused or failed[1])
+        notices.problem(refused or failed[1])
         st.button("Try again", on_click=_forget, icon=":material/refresh:")
         if result is None and earlier is not None:
-            panels.note(
+            notices.note(
                 f"Below is the last result: {earlier.info.title} on {earlier.picture.name}. "
                 "It is not what was just asked for."
             )
@@ -118,7 +118,7 @@ def _show(picture: Picture, model: ModelKey, scales: tuple[Scale, ...], fit: Fit
             return
     elif stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
-            panels.note(f"Stopped after {seen} of {len(plans)} scales.")
+            notices.note(f"Stopped after {seen} of {len(plans)} scales.")
             st.button("Resume", on_click=_forget, icon=":material/play_arrow:")
     progress = None
     if snapshot is not None and not snapshot.finished:
@@ -179,4 +179,4 @@ def _progress(job: Job, seen: int, count: int, far: bool) -> None:
 try:
     page()
 except FcnError as error:
-    panels.problem(str(error))
+    notices.problem(str(error))

@@ -7,7 +7,7 @@ import streamlit as st
 from app.state import cached
 from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
 from fcn_core.pipeline import versions
@@ -20,7 +20,7 @@ _POLL = 0.5  # seconds
 def page() -> None:
     """Draw the page once."""
     st.title("Models")
-    panels.note(
+    notices.note(
         "ImageNet classifiers turned into fully convolutional networks: the same weights, at any size of the picture. "
         "A model is prepared once on a machine, which takes some seconds, and loads in under a second from then on."
     )
@@ -36,8 +36,8 @@ def page() -> None:
         *missing_engines().items(),
     ]
     with st.container(width=520):
-        panels.write(panels.table(("", ""), rows))
-    panels.note(
+        st.html(figures.table(("", ""), rows))
+    notices.note(
         "Set FCN_MEMORY_MB to allow less memory: large scales then run in bands, which gives the same numbers."
     )
 
@@ -66,7 +66,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
         ("Weights", f"{spec.weights.size / 1e6:.0f} MB, {spec.licence}"),
         ("State", state),
     ]
-    panels.write(panels.table(("", ""), rows))
+    st.html(figures.table(("", ""), rows))
     if look is not None and not look.finished:
         fetched = cached.models().fetched.get(key)
         if fetched is not None:
@@ -80,7 +80,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
             )
         return
     if look is not None and look.error:
-        panels.problem(look.error)
+        notices.problem(look.error)
     if not loaded:
         st.button(
             "Prepare",
@@ -100,4 +100,4 @@ def _prepare(name: str) -> None:
 try:
     page()
 except FcnError as error:
-    panels.problem(str(error))
+    notices.problem(str(error))

@@ -34,15 +34,16 @@ from app.state.queue.jobs import JobKey, ModelKey
 from app.state.queue.loader import Health
 from app.state.samples import DEFAULT, SAMPLES, load_precomputed
 from fcn_core import logs, settings
-from fcn_core.engines.load import ModelInfo, Predictor, load_model
+from fcn_core.engines.base import ModelInfo, Predictor
+from fcn_core.engines.load import load_model
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
 from fcn_core.images.resize import resize_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit
-from fcn_core.maps.findings import Finding, what_is_in
+from fcn_core.maps import findings as maps_findings
+from fcn_core.maps.fine_map import Regions, fine_map, segment
 from fcn_core.maps.heatmap import ClassMap, MapKind
-from fcn_core.maps.region import Regions, fine_map, segment
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.labels import picker_labels
@@ -347,7 +348,7 @@ def analysis(
     snap: bool = True,
     threshold: float | Literal["auto"] = "auto",
 ) -> Analysis:
-    """Interpret class maps; cheap where the fine map is known."""
+    """Interpret class maps; the fine map is computed or taken from the cache when it is first read."""
     return interpret(
         picture,
         class_maps,
@@ -357,7 +358,7 @@ def analysis(
         fit=fit,
         threshold=threshold,
         snap=snap,
-        fine=fine(key, done(class_maps), wnid, kind, snap, picture, class_maps),
+        fine=lambda: fine(key, done(class_maps), wnid, kind, snap, picture, class_maps),
         ontology=ontology(),
     )
 
@@ -368,9 +369,9 @@ def done(class_maps: ClassMaps) -> Done:
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
-def findings(key: JobKey, done: Done, _class_maps: ClassMaps) -> tuple[Finding, ...]:
+def findings(key: JobKey, done: Done, _class_maps: ClassMaps) -> tuple[maps_findings.Finding, ...]:
     """What the network sees in the picture."""
-    return what_is_in(tuple(_class_maps.values()), ontology())
+    return maps_findings.findings(_class_maps)
 
 
 @st.cache_resource(show_spinner=False)

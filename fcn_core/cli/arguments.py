@@ -11,7 +11,7 @@ from fcn_core.cli.terminal import complain, progress_bar, without_start_up_messa
 from fcn_core.errors import EngineError
 
 if TYPE_CHECKING:
-    from fcn_core.engines.load import Predictor
+    from fcn_core.engines.base import Predictor
     from fcn_core.networks.keras_settings import Backend
 
 STRIDES = (32, 16, 8)

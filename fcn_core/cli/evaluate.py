@@ -11,7 +11,7 @@ from fcn_core.cli.arguments import Commands, add_model_options, add_scale_option
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
 
 if TYPE_CHECKING:
-    from fcn_core.evaluation.evaluate import Result
+    from fcn_core.evaluation.evaluate import Evaluation
 
 _SCALES = "200x320,400x640,800x1280"
 
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measures(result: Result) -> str:
+def _measures(result: Evaluation) -> str:
     s = result.summary
     rows = [("pointing accuracy", f"{s.pointing:.3f}")]
     if s.pxap is not None:

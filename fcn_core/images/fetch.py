@@ -23,7 +23,8 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from fcn_core import settings
 from fcn_core.errors import FetchError
-from fcn_core.images.read import Limits, clean_name
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import clean_name
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_REDIRECTS = 3

@@ -437,14 +437,14 @@ def test_an_upload_is_shown_and_a_bad_one_after_it_keeps_it(coffee: np.ndarray) 
 
 def test_a_command_that_calls_the_picture_otherwise_says_so(coffee: np.ndarray) -> None:
     page = opened(scales="200x320", tab="Take it away")
-    assert "The command calls the picture" not in text(page)
+    assert "The command names the picture" not in text(page)
     group(page, "source").set_value("Upload")
     page.run()
     page.file_uploader("upload").set_value(("100% &calc&.png", png(coffee), "image/png"))
     settled(page)
     (command,) = (code.value for code in page.code if code.language == "bash")
     assert ' heatmap "100_ &calc&.png" --synset ' in command
-    assert "The command calls the picture" in text(page)
+    assert "The command names the picture" in text(page)
 
 
 def test_an_upload_that_is_gone_is_said_until_there_is_another(coffee: np.ndarray) -> None:

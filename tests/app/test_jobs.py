@@ -16,8 +16,8 @@ from app.state.queue import admission, job_queue, jobs
 from app.state.queue.class_map_cache import ClassMapCache
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import Job, ModelKey
+from fcn_core.engines.base import ModelInfo
 from fcn_core.engines.effective_field import EffectiveField
-from fcn_core.engines.load import ModelInfo
 from fcn_core.errors import FcnError, ImageError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.resize import ResizedImage
@@ -157,7 +157,7 @@ def test_only_the_model_at_work_keeps_the_memory_of_its_last_pass(monkeypatch: p
     monkeypatch.setattr(
         cached,
         "load_model",
-        lambda name, *_, **__: SimpleNamespace(release=lambda: given_back.append(name)),
+        lambda name, *_, **__: SimpleNamespace(release_cached=lambda: given_back.append(name)),
     )
     models = cached._Models()
     for name, expected in (("one", []), ("two", ["one"]), ("two", ["one"]), ("one", ["two"])):

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fcn_core.errors import ImageError
-from fcn_core.images.read import Limits, RGBImage, read_image
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import RGBImage, read_image
 from tests import hostile
 from tests.encoded import variants
 from tests.hostile import hostile_files

@@ -14,7 +14,7 @@ from PIL import Image
 from fcn_core.errors import ImageError
 from fcn_core.images import isobmff
 from fcn_core.images.bounded import BadFileError
-from fcn_core.images.read import Limits
+from fcn_core.images.limits import Limits
 from tests.encoded import saved
 from tests.images.pictures import PICTURE, RGB, H, W, distance, read
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from fcn_core.errors import ImageError
 from fcn_core.images import decoding
-from fcn_core.images.read import Limits, read_image
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import read_image
 from tests.encoded import saved
 from tests.images.pictures import PICTURE, RGB, H, W, read
 

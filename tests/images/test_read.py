@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from fcn_core.errors import ImageError
-from fcn_core.images.read import Limits, RGBImage, clean_name, image_from_array, read_image
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import RGBImage, clean_name, image_from_array, read_image
 
 H, W = 13, 19
 RGB = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)

@@ -364,7 +364,8 @@ def test_coco_is_in_pixels_of_the_original(analysis, holes):
     mask[20:90, 30:200] = mask[110:140, 5:60] = True
     if holes:
         mask[40:60, 50:90] = mask[50:70, 120:150] = False
-    changed = replace(analysis, mask=mask, boxes=boxes_of(mask, analysis.fine))
+    changed = replace(analysis)
+    vars(changed).update(mask=mask, boxes=boxes_of(mask, analysis.fine))  # before they are computed
     data = json.loads(coco_json(changed))
     assert (data["images"][0]["height"], data["images"][0]["width"]) == (604, 804)
     whole, found = enlarged(analysis.image, mask), np.zeros((604, 804), bool)
@@ -407,7 +408,7 @@ def test_every_file_says_it(analysis, tmp_path):
     assert words.encode() in (tmp_path / "maps.npz").read_bytes()[-300:]
     report = files.html_report(analysis).decode()
     assert "804 × 604 pixels, decoded at 1/4 of its sides" in report
-    assert f"<td>{analysis.boxes[0].x1 * 4}</td>" in report
+    assert f">{analysis.boxes[0].x1 * 4}</td>" in report
     assert "decoded at 1/4" in files.notebook(analysis, jpeg_of()).decode()
 
 

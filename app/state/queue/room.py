@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from app.state.queue.class_map_cache import ClassMapCache, HeldJobs
 from app.state.queue.jobs import Job
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import MemoryBudgetError
 from fcn_core.system import memory
 

@@ -1,4 +1,4 @@
-"""Bands and strips give what the whole gives, and are planned only where the memory budget asks for them."""
+"""Bands and strips give the result of the whole, and are used only where the memory budget requires them."""
 
 import threading
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcn_core.engines.load import Forecast, load_model
+from fcn_core.engines.bands import cover, plan, run_in_bands
+from fcn_core.engines.base import Forecast
+from fcn_core.engines.load import load_model
 from fcn_core.engines.memory_model import activations, banded_demand, whole_demand
-from fcn_core.engines.tiling import plan, run_in_bands, tile
 from fcn_core.errors import Cancelled, EngineError, MemoryBudgetError
 from fcn_core.networks.geometry import Geometry, Node, Window, trace
 from fcn_core.system import memory
@@ -19,7 +20,7 @@ from fcn_core.system import memory
 
 @st.composite
 def chains(draw):
-    """A few operations one after the other, some with a branch around them."""
+    """Draw a chain of operations, some with a branch around them."""
     nodes = []
     for number in range(draw(st.integers(1, 6))):
         source = number - 1 if nodes else -1
@@ -66,31 +67,31 @@ def compute(nodes, values):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(chains(), st.integers(1, 160), st.integers(1, 60))
-def test_windows_give_every_cell_as_the_whole_does(nodes, size, step):
+def test_bands_give_the_cells_of_the_whole(nodes, size, step):
     if any(t.size < 1 for t in trace(nodes, "y", size)):
         return
     values = np.random.default_rng(size).integers(1, 65537, size)
     expected = compute(nodes, values)
-    tiling = tile(nodes, "y", size, step)
+    bands = cover(nodes, "y", size, step)
     found = []
-    for window in tiling.windows:
-        assert window.start % tiling.stride == 0 or len(tiling.windows) == 1
-        assert 0 <= window.start <= size - tiling.length
-        assert window.first == len(found) < window.last
-        result = compute(nodes, values[window.start : window.start + tiling.length])
-        assert len(result) == tiling.cells
-        drop = window.first - window.start // tiling.stride
+    for band in bands.bands:
+        assert band.start % bands.stride == 0 or len(bands.bands) == 1
+        assert 0 <= band.start <= size - bands.length
+        assert band.first == len(found) < band.last
+        result = compute(nodes, values[band.start : band.start + bands.length])
+        assert len(result) == bands.cells
+        drop = band.first - band.start // bands.stride
         assert drop >= 0
-        found.extend(result[drop : drop + window.last - window.first])
+        found.extend(result[drop : drop + band.last - band.first])
     assert np.array_equal(found, expected)
 
 
-def test_windows_advance_evenly():
+def test_bands_advance_evenly():
     """200 rows by at most 128 are two times 100, not 128 and 72 rows computed as another 128."""
     node = Node("conv", (-1,), 1, Window(3, same=True), Window(3, same=True))
-    tiling = tile((node,), "y", 200, 128)
-    assert [w.last - w.first for w in tiling.windows] == [100, 100]
-    assert tiling.length == 101
+    bands = cover((node,), "y", 200, 128)
+    assert [band.last - band.first for band in bands.bands] == [100, 100]
+    assert bands.length == 101
 
 
 # Keras networks, cut into parts
@@ -124,7 +125,7 @@ def _network(seed):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("seed", range(6))
 def test_keras_networks_in_bands_and_strips(seed):
-    from fcn_core.networks.convert import read_geometry, split
+    from fcn_core.networks.structure import read_geometry, split
 
     network = _network(seed)
     geometry, cuts = read_geometry(network)
@@ -151,7 +152,7 @@ def test_keras_networks_in_bands_and_strips(seed):
 
 @pytest.fixture(scope="module", params=["efficientnet-lite0", "efficientnet-lite2", "resnet50"])
 def predictor(request):
-    """A predictor of our own, which these tests turn to parts for good."""
+    """A predictor of its own: these tests cut it into parts, which cannot be undone."""
     return load_model(request.param, "openvino", weights=None if request.param == "resnet50" else "imagenet")
 
 
@@ -177,16 +178,16 @@ def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
             assert np.abs(found - whole).max() <= 1e-5 * np.ptp(whole)
 
 
-def test_rows_that_no_window_reads_are_passed_over():
-    """One row of three is read: the windows lie apart."""
+def test_rows_that_no_band_reads_are_skipped():
+    """One row of three is read: there are gaps between the bands."""
     node = Node("conv", (-1,), 1, Window(1, 3), Window(1, 3))
     geometry = Geometry((node,))
     picture = np.arange(1 * 1 * 100 * 6, dtype=np.float32).reshape(1, 1, 100, 6)
-    windows = []
+    heights = []
 
-    def run(window):
-        windows.append(window.shape[2])
-        return np.moveaxis(window[:, :, ::3, ::3], 1, -1).copy()
+    def run(band):
+        heights.append(band.shape[2])
+        return np.moveaxis(band[:, :, ::3, ::3], 1, -1).copy()
 
     found = run_in_bands(
         plan(geometry, 100, 6, [1]),
@@ -194,14 +195,14 @@ def test_rows_that_no_window_reads_are_passed_over():
         lambda top, end, left, right: picture[:, :, top:end, left:right],
         100,
     )
-    assert windows == [1] * 34
+    assert heights == [1] * 34
     assert np.array_equal(found[:, :, 0], picture[0, 0, ::3, ::3])
 
 
 def test_rows_are_made_once_and_in_order(lite0):
-    """Nothing is made twice, nothing is made before it is needed, and the windows forget what they have used."""
+    """No row is made twice or before it is needed, and the bands drop the rows that they have used."""
     geometry, height, width = lite0.geometry, 2560, 64
-    bands_planned = plan(geometry, height, width, [32] * len(geometry.parts()))
+    planned = plan(geometry, height, width, [32] * len(geometry.parts()))
     asked, runs = [], []
 
     def rows(top, end, left, right):
@@ -216,7 +217,7 @@ def test_rows_are_made_once_and_in_order(lite0):
 
     parts = geometry.parts()
     found = run_in_bands(
-        bands_planned,
+        planned,
         [lambda x, p=p, n=n: run(p, n, x) for n, p in enumerate(parts)],
         rows,
         height,
@@ -224,13 +225,13 @@ def test_rows_are_made_once_and_in_order(lite0):
     assert found.shape == (*geometry.grid(height, width), 1000)
     assert [top for top, _, _ in asked] == [0, *[end for _, end, _ in asked[:-1]]]
     assert asked[-1][1] == height
-    assert [runs.count(n) for n in range(len(parts))] == [len(t.windows) for t in bands_planned.parts]
+    assert [runs.count(n) for n in range(len(parts))] == [len(part.bands) for part in planned.parts]
     assert runs.index(len(parts) - 1) < len(runs) - runs[::-1].index(
         0
     )  # the last begins before the first ends
 
 
-def test_a_pass_is_stopped_between_bands(predictor, chelsea, resized, monkeypatch):
+def test_a_pass_can_be_stopped_between_bands(predictor, chelsea, resized, monkeypatch):
     monkeypatch.setattr(predictor, "forecast", _planned(predictor, 32))
     image, shares = resized(chelsea, 256, 128), []
     whole = predictor.logits(image, shares.append)
@@ -247,7 +248,7 @@ def test_a_pass_is_stopped_between_bands(predictor, chelsea, resized, monkeypatc
     assert np.array_equal(predictor.logits(image), whole)
 
 
-def test_a_band_that_fails_is_told_and_the_next_pass_runs(predictor, chelsea, resized, monkeypatch):
+def test_a_band_that_fails_raises_and_the_next_pass_runs(predictor, chelsea, resized, monkeypatch):
     monkeypatch.setattr(predictor, "forecast", _planned(predictor, 32))
     image = resized(chelsea, 256, 128)
     whole = predictor.logits(image)
@@ -283,11 +284,11 @@ def budget(monkeypatch):
 
 @pytest.fixture
 def fresh():
-    """A predictor that no test has turned to parts."""
+    """A predictor that is not cut into parts."""
     return load_model("efficientnet-lite0", "openvino")
 
 
-def test_bands_only_where_the_budget_asks(fresh, budget):
+def test_bands_are_used_only_where_the_budget_requires_them(fresh, budget):
     budget(4000)
     ample = fresh.forecast(1600, 2560)
     assert (ample.plan, ample.fits) == (None, True)
@@ -308,7 +309,7 @@ def test_bands_only_where_the_budget_asks(fresh, budget):
 @pytest.mark.parametrize(
     ("used", "expected"), [(0, 374), (298, 374), (340, 395), (450, 450), (500, 475)]
 )  # 76 of 450 kept free; at the end nothing fits, as the budget is below what is used
-def test_what_a_pass_may_hold(used, expected, monkeypatch):
+def test_the_budget_of_a_pass(used, expected, monkeypatch):
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
     monkeypatch.setattr(memory, "_reserved_mb", 76.0)
     assert memory.pass_budget_mb(used) == expected
@@ -327,7 +328,7 @@ def test_a_small_scale_fits_beside_a_large_process(fresh, budget):
     assert not fresh.forecast(1600, 2560).fits
 
 
-def test_a_scale_beyond_the_budget_is_refused_in_words(fresh, budget, chelsea, resized):
+def test_a_scale_beyond_the_budget_is_refused_with_a_message(fresh, budget, chelsea, resized):
     budget(320)
     with pytest.raises(MemoryBudgetError) as refusal:
         fresh.logits(resized(chelsea, 1600, 2560))
@@ -344,7 +345,7 @@ def test_huge_scales_fit_into_small_memory(budget, fresh):
     assert large.memory_mb > 300 + 2 * 96  # the logits alone are 183 MB
 
 
-def test_what_cannot_be_cut_is_run_whole(fresh, budget, chelsea, resized, monkeypatch):
+def test_a_network_that_cannot_be_cut_is_run_whole(fresh, budget, chelsea, resized, monkeypatch):
     nodes = fresh.geometry.nodes
     squeezed = Geometry((*nodes[:5], Node(**{**vars(nodes[5]), "whole": True}), *nodes[6:]))
     monkeypatch.setattr(fresh, "_geometry", squeezed)
@@ -365,7 +366,7 @@ def test_the_memory_of_a_chain_counted_by_hand():
     assert activations(with_sum, 1, 100, 3) == 1600 + 800  # the sum goes into a, and c never exists
 
 
-def test_smaller_bands_hold_less_and_compute_more(lite2):
+def test_smaller_bands_need_less_memory_and_more_computation(lite2):
     geometry = lite2.geometry
     whole = whole_demand(geometry, 1600, 2560)
     demands = [banded_demand(geometry, 1600, 2560, mb) for mb in (400, 200, 120, 90)]
@@ -375,7 +376,7 @@ def test_smaller_bands_hold_less_and_compute_more(lite2):
     assert whole.macs <= demands[0].macs < 1.5 * whole.macs
 
 
-def test_a_pass_in_bands_holds_what_was_foreseen(fresh_python):
+def test_the_memory_of_a_pass_in_bands_is_as_expected(fresh_python):
     code = """
 import os
 if hasattr(os, "sched_setaffinity"):  # every thread holds something besides: the same number on every machine
@@ -389,7 +390,7 @@ predictor = load_model("efficientnet-lite0", "openvino")
 for _ in range(2):  # the second knows what the first has left
     foreseen = predictor.forecast(1600, 2560)
     predictor.logits(image)
-print(foreseen.plan.windows, foreseen.memory_mb, memory.peak_rss_mb())
+print(foreseen.plan.runs, foreseen.memory_mb, memory.peak_rss_mb())
 """
     windows, foreseen, peak = map(float, fresh_python(code, FCN_MEMORY_MB="350").stdout.split())
     assert windows > 6
@@ -398,7 +399,7 @@ print(foreseen.plan.windows, foreseen.memory_mb, memory.peak_rss_mb())
 
 
 def test_one_pass_at_a_time(fresh, chelsea, resized, monkeypatch):
-    """Two passes at once would hold twice what was foreseen."""
+    """Two passes at once would need twice the expected memory."""
     running, most, lock = [0], [0], threading.Lock()
     infer = type(fresh)._infer
 
@@ -434,8 +435,8 @@ def test_cores_of_a_container(quota, period, expected, tmp_path, monkeypatch):
     assert memory.cpus() == expected
 
 
-def test_the_peak_of_memory_is_the_program_s_own(fresh_python):
-    """The system counts a process by what it was before, too: a copy of the one that started it."""
+def test_the_peak_of_memory_is_that_of_the_program(fresh_python):
+    """The system's peak includes the time when the process was still a copy of the one that started it."""
     code = """
 import subprocess, sys
 import numpy as np

@@ -1,8 +1,8 @@
-"""The parts of a network for OpenVINO: cut at the geometry's marks, yet compiled as one network.
+"""The parts of a network for OpenVINO: cut where the geometry says, but compiled as one network.
 
-In one network the parts hold their tensors in the same memory. One part runs at a time; the others meanwhile get an
-empty batch, for which OpenVINO does nothing and keeps the memory. It refuses to pool an empty batch, so a part that
-pools gets the smallest picture instead.
+In one network the parts share the memory of their tensors. One part runs at a time; the others get an empty batch, for
+which OpenVINO computes nothing and keeps the memory. OpenVINO refuses to pool an empty batch, so a part with pooling
+gets the smallest picture instead.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from fcn_core.engines.tiling import Array, Run
+from fcn_core.engines.bands import Array, Run
 from fcn_core.networks.geometry import Geometry, smallest
 
 
 class Parts:
-    """The parts of `network`, which has the last output first and then one for every cut.
+    """The parts of `network`, whose first output is the last layer and whose others are the cuts.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Parts:
     geometry : Geometry
         Of the network.
     compile_network : callable
-        Gives a compiled network for an ``openvino.Model``.
+        Compiles an ``openvino.Model``.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Parts:
     ) -> None:
         self._tensor = openvino.Tensor
         (last, *cuts), inputs = network.results, network.get_parameters()
-        for cut in cuts:  # a new input takes the place of what came before
+        for cut in cuts:  # a new input replaces what comes before the cut
             entry = cut.input_value(0)
             parameter = openvino.opset13.parameter(entry.get_partial_shape(), np.float32)
             for target in entry.get_target_inputs():
@@ -54,22 +54,22 @@ class Parts:
         joined = openvino.Model(ends, inputs)
         joined.reshape({p.output(0): [-1, *p.get_partial_shape()[1:]] for p in inputs})
         self._compiled = compile_network(joined)
-        # Once over the smallest picture: the weights get their layout while there is memory.
+        # Run each on the smallest picture: OpenVINO lays out the weights while there is memory.
         for run, idle in zip(self.runs(lambda request, _: request.infer()), self._idle, strict=True):
             run(np.zeros((1, *idle.shape[1:]), np.float32))
 
     def runs(self, infer: Callable[[Any, Array], None]) -> list[Run]:
-        """What runs each part, in order, for one pass: ``infer(request, batch)`` is called with the batch set.
+        """Return what runs each part, in order, for one pass: ``infer(request, batch)`` is called with the batch set.
 
-        What a part gives is good until the next part runs.
+        The output of a part is valid until the next part runs.
         """
         request = self._request()
         return [partial(self._run, infer, request, port) for port in range(len(self._idle))]
 
     def release_cached(self) -> None:
-        """Give up what the last pass held."""
+        """Release the memory of the last pass."""
         with suppress(RuntimeError):  # of a network that has failed already
-            self._request().infer()  # the compiled network keeps the last outputs: now empty ones
+            self._request().infer()  # the compiled network keeps the last outputs: replace them by empty ones
         self._compiled.release_memory()
 
     def _request(self) -> Any:
@@ -78,10 +78,10 @@ class Parts:
             request.set_input_tensor(port, idle)
         return request
 
-    def _run(self, infer: Callable[[Any, Array], None], request: Any, port: int, window: Array) -> Array:
-        request.set_input_tensor(port, self._tensor(window, shared_memory=True))
+    def _run(self, infer: Callable[[Any, Array], None], request: Any, port: int, band: Array) -> Array:
+        request.set_input_tensor(port, self._tensor(band, shared_memory=True))
         try:
-            infer(request, window)
+            infer(request, band)
         finally:
             request.set_input_tensor(port, self._idle[port])
         output: Array = request.get_output_tensor(port).data

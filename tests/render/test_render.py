@@ -1,63 +1,23 @@
+import base64
 import io
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from fcn_core import render
-from fcn_core.images.read import RGBImage
-from fcn_core.maps.heatmap import Heatmap, combine
-from fcn_core.maps.region import Box, boxes_of, threshold_mask
+from fcn_core.maps.region import Box
+from fcn_core.render import colours
 from tests.waiting import PATIENCE
 
 
 @pytest.fixture
 def photo():
     return np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-
-
-def analysis(
-    height=60, width=90, grids=((2, 3), (4, 6)), kind="probability", weights="imagenet", name="photo.jpg"
-):
-    rng = np.random.default_rng(1)
-    top = 1.0 if kind == "probability" else 12.5
-    heatmaps = {
-        f"{32 * h}x{32 * w}": Heatmap((rng.random((h, w)) * top).astype(np.float32), kind) for h, w in grids
-    }
-    fine = np.zeros((height, width), np.float32)
-    fine[height // 4 : height // 2, width // 3 : width // 2] = 0.9
-    mask = threshold_mask(fine, 0.5)
-    return SimpleNamespace(
-        image=RGBImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8), name, "0" * 64),
-        model=SimpleNamespace(
-            title="EfficientNet-Lite2", engine="openvino", output_stride=32, weights=weights
-        ),
-        synset=SimpleNamespace(wnid="n02084071", words=("dog", "domestic dog")),
-        class_ids=(151, 152),
-        kind=kind,
-        fit="aspect",
-        class_maps={name: SimpleNamespace(seconds=0.25) for name in heatmaps},
-        heatmaps=heatmaps,
-        arithmetic=combine(list(heatmaps.values())),
-        geometric=combine(list(heatmaps.values()), power=0),
-        fine=fine,
-        threshold=0.5,
-        mask=mask,
-        boxes=boxes_of(mask, fine),
-    )
-
-
-def drawn(figure):
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3]
-
-
-def texts(figure):
-    return " | ".join(text.get_text() for text in figure.texts)
 
 
 # --- colours
@@ -73,7 +33,7 @@ def test_colours_are_matplotlibs(cmap):
     assert np.abs(found.astype(int) - expected).max() <= 16
 
 
-def test_the_range_is_the_callers():
+def test_the_caller_gives_the_range():
     ends = matplotlib.colormaps["viridis"]([0, 255], bytes=True)[:, :3]
     found = render.colourise([[-5.0, 2.0, 4.0, 99.0]], vmin=2, vmax=4)
     assert found[0].tolist() == [ends[0].tolist(), ends[0].tolist(), ends[1].tolist(), ends[1].tolist()]
@@ -81,7 +41,7 @@ def test_the_range_is_the_callers():
     assert np.abs(low.astype(int) - ends[0]).max() < 12  # small values stay dark
 
 
-def test_unknown_values_are_grey():
+def test_nan_is_grey():
     found = render.colourise([[np.nan, 0.5]])
     assert tuple(found[0, 0]) == render.NO_DATA
     assert tuple(found[0, 1]) != render.NO_DATA
@@ -92,11 +52,11 @@ def test_a_range_of_no_width_has_two_colours():
     assert found[0].tolist() == [[0, 0, 0], [255, 255, 255]]
 
 
-def test_colouring_in_bands_leaves_no_seams(monkeypatch):
+def test_colouring_in_blocks_leaves_no_seams(monkeypatch):
     values = np.random.default_rng(0).random((50, 40))
     whole = render.colourise(values)
     blended = render.overlay(whole, whole[::-1], values)
-    monkeypatch.setattr(render, "_BLOCK_PIXELS", 120)
+    monkeypatch.setattr(colours, "_BLOCK_PIXELS", 120)
     assert np.array_equal(render.colourise(values), whole)
     assert np.array_equal(render.overlay(whole, whole[::-1], values), blended)
 
@@ -114,7 +74,7 @@ def test_colouring_in_bands_leaves_no_seams(monkeypatch):
         (lambda: render.draw_boxes(np.zeros((2, 2), np.uint8), []), "uint8"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(call, words):
+def test_what_cannot_be_drawn_is_an_error(call, words):
     with pytest.raises(ValueError, match=words):
         call()
 
@@ -139,12 +99,12 @@ def test_opacity_may_differ_from_pixel_to_pixel(photo):
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, np.nan, np.zeros((3, 3))])
-def test_impossible_opacity_is_refused(photo, opacity):
+def test_an_impossible_opacity_is_an_error(photo, opacity):
     with pytest.raises(ValueError, match="opacity"):
         render.overlay(photo, photo, opacity)
 
 
-def test_overlay_wants_one_size(photo):
+def test_overlay_requires_one_size(photo):
     with pytest.raises(ValueError, match="shape"):
         render.overlay(photo, photo[:-1])
 
@@ -174,7 +134,7 @@ def test_a_box_of_one_pixel_can_be_drawn(photo):
     assert render.draw_boxes(photo, [Box(5, 5, 6, 6, 1, 1.0)]).shape == photo.shape
 
 
-def test_contours_are_cased(photo):
+def test_contours_have_a_casing(photo):
     outline = np.array([[20, 10], [70, 10], [70, 50], [20, 50]], float)
     found = render.draw_contours(photo, [outline], width=3)
     assert tuple(found[10, 45]) == render.CONTOUR_COLOUR
@@ -220,7 +180,7 @@ def test_the_legend_says_its_range():
     ],
 )
 def test_numbers_are_short(value, text):
-    assert render._number(value) == text
+    assert render.short_number(value) == text
 
 
 # --- encoding
@@ -250,82 +210,30 @@ def test_jpeg_drops_transparency(photo):
         assert picture.mode == "RGB"
 
 
-# --- the report figure
-
-
-def test_the_report_names_everything():
-    figure = render.report_figure(analysis())
-    words = texts(figure)
-    for part in (
-        "dog, domestic dog", "n02084071, 2 ImageNet classes", "probability map", "EfficientNet-Lite2", "photo.jpg",
-        "64x96", "128x192", "2 × 3 cells", "4 × 6 cells", "arithmetic mean", "geometric mean", "peak", "range",
-        "threshold 0.50, 1 box", "0.25 s",
-    ):  # fmt: skip
-        assert part in words
-    assert words.count("+") == 1
-    assert words.count("=") == 1
-    assert "random" not in words
-    assert len(figure.axes) == 7  # photo, fine map, two scales, two means, one colour bar
-
-
-def test_the_report_shows_maps_cell_by_cell_between_nought_and_one():
-    figure = render.report_figure(analysis())
-    maps = [image for axes in figure.axes for image in axes.get_images() if image.get_array().ndim == 2][:4]
-    assert [image.get_array().shape for image in maps] == [(2, 3), (4, 6), (4, 6), (4, 6)]
-    assert all(image.get_clim() == (0, 1) and image.get_interpolation() == "nearest" for image in maps)
-
-
-def test_evidence_has_a_range_of_its_own():
-    record = analysis(kind="evidence")
-    figure = render.report_figure(record)
-    top = max(heatmap.peak for heatmap in record.heatmaps.values())
-    maps = [image for axes in figure.axes for image in axes.get_images() if image.get_array().ndim == 2][:4]
-    assert all(image.get_clim() == pytest.approx((0, top)) for image in maps)
-    assert len(figure.axes) == 8  # and a second colour bar
-
-
-def test_random_weights_are_named():
-    assert "random weights" in texts(render.report_figure(analysis(weights="random")))
+def test_a_data_address_holds_the_file():
+    data = render.encode(np.zeros((2, 3, 3), np.uint8), "webp")
+    head, _, body = render.data_uri(data, "webp").partition(",")
+    assert head == "data:image/webp;base64"
+    assert base64.b64decode(body, validate=True) == data
 
 
 @pytest.mark.parametrize(
-    "case",
+    ("head", "rows", "expected"),
     [
-        {"grids": ((2, 3),)},
-        {"grids": ((1, 1), (2, 3), (3, 4), (4, 6), (5, 7), (6, 9), (7, 10))},
-        {"height": 400, "width": 30},
-        {"height": 20, "width": 600},
-        {"height": 1, "width": 1},
-        {"height": 2500, "width": 1900},
-        {"kind": "evidence", "grids": ((3, 3),)},
-        {"name": "$\\alpha$ _^{ 写真 📷\n" + "x" * 300},
+        (["a", "<b>"], [["x", "1 & 2"]], "<thead><tr><th>a</th><th class=\"n\">&lt;b&gt;</th></tr></thead>"),
+        (["a"], [["1"], ["x"]], "<tbody><tr><td>1</td></tr><tr><td>x</td></tr></tbody>"),
+        (["a"], [["\N{MINUS SIGN}1"], [""]], '<tr><td class="n">\N{MINUS SIGN}1</td></tr><tr><td class="n"></td></tr>'),
+        (["", ""], [["a", "b"]], "<table><tbody><tr><td>a</td><td>b</td></tr></tbody></table>"),
+        (["a"], [[Markup("<b>x</b>")]], "<td><b>x</b></td>"),
+        (["a"], [], "<thead><tr><th>a</th></tr></thead><tbody></tbody>"),
     ],
-)
-def test_every_shape_of_analysis_is_drawn(case):
-    pixels = drawn(render.report_figure(analysis(**case), dpi=50))
-    assert pixels.shape[1] == 700
-    assert pixels.std() > 10
+)  # fmt: skip
+def test_tables_escape_text_and_mark_columns_of_numbers(head, rows, expected):
+    assert expected in render.html_table(head, rows)
 
 
-def test_nothing_found_is_drawn_too():
-    record = analysis()
-    record.mask[:] = False
-    record.boxes = ()
-    record.fine[:] = 0
-    for name, heatmap in record.heatmaps.items():
-        record.heatmaps[name] = Heatmap(np.zeros_like(heatmap.values), "probability")
-    figure = render.report_figure(record, cmap="cividis", dpi=50)
-    assert "0 boxes, 0% of the picture" in texts(figure)
-    assert drawn(figure).std() > 5
-
-
-def test_no_text_of_the_report_leaves_the_sheet():
-    figure = render.report_figure(analysis(name="x" * 200, grids=((7, 10), (13, 20), (25, 40), (50, 80))))
-    renderer = figure.canvas.get_renderer()
-    for text in figure.texts:
-        extent = text.get_window_extent(renderer)
-        assert extent.x0 >= 0 and extent.y0 >= 0
-        assert extent.x1 <= figure.bbox.x1 and extent.y1 <= figure.bbox.y1
+def test_a_table_has_the_class_it_is_given():
+    assert render.html_table(["a"], [], 'x" y').startswith('<table class="x&#34; y">')
 
 
 def test_rendering_needs_no_window_and_loads_matplotlib_late():
