@@ -280,7 +280,7 @@ def test_a_clock_moved_back_disturbs_nothing(
     moved["by"] = -1e9
     hung = threading.Event()
     wire = fetch.Wire(resolve=lambda host, port: ["93.184.216.34"] * hung.wait(PATIENCE))
-    with pytest.raises(FetchError, match="longer"):
+    with pytest.raises(FetchError, match="within"):
         fetch.fetch_image_bytes("http://x.example/", limits=read.Limits(), seconds=0.05, wire=wire)
     hung.set()
 

@@ -15,7 +15,7 @@ BAD_ARGUMENTS = [
     (["heatmap", "{cat}", "--synset", "crane", "--out", "{out}"], "Received 'crane', which has 2 senses"),
     (["heatmap", "{cat}", "--synset", "n00000000", "--out", "{out}"], "n00000000"),
     (["heatmap", "{cat}", "--synset", "", "--out", "{out}"], "Expected a wnid or word"),
-    (["heatmap", "{cat}", "--synset", "cat", "--out", "{out}", "--scales", "big"], "'big' as a scale"),
+    (["heatmap", "{cat}", "--synset", "cat", "--out", "{out}", "--scales", "big"], "Received 'big'"),
     (["heatmap", "{cat}", "--synset", "cat", "--out", "{out}", "--scales", ""], "0 scales"),
     (["heatmap", "{cat}", "--synset", "cat", "--out", "{out}", "--scales", "8x8"], "at least 32"),
     (["heatmap", "{cat}", "--synset", "cat", "--out", "{out}", "--scales", "99999x99999"], "megapixels"),
