@@ -228,7 +228,9 @@ for _ in range(2):
     lines = fresh_python(code).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert line.startswith("EngineError Keras on tensorflow cannot be loaded (")
+        assert line.startswith(
+            "EngineError Expected a working Keras on tensorflow. Received one that cannot be loaded ("
+        )
         assert str(file) in line
         assert "choose engine openvino" in line
 

@@ -186,14 +186,16 @@ class Engine:
         if self.forecast(MIN_SIDE, MIN_SIDE).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
             return (
-                f"A scale of {image.height}x{image.width} needs about {expected.memory_mb:.0f} MB {how}. The "
-                f"budget is {memory.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+                f"Expected a scale that fits into the budget of {memory.pass_budget_mb():.0f} MB. Received "
+                f"{image.height}x{image.width}, which needs about {expected.memory_mb:.0f} MB {how}. Choose a smaller "
+                f"scale, or raise FCN_MEMORY_MB."
             )
         needed = budget + memory.missing_mb(expected.memory_mb, used + self._unpacked_mb)
         return (
-            f"The program uses {used:.0f} MB with {self._info.title} on {self._info.engine}: no scale, however small, "
-            f"fits into the budget of {budget:.0f} MB. If you run this program, set FCN_MEMORY_MB to at least "
-            f"{math.ceil(needed)}, if the machine has that much, or choose {self._leaner}."
+            f"Expected enough memory for {self._info.title} on {self._info.engine}. Received a budget of "
+            f"{budget:.0f} MB, of which {used:.0f} MB are in use: not even the smallest scale fits. If you run this "
+            f"program, set FCN_MEMORY_MB to at least {math.ceil(needed)} if the machine has that much, or choose "
+            f"{self._leaner}."
         )
 
     def _learn(self, expected: Forecast, seconds: float) -> None:

@@ -88,7 +88,7 @@ def measure(model: Predictor, checkpoint: Callable[[float], None] | None = None)
     if not sides:
         raise EngineError(
             f"Expected a network whose logits depend on the picture. Received {model.info.title} with "
-            f"{model.info.weights} weights, whose logits are the same everywhere; check the weights file."
+            f"{model.info.weights} weights, whose logits are the same everywhere. Check the weights file."
         )
     low, side, high = (round(float(np.quantile(sides, share))) for share in (0.1, 0.5, 0.9))
     return EffectiveField(side, low, high, round(max([0.0, *shifts])))

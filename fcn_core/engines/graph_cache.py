@@ -215,8 +215,8 @@ def prepare_graph(
         )  # fmt: skip
         return graph
     raise StorageError(
-        f"Expected {megabytes(recipe.room)} MB of disk space to prepare {spec.title}. No folder can be used: "
-        f"{', nor '.join(failures)}. Free that much in one of them, or set FCN_CACHE_DIR to a folder that has it."
+        f"Expected {megabytes(recipe.room)} MB of disk space to prepare {spec.title}. Received no folder that can be "
+        f"used: {'; '.join(failures)}. Free that much in one of them, or set FCN_CACHE_DIR to a folder that has it."
     )
 
 
@@ -237,14 +237,14 @@ def _make(recipe: _Recipe, folder: Path) -> Graph:
         _export_in_child(spec, recipe.weights, recipe.output_stride, new)
         if not _is_float32((new / _FILES[0]).read_bytes()):
             raise EngineError(
-                f"Expected a graph of {spec.title} in float32. Keras exported another precision than float32, which is "
-                f"not saved; choose engine tensorflow."
+                f"Expected a graph of {spec.title} in float32. Received another precision than float32 from Keras. "
+                f"Choose engine tensorflow."
             )
         _write_meta(new, recipe)
         graph = _move_into_place(new, folder)
     if graph is None:
         raise EngineError(
-            f"The graph of {spec.title} was exported to {folder} but cannot be loaded from there. Try again."
+            f"Expected the exported graph of {spec.title} in {folder}. Received files that cannot be loaded. Try again."
         )
     return graph
 
@@ -324,12 +324,13 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(
-            f"Preparing {spec.title} took longer than {_TIMEOUT} seconds. Try again."
+            f"Expected {spec.title} to be prepared within {_TIMEOUT} seconds. Received no result in that time. Try "
+            f"again."
         ) from error
     except OSError as error:  # not the fault of any folder
         raise EngineError(
-            f"Preparing {spec.title} needs a second Python process, which cannot be started ({_reason(error)}). "
-            f"Memory or processes may be exhausted; try again."
+            f"Expected a second Python process to prepare {spec.title}. Received one that cannot be started "
+            f"({_reason(error)}). Memory or processes may be exhausted; try again."
         ) from error
     if child.returncode == 0:
         return
@@ -341,7 +342,8 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         raise OSError(message)
     how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
     raise EngineError(
-        f"Preparing {spec.title} {how} ({last[:300]}). Try again; if it was stopped, memory may be exhausted."
+        f"Expected a second process to prepare {spec.title}. Received one that {how} ({last[:300]}). Try again; if it "
+        f"was stopped, memory may be exhausted."
     )
 
 
@@ -362,7 +364,7 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
         geometry, cut_tensors = read_geometry(network)
         (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
         model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
-        with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be exported"):
+        with _naming_full_disks(folder, spec.weights.size, f"export {spec.title}"):
             model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
 
 
@@ -372,7 +374,7 @@ def fold(spec: ModelSpec, folder: Path) -> None:
     from openvino._offline_transformations import apply_moc_transformations
 
     core = openvino.Core()
-    with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be folded and loaded"):
+    with _naming_full_disks(folder, spec.weights.size, f"fold and load {spec.title}"):
         network = core.read_model(folder / _EXPORTED[0])
         logits = network.results[0].input(0)
         order = openvino.opset13.constant([0, 2, 3, 1])
@@ -383,13 +385,14 @@ def fold(spec: ModelSpec, folder: Path) -> None:
 
 
 @contextmanager
-def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
+def _naming_full_disks(folder: Path, size: int, task: str) -> Iterator[None]:
     """Let the system say why a file of that size cannot be written: OpenVINO does not, and may truncate it silently."""
     try:
         yield
     except RuntimeError as error:
         (folder / "probe").write_bytes(bytes(size))
-        raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise EngineError(f"Expected OpenVINO to {task}. Received an error ({reason}). Try again.") from error
 
 
 def _main(step: str, *arguments: str) -> int:

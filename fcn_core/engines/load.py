@@ -56,11 +56,17 @@ def load_model(
     wanted = engine or settings.ENGINE.value()
     random = weights in (None, "none")
     if wanted not in settings.ENGINES:
-        raise EngineError(f"Expected engine auto, openvino or tensorflow. Received {wanted[:40]!r}.")
+        raise EngineError(
+            f"Expected engine auto, openvino or tensorflow. Received {wanted[:40]!r}. Choose one of them."
+        )
     if weights not in (None, "none", "imagenet"):
-        raise EngineError(f"Expected weights imagenet or none. Received {str(weights)[:40]!r}.")
+        raise EngineError(
+            f"Expected weights imagenet or none. Received {str(weights)[:40]!r}. Choose one of them."
+        )
     if output_stride not in (8, 16, 32):
-        raise ConversionError(f"Expected output stride 32, 16 or 8. Received {output_stride}.")
+        raise ConversionError(
+            f"Expected output stride 32, 16 or 8. Received {output_stride}. Choose one of them."
+        )
     try:
         if wanted == "tensorflow":
             return TensorFlowEngine(spec, random, output_stride, progress)
@@ -74,8 +80,8 @@ def load_model(
             return TensorFlowEngine(spec, random, output_stride, progress)
     except MemoryError as error:
         raise MemoryBudgetError(
-            f"Out of memory while loading {spec.title}; the process uses {memory.rss_mb():.0f} MB. Give it more "
-            f"memory or choose a smaller model; other scales change nothing."
+            f"Expected enough memory to load {spec.title}. Received an out-of-memory error: the process uses "
+            f"{memory.rss_mb():.0f} MB. Give it more memory, or choose a smaller model; other scales do not help."
         ) from error
 
 

@@ -59,7 +59,9 @@ class OpenVINOEngine(Engine):
     ) -> None:
         missing = "Run: pip install openvino, or choose engine tensorflow."
         if importlib.util.find_spec("openvino") is None:
-            raise EngineError(f"OpenVINO is not installed. {missing}")
+            raise EngineError(
+                f"Expected the package openvino. Received none: OpenVINO is not installed. {missing}"
+            )
         # Before OpenVINO is loaded: the child process that exports the graph needs the memory.
         prepare = partial(prepare_graph, spec, random=random, output_stride=output_stride, progress=progress)
         graph = prepare()
@@ -70,7 +72,9 @@ class OpenVINOEngine(Engine):
 
             self._ov, self._core = openvino, openvino.Core()
         except (ImportError, RuntimeError) as error:
-            raise EngineError(f"OpenVINO cannot be loaded ({_short(error)}). {missing}") from error
+            raise EngineError(
+                f"Expected a working OpenVINO. Received one that cannot be loaded ({_short(error)}). {missing}"
+            ) from error
         weights: Weights = "random" if random else "imagenet" if graph.weights_published else "unpublished"
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
         super().__init__(info, graph.geometry, spec.preprocessing)
@@ -100,8 +104,9 @@ class OpenVINOEngine(Engine):
         """Return the error for a new graph that is rejected too; this process does not export it again."""
         _REJECTED_WHEN_NEW.add(graph.made)
         return EngineError(
-            f"OpenVINO rejects the graph of {self._info.title}, although it is newly exported ({_short(error)}). "
-            f"Install openvino and keras again, in the versions of requirements.txt, or choose engine tensorflow."
+            f"Expected OpenVINO to accept the graph of {self._info.title}. Received an error ({_short(error)}), "
+            f"although the graph is newly exported. Install openvino and keras again, in the versions of "
+            f"requirements.txt, or choose engine tensorflow."
         )
 
     def _compile(self, network: Any) -> Any:
@@ -148,8 +153,8 @@ class OpenVINOEngine(Engine):
             request.infer()
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO failed on an input of shape {batch.shape} ({_short(error)}). "
-                f"Choose a smaller scale or engine tensorflow."
+                f"Expected OpenVINO to run on an input of shape {batch.shape}. Received an error ({_short(error)}). "
+                f"Choose a smaller scale, or engine tensorflow."
             ) from error
 
     def release_cached(self) -> None:

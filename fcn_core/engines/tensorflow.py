@@ -51,7 +51,7 @@ class TensorFlowEngine(Engine):
 
         if keras.backend.backend() != "tensorflow":
             raise EngineError(
-                f"Expected Keras on TensorFlow. Received Keras on {keras.backend.backend()} in this process: set "
+                f"Expected Keras on TensorFlow. Received Keras on {keras.backend.backend()} in this process. Set "
                 f"KERAS_BACKEND=tensorflow before the first import of Keras, or choose engine openvino."
             )
         from fcn_core.networks.convert import to_fully_convolutional

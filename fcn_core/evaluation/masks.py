@@ -93,7 +93,8 @@ def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) 
         OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning
     ) as error:  # fmt: skip
         raise DatasetError(
-            f"The mask {path.name} cannot be read ({' '.join(str(error).split())[:160]}). Save it as a grey PNG."
+            f"Expected a picture file as mask. Received {path.name}, which cannot be read "
+            f"({' '.join(str(error).split())[:160]}). Save it as a grey PNG."
         ) from error
     if not reading.truth.any():
         raise DatasetError(

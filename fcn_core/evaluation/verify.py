@@ -137,8 +137,8 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
         if random:
             raise
         raise WeightsUnavailable(
-            f"The ImageNet weights of {name} could not be downloaded ({str(cause)[:160]}). Try --weights none, which "
-            f"verifies the conversion with random weights."
+            f"Expected the ImageNet weights of {name}. Received none: they could not be downloaded "
+            f"({str(cause)[:160]}). Try --weights none, which verifies the conversion with random weights."
         ) from cause
     size = classifier.input_shape[1]
     preprocess = importlib.import_module(build.__module__).preprocess_input

@@ -166,7 +166,7 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
         if len(states) > 1:
             raise ConversionError(
                 f"Expected branches with the same cells where they meet in {layer.name!r} of {body.name!r}. Received "
-                f"branches that differ at output stride {output_stride}; keep the network's own stride."
+                f"branches that differ at output stride {output_stride}. Keep the network's own stride."
             )
         changes: dict[str, Any] = {}
         if kind in CONVOLUTIONS or kind in POOLINGS:
@@ -175,7 +175,7 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
             if kind in POOLINGS and size > 1 and rate > 1:
                 raise ConversionError(
                     f"Expected no pooling after stride {output_stride}, as Keras cannot dilate it. Received pooling "
-                    f"layer {layer.name!r} at stride {stride}; choose a larger output stride."
+                    f"layer {layer.name!r} at stride {stride}. Choose a larger output stride."
                 )
             if rate > 1 and size > 1:
                 changes["dilation_rate"] = (dilation * rate, dilation * rate)
@@ -197,8 +197,8 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
     reached = max(stride for stride, *_ in state.values())
     if reached != output_stride:
         raise ConversionError(
-            f"Expected an output stride that the network can have. Received {output_stride}; "
-            f"{body.name!r} would have {reached}. Choose 8, 16 or 32."
+            f"Expected an output stride that the network can have. Received {output_stride}, where {body.name!r} "
+            f"would have {reached}. Choose 8, 16 or 32."
         )
     return lambda layer: copies.get(id(layer), layer)
 

@@ -190,12 +190,13 @@ def _why_not(file: WeightsFile, folder: Path, error: Exception) -> str:
     reason = error.reason if type(error) is urllib.error.URLError else str(error) or type(error).__name__
     if _cannot_write(error):
         return (
-            f"The weights of this model cannot be written to {folder} ({reason}). Free {file.size / 1e6:.0f} MB "
-            f"there, set FCN_CACHE_DIR to another folder, or set FCN_WEIGHTS_DIR to a folder that has {file.name}."
+            f"Expected a writable folder for the weights of this model. Received {folder}, which cannot be written "
+            f"({reason}). Free {file.size / 1e6:.0f} MB there, set FCN_CACHE_DIR to another folder, or set "
+            f"FCN_WEIGHTS_DIR to a folder that has {file.name}."
         )
     return (
-        f"The weights of this model were not found locally and cannot be downloaded ({reason}). "
-        f"Download {file.url} ({file.size / 1e6:.0f} MB) on a machine with a network, {_by_hand(file)}"
+        f"Expected the weights of this model. Received none: they were not found locally and cannot be downloaded "
+        f"({reason}). Download {file.url} ({file.size / 1e6:.0f} MB) on a machine with a network, {_by_hand(file)}"
     )
 
 

@@ -102,8 +102,8 @@ def rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool 
             raise ValueError(f"the last map has the fixed shape {result.shape}")
     except (ValueError, TypeError) as error:
         raise ConversionError(
-            f"Expected layers that take an input of any size. Received {model.name!r}, in which one does not: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"Expected layers that accept an input of any size. Received {model.name!r}, in which one does not "
+            f"({' '.join(str(error).split())[:200]}). Choose another classifier."
         ) from error
     return keras.Model(image, result, name=model.name)
 
@@ -119,7 +119,7 @@ def flatten(classifier: keras.Model) -> keras.Model:
     if len(_graph(classifier).inputs) != 1 or len(classifier.outputs) != 1:
         raise ConversionError(
             f"Expected a classifier with one input and one output. Received {classifier.name!r} with "
-            f"{len(classifier.inputs)} and {len(classifier.outputs)}."
+            f"{len(classifier.inputs)} and {len(classifier.outputs)}. Build a keras.Model with one of each from it."
         )
     if not any(isinstance(node.operation, keras.Model) for node in nodes_of(classifier)):
         return classifier
@@ -138,6 +138,6 @@ def _graph(model: Any) -> Any:
     if graph is None:
         raise ConversionError(
             f"Expected a functional or built sequential Keras model. Received {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}, whose graph of layers is not known; rebuild it with keras.Input."
+            f"{getattr(model, 'name', '')!r}, whose graph of layers is not known. Rebuild it with keras.Input."
         )
     return graph

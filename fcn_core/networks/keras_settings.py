@@ -52,7 +52,8 @@ def import_keras(backend: Backend = "tensorflow") -> None:
         elif isinstance(error, ImportError):  # the package is damaged, or the settings need another
             cure += f", run: pip install keras {backend}"
         raise EngineError(
-            f"Keras on {backend} cannot be loaded ({reason}). {cure}, or choose engine openvino."
+            f"Expected a working Keras on {backend}. Received one that cannot be loaded ({reason}). {cure}, or choose "
+            f"engine openvino."
         ) from error
 
 

@@ -87,7 +87,7 @@ def compare_answers(answer: np.ndarray, logits: np.ndarray) -> Comparison:
     if not np.isfinite(expected).all():
         raise ConversionError(
             "Expected a finite answer of the classifier to the test picture. Received NaN or infinity, so there is "
-            "nothing to compare with; check its weights."
+            "nothing to compare with.. Check its weights."
         )
     finite = bool(np.isfinite(found).all())
     found = found if finite else np.zeros_like(found)

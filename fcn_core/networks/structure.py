@@ -76,7 +76,8 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
         index[id(tensor)] = len(nodes) - 1
     if not nodes:
         raise ConversionError(
-            f"Expected a network with a convolution or pooling. Received {network.name!r}, which has none."
+            f"Expected a network with a convolution or pooling. Received {network.name!r}, which has none. Choose "
+            f"another network."
         )
     cuts = _cuts(nodes, lambda i: len(read[i]) == 1)
     geometry = Geometry(tuple(replace(n, cut=i in cuts) for i, n in enumerate(nodes)))
@@ -106,7 +107,7 @@ def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
 def _not_placed(layer: Any, kind: str) -> ConversionError:
     return ConversionError(
         f"Expected layers whose windows are known (convolution, pooling, padding, pointwise). Received {kind} "
-        f"{layer.name!r}, so its cells cannot be placed on the picture; choose another network."
+        f"{layer.name!r}, so its cells cannot be placed on the picture. Choose another network."
     )
 
 

@@ -262,7 +262,7 @@ def test_out_of_memory_while_loading_does_not_blame_the_scale(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(load, "OpenVINOEngine", fail)
-    with pytest.raises(MemoryBudgetError, match="other scales change nothing"):
+    with pytest.raises(MemoryBudgetError, match="other scales do not help"):
         load_model(LITE.name, "auto")
 
 
@@ -276,10 +276,10 @@ def test_if_no_scale_fits_the_message_names_the_budget_and_how_much_is_needed(
     model.release_cached()
     memory.reserve(pages_mb)
     monkeypatch.setenv("FCN_MEMORY_MB", "20")
-    with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
+    with pytest.raises(MemoryBudgetError, match="not even the smallest scale fits") as refusal:
         model.logits(image)
     assert "EfficientNet-Lite0 on openvino" in str(refusal.value)
-    assert "the budget of 20 MB" in str(refusal.value)
+    assert "a budget of 20 MB" in str(refusal.value)
     enough = int(re.search(r"FCN_MEMORY_MB to at least (\d+)", str(refusal.value))[1])
     monkeypatch.setenv("FCN_MEMORY_MB", str(enough + 15))  # other things come and go in this process
     model.logits(image)
@@ -342,7 +342,7 @@ def test_a_new_graph_that_openvino_rejects_raises(kind, lay_there, export, monke
     if lay_there:
         graph_cache.prepare_graph(LITE)
     for _ in range(3):  # and it is not made again and again
-        with pytest.raises(EngineError, match="although it is newly exported") as refusal:
+        with pytest.raises(EngineError, match="although the graph is newly exported") as refusal:
             load_model(LITE.name, "openvino")
         assert "EfficientNet-Lite0" in str(refusal.value)
         assert export == []
@@ -403,7 +403,7 @@ def test_a_pass_that_fails_raises_with_a_message(lite0, chelsea, resized, monkey
     monkeypatch.setattr(
         lite0, "_whole", SimpleNamespace(create_infer_request=Request, release_memory=Request)
     )
-    with pytest.raises(EngineError, match="OpenVINO failed on an input of shape"):
+    with pytest.raises(EngineError, match="OpenVINO to run on an input of shape"):
         lite0.logits(resized(chelsea, 64, 64))
 
 

@@ -303,7 +303,7 @@ def test_too_little_space_is_noticed_before_the_download(begun, file, server, tm
         patch.setattr(folders.shutil, "disk_usage", usage)
         download(file, tmp_path)
     needed = f"{(len(CONTENT) - begun) / 1e6:.1f} MB"
-    assert f"{tmp_path} (" in str(refusal.value)
+    assert f"{tmp_path}, which cannot be written (" in str(refusal.value)
     assert needed in str(refusal.value)
     assert "Free 1 MB there" in str(refusal.value)
     assert server.ranges == []
