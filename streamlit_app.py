@@ -16,7 +16,7 @@ if not runtime.exists() and (faults := settings.check()):
     raise SystemExit(2)
 
 from app import server, streamlit_patches  # not with settings that mean nothing
-from app.state import cached
+from app.state import caches
 from app.ui import panels
 
 streamlit_patches.apply()
@@ -29,9 +29,9 @@ else:
 
     st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
     panels.style()
-    for fault in cached.wrong_settings():
+    for fault in caches.wrong_settings():
         panels.problem(fault)
-    if cached.wrong_settings():
+    if caches.wrong_settings():
         st.stop()
 
     pages = [

@@ -17,7 +17,7 @@ from app.server.sessions import Owners
 from app.server.sockets import SocketGuard
 from app.server.status import StatusGuard, routes
 from app.server.uploads import UploadGuard
-from app.state import cached
+from app.state import shared_queue
 from fcn_core.system import resources
 
 __all__ = ["lifespan", "middleware", "routes"]
@@ -28,7 +28,7 @@ _AGAIN = 60.0  # seconds until the default model is tried again
 _MOST_PAGES = 500  # at once
 _PAGE_MB = 2.0  # what an open page holds (measured)
 _FILES_A_PAGE = 4  # descriptors; three of them stay for two minutes when it is closed
-_PAGES_SHARE = 0.3  # of the memory budget, for all open pages
+_OPEN_PAGES_SHARE = 0.3  # of the memory budget, for all open pages
 
 
 def middleware() -> tuple[Middleware, ...]:
@@ -45,7 +45,7 @@ def middleware() -> tuple[Middleware, ...]:
 
 def _pages() -> int:
     """How many pages may be open at once: the memory budget and the files the process may open bear them."""
-    by_memory = int(resources.budget_mb() * _PAGES_SHARE / _PAGE_MB)
+    by_memory = int(resources.budget_mb() * _OPEN_PAGES_SHARE / _PAGE_MB)
     return max(1, min(_MOST_PAGES, by_memory, connections.files() // _FILES_A_PAGE // 4))
 
 
@@ -61,10 +61,10 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
 async def _keep_ready() -> None:
     """A disk may have been full, or weights may have come since."""
-    await asyncio.to_thread(_try, cached.queue)
+    await asyncio.to_thread(_try, shared_queue.queue)
     while True:
         await asyncio.sleep(_AGAIN)
-        await asyncio.to_thread(_try, cached.try_again)
+        await asyncio.to_thread(_try, shared_queue.try_again)
 
 
 def _try(do: Callable[[], object]) -> None:

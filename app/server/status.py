@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
-from app.state import cached
+from app.state import shared_queue
 
 #: Paths of pages, as `streamlit_app.py` names them.
 PAGES = frozenset({"", "compare", "learn", "models"})
@@ -21,7 +21,7 @@ _OF_STREAMLIT = frozenset({"_stcore", "static", "media", "component"})
 
 async def ready(_: Request) -> Response:
     """Whether the app can answer: 200, or 503 with the reason. `/_stcore/health` says that the process lives."""
-    health = cached.health()
+    health = shared_queue.health()
     return JSONResponse({"ready": health.ready, "reason": health.reason}, 200 if health.ready else 503)
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit import config
 
-from app.state import cached
+from app.state import caches
 from app.state.queue.jobs import Source
 from app.ui import page_scripts
 from fcn_core import render
@@ -287,11 +287,11 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
     label : str
         What it is called.
     """
-    choices = cached.synset_choices()
-    synsets = cached.ontology()
+    choices = caches.synset_choices()
+    synsets = caches.ontology()
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
-    if shown != state[key]:
+    if shown != state[key] or f"{key}-pick-{serial}" not in state:  # or the page was left meanwhile
         serial += 1
         state[f"{key}-shown"] = (state[key], serial)
         state[f"{key}-pick-{serial}"] = state[key]
@@ -342,7 +342,7 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
 
 def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6) -> None:
     """The way down to a synset and its children: click to widen or to narrow."""
-    synsets = cached.ontology()
+    synsets = caches.ontology()
     path = synsets.breadcrumb(wnid)
     children = synsets.visible_children(wnid)
     with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key=f"crumbs-{key}"):
@@ -367,7 +367,7 @@ def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6)
 
 
 def _step(key: str, wnid: str, chosen: Callable[[str], None]) -> None:
-    synsets = cached.ontology()
+    synsets = caches.ontology()
     count = synsets.count(wnid)
     st.button(
         escape_markdown(synsets.label(wnid)),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.state import cached
+from app.state import caches, shared_queue
 from app.state.picture_files import OwnFile
 from app.state.pictures import WORKING_PIXELS, open_picture
 from fcn_core.errors import ImageError, ScaleError
@@ -64,8 +64,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]
 
     def limits(budget: float) -> Limits:
         monkeypatch.setenv("FCN_MEMORY_MB", f"{budget:g}")
-        resources.keep_free(min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT))
-        return cached.limits()
+        resources.keep_free(min(budget * shared_queue._DRAWING_SHARE, shared_queue._DRAWING_LIMIT_MB))
+        return caches.limits()
 
     before = resources.kept_free_mb()
     monkeypatch.delenv("FCN_MAX_MEGAPIXELS", raising=False)
@@ -75,9 +75,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]
 
 def test_the_limits_are_what_is_kept_free(small: Callable[[float], Limits]) -> None:
     resources.keep_free(0)
-    assert cached.limits() == Limits(), "nothing runs beside"
+    assert caches.limits() == Limits(), "nothing runs beside"
     assert small(690).memory_mb == pytest.approx(117.3)
-    assert small(10_000) == Limits(memory_mb=cached._PAGES_LIMIT)
+    assert small(10_000) == Limits(memory_mb=shared_queue._DRAWING_LIMIT_MB)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,11 @@ def test_photographs_of_phones_open_in_little_memory(
     picture.check(plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[:3]))
     said = f"phone.jpg, {width} × {height}"
     if reduced == 1:
-        assert picture.in_words == said
+        assert picture.description == said
     else:
-        assert picture.in_words.startswith(f"{said}, opened at 1/{reduced} of its sides, as FCN_MEMORY_MB=")
+        assert picture.description.startswith(
+            f"{said}, opened at 1/{reduced} of its sides, as FCN_MEMORY_MB="
+        )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,10 @@ def test_a_scale_larger_than_what_could_be_opened_is_refused(small: Callable[[fl
     picture = open_picture(OwnFile(phone(6048, 8064)), "phone.jpg", limits=small(450))
     fitting, larger = Scale(1512, 2016), Scale(1600, 2560)
     picture.check(plan_scales(picture.height, picture.width, [fitting]))
-    with pytest.raises(ScaleError, match=r"1600x2560 .*8064 x 6048.*FCN_MEMORY_MB=450.*2016 x 1512"):
+    with pytest.raises(
+        ScaleError,
+        match=r"at most 3 megapixels. Received 1600x2560 .*8064 x 6048.*FCN_MEMORY_MB=450.*2016 x 1512",
+    ):
         picture.check(plan_scales(picture.height, picture.width, [fitting, larger]))
     whole = open_picture(OwnFile(phone(600, 800)), "small.jpg")
     whole.check(plan_scales(whole.height, whole.width, [larger]))  # enlarged, as it always is
@@ -155,7 +160,7 @@ def test_the_table_of_the_largest_pictures_is_what_the_program_allows(kind: str)
     side = 8000  # of a picture that a forecast is taken of
     found = []
     for budget in (450, 690, 1500, 3400):
-        memory = min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT) * 2**20
+        memory = min(budget * shared_queue._DRAWING_SHARE, shared_queue._DRAWING_LIMIT_MB) * 2**20
         cells = []
         for reduced in decoding.REDUCTIONS if kind in HELD else ():
             bytes_ = decoding._bytes_of_jpeg(HELD[kind] * side * side, side, side, reduced)

@@ -19,13 +19,17 @@ CASES = [
     Selection(picture="https://example.org/a b.jpg?x=1&y=2", range="Per map", colours="magma", opacity=0.15),
     Selection(model="resnet50", stride="16", fit="Exact", map="Evidence", cells="Blocks", place="Even"),
     Selection(picture=""),
-    Selection(cards="Plain", tab="Take it away", row=0, column=19),
+    Selection(cards="Plain", tab="Export", row=0, column=19),
 ]
 
 
 @pytest.mark.parametrize("selection", CASES)
 def test_what_is_written_is_read_back(selection: Selection) -> None:
     assert read(write(selection)) == (selection, ())
+
+
+def test_an_old_address_opens_the_export_tab() -> None:
+    assert read({"tab": "Take it away"}) == (replace(default(), tab="Export"), ())
 
 
 def test_an_uploaded_picture_is_told_of() -> None:

@@ -58,12 +58,13 @@ def page() -> None:
     """A page that asks for a picture alone."""
     import streamlit as st
 
-    from app.explore import inputs
+    from app.explore import picture_source
+    from app.state import session
 
-    picture = inputs.choose_picture()
+    picture = picture_source.open_chosen()
+    picture_source.draw()
     st.write(f"{picture.name}, {picture.width} x {picture.height}")
-    if "explore-problem" in st.session_state:
-        st.error(st.session_state.pop("explore-problem"))
+    st.error(session.explore().problem)
 
 
 def file_of(kind: str, size: tuple[int, int] = (30, 20), **options: object) -> bytes:

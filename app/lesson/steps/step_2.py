@@ -9,7 +9,7 @@ from app.lesson import draw, experiments
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
 from app.lesson.stage import Stage
-from app.state import cached
+from app.state import caches
 from fcn_core.images.scales import Scale
 
 _TOY_SIDE, _TOY_CHANNELS = 4, 3
@@ -68,12 +68,12 @@ def proof(stage: Stage) -> bool:
             "of memory.",
         )
         return False
-    future = cached.proof_of(stage.model.name)
+    future = caches.proof_of(stage.model.name)
     try:
         found = stage.result_of(future, "the original classifier is loaded and asked")
     except Exception:
         if future.done():  # let it be tried again
-            cached.proof_of.clear(stage.model.name)
+            caches.proof_of.clear(stage.model.name)
             st.session_state.pop(wanted, None)
         raise
     first, second, third = st.columns(3)

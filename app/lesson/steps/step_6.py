@@ -8,7 +8,8 @@ from app.lesson import draw, experiments, svg
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
 from app.lesson.stage import SYNSET, Stage, percent
-from app.state import cached
+from app.state import shared_queue
+from app.state.session import session_id
 from fcn_core import render
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, plan_scales
@@ -106,7 +107,7 @@ def field(stage: Stage) -> None:
     """What moves two cells, as it was measured, in a picture that is larger than it."""
     geometry = stage.geometry()
     measured = stage.result_of(
-        cached.queue().field(stage.model, session=cached.session()), "what moves a cell is being measured"
+        shared_queue.queue().field(stage.model, session=session_id()), "what moves a cell is being measured"
     )
     picture = stage.picture
     (plan,) = plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[1:2])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.state.queue.turns import Turns, Waiting
+from app.state.queue.schedule import Schedule, Turn, Waiting
 
 SMALL, MIDDLE, LARGE = (0.1, 0.3, 1.0), (4.0,), (15.0,) * 5
 
@@ -14,11 +14,11 @@ SMALL, MIDDLE, LARGE = (0.1, 0.3, 1.0), (4.0,), (15.0,) * 5
 class Simulation:
     """A machine on which every turn takes what is expected of it."""
 
-    def __init__(self, room: int = 1, held: float = float("inf")) -> None:
-        self.turns: Turns[str, str] = Turns(room, held)
+    def __init__(self, capacity: int = 1, most_reserved: float = float("inf")) -> None:
+        self.schedule: Schedule[str, str] = Schedule(capacity, most_reserved)
         self.waiting: list[Waiting[str, str]] = []
         self.loaded = ["lite"]
-        self.room = room
+        self.capacity = capacity
         self.now, self.number = 0.0, 0
         self.ran: list[str] = []
 
@@ -28,20 +28,21 @@ class Simulation:
         seconds: tuple[float, ...],
         sessions: tuple[str, ...] | None = None,
         model: str = "lite",
-        holds: float = 0.0,
+        reserved: float = 0.0,
     ) -> None:
         self.number += 1
         whose = frozenset((name,) if sessions is None else sessions)
-        self.waiting.append(Waiting(name, whose, model, seconds, self.number, holds))
+        self.waiting.append(Waiting(name, whose, model, seconds, self.number, reserved))
 
     def turn(self) -> str:
-        chosen, overtakes = self.turns.choose(self.waiting, self.loaded, self.now)
-        seconds, load = self.turns.cost(chosen, self.loaded), None
+        turn = self.schedule.choose(self.waiting, self.loaded, self.now)
+        chosen = turn.waiting
+        seconds, load = self.schedule.cost(chosen, self.loaded), None
         if chosen.model not in self.loaded:
             load = seconds - chosen.seconds[0]
-            self.loaded = [*self.loaded, chosen.model][-self.room :]
+            self.loaded = [*self.loaded, chosen.model][-self.capacity :]
         self.now += seconds
-        self.turns.took(chosen, overtakes, seconds, load, self.now)
+        self.schedule.record(turn, seconds, load, self.now)
         self.waiting.remove(chosen)
         self.number += 1
         if chosen.seconds[1:]:
@@ -144,50 +145,50 @@ def test_large_scales_of_newcomers_make_no_other_large_one_due() -> None:
 
 
 def test_what_was_served_is_forgotten() -> None:
-    turns: Turns[str, str] = Turns()
-    turn = Waiting("job", frozenset({"a", "b"}), "lite", (8.0,), 0)
-    turns.took(turn, False, 8.0, None, 100.0)
-    assert [turns.served(name, 100.0) for name in "abc"] == [4.0, 4.0, 0.0], "shared by those who asked"
-    assert turns.served("a", 160.0) == pytest.approx(2.0)
-    turns.took(Waiting("other", frozenset("c"), "lite", (1.0,), 1), False, 1.0, None, 5000.0)
-    assert list(turns._served) == ["c"], "and no name is kept for ever"
+    schedule: Schedule[str, str] = Schedule()
+    first = Waiting("job", frozenset({"a", "b"}), "lite", (8.0,), 0)
+    schedule.record(Turn(first, False, 92.0), 8.0, None, 100.0)
+    assert [schedule.served(name, 100.0) for name in "abc"] == [4.0, 4.0, 0.0], "shared by those who asked"
+    assert schedule.served("a", 160.0) == pytest.approx(2.0)
+    other = Waiting("other", frozenset("c"), "lite", (1.0,), 1)
+    schedule.record(Turn(other, False, 4999.0), 1.0, None, 5000.0)
+    assert list(schedule._served) == ["c"], "and no name is kept for ever"
 
 
 def test_what_a_model_takes_is_learnt() -> None:
-    turns: Turns[str, str] = Turns()
-    assert turns.expect("lite", 2.0) == turns.expect("resnet", 2.0)
-    turns.learn("lite", 0.1, 1.0)
+    schedule: Schedule[str, str] = Schedule()
+    assert schedule.expect("lite", 2.0) == schedule.expect("resnet", 2.0)
+    schedule.learn("lite", 0.1, 1.0)
     for _ in range(8):
-        turns.learn("lite", 10.0, 5.0)
-    assert turns.expect("lite", 2.0) == pytest.approx(1.0, rel=0.01)
+        schedule.learn("lite", 10.0, 5.0)
+    assert schedule.expect("lite", 2.0) == pytest.approx(1.0, rel=0.01)
     waiting = Waiting("job", frozenset("a"), "lite", (1.0,), 0)
-    turns.took(waiting, False, 7.0, 6.0, 0.0)
-    assert (turns.cost(waiting, ["lite"]), turns.cost(waiting, [])) == (1.0, 7.0)
+    schedule.record(Turn(waiting, False, 0.0), 7.0, 6.0, 7.0)
+    assert (schedule.cost(waiting, ["lite"]), schedule.cost(waiting, [])) == (1.0, 7.0)
 
 
-@pytest.mark.parametrize("held", [float("inf"), 100.0])
+@pytest.mark.parametrize("most_reserved", [float("inf"), 100.0])
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("turns_before", [0, 5, 11, 17, 23])
 def test_the_place_told_is_the_number_of_turns_that_come_before(
-    turns_before: int, running: bool, held: float
+    turns_before: int, running: bool, most_reserved: float
 ) -> None:
-    simulation = Simulation(held=held)
+    simulation = Simulation(most_reserved=most_reserved)
     for number in range(6):
         simulation.ask(
-            f"large {number}", tuple(12.0 + number - scale for scale in range(3)), holds=60.0 * number
+            f"large {number}", tuple(12.0 + number - scale for scale in range(3)), reserved=60.0 * number
         )
         simulation.ask(f"small {number}", (0.2 * number + 0.1, 1.0), model="lite" if number % 2 else "resnet")
-        simulation.ask(f"shared {number}", (2.0, 3.0), (f"large {number}", "x"), holds=20.0)
+        simulation.ask(f"shared {number}", (2.0, 3.0), (f"large {number}", "x"), reserved=20.0)
     simulation.ask("own", (1.0,), ())
     for _ in range(turns_before):
         simulation.turn()
     under_way = None
     left = list(simulation.waiting)
     if running:
-        chosen, overtakes = simulation.turns.choose(left, simulation.loaded, simulation.now)
-        left.remove(chosen)
-        under_way = (chosen, overtakes, 0.0)
-    told = simulation.turns.places(left, simulation.loaded, simulation.now, under_way)
+        under_way = simulation.schedule.choose(left, simulation.loaded, simulation.now)
+        left.remove(under_way.waiting)
+    told = simulation.schedule.places(left, simulation.loaded, simulation.now, under_way)
     assert set(told) == {w.job for w in left}
     turn = 0
     seen: dict[str, int] = {}
@@ -206,21 +207,21 @@ def test_a_place_is_told_as_it_will_be_when_time_has_passed() -> None:
     simulation.turn()
     for number in range(4):
         simulation.ask(f"large {number}", (10.0,))
-    told = simulation.turns.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
+    told = simulation.schedule.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
     assert told == len(simulation.until_done("served")) == 1, (
         "by then half of what it was served is forgotten"
     )
 
 
 def test_class_maps_of_waiting_jobs_are_bounded() -> None:
-    simulation = Simulation(held=100.0)
+    simulation = Simulation(most_reserved=100.0)
     for number in range(8):
-        simulation.ask(f"small {number}", (1.0, 1.0, 1.0), holds=30.0)
-        simulation.ask(f"large {number}", (1.0, 1.0, 1.0), holds=400.0)
+        simulation.ask(f"small {number}", (1.0, 1.0, 1.0), reserved=30.0)
+        simulation.ask(f"large {number}", (1.0, 1.0, 1.0), reserved=400.0)
         simulation.ask(f"single {number}", (1.0,))
     while simulation.waiting:
         simulation.turn()
-        begun = [w.holds for w in simulation.waiting if w.begun]
-        assert sum(holds for holds in begun if holds <= 100) <= 100
-        assert sum(holds > 100 for holds in begun) <= 1
+        begun = [w.reserved for w in simulation.waiting if w.begun]
+        assert sum(size for size in begun if size <= 100) <= 100
+        assert sum(size > 100 for size in begun) <= 1
     assert len(simulation.ran) == 8 * 7

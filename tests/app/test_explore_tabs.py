@@ -1,0 +1,127 @@
+"""The tabs of Explore, and the other pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.explore import inspect_tab
+from app.state import caches, shared_queue
+from app.state.queue.jobs import ModelKey
+from fcn_core.engines import effective_field
+from fcn_core.networks.geometry import CellAxis
+from tests.app.explore_page import (
+    APP,
+    group,
+    opened,
+    png,
+    settled,
+    settled_until,
+    text,
+)
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.usefixtures("prepared_app")
+
+
+def test_the_mask_follows_the_threshold(shared: AppTest) -> None:
+    page = opened(tab="Mask")
+    slider = next(s for s in page.slider if s.key and s.key.startswith("threshold-"))
+    suggested = slider.value
+    assert f"suggested {suggested:.2f}" in text(page)
+    slider.set_value(0.9)
+    settled(page)
+    assert page.query_params["threshold"] == "0.9"
+    assert page.session_state["explore"].threshold == 0.9
+    covered = text(page)
+    next(b for b in page.button if b.label == "Use the suggested threshold").click()
+    settled(page)
+    assert "threshold" not in page.query_params
+    assert text(page) != covered
+    followed = text(page)
+    page.toggle("snap").set_value(False)
+    settled(page)
+    assert text(page) != followed
+
+
+def test_the_inspect_tab_follows_row_and_column() -> None:
+    page = opened(tab="Inspect", row="3", column="4")
+    assert (page.number_input("row").value, page.number_input("column").value) == (3, 4)
+    before = text(page)
+    assert "Egyptian cat" in before or "cat" in before
+    page.number_input("row").set_value(20)
+    settled(page)
+    assert text(page) != before
+    assert "entity" in text(page)
+    far = opened(tab="Inspect", row="9999", column="9999")
+    at = (far.number_input("row").value, far.number_input("column").value)
+    assert at == (15, 26), "outside the grid: the strongest cell"
+
+
+def test_the_inspect_tab_draws_the_measured_field(lite2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[tuple[int, int]] = []
+    frame = inspect_tab.frame
+
+    def recorded(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
+        sides.append((axis.input_size, side))
+        return frame(axis, cell, side, pixels)
+
+    monkeypatch.setattr(inspect_tab, "frame", recorded)
+    page = opened(tab="Inspect", scales="200x320,400x640")
+    field = shared_queue.queue().field(ModelKey("efficientnet-lite2"), session="test").result(PATIENCE)
+    settled_until(page, lambda: "Frames" in text(page))
+    said = text(page)
+    assert f"Frames: {field.side} × {field.side} pixels" in said
+    assert f"{field.low} to {field.high} for single cells" in said
+    assert (
+        f"pixels of the {lite2.cells(200, 320).y.extent} × {lite2.cells(200, 320).y.extent} around it" in said
+    )
+    assert f"up to {field.inward} pixels further inside" in said
+    assert set(sides) == {(n, field.side) for n in (206, 310, 413, 620)}
+    assert field == effective_field.measure(lite2)
+
+
+@pytest.mark.parametrize(("cell", "frame"), [(4, (114, 214)), (0, (0, 86)), (9, (274, 320))])
+def test_a_frame_has_the_size_of_the_field_and_is_clipped_to_the_picture(
+    cell: int, frame: tuple[int, int]
+) -> None:
+    """Cells at 36 + 32 i of 320 pixels; 100 pixels to each, shown at the same size and at half of it."""
+    axis = CellAxis(320, 10, 32, 35.5, 851)
+    assert inspect_tab.frame(axis, cell, 100, 320) == frame
+    assert inspect_tab.frame(axis, 4, 100, 160) == (57, 107)
+
+
+def test_the_page_explains_the_fine_map() -> None:
+    page = opened(tab="Mask", view="Fine", scales="200x320")
+    assert "fine map: probability and evidence, completed along regions" in text(page)
+    assert "probability and evidence" in str(page.toggle("snap").help)
+
+
+def test_a_command_with_another_file_name_says_so(coffee: np.ndarray) -> None:
+    page = opened(scales="200x320", tab="Export")
+    assert "The command calls the picture" not in text(page)
+    group(page, "source").set_value("Upload")
+    page.run()
+    page.file_uploader("upload").set_value(("100% &calc&.png", png(coffee), "image/png"))
+    settled(page)
+    (command,) = (code.value for code in page.code if code.language == "bash")
+    assert ' heatmap "100_ &calc&.png" --synset ' in command
+    assert "The command calls the picture" in text(page)
+
+
+@pytest.mark.parametrize("page_file", ["compare", "models"])
+def test_the_other_pages_open(page_file: str) -> None:
+    page = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
+    page.switch_page(f"app/pages/{page_file}.py").run()
+    assert not page.exception and not page.error
+
+
+@pytest.mark.parametrize(("synset", "other"), [("cat", "dog"), ("dog", "cat"), ("espresso", "dog")])
+def test_compare_starts_with_two_different_synsets(synset: str, other: str) -> None:
+    page = opened(synset=synset).switch_page("app/pages/compare.py").run()
+    synsets = caches.ontology()
+    found = [page.session_state[name] for name in ("compare-synset", "compare-other")]
+    assert found == [synsets.collapse(synsets.find(word).wnid) for word in (synset, other)]
