@@ -68,17 +68,17 @@ def read_comparison() -> Comparison:
     model = session.selection().model
     models, pictures, wnids = (model, model), (mine, mine), (first, first)
     if what == "Models":
-        models = _pair("compare-model", list(MODELS), 1)
+        models = _pair(("compare-model-a", "compare-model-b"), list(MODELS), 1)
     elif what == "Pictures":
-        pictures = _pair("compare-picture", _picture_names(), 2)
+        pictures = _pair(("compare-picture-a", "compare-picture-b"), _picture_names(), 2)
     else:
         wnids = first, second
     return Comparison(what, models, pictures, wnids)
 
 
-def _pair(key: str, names: list[str], second: int) -> tuple[str, str]:
-    state = st.session_state
-    return str(state.get(f"{key}-a") or names[0]), str(state.get(f"{key}-b") or names[_second(names, second)])
+def _pair(keys: tuple[str, str], names: list[str], second: int) -> tuple[str, str]:
+    first, other = (st.session_state.get(key) for key in keys)
+    return str(first or names[0]), str(other or names[_second(names, second)])
 
 
 def _second(names: list[str], wanted: int) -> int:

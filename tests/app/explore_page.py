@@ -52,3 +52,9 @@ def png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+def address(page: AppTest) -> dict[str, str]:
+    """The parameters of the page's address."""
+    values = {name: page.query_params[name] for name in page.query_params}
+    return {name: value if isinstance(value, str) else value[-1] for name, value in values.items()}
