@@ -68,7 +68,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
     loaded = predictor(key) is not None
     weights = find_weights(spec)
     state = (
-        "loaded" if loaded else "weights found" if weights else f"downloads {spec.weights.size / 1e6:.0f} MB"
+        "loaded" if loaded else "weights found" if weights else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
     )
     st.markdown(f"**{spec.title}**" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
     rows = [
