@@ -32,7 +32,7 @@ from streamlit.web.server.starlette import starlette_app_utils
 
 from fcn_core import settings
 from fcn_core.errors import SettingInvalid
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 __all__ = ["DeletedFile", "UploadedFile", "UploadedFileManager", "UploadedFileRec"]  # for other modules
 
@@ -145,7 +145,7 @@ def _collect() -> None:
     gc.unfreeze()  # what was left out of collections may hold a session
     gc.collect()
     gc.freeze()
-    resources.trim()
+    memory.trim_heap()
 
 
 _relieved = -math.inf  # when
@@ -154,12 +154,12 @@ _relieved = -math.inf  # when
 def relieve() -> None:
     """Let what sessions keep to be faster go where it leaves too little to a network. Called in the server's loop."""
     global _relieved
-    now, most = time.monotonic(), resources.budget_mb() - resources.kept_free_mb()
-    if now - _relieved < _EVERY or resources.rss_mb() <= most:
+    now, most = time.monotonic(), memory.budget_mb() - memory.reserved_mb()
+    if now - _relieved < _EVERY or memory.rss_mb() <= most:
         return
     _relieved = now
     _clear_page_caches(runtime.get_instance())
-    resources.trim()
+    memory.trim_heap()
     logger.warning("Pages recompute what they show: the process held more than %d MB.", most)
 
 

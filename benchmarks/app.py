@@ -29,7 +29,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.load import Session, Tally
+from benchmarks.session import Session, Tally
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "200x320,400x640,800x1280,1600x2560"
@@ -288,7 +288,8 @@ class Crowd:
     @staticmethod
     async def _send(session: Session) -> float:
         begun = time.perf_counter()
-        await session.upload(next(w for kind, w in session.widgets.values() if kind == "file_uploader"))
+        uploader = next(w for kind, w in session.widgets.values() if kind == "file_uploader")
+        await session.upload(uploader, session.new_picture())
         while session.repeats or not session.finished.is_set():
             await asyncio.sleep(0.01)
         return time.perf_counter() - begun
@@ -339,7 +340,7 @@ def keras_file(folder: Path) -> None:
         "with h5py.File(sys.argv[1], 'w') as file: f.save_weights_to_hdf5_group(file, m)"
     )
     name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
-    environment = {**os.environ, "KERAS_BACKEND": "openvino", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "KERAS_BACKEND": "openvino"}
     subprocess.run([sys.executable, "-c", code, str(folder / name)], env=environment, check=True)
 
 
@@ -351,11 +352,10 @@ def import_seconds() -> float:
         "import app.state.caches, app.state.selection\n"
         "print(time.perf_counter() - t)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     found = []
     for _ in range(5):
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, check=True)
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
         found.append(float(said.stdout))
     return statistics.median(found)
 
@@ -388,7 +388,7 @@ def main() -> None:
         rows.append(("first page, model never prepared", f"{first:.1f} s", "25 s"))
         environment = {**os.environ, "FCN_CACHE_DIR": prepared}
         command = [sys.executable, "-m", "fcn_core", "models", "--prepare", "efficientnet-lite2"]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
         later = statistics.median(cold_start(browser, cache, 5))
         rows.append(("first page, model prepared", f"{later:.1f} s", "3 s"))
         for name, (asked, pixels) in interaction(browser, cache).items():

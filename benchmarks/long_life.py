@@ -26,8 +26,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load
-from benchmarks.memory import BUDGETS, ROOT, Watch
+from benchmarks import load, session
+from benchmarks.memory import BUDGETS, Watch
 
 SCALES = "200x320,400x640,800x1280"
 REPEATED = (600, 800)
@@ -76,7 +76,7 @@ def library(name: str, pictures: int, proportions: int, scales: str) -> None:
     watch.lap()
     wanted = fcn.parse_scales(scales)
     for number, (repeated, height, width) in enumerate(sizes(pictures, proportions)):
-        image = fcn.read_image(load.picture(height, width, number))
+        image = fcn.read_image(session.picture(height, width, number))
         error, begin = None, time.perf_counter()
         try:
             fcn.analyse(image, "dog", model, wanted)
@@ -97,7 +97,7 @@ def in_library(name: str, pictures: int, proportions: int, scales: str, cache: s
     options = [f"--pictures={pictures}", f"--proportions={proportions}", f"--scales={scales}"]
     child = subprocess.run(
         [sys.executable, "-m", "benchmarks.long_life", "--work", name, *options],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+        env=environment, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return [json.loads(line) for line in child.stdout.splitlines()]
 
@@ -106,13 +106,13 @@ async def _visit(
     port: int, server: Any, pictures: int, proportions: int, scales: str
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    tally = load.Tally()
-    user = load.Session(port, random.Random(0), tally, query=f"scales={scales}")
+    tally = session.Tally()
+    user = session.Session(port, random.Random(0), tally, query=f"scales={scales}")
     await user.open()
     await user.settle()
     await user.choose("Picture", "Upload")
     for number, (repeated, height, width) in enumerate(sizes(pictures, proportions)):
-        file, known = load.picture(height, width, number), len(tally.errors)
+        file, known = session.picture(height, width, number), len(tally.errors)
         begin = time.perf_counter()
         widget = next(w for kind, w in user.widgets.values() if kind == "file_uploader")
         await user.upload(widget, file)

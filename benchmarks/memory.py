@@ -20,12 +20,10 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
 BUDGETS = {"efficientnet-lite2": 450, "resnet50": 690}
 LARGE_BUDGET = 690
 NOTEBOOK = "200x320,400x640,800x1280,1600x2560"
@@ -71,9 +69,9 @@ def work(name: str, sizes: str, keep: bool) -> None:
     assert all((matplotlib, skimage.segmentation, streamlit))
     from fcn_core.engines.load import load_model
     from fcn_core.images.scales import ResizedImage, Scale
-    from fcn_core.system import resources
+    from fcn_core.system import memory
 
-    resources.return_freed()
+    memory.limit_free_heap()
     say({"what": "imports", "peak": watch.lap()})
     begin = time.perf_counter()
     predictor = load_model(name, "openvino", weights=None if name == "resnet50" else "imagenet")
@@ -106,14 +104,14 @@ def say(record: dict[str, Any]) -> None:
 
 
 def run(name: str, sizes: str, budget: int | None, cache: str, keep: bool = False) -> list[dict[str, Any]]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FCN_CACHE_DIR": cache}
+    environment = {**os.environ, "FCN_CACHE_DIR": cache}
     environment.pop("FCN_MEMORY_MB", None)
     if budget is not None:
         environment["FCN_MEMORY_MB"] = str(budget)
     arguments = ["--work", name, "--sizes", sizes, *(["--keep"] if keep else [])]
     child = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+        env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     records = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     if child.returncode:

@@ -13,6 +13,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def in_bands(pixels: NDArray[np.uint8], height: int, width: int) -> None:
         image.rows(top, min(top + BAND, height))
 
 
-def measure(pixels: NDArray[np.uint8], height: int, width: int, repeat: int) -> dict[str, float | str]:
+def measure(pixels: NDArray[np.uint8], height: int, width: int, repeat: int) -> dict[str, Any]:
     ours = scales.resize_image(pixels, height, width)
     begin = time.perf_counter()
     theirs = resize(pixels, (height, width), mode="reflect", preserve_range=True)

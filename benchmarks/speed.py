@@ -8,8 +8,8 @@ session: that is given the resized pictures, and stops at the logits. ResNet50 h
 
 PyTorch and ONNX Runtime are no dependencies; to have their rows:
 
-    python -m venv /tmp/benchenv && /tmp/benchenv/bin/pip install -r benchmarks/requirements.txt
-    python -m benchmarks.speed --peers /tmp/benchenv/bin/python
+    python -m venv peers && peers/bin/pip install -r benchmarks/requirements.txt && peers/bin/pip install --no-deps -e .
+    python -m benchmarks.speed --peers peers/bin/python
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("efficientnet-lite2", "resnet50")
 WAYS = {
     "notebook": "the notebook: Keras called eagerly",
@@ -104,7 +103,8 @@ def _function(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
 
     def logits_of(resized: Any) -> Logits:
         batch = np.ascontiguousarray(np.moveaxis(_ready(spec, resized), 1, -1))
-        return np.asarray(traced(batch))[0]
+        logits: Logits = np.asarray(traced(batch))[0]
+        return logits
 
     return lambda: _timed(lambda: _means(read_image(data), logits_of, geometry))
 
@@ -124,7 +124,7 @@ def _peer(way: str, spec: Any, graph_path: Path, data: bytes) -> Callable[[], fl
     from benchmarks import peers
     from fcn_core.images.read import read_image
     from fcn_core.networks.geometry import Geometry
-    from fcn_core.system.resources import cpus
+    from fcn_core.system.memory import cpus
 
     geometry = Geometry.from_json(
         json.loads((graph_path.parent / "meta.json").read_text(encoding="utf-8"))["geometry"]
@@ -216,7 +216,7 @@ def work(way: str, name: str, random: bool, image: Path, graph_path: Path) -> No
 
 
 def _peak_mb() -> float:
-    from fcn_core.system.resources import peak_rss_mb
+    from fcn_core.system.memory import peak_rss_mb
 
     return peak_rss_mb()
 
@@ -231,7 +231,6 @@ class Row:
         self.way, self.rounds = way, list[dict[str, float]]()
         environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
         }
@@ -239,7 +238,7 @@ class Row:
             environment["KERAS_BACKEND"] = "tensorflow"
         self.worker = subprocess.Popen(
             [python, "-m", "benchmarks.speed", "--work", way, *arguments],
-            cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
         self.missing = None if self._answer() else self._why()

@@ -12,8 +12,9 @@ Examples
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
+
+from fcn_core.system import openvino_telemetry_off
 
 if TYPE_CHECKING:
     from fcn_core import errors, export, render
@@ -31,11 +32,10 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0"
 
-# OpenVINO reports to a third party that it was imported. Nothing leaves this machine unasked: it finds no reporter.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+openvino_telemetry_off.turn_off()
 
-# Name -> where it lives, a module or a room; "": it is a module beside this one. Nothing is loaded before it
-# is asked for.
+# Name -> the module or package below this one that holds it; "" for a module beside this file. It is imported on first
+# use.
 _HOME: dict[str, str] = {
     "MODELS": "networks.zoo",
     "NOTEBOOK_SCALES": "images.scales",

@@ -24,7 +24,7 @@ from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedIm
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology, Synset
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 # Name in a manifest -> the distributions that may bring it.
 _VERSIONS = {
@@ -276,7 +276,7 @@ def interpret(
         mask=mask,
         boxes=boxes_of(mask, fine),
         seconds=time.perf_counter() - started,
-        peak_rss_mb=resources.peak_rss_mb(),
+        peak_rss_mb=memory.peak_rss_mb(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Run one target under atheris: ``python fuzz/run.py TARGET [options of libFuzzer] [folders]``."""
+"""Run one target under atheris: ``python -m fuzz.run TARGET [options of libFuzzer] [folders]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "openvino")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import atheris
 

@@ -1,6 +1,6 @@
 """Write the seeds of the corpora: small valid inputs of every kind, from which the fuzzer goes on.
 
-``python fuzz/seeds.py`` (with ``requirements-dev.txt`` installed) writes them again; the other files of the corpora
+``python -m fuzz.seeds`` (with ``requirements-dev.txt`` installed) writes them again; the other files of the corpora
 were found by fuzzing.
 """
 
@@ -10,7 +10,6 @@ import io
 import json
 import pickle
 import struct
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -18,12 +17,11 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from fcn_core.networks.geometry import Geometry, Node, Window
+from tests import hostile
+from tests.hostile import saved as _saved
 
-from fcn_core.networks.geometry import Geometry, Node, Window  # noqa: E402
-from tests import hostile  # noqa: E402
-from tests.hostile import saved as _saved  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def images() -> dict[str, bytes]:

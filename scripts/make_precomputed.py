@@ -4,9 +4,6 @@ Run: python scripts/make_precomputed.py
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.state.samples import DEFAULT, PRECOMPUTED, SAMPLES, save_precomputed
 from fcn_core.engines.load import load_model

@@ -10,11 +10,9 @@ from pathlib import Path
 import skimage.data
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import fcn_core as fcn
 
-import fcn_core as fcn  # noqa: E402
-
+FOLDER = Path(__file__).resolve().parents[1] / "assets" / "readme"
 WIDTH = 1400
 
 
@@ -32,5 +30,5 @@ def make(folder: Path, scales: str = "200x320,400x640,800x1280") -> Path:
 
 
 if __name__ == "__main__":
-    written = make(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "assets" / "readme")
+    written = make(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
     print(f"{written}: {written.stat().st_size / 1e3:.0f} kB")

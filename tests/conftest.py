@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from fcn_core import settings
-from fcn_core.system import resources
+from fcn_core.system import memory
+from fcn_core.system.installed import install_tensorflow, is_installed
 from tests.deploy import machine
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 _OWN_CACHE = pytest.StashKey[str]()
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {
         "FCN_CACHE_DIR": cache,
         "FCN_TEST_CACHE_DIR": cache,  # for the processes that share the tests
-        "KERAS_BACKEND": "tensorflow",
+        "KERAS_BACKEND": "tensorflow" if is_installed("tensorflow") else "openvino",
         "KERAS_HOME": str(Path(cache) / "keras"),
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -66,11 +66,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("FCN_REQUIRE_NGINX") == "1":
             pytest.fail(lack, pytrace=False)
         pytest.skip(lack)
+    if not is_installed("tensorflow") and _needs_tensorflow(item):
+        pytest.skip(f"TensorFlow is not installed. {install_tensorflow()}.")
+
+
+def _needs_tensorflow(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("tensorflow") is not None or "zoo_classifiers" in fixtures
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    resources.keep_free(0)  # an app that ran in this process keeps memory for its pages
+    memory.reserve(0)  # an app that ran in this process keeps memory for its pages
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - for whoever still draws from the global generator
     keras = sys.modules.get("keras")
@@ -185,13 +192,12 @@ def tf_random_resnet50(_on_tensorflow: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def fresh_python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run code in a fresh interpreter, from the root of the project; fails with its standard error."""
+    """Run code in a new interpreter; fail with what it wrote to standard error."""
 
     def run(code: str, *arguments: str, check: bool = True, **environment: str) -> Any:
         child = subprocess.run(
             [sys.executable, "-c", code, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -33,8 +33,7 @@ from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.scales import ResizedImage, Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellGrid, Geometry, Node, Window
-from fcn_core.system import resources
-from tests.places import ROOT
+from fcn_core.system import memory
 from tests.waiting import PATIENCE, Clock, wait_until
 
 COARSE, FINE = Scale(64, 64), Scale(128, 128)
@@ -138,7 +137,7 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
     pixels = weakref.ref(image.pixels)
     job = queue.submit(image, MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, lambda now: predictor.holding.is_set())
-    before = resources.rss_mb()
+    before = memory.rss_mb()
     del image
     clock.now += jobs.ABANDONED_AFTER + 1  # nobody looks any more
     wait_until(lambda: job.state == "cancelled")
@@ -147,8 +146,8 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
             gc.collect() >= 0 and pixels() is None and not any(ref() is not None for ref in predictor.held)
         )
     )
-    resources.trim()
-    assert before - resources.rss_mb() > 0.8 * BALLAST / 2**20
+    memory.trim_heap()
+    assert before - memory.rss_mb() > 0.8 * BALLAST / 2**20
     assert not queue._jobs
     assert predictor.ran == [COARSE.height, FINE.height]
 
@@ -390,8 +389,6 @@ def held(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # as a shell's background jobs do not
     with subprocess.Popen(
         [sys.executable, "-c", HELD, *command[3:]],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -416,10 +413,7 @@ def test_a_killed_batch_leaves_whole_results_and_can_be_run_again(tmp_path: Path
     assert list((out / "picture1").glob(".*"))
     for manifest in finished:
         check_whole(manifest.parent)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    again = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
-    )
+    again = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert again.returncode == 0, again.stderr
     assert len(again.stdout.splitlines()) == 4
     for number in range(4):

@@ -9,11 +9,13 @@ import pytest
 
 from tests.places import ROOT
 
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "fuzz/requirements.txt")
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-docs.txt", "fuzz/requirements.txt")
 # How metadata older than SPDX expressions name a licence.
 SIGNS = {
     "Apache-2.0": r"Apache",
+    "BSD-2-Clause": r"BSD",
     "BSD-3-Clause": r"BSD|Modified BSD",
+    "ISC": r"\bISC\b",
     "MIT": r"\bMIT\b(?!-)",
     "MIT-CMU": r"MIT-CMU|HPND",
     "MPL-2.0": r"MPL|Mozilla",

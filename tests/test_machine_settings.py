@@ -20,7 +20,6 @@ from fcn_core.networks.zoo import MODELS, find_weights
 from fcn_core.settings import SETTINGS
 from fcn_core.system import folders
 from fcn_core.system.folders import cache_dir
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 LITE = MODELS["efficientnet-lite0"]
@@ -242,7 +241,7 @@ def test_the_proof_holds_under_other_settings(arguments, settings, lite0):
     settings("float64, channels first")
     done = subprocess.run(
         [sys.executable, "-m", "fcn_core", "verify", *arguments],
-        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": "nonsense"}, capture_output=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "KERAS_BACKEND": "nonsense"}, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert b", within 1e-04" in done.stdout
@@ -363,7 +362,7 @@ runpy.run_module("fcn_core", run_name="__main__", alter_sys=True)
 def test_commands_without_a_home(arguments, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", HOMELESS, *arguments],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -407,7 +406,7 @@ def test_without_a_temporary_folder_tensorflow_runs_all_the_same(lite0):
     code += "runpy.run_module('fcn_core', run_name='__main__', alter_sys=True)"
     done = subprocess.run(
         [sys.executable, "-c", code, "verify", "--model", LITE.name],
-        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "fcn_core: " not in done.stderr

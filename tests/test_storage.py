@@ -18,7 +18,6 @@ from fcn_core.engines.graph_cache import load_graph, prepare_graph
 from fcn_core.errors import EngineError, StorageError
 from fcn_core.networks.zoo import MODELS
 from fcn_core.system import folders
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 LITE = MODELS["efficientnet-lite0"]
@@ -325,8 +324,7 @@ def heatmap(tmp_path):
             del folders["FCN_CACHE_DIR"]
         return subprocess.run(
             command,
-            cwd=ROOT,
-            env={**others, **folders, "PYTHONPATH": str(ROOT), "FCN_MEMORY_MB": "690"},
+            env={**others, **folders, "FCN_MEMORY_MB": "690"},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

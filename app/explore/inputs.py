@@ -15,7 +15,7 @@ from app.ui import panels
 from fcn_core.errors import ScaleError
 from fcn_core.images.scales import MAX_SCALES, Scale, plan_scales
 from fcn_core.networks.zoo import MODELS
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 
 def draw(chosen: Selection, picture: Picture) -> None:
@@ -78,7 +78,7 @@ def _cost(model: ModelKey, size: tuple[int, int], cost: Cost | None) -> str:
         return text
     text += f" · {cost.seconds:.1f} s · {cost.memory_mb / 1024:.1f} GB"
     if not cost.fits:
-        return f"{text}]] :small[:red[does not fit into {resources.budget_mb() / 1024:.1f} GB"
+        return f"{text}]] :small[:red[does not fit into {memory.budget_mb() / 1024:.1f} GB"
     return f"{text} · in bands" if cost.banded else text
 
 

@@ -14,7 +14,8 @@ from app.ui import panels
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
 from fcn_core.pipeline import versions
-from fcn_core.system import resources
+from fcn_core.system import memory
+from fcn_core.system.installed import missing_engines
 
 _POLL = 0.5  # seconds
 
@@ -31,10 +32,11 @@ def page() -> None:
     st.fragment(_cards, run_every=_POLL if running else None)(running)
     st.subheader("This machine")
     rows = [
-        ("Memory the program may use", f"{resources.budget_mb() / 1024:.1f} GB"),
-        ("Memory it uses now", f"{resources.rss_mb() / 1024:.1f} GB"),
+        ("Memory the program may use", f"{memory.budget_mb() / 1024:.1f} GB"),
+        ("Memory it uses now", f"{memory.rss_mb() / 1024:.1f} GB"),
         ("Class maps cached for all users", f"{queue().cache.nbytes / 2**20:.0f} MB"),
-        *((name, version) for name, version in versions().items()),
+        *versions().items(),
+        *missing_engines().items(),
     ]
     with st.container(width=520):
         panels.write(panels.table(("", ""), rows))
@@ -68,7 +70,11 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
     loaded = predictor(key) is not None
     weights = find_weights(spec)
     state = (
-        "loaded" if loaded else "weights found" if weights else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
+        "loaded"
+        if loaded
+        else "weights found"
+        if weights
+        else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
     )
     st.markdown(f"**{spec.title}**" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
     rows = [

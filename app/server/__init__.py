@@ -18,7 +18,7 @@ from app.server.sockets import SocketGuard
 from app.server.status import StatusGuard, routes
 from app.server.uploads import UploadGuard
 from app.state import shared_queue
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 __all__ = ["lifespan", "middleware", "routes"]
 
@@ -45,7 +45,7 @@ def middleware() -> tuple[Middleware, ...]:
 
 def _pages() -> int:
     """How many pages may be open at once: the memory budget and the files the process may open bear them."""
-    by_memory = int(resources.budget_mb() * _OPEN_PAGES_SHARE / _PAGE_MB)
+    by_memory = int(memory.budget_mb() * _OPEN_PAGES_SHARE / _PAGE_MB)
     return max(1, min(_MOST_PAGES, by_memory, connections.files() // _FILES_A_PAGE // 4))
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from app import streamlit_patches
 from app.server.sockets import longest_message
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 _PATIENCE = 20.0  # seconds for a request to arrive, or an answer to be read on
 _WAITING = 128  # connections that may wait for their request
@@ -102,7 +102,7 @@ class Connections:
 
 def watch() -> None:
     """Watch connections from here on."""
-    most = min(files() // 4, _MOST, int(resources.budget_mb() * _SHARE / _MEGABYTES))
+    most = min(files() // 4, _MOST, int(memory.budget_mb() * _SHARE / _MEGABYTES))
     found = Connections(min(_WAITING, most), most, _PATIENCE).add
     streamlit_patches.watch_connections(found, longest_message())
 

@@ -17,7 +17,7 @@ from streamlit import config, runtime
 from app import streamlit_patches
 from app.server.sessions import Owners
 from app.state import picture_files
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class UploadGuard:
             if (
                 arrival.bytes > _LARGE
             ):  # it was there twice while it was read; smaller ones make room for others
-                resources.trim()
+                memory.trim_heap()
 
     async def _next(self, arrival: _Arrival, receive: Receive) -> Message:
         """The next part of a file, unless it stays away or the file has to give way."""

@@ -33,7 +33,7 @@ from fcn_core.maps.findings import Finding, what_is_in
 from fcn_core.maps.heatmap import ClassMap, MapKind
 from fcn_core.maps.region import Regions, fine_map, segment
 from fcn_core.synsets.ontology import Ontology
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def proof_of(model: str) -> Future[ConversionProof]:
 
 def limits() -> Limits:
     """Return the limits of an upload: it is decoded in the memory that is kept free beside a running network."""
-    return Limits.from_env(memory_mb=resources.kept_free_mb() or None)
+    return Limits.from_env(memory_mb=memory.reserved_mb() or None)
 
 
 # For one user

@@ -18,7 +18,7 @@ from streamlit import config
 from app import streamlit_patches
 from app.streamlit_patches import UploadedFile, UploadedFileManager, UploadedFileRec
 from fcn_core.errors import FcnError
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class FileLimits:
     def from_settings(cls) -> FileLimits:
         """Derive the limits from the memory budget and the largest upload."""
         file = int(config.get_option("server.maxUploadSize")) << 20
-        return cls(_FILES, 2 * file, max(2 * file, int(_SHARE * resources.budget_mb() * 2**20)))
+        return cls(_FILES, 2 * file, max(2 * file, int(_SHARE * memory.budget_mb() * 2**20)))
 
 
 def uploaded(file: UploadedFile) -> StoredFile:

@@ -10,7 +10,7 @@ from pathlib import Path
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines.load import Predictor, load_model
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 _SMALL_MB = 1500  # a smaller memory budget has room for one model
 
@@ -39,11 +39,11 @@ class Predictors:
         with self._lock:
             for other, predictor in self._loaded.items():
                 if other != key:
-                    predictor.release()
+                    predictor.release_cached()
             if key not in self._loaded:
                 while len(self._loaded) >= self.capacity:
                     self._loaded.pop(next(iter(self._loaded)))
-                    resources.trim()
+                    memory.trim_heap()
                 try:
                     self._loaded[key] = load_model(
                         key.name,
@@ -90,7 +90,7 @@ class Predictors:
 @cache
 def predictors() -> Predictors:
     """Return the models of this process."""
-    return Predictors(1 if resources.budget_mb() < _SMALL_MB else 3)
+    return Predictors(1 if memory.budget_mb() < _SMALL_MB else 3)
 
 
 def predictor(key: ModelKey) -> Predictor | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from fcn_core.errors import FcnError
-from fcn_core.system import resources
-
-ROOT = Path(__file__).resolve().parents[2]
+from fcn_core.system import memory
+from fcn_core.system.child import module_command
+from fcn_core.system.installed import is_installed
 
 _SECONDS = 600
 _NEEDED_MB = 1000  # measured: 895 with EfficientNet-Lite2, 983 with ResNet50
@@ -43,7 +41,7 @@ class ConversionProof:
 
 
 def prove(model: str) -> ConversionProof:
-    """Compare a model's map with the original classifier, which runs on TensorFlow.
+    """Compare a model's map with the original classifier, which runs on TensorFlow if that is installed.
 
     Raises
     ------
@@ -51,12 +49,12 @@ def prove(model: str) -> ConversionProof:
         The comparison failed, or needs more memory.
     """
     _require_memory(model)
-    command = [sys.executable, "-m", "fcn_core", "verify", "--model", model, "--json"]
+    backend = "tensorflow" if is_installed("tensorflow") else "openvino"
+    command = module_command("fcn_core", "verify", "--model", model, "--json")
     try:
         child = subprocess.run(  # noqa: S603
             command,
-            cwd=ROOT,
-            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            env={**os.environ, "KERAS_BACKEND": backend},
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -77,11 +75,11 @@ def prove(model: str) -> ConversionProof:
 
 
 def _require_memory(model: str) -> None:
-    left = resources.budget_mb() - resources.rss_mb()
+    left = memory.budget_mb() - memory.rss_mb()
     if left < _NEEDED_MB:
         raise FcnError(
             f"Expected {_NEEDED_MB} MB of free memory, as the proof loads TensorFlow and the original classifier. "
-            f"{max(left, 0):.0f} MB of {resources.budget_mb():.0f} MB are free. Run `{_in_terminal(model)}` in a "
+            f"{max(left, 0):.0f} MB of {memory.budget_mb():.0f} MB are free. Run `{_in_terminal(model)}` in a "
             f"terminal of a machine with more memory."
         )
 

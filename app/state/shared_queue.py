@@ -17,7 +17,7 @@ from app.state.samples import DEFAULT, load_precomputed
 from fcn_core import logs
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.networks.zoo import model_spec
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ def queue() -> Queue:
 @cache
 def _queue() -> Queue:
     logs.configure("text")
-    resources.return_freed()
-    budget = resources.budget_mb()
-    resources.keep_free(min(budget * _DRAWING_SHARE, _DRAWING_LIMIT_MB))
+    memory.limit_free_heap()
+    budget = memory.budget_mb()
+    memory.reserve(min(budget * _DRAWING_SHARE, _DRAWING_LIMIT_MB))
     cache_mb = min(int(budget * _CACHE_SHARE), _CACHE_LIMIT_MB)
     models = predictors()
     made = Queue(

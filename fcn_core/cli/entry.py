@@ -225,6 +225,7 @@ def _check() -> int:
     from fcn_core.images.read import image_from_array
     from fcn_core.images.scales import Scale
     from fcn_core.pipeline import compute_class_maps
+    from fcn_core.system.installed import missing_engines
 
     model = _loaded(None, None, "imagenet", 32)
     cat = image_from_array(skimage.data.chelsea(), "chelsea")
@@ -235,6 +236,8 @@ def _check() -> int:
         f"{model.info.title} on {model.info.engine}: the sample picture of a cat is class {best}, "
         f"{'a domestic cat, as it should be' if good else 'expected one of 281 to 285, the domestic cats'}."
     )
+    for title, reason in missing_engines().items():
+        print(f"{title}: {reason}")
     return 0 if good else 1
 
 
@@ -345,9 +348,9 @@ def _heatmap(options: argparse.Namespace) -> int:
 def _limits() -> Limits:
     """What a picture may take to open, so that maps and files of it fit into the memory that is left, too."""
     from fcn_core.images.limits import BYTES_A_PIXEL, Limits
-    from fcn_core.system import resources
+    from fcn_core.system import memory
 
-    left = max(1.0, resources.budget_mb() - resources.rss_mb())
+    left = max(1.0, memory.budget_mb() - memory.rss_mb())
     return Limits.from_env(memory_mb=left * BYTES_A_PIXEL / _BYTES_A_PIXEL)
 
 

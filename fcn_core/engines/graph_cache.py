@@ -35,6 +35,7 @@ from fcn_core.networks import random_weights
 from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.weights import Progress, digest
 from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
+from fcn_core.system.child import module_command
 from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
 
 logger = logging.getLogger(__name__)
@@ -301,19 +302,17 @@ def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, 
 
 
 def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
-    root = str(Path(__file__).resolve().parents[2])
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
         "KERAS_BACKEND": "openvino",
         "KERAS_HOME": str(own),  # where there is no keras.json
         "TMPDIR": str(own),
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
         "PYTHONIOENCODING": "utf-8",
         "PYTHONWARNINGS": "ignore",  # or "error" stops it where Keras uses what NumPy will drop
     }
     try:
         child = subprocess.run(  # noqa: S603
-            [sys.executable, "-P", "-m", "fcn_core.engines.graph_cache", *arguments],
+            module_command("fcn_core.engines.graph_cache", *arguments),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -32,7 +32,7 @@ from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.keras_settings import import_keras, keras_settings
 from fcn_core.networks.weights import Progress
 from fcn_core.networks.zoo import ModelSpec, Preprocessing, model_spec, require_weights
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 if TYPE_CHECKING:
     from fcn_core.engines.graph_cache import Graph
@@ -103,7 +103,7 @@ class Predictor(Protocol):
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Class map of logits, shape (h, w, 1000), float32."""
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give back the memory that is kept since the last pass, for the next."""
 
 
@@ -161,15 +161,15 @@ def load_model(
             return TensorFlowEngine(spec, random, output_stride, progress)
     except MemoryError as error:
         raise MemoryBudgetError(
-            f"{spec.title} cannot be loaded: the system gives this process no more memory, {resources.rss_mb():.0f} MB "
+            f"{spec.title} cannot be loaded: the system gives this process no more memory, {memory.rss_mb():.0f} MB "
             f"are in use. Give it more, or choose a smaller model; other scales change nothing."
         ) from error
 
 
 def _may_replace_openvino(spec: ModelSpec, error: FcnError) -> None:
     """Let TensorFlow serve in place of OpenVINO only within the budget; else it is OpenVINO's `error` that is told."""
-    needed, budget = _tensorflow_mb(spec), resources.budget_mb()
-    if needed + _PASS_MB > resources.pass_budget_mb(needed):
+    needed, budget = _tensorflow_mb(spec), memory.budget_mb()
+    if needed + _PASS_MB > memory.pass_budget_mb(needed):
         raise type(error)(
             f"{error} TensorFlow, which would serve instead, takes about {needed + _PASS_MB:.0f} MB of memory, and "
             f"{budget:.0f} MB are allowed (FCN_MEMORY_MB, else what the machine has)."
@@ -183,7 +183,7 @@ def _short(error: Exception) -> str:
 def _tensorflow_mb(spec: ModelSpec) -> float:
     """Memory that this process will hold with the model loaded on TensorFlow."""
     imported = 0 if "tensorflow" in sys.modules else _TENSORFLOW_MB
-    return resources.rss_mb() + imported + spec.weights.size / 2**20 * _A_WEIGHT
+    return memory.rss_mb() + imported + spec.weights.size / 2**20 * _A_WEIGHT
 
 
 class _Engine:
@@ -197,7 +197,7 @@ class _Engine:
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
         self._info, self._geometry, self._preprocessing = info, geometry, preprocessing
         self._lock = threading.Lock()
-        self._seconds_per_mac = 1 / (60e9 * resources.cpus())  # a guess, until something has been measured
+        self._seconds_per_mac = 1 / (60e9 * memory.cpus())  # a guess, until something has been measured
         self._measured = (0.0, 0.0)  # seconds, multiply-adds
         self._held_mb = 0.0  # kept since the last pass, for the next one
         self._unpacked_mb = 0.0  # weights that the first pass will copy into the layout it likes
@@ -222,15 +222,15 @@ class _Engine:
         The memory is within 20 % of what is then measured; the time within a factor of two once a pass has been
         made (a first pass over a new size takes up to twice as long).
         """
-        rss = resources.rss_mb()
+        rss = memory.rss_mb()
         base = rss - self._held_mb + self._unpacked_mb
-        budget = resources.pass_budget_mb(base)
+        budget = memory.pass_budget_mb(base)
         best = whole_demand(self._geometry, height, width)
-        memory = base + best.mb * self._memory_factor
-        if self._geometry.bandable and (self._in_parts or memory > budget):
+        needed = base + best.mb * self._memory_factor
+        if self._geometry.bandable and (self._in_parts or needed > budget):
             best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
-            memory = base + best.mb * self._memory_factor
-        return Forecast(best.macs * self._seconds_per_mac, max(memory, rss), memory <= budget, best.plan)
+            needed = base + best.mb * self._memory_factor
+        return Forecast(best.macs * self._seconds_per_mac, max(needed, rss), needed <= budget, best.plan)
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Class map of logits, shape (h, w, 1000), float32.
@@ -273,14 +273,14 @@ class _Engine:
         return result
 
     def _does_not_fit(self, foreseen: Forecast, image: ResizedImage) -> str:
-        budget, used = resources.budget_mb(), resources.rss_mb() - self._held_mb
+        budget, used = memory.budget_mb(), memory.rss_mb() - self._held_mb
         if self.forecast(MIN_SIDE, MIN_SIDE).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
             return (
                 f"A scale of {image.height}x{image.width} needs about {foreseen.memory_mb:.0f} MB {how}. The "
-                f"budget is {resources.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+                f"budget is {memory.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
             )
-        needed = budget + resources.missing_mb(foreseen.memory_mb, used + self._unpacked_mb)
+        needed = budget + memory.missing_mb(foreseen.memory_mb, used + self._unpacked_mb)
         return (
             f"The program holds {used:.0f} MB with {self._info.title} on {self._info.engine}, so that no scale, "
             f"however small, fits into the {budget:.0f} MB it may use. Whoever runs it: set FCN_MEMORY_MB to at least "
@@ -307,7 +307,7 @@ class _Engine:
     def _part_runs(self) -> list[Run]:
         raise NotImplementedError
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give back the memory that is kept since the last pass, for the next."""
 
     def _release(self, held_mb: float) -> None:
@@ -377,8 +377,8 @@ class OpenVINOEngine(_Engine):
             "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
             "ENABLE_CPU_PINNING": False,  # beside other work, threads that may move are a fifth faster
         }
-        if resources.cpus() < (os.cpu_count() or 1):  # threads beyond a container's quota are halted in turns
-            settings["INFERENCE_NUM_THREADS"] = resources.cpus()
+        if memory.cpus() < (os.cpu_count() or 1):  # threads beyond a container's quota are halted in turns
+            settings["INFERENCE_NUM_THREADS"] = memory.cpus()
         return self._core.compile_model(network, "CPU", settings)
 
     def _network(self) -> Any:
@@ -400,10 +400,10 @@ class OpenVINOEngine(_Engine):
     def _part_runs(self) -> list[Run]:
         if self._parts is None:
             self._whole, self._in_parts = None, True
-            resources.trim()
+            memory.trim_heap()
             self._parts = Parts(self._ov, self._network(), self._geometry, self._compile)
             self._give_back()
-        resources.return_freed(_BLOCK_MB)
+        memory.limit_free_heap(_BLOCK_MB)
         return self._parts.runs(self._infer)
 
     @staticmethod
@@ -416,7 +416,7 @@ class OpenVINOEngine(_Engine):
                 f"Choose a smaller scale or engine tensorflow."
             ) from error
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give back the memory that is kept since the last pass, for the next."""
         with self._lock:
             if self._held_mb:
@@ -424,16 +424,16 @@ class OpenVINOEngine(_Engine):
 
     def _release(self, held_mb: float) -> None:
         """Give back what the pass held, unless there is plenty: taking it anew costs up to half the time again."""
-        rss = resources.rss_mb()
-        if not self._in_parts and rss < min(resources.budget_mb() / 2, _KEEP_MB):
+        rss = memory.rss_mb()
+        if not self._in_parts and rss < min(memory.budget_mb() / 2, _KEEP_MB):
             super()._release(held_mb)
         else:
             self._give_up()
 
     def _give_up(self) -> None:
         if self._parts is not None:
-            self._parts.release()
-            resources.return_freed()
+            self._parts.release_cached()
+            memory.limit_free_heap()
         elif self._whole is not None:
             self._whole.release_memory()
         self._give_back()
@@ -443,7 +443,7 @@ class OpenVINOEngine(_Engine):
         """Give what is free back to the system, and the weights as they were read, where a file still has them."""
         if self._graph.cached and hasattr(mmap, "MADV_DONTNEED"):
             self._graph.weights.madvise(mmap.MADV_DONTNEED)
-        resources.trim()
+        memory.trim_heap()
 
 
 class TensorFlowEngine(_Engine):

@@ -66,7 +66,7 @@ class Parts:
         request = self._request()
         return [partial(self._run, infer, request, port) for port in range(len(self._idle))]
 
-    def release(self) -> None:
+    def release_cached(self) -> None:
         """Give up what the last pass held."""
         with suppress(RuntimeError):  # of a network that has failed already
             self._request().infer()  # the compiled network keeps the last outputs: now empty ones

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fcn_core import settings
 from fcn_core.errors import ImageError
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 #: That decoding takes at most, of most formats.
 BYTES_A_PIXEL = 9
@@ -101,7 +101,7 @@ class Limits:
 
 def budget_in_words() -> str:
     """The memory of the program by the name of its setting."""
-    budget = f"{resources.budget_mb():.0f}"
+    budget = f"{memory.budget_mb():.0f}"
     if settings.MEMORY_MB.given():
         return f"FCN_MEMORY_MB={budget}"
     return f"this machine's memory ({budget} MB; FCN_MEMORY_MB sets it)"

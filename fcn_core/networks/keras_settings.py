@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from fcn_core.errors import EngineError
 from fcn_core.system.folders import cache_dir
+from fcn_core.system.installed import install_tensorflow
 
 Backend = Literal["tensorflow", "openvino"]
 DataFormat = Literal["channels_last", "channels_first"]
@@ -43,7 +44,8 @@ def import_keras(backend: Backend = "tensorflow") -> None:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         cure = f"Mend or remove {_settings_file()}"
         if isinstance(error, ModuleNotFoundError):
-            cure = f"Run: pip install keras {backend}"
+            no_tensorflow = error.name == "tensorflow"
+            cure = install_tensorflow() if no_tensorflow else f"Run: pip install keras {backend}"
         elif isinstance(error, ImportError):  # what is there does not load, or the settings ask for more
             cure += f", run: pip install keras {backend}"
         raise EngineError(

@@ -16,7 +16,7 @@ from fcn_core.engines.load import ModelInfo
 from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage
 from fcn_core.networks.geometry import CellAxis, CellGrid
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.waiting import Clock, wait_until
 
 KEY = ModelKey("efficientnet-lite2")
@@ -40,7 +40,7 @@ class Network:
         return CellGrid(CellAxis(height, h, 32, 16, 100), CellAxis(width, w, 32, 16, 100))
 
     def forecast(self, height: int, width: int) -> SimpleNamespace:
-        return SimpleNamespace(memory_mb=resources.pass_budget_mb() + self.missing_mb)
+        return SimpleNamespace(memory_mb=memory.pass_budget_mb() + self.missing_mb)
 
     def logits(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
         checkpoint(0.0)

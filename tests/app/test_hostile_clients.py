@@ -25,7 +25,7 @@ from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from benchmarks.load import Session, Tally
+from benchmarks.session import Session, Tally
 from tests.app.tab import Tab, ask, finish
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
@@ -99,12 +99,13 @@ def _running(folder: Path, memory: int, files: int, *options: str) -> Iterator[S
     port, log, audit = _ports(), folder / "log", folder / "audit"
     command = [
         sys.executable,
-        str(ROOT / "tests" / "browser" / "audited.py"),
+        "-m",
+        "tests.browser.audited",
         str(audit),
         str(port),
         *options,
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FCN_MEMORY_MB": str(memory)}
+    environment = {**os.environ, "FCN_MEMORY_MB": str(memory)}
 
     def limit() -> None:
         import resource

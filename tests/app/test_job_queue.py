@@ -245,7 +245,7 @@ def test_only_the_running_model_keeps_the_memory_of_its_last_pass(monkeypatch: p
     monkeypatch.setattr(
         predictors,
         "load_model",
-        lambda name, *_, **__: SimpleNamespace(release=lambda: given_back.append(name)),
+        lambda name, *_, **__: SimpleNamespace(release_cached=lambda: given_back.append(name)),
     )
     models = predictors.Predictors(capacity=3)
     for name, expected in (("one", []), ("two", ["one"]), ("two", ["one"]), ("one", ["two"])):

@@ -22,7 +22,7 @@ from fcn_core.engines.load import ModelInfo
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import find_weights, model_spec
 from fcn_core.pipeline import versions
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
@@ -248,7 +248,7 @@ def test_the_proof_is_refused_in_words_where_memory_lacks(
 ) -> None:
     app = opened(step="2")
     caches.proof_of.clear()  # proved already
-    monkeypatch.setenv("FCN_MEMORY_MB", f"{resources.rss_mb() + 900:.0f}")
+    monkeypatch.setenv("FCN_MEMORY_MB", f"{memory.rss_mb() + 900:.0f}")
     app.button("lesson_prove").click()
     wait_until(lambda: 'class="lesson-wait"' not in _html(app.run()), pause=0.1)
     assert not app.exception

@@ -19,7 +19,7 @@ from fcn_core.images import decoding
 from fcn_core.images.limits import BYTES_A_PIXEL, Limits
 from fcn_core.images.read import read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, plan_scales
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.places import ROOT
 
 
@@ -64,17 +64,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]
 
     def limits(budget: float) -> Limits:
         monkeypatch.setenv("FCN_MEMORY_MB", f"{budget:g}")
-        resources.keep_free(min(budget * shared_queue._DRAWING_SHARE, shared_queue._DRAWING_LIMIT_MB))
+        memory.reserve(min(budget * shared_queue._DRAWING_SHARE, shared_queue._DRAWING_LIMIT_MB))
         return caches.limits()
 
-    before = resources.kept_free_mb()
+    before = memory.reserved_mb()
     monkeypatch.delenv("FCN_MAX_MEGAPIXELS", raising=False)
     yield limits
-    resources.keep_free(before)
+    memory.reserve(before)
 
 
 def test_the_limits_are_what_is_kept_free(small: Callable[[float], Limits]) -> None:
-    resources.keep_free(0)
+    memory.reserve(0)
     assert caches.limits() == Limits(), "nothing runs beside"
     assert small(690).memory_mb == pytest.approx(117.3)
     assert small(10_000) == Limits(memory_mb=shared_queue._DRAWING_LIMIT_MB)

@@ -34,7 +34,7 @@ from streamlit.web.server.starlette import starlette_app_utils, starlette_routes
 
 from app import streamlit_patches
 from app.state import picture_files
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.places import ROOT
 from tests.waiting import Clock
 
@@ -270,11 +270,11 @@ def test_beyond_the_budget_pages_let_their_caches_go_once_a_while(
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
     monkeypatch.setattr(streamlit_patches, "time", held.clock)
     monkeypatch.setattr(streamlit_patches, "_relieved", -1e9)
-    monkeypatch.setattr(resources, "trim", lambda: None)
+    monkeypatch.setattr(memory, "trim_heap", lambda: None)
     session = held.open("one")
     for now, megabytes, cleared in ((0, 450, 0), (1, 451, 1), (5, 999, 1), (12, 999, 2), (30, 100, 2)):
         held.clock.now = now
-        monkeypatch.setattr(resources, "rss_mb", lambda megabytes=megabytes: float(megabytes))
+        monkeypatch.setattr(memory, "rss_mb", lambda megabytes=megabytes: float(megabytes))
         streamlit_patches.relieve()
         assert session.done.count("cleared") == cleared
 

@@ -14,7 +14,6 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from app import streamlit_patches
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 
@@ -45,7 +44,6 @@ def test_it_is_said_to_streamlit_when_the_app_starts() -> None:
     code += "print(config.get_option('server.maxUploadSize'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT,
         env={**os.environ, "FCN_MAX_UPLOAD_MB": "40"},
         capture_output=True,
         text=True,

@@ -1,7 +1,8 @@
 """Run the app, write down what it does to files and network, and tell what it holds.
 
-``python audited.py LOG PORT [options of streamlit run]``: every file opened for writing, moved or removed, every
-connection, look-up and child process goes to LOG as one line of JSON; on PORT + 1 a GET answers what is in memory.
+``python -m tests.browser.audited LOG PORT [options of streamlit run]``: every file opened for writing, moved or
+removed, every connection, look-up and child process goes to LOG as one line of JSON; on PORT + 1 a GET answers what is
+in memory.
 """
 
 import gc

@@ -62,12 +62,10 @@ def free_port() -> int:
 
 def serve(port: int, log: Path, hold: Path) -> subprocess.Popen[bytes]:
     """Start the app and wait until it answers."""
-    command = [sys.executable, str(Path(__file__).with_name("held.py")), str(hold)]
+    command = [sys.executable, "-m", "tests.browser.held", str(hold)]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
     with log.open("ab") as output:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=output, stderr=output
-        )
+        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
 
     def answers() -> bool:
         assert server.poll() is None, log.read_text(encoding="utf-8")

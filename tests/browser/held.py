@@ -1,7 +1,7 @@
 """Run the app, and hold its analyses in the middle of a scale for as long as a file is there.
 
-``python held.py FILE [options of streamlit run]``: so that what a user does meanwhile is done meanwhile, however fast
-the machine computes.
+``python -m tests.browser.held FILE [options of streamlit run]``. The test can then act while an analysis runs, however
+fast the machine computes.
 """
 
 import sys

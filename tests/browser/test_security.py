@@ -96,9 +96,9 @@ def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: 
     home.mkdir()
     temporary.mkdir()
     port = _free_ports()
-    command = [sys.executable, str(Path(__file__).with_name("audited.py")), str(folder / "audit"), str(port)]
+    command = [sys.executable, "-m", "tests.browser.audited", str(folder / "audit"), str(port)]
     command += ["--server.disconnectedSessionTTL", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(temporary)}
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary)}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

@@ -21,7 +21,6 @@ from fcn_core.export import files
 from fcn_core.networks.zoo import MODELS
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system.folders import cache_dir
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 MODEL = ("--model", "efficientnet-lite0")
@@ -511,9 +510,7 @@ def test_a_log_style_that_is_none_is_refused(run, monkeypatch):
 
 def _child(*arguments: object, **options):
     command = [sys.executable, "-m", "fcn_core", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    )
+    return subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
 def test_a_terminal_that_knows_no_umlauts_is_no_fault(pictures, tmp_path):

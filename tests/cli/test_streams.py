@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from fcn_core.cli import streams
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 DOG = ("synset", "dog")
@@ -46,7 +45,7 @@ def command(arguments, redirected, folder, **environment):
     return subprocess.run(
         ["sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "fcn_core", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         timeout=PATIENCE,
         check=False,
@@ -115,7 +114,7 @@ def test_a_reader_that_has_gone(arguments):
     with os.fdopen(writing, "wb") as gone:
         done = subprocess.run(
             [sys.executable, "-m", "fcn_core", *arguments],
-            cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, timeout=PATIENCE, check=False,
+            stdout=gone, stderr=subprocess.PIPE, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (141, b"")
 
@@ -163,7 +162,7 @@ def test_whatever_the_encoding_json_is_json_and_text_is_printed(picture, lite0, 
         return subprocess.run(
             [sys.executable, "-m", "fcn_core", *arguments, *more],
             cwd=picture,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **ENCODINGS[name]},
+            env={**os.environ, **ENCODINGS[name]},
             capture_output=True,
             timeout=PATIENCE,
             check=False,
@@ -186,7 +185,7 @@ def test_a_name_that_is_no_text(picture, lite0):
     arguments = [b"\xff\xe9.png" if a == "picture.png" else a for a in HEATMAP]
     done = subprocess.run(
         [sys.executable, "-m", "fcn_core", *arguments, "--json"],
-        cwd=picture, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=PATIENCE, check=False,
+        cwd=picture, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     json.loads(done.stdout.decode("ascii"))

@@ -150,7 +150,6 @@ def site(certificate: Path, graphs: Path) -> Iterator[Site]:
             **machine.settings(site.cache),
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "temporary"),
-            "PYTHONPATH": str(root),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         command = [

@@ -36,9 +36,9 @@ def test_nginx_takes_what_the_app_takes() -> None:
 
 def test_the_settings_are_the_apps() -> None:
     names = re.findall(r"^(FCN_\w+)=", SETTINGS, re.MULTILINE)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert names
-    assert [name for name in names if f"| `{name}` |" not in readme] == []
+    assert [name for name in names if f"| `{name}` |" not in page] == []
 
 
 def test_the_unit_keeps_memory_above_the_apps_own_bound() -> None:
@@ -69,7 +69,8 @@ def test_the_container_holds_what_the_app_needs(tmp_path: Path) -> None:
     copied = {
         name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()
     }
-    assert copied - {"requirements.txt"} == {path.name for path in checkout(tmp_path / "app").iterdir()}
+    packaging = {"requirements.txt", "pyproject.toml", "README.md", "LICENSE"}  # what pip reads
+    assert copied - packaging == {path.name for path in checkout(tmp_path / "app").iterdir()}
     for name in copied:
         assert (ROOT / name).exists()
 
@@ -86,7 +87,7 @@ def test_the_page_on_deployment_names_files_that_are_there() -> None:
         assert (ROOT / "docs" / link).exists(), link
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     named = set(re.findall(r"\bdeploy/[\w.@]+", commands))
-    assert named == {f"deploy/{path.name}" for path in FOLDER.iterdir()}
+    assert named == {f"deploy/{path.name}" for path in FOLDER.iterdir() if path.is_file()}
     for old in re.findall(r"sed (?:-i )?'s/([^/]+)/", commands):
         assert old in NGINX or old == "worker_connections 768", "what is replaced is there"
 

@@ -21,7 +21,6 @@ from fcn_core.errors import EngineError, WeightsInvalid
 from fcn_core.networks import random_weights
 from fcn_core.networks.weights import digest
 from fcn_core.networks.zoo import MODELS
-from tests.places import ROOT
 
 LITE = MODELS["efficientnet-lite0"]
 FILES = {"graph.xml", "graph.bin", "meta.json"}
@@ -187,10 +186,8 @@ print(graph_cache.prepare_graph(MODELS["efficientnet-lite0"]).path)
 @contextmanager
 def preparing(exported):
     """A process that prepares a model, and stops in the middle of its export until it gets a line."""
-    root = ROOT
     process = subprocess.Popen(
         [sys.executable, "-c", PREPARE, str(exported)],
-        cwd=root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

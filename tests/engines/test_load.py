@@ -21,7 +21,7 @@ from fcn_core.errors import (
     UnknownModel,
 )
 from fcn_core.networks.zoo import MODELS
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 LITE = MODELS["efficientnet-lite0"]
 SIZES = [(200, 300), (257, 131)]
@@ -93,7 +93,7 @@ def test_tiny_inputs(lite0, chelsea, resized):
 _EVER_NEW_SHAPES = """
 import sys
 import numpy as np
-from fcn_core.system import resources
+from fcn_core.system import memory
 from fcn_core.engines.load import load_model
 from fcn_core.images.scales import ResizedImage
 
@@ -104,9 +104,9 @@ if sys.argv[1] == "in parts":
 for shape in range(120):
     model.logits(ResizedImage(pixels, 64 + 5 * (shape % 13), 64 + 7 * shape))
     if shape in (9, 119):
-        model.release()
-        resources.trim()
-        print(resources.rss_mb())
+        model.release_cached()
+        memory.trim_heap()
+        print(memory.rss_mb())
 model.logits(ResizedImage(pixels, 800, 1280))  # and there is room for a picture
 """
 
@@ -235,7 +235,7 @@ def test_tensorflow_serves_instead_only_within_the_budget(
 
     monkeypatch.setattr(load, "OpenVINOEngine", fail)
     monkeypatch.setattr(load, "TensorFlowEngine", lambda *_: "TensorFlow")
-    monkeypatch.setattr(resources, "rss_mb", lambda: 50.0)
+    monkeypatch.setattr(memory, "rss_mb", lambda: 50.0)
     monkeypatch.setattr(load.importlib.util, "find_spec", lambda _: True)
     monkeypatch.setenv("FCN_MEMORY_MB", str(budget))
     if imported:
@@ -271,8 +271,8 @@ def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
     image = resized(chelsea, 200, 320)
     model = load_model(LITE.name, "openvino")  # of this test alone: it will run in bands
     model.logits(image)
-    model.release()
-    resources.keep_free(pages_mb)
+    model.release_cached()
+    memory.reserve(pages_mb)
     monkeypatch.setenv("FCN_MEMORY_MB", "20")
     with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
         model.logits(image)
@@ -361,7 +361,7 @@ def test_files_that_go_while_they_are_served_are_not_missed(export, tmp_path, ch
     image = resized(chelsea, 200, 320)
     first = model.logits(image)
     shutil.rmtree(tmp_path / "graphs")
-    model.release()
+    model.release_cached()
     assert np.array_equal(model.logits(image), first)
     model._part_runs()  # which reads the graph again
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
@@ -379,7 +379,7 @@ def test_a_graph_held_in_memory_is_served_again_and_again(export, tmp_path, monk
     assert not model._graph.cached
     for _ in range(2):
         model.logits(image)
-        model.release()
+        model.release_cached()
     model._part_runs()
     model._give_back()
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
@@ -415,15 +415,15 @@ def test_keras_on_another_backend_is_told(monkeypatch):
 def test_what_is_kept_for_the_next_pass_can_be_given_back(fresh_python):
     code = """
 import numpy as np
-from fcn_core.system import resources
+from fcn_core.system import memory
 from fcn_core.engines.load import load_model
 from fcn_core.images.scales import ResizedImage
 predictor = load_model("efficientnet-lite0", "openvino")
 image = ResizedImage(np.zeros((80, 128, 3), np.uint8), 800, 1280)
 first = predictor.logits(image)
-kept = resources.rss_mb()
-predictor.release()
-print(kept - resources.rss_mb())
+kept = memory.rss_mb()
+predictor.release_cached()
+print(kept - memory.rss_mb())
 assert np.array_equal(predictor.logits(image), first)
 """
     assert float(fresh_python(code, FCN_MEMORY_MB="4000").stdout) > 80  # its tensors take 130

@@ -12,7 +12,7 @@ from fcn_core.engines.memory_model import activations, banded_demand, whole_dema
 from fcn_core.engines.tiling import plan, run_in_bands, tile
 from fcn_core.errors import Cancelled, EngineError, MemoryBudgetError
 from fcn_core.networks.geometry import Geometry, Node, Window, trace
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 # Along one axis, against a network of whole numbers
 
@@ -277,7 +277,7 @@ def budget(monkeypatch):
     def give(megabytes):
         monkeypatch.setenv("FCN_MEMORY_MB", str(megabytes))
 
-    monkeypatch.setattr(resources, "rss_mb", lambda: 300.0)
+    monkeypatch.setattr(memory, "rss_mb", lambda: 300.0)
     return give
 
 
@@ -310,15 +310,15 @@ def test_bands_only_where_the_budget_asks(fresh, budget):
 )  # 76 of 450 kept free; at the end nothing fits, as the budget is below what is used
 def test_what_a_pass_may_hold(used, expected, monkeypatch):
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
-    monkeypatch.setattr(resources, "_kept_free_mb", 76.0)
-    assert resources.pass_budget_mb(used) == expected
+    monkeypatch.setattr(memory, "_reserved_mb", 76.0)
+    assert memory.pass_budget_mb(used) == expected
     for needed in (used + 1, used + 30, used + 90):
-        missing = resources.missing_mb(needed, used)
+        missing = memory.missing_mb(needed, used)
         assert (missing <= 0) == (needed <= expected)
         freed = max(missing, 0)
-        assert needed - freed <= resources.pass_budget_mb(used - freed) + 1e-9
+        assert needed - freed <= memory.pass_budget_mb(used - freed) + 1e-9
         if missing > 1:
-            assert needed - missing + 1 > resources.pass_budget_mb(used - missing + 1)
+            assert needed - missing + 1 > memory.pass_budget_mb(used - missing + 1)
 
 
 def test_a_small_scale_fits_beside_a_large_process(fresh, budget):
@@ -381,7 +381,7 @@ import os
 if hasattr(os, "sched_setaffinity"):  # every thread holds something besides: the same number on every machine
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 import numpy as np
-from fcn_core.system import resources
+from fcn_core.system import memory
 from fcn_core.engines.load import load_model
 from fcn_core.images.scales import ResizedImage
 image = ResizedImage(np.zeros((400, 640, 3), np.uint8), 1600, 2560)
@@ -389,7 +389,7 @@ predictor = load_model("efficientnet-lite0", "openvino")
 for _ in range(2):  # the second knows what the first has left
     foreseen = predictor.forecast(1600, 2560)
     predictor.logits(image)
-print(foreseen.plan.windows, foreseen.memory_mb, resources.peak_rss_mb())
+print(foreseen.plan.windows, foreseen.memory_mb, memory.peak_rss_mb())
 """
     windows, foreseen, peak = map(float, fresh_python(code, FCN_MEMORY_MB="350").stdout.split())
     assert windows > 6
@@ -429,9 +429,9 @@ def test_cores_of_a_container(quota, period, expected, tmp_path, monkeypatch):
     (tmp_path / "quota").write_text(quota, encoding="utf-8")
     (tmp_path / "period").write_text(period or "", encoding="utf-8")
     files = (str(tmp_path / "quota"), str(tmp_path / "period") if period else None)
-    monkeypatch.setattr(resources, "_CGROUP_QUOTAS", (files, (str(tmp_path / "missing"), None)))
-    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert resources.cpus() == expected
+    monkeypatch.setattr(memory, "_CGROUP_QUOTAS", (files, (str(tmp_path / "missing"), None)))
+    monkeypatch.setattr(memory.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert memory.cpus() == expected
 
 
 def test_the_peak_of_memory_is_the_program_s_own(fresh_python):
@@ -440,7 +440,7 @@ def test_the_peak_of_memory_is_the_program_s_own(fresh_python):
 import subprocess, sys
 import numpy as np
 large = np.ones(50_000_000)
-own = "from fcn_core.system import resources; print(resources.peak_rss_mb())"
+own = "from fcn_core.system import memory; print(memory.peak_rss_mb())"
 print(subprocess.run([sys.executable, "-c", own], capture_output=True, text=True, check=True).stdout)
 """
     assert 5 < float(fresh_python(code).stdout) < 300

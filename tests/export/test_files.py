@@ -24,7 +24,6 @@ from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import parse_scales
 from fcn_core.maps.region import boxes_of
 from fcn_core.pipeline import Analysis, analyse
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 EVIL = "<script>alert(1)</script> \"q\" 'r' `b` $(touch x) [red].png"
@@ -389,7 +388,6 @@ def test_a_notebook_runs_as_it_is(analysis, tmp_path, monkeypatch):
     book = nbformat.reads(files.notebook(analysis).decode(), as_version=4)
     values = "import numpy as np; np.savez('maps', fine=result.fine, arithmetic=result.arithmetic.values)"
     book.cells.append(nbformat.v4.new_code_cell(values))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses its own
     NotebookClient(
         book, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": tmp_path}}

@@ -26,7 +26,6 @@ from fcn_core.errors import ImageError
 from fcn_core.images.read import Limits, RGBImage, read_image
 from tests import hostile
 from tests.hostile import hostile_files, variants
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 # 9 bytes for each of 50 million pixels, twice the largest file, and the importing of decoders.
@@ -78,8 +77,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tu
 def outcomes(corpus: tuple[Path, dict]) -> list[dict]:
     """What became of every file, and last what became of the process."""
     command = [sys.executable, "-c", textwrap.dedent(READER), str(corpus[0])]
-    root = ROOT
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]

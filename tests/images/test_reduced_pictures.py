@@ -27,9 +27,8 @@ from fcn_core.images.read import RGBImage, read_image
 from fcn_core.maps.region import Box, boxes_of
 from fcn_core.pipeline import Analysis, interpret
 from fcn_core.synsets.ontology import Ontology
-from fcn_core.system import resources
+from fcn_core.system import memory
 from tests.hostile import saved
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 CAT = Image.fromarray(skimage.data.chelsea())  # 451 x 300
@@ -86,18 +85,18 @@ def test_frames_that_say_nothing_hold_nothing(frame):
 
 CHILD = """
 import io, sys
-from fcn_core.system import resources
+from fcn_core.system import memory
 from fcn_core.images.read import read_image
 from fcn_core.images.limits import Limits
 data = open(sys.argv[1], "rb").read()
 read_image(data, reduce=8)  # what stays loaded is loaded
-resources.return_freed()
-resources.trim()
+memory.limit_free_heap()
+memory.trim_heap()
 with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
     file.write("5")  # the peak begins anew
-before = resources.rss_mb()
+before = memory.rss_mb()
 image = read_image(data, limits=Limits(memory_mb=float(sys.argv[2])), reduce="auto")
-print(image.reduced, resources.peak_rss_mb() - before)
+print(image.reduced, memory.peak_rss_mb() - before)
 """
 
 
@@ -118,7 +117,7 @@ def test_decoding_takes_no_more_than_was_foreseen(tmp_path, kind, memory_mb, red
     file = tmp_path / "a.jpg"
     file.write_bytes(jpeg_of(Image.new(mode, (4032, 3024), 90), **options))
     command = [sys.executable, "-c", CHILD, str(file), str(memory_mb)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     found, peak = done.stdout.split() or pytest.fail(done.stderr)
     assert int(found) == reduced
     assert float(peak) < memory_mb
@@ -429,7 +428,7 @@ def test_every_recipe_repeats_it(analysis, tmp_path, monkeypatch):
 
 
 def test_the_command_line_refuses_in_words_what_memory_is_too_small_for(tmp_path, monkeypatch, capsys, lite0):
-    monkeypatch.setenv("FCN_MEMORY_MB", f"{resources.rss_mb() + 450:.0f}")
+    monkeypatch.setenv("FCN_MEMORY_MB", f"{memory.rss_mb() + 450:.0f}")
     file = tmp_path / "phone.jpg"
     file.write_bytes(jpeg_of(Image.new("RGB", (8064, 6048), "#336699")))
     options = ["--synset", "cat", "--model", "efficientnet-lite0", "--scales", "96x128"]

@@ -20,7 +20,6 @@ from fcn_core.networks import download as downloads
 from fcn_core.networks.download import download
 from fcn_core.networks.weights import WeightsFile
 from fcn_core.system import folders
-from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, four chunks
@@ -376,9 +375,8 @@ from fcn_core.networks.download import download
 from fcn_core.networks.weights import WeightsFile
 print(download({file!r}, Path({str(folder)!r}), lambda done, total: print(done, flush=True)))
 """
-    root = str(ROOT)
     child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with child:
         try:

@@ -90,7 +90,7 @@ def test_importing_reads_nothing() -> None:
         "assert synsets._load.cache_info().currsize == 0; "
         "assert not {'scipy', 'tensorflow', 'keras', 'openvino'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_loading_happens_once() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines.load import Predictor
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Forecasts:
 
     def of(self, model: ModelKey, sizes: Iterable[Size]) -> dict[Size, Cost]:
         """Return the costs of sizes (height, width), as far as they are known in a moment."""
-        budget = resources.budget_mb()
+        budget = memory.budget_mb()
         keys: dict[Size, _Key] = {size: (model, _about(size[0]), _about(size[1]), budget) for size in sizes}
         with self._changed:
             if self._predictor(model) is None:

@@ -8,7 +8,7 @@ from app.state.queue.jobs import Job
 from fcn_core import logs
 from fcn_core.engines.load import ModelInfo
 from fcn_core.errors import FcnError, ImageError
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def record_run(info: ModelInfo, job: Job, *, cache_hit: bool) -> None:
         info,
         scales=list(job.class_maps),
         seconds=0.0 if cache_hit else job.seconds,
-        peak_rss_mb=resources.peak_rss_mb(),
+        peak_rss_mb=memory.peak_rss_mb(),
         cache_hit=cache_hit,
         fit=job.fit,
     )

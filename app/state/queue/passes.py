@@ -14,7 +14,7 @@ from fcn_core.errors import MemoryBudgetError
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import PlannedScale, ResizedImage
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.system import resources
+from fcn_core.system import memory
 
 _Result = TypeVar("_Result")
 
@@ -69,8 +69,8 @@ def retry_after_eviction(
     except MemoryBudgetError:
         release_cached()
         gc.collect()  # garbage of page runs
-        resources.trim()
-        missing = resources.missing_mb(predictor.forecast(*size).memory_mb, resources.rss_mb())
+        memory.trim_heap()
+        missing = memory.missing_mb(predictor.forecast(*size).memory_mb, memory.rss_mb())
         if missing > 0 and not evict(missing):
             raise
         return compute()
@@ -105,5 +105,5 @@ def evict_class_maps(
             break
         free += other.nbytes
         finished.evict(other)
-    resources.trim()
+    memory.trim_heap()
     return free > 0

@@ -43,31 +43,32 @@ def budget_mb() -> float:
     return total / 2**20
 
 
-_kept_free_mb = 0.0
+_reserved_mb = 0.0
 
 
-def keep_free(megabytes: float) -> None:
-    """Leave so much of the budget to what runs beside the network, for the rest of the process."""
-    global _kept_free_mb
-    _kept_free_mb = megabytes
+def reserve(megabytes: float) -> None:
+    """Reserve part of the budget for work beside the network, until this is called again."""
+    global _reserved_mb
+    _reserved_mb = megabytes
 
 
-def kept_free_mb() -> float:
-    """What is left to what runs beside the network; 0 where nothing was asked to be."""
-    return _kept_free_mb
+def reserved_mb() -> float:
+    """Return the memory reserved for work beside the network, in megabytes; 0 if none."""
+    return _reserved_mb
 
 
 def pass_budget_mb(used_mb: float = 0.0) -> float:
-    """What the process may hold while a network runs: the budget less what was kept free.
+    """Return what the process may hold while a network runs: the budget less what is reserved.
 
-    Where `used_mb` beside the pass leave little of that, half of what is left in all: a slow pass beats none.
+    If `used_mb` outside the pass leaves little of that, half of the memory still free is allowed: a slow pass is
+    better than none.
     """
-    return max(budget_mb() - _kept_free_mb, (used_mb + budget_mb()) / 2)
+    return max(budget_mb() - _reserved_mb, (used_mb + budget_mb()) / 2)
 
 
 def missing_mb(needed_mb: float, used_mb: float) -> float:
-    """Memory that must come free of `used_mb` for a pass to fit that takes the process to `needed_mb`."""
-    return min(needed_mb - (budget_mb() - _kept_free_mb), 2 * needed_mb - used_mb - budget_mb())
+    """Return how much of `used_mb` must be freed before a pass fits that takes the process to `needed_mb`."""
+    return min(needed_mb - (budget_mb() - _reserved_mb), 2 * needed_mb - used_mb - budget_mb())
 
 
 def cpus() -> int:
@@ -103,11 +104,11 @@ def peak_rss_mb() -> float:
     return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def return_freed(block_mb: int = 32) -> None:
-    """Have large freed memory given back to the system, where the C library can (glibc), not kept for the next use.
+def limit_free_heap(block_mb: int = 32) -> None:
+    """Make the C library return large freed memory to the system at once, where it is glibc.
 
-    Every thread has a heap, and by itself glibc keeps up to 64 MB at the end of each, which `trim` cannot reach.
-    Here ends of heaps go back beyond 2 MB, and blocks of at least `block_mb`, 32 at most, at once and as a whole.
+    Each thread has its own heap. By default glibc keeps up to 64 MB free at the end of each, which `trim_heap` cannot
+    reach. After this call it keeps 2 MB, and blocks of at least `block_mb` (32 at most) are returned when freed.
     """
     libc = _libc()
     if libc is not None:
@@ -115,8 +116,8 @@ def return_freed(block_mb: int = 32) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 2 * 2**20)
 
 
-def trim() -> None:
-    """Give freed memory back to the system, where the C library can (glibc)."""
+def trim_heap() -> None:
+    """Return freed memory to the system, where the C library is glibc."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)
