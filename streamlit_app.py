@@ -1,36 +1,36 @@
 """Entry of the browser app: ``streamlit run streamlit_app.py``.
 
-The file is read twice. The server finds `app` in it and starts that; for every visitor it then runs it as the script.
+Streamlit runs this file twice: first to find `app`, which it serves, then as the script of every page.
 """
 
 import sys
 from pathlib import Path
 
 import streamlit as st
-from streamlit import runtime
 
+from app import streamlit_patches
 from fcn_core import settings
 
-if not runtime.exists() and (faults := settings.check()):
+if not streamlit_patches.is_serving() and (faults := settings.check()):
     print(*faults, sep="\n", file=sys.stderr)
     raise SystemExit(2)
 
-from app import server, streamlit_patches  # not with settings that mean nothing
+from app import server  # these modules read the settings
 from app.state import caches
-from app.ui import panels
+from app.ui import notices, style
 
 streamlit_patches.apply()
 
-if not runtime.exists():
+if not streamlit_patches.is_serving():
     app = st.App(__file__, lifespan=server.lifespan, routes=server.routes(), middleware=server.middleware())
 else:
-    # A file of our own: Streamlit would fetch a Material symbol from elsewhere.
+    # A local file, because Streamlit would fetch a Material symbol from another host.
     _ICON = Path(__file__).parent / "assets" / "icon.png"
 
     st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
-    panels.style()
+    style.style()
     for fault in caches.wrong_settings():
-        panels.problem(fault)
+        notices.problem(fault)
     if caches.wrong_settings():
         st.stop()
 

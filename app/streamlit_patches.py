@@ -1,7 +1,10 @@
-"""Whatever touches private names of Streamlit, and of the servers it stands on; nothing else does.
+"""Everything that uses private names of Streamlit, Starlette and Uvicorn, and nothing else.
 
-Each entry says what happens without it. `tests/test_streamlit_patches.py` asks of each private name whether it is still
-what is relied on here: it is the first to fail where another Streamlit differs.
+Checked with Streamlit 1.67, Starlette 1.10 and Uvicorn 0.54. Each section says why no official way exists.
+`tests/app/test_streamlit_patches.py` checks each private name, so its tests fail first when another version differs.
+
+`st.App` officially accepts routes, middleware and a lifespan; `app/server` uses them wherever they suffice. Some
+platforms start `streamlit_app.py` as a plain script, without `st.App`: what privacy depends on must work there, too.
 """
 
 from __future__ import annotations
@@ -9,17 +12,20 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
-import math
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, wraps
+from pathlib import Path
 from typing import Any
 
+import streamlit
 from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util, runtime
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import (
@@ -34,160 +40,108 @@ from fcn_core import settings
 from fcn_core.errors import SettingInvalid
 from fcn_core.system import memory
 
-__all__ = ["DeletedFile", "UploadedFile", "UploadedFileManager", "UploadedFileRec"]  # for other modules
+# Classes that other modules name in annotations, and the messages on the wire. Streamlit documents none of them.
+__all__ = ["BackMsg", "DeletedFile", "ForwardMsg", "UploadedFile", "UploadedFileManager", "UploadedFileRec"]
 
 logger = logging.getLogger(__name__)
 
-_EVERY = 10.0  # seconds
+_SWEEP_SECONDS = 10.0  # between two searches for expired sessions
 
 
 @cache
 def apply() -> None:
-    """Change what must be changed; once a process."""
+    """Apply all patches; once a process."""
     _keep_uploads_in_memory()
-    _let_in()
-    _answer_uploads()
-    _ask_nobody()
-    threading.Thread(target=_forget_closed_sessions, name="forget", daemon=True).start()
+    _set_upload_limit()
+    _keep_upload_addresses()
+    _disable_address_lookups()
+    threading.Thread(target=_drop_expired_sessions, name="expired-sessions", daemon=True).start()
+
+
+# --- Paths and names of Streamlit's protocol ------------------------------------------------------------------------
+# Streamlit 1.67 does not export them. The guards in `app/server` need them to recognise its requests.
+
+XSRF_COOKIE = "_streamlit_xsrf"
+UPLOAD_PATH = r"/_stcore/upload_file/([^/]+)/([^/]+)$"  # session id, file id
+METRICS_PATH = "_stcore/metrics"
+RESERVED_PATHS = frozenset({"_stcore", "static", "media", "component"})
+SESSION_SUBPROTOCOL = 2  # position of the session id among a WebSocket's subprotocols
+
+
+def page_html() -> str:
+    """Return the HTML file that Streamlit sends for each page, with its inline scripts."""
+    return (Path(streamlit.__file__).with_name("static") / "index.html").read_text(encoding="utf-8")
+
+
+def xsrf_token(cookie: str | None) -> bytes | None:
+    """Decode a browser's XSRF cookie, which is masked anew each time; None if it is missing or invalid."""
+    if not cookie:
+        return None
+    token, _ = starlette_app_utils.decode_xsrf_token_string(cookie)
+    return token or None
+
+
+# --- Uploads --------------------------------------------------------------------------------------------------------
 
 
 def _keep_uploads_in_memory() -> None:
-    """Streamlit receives files through Starlette, which moves those above 1 MB to a temporary file."""
+    """Keep uploads out of temporary files.
+
+    Starlette 1.10 spools parts above 1 MB to the disk. Its parser takes the limit from this class attribute alone, and
+    Streamlit 1.67 does not pass the request through any code of the app.
+    """
     MultiPartParser.spool_max_size = sys.maxsize
 
 
-def _let_in() -> None:
-    """Let Streamlit take files as large as ``FCN_MAX_UPLOAD_MB`` says, where it says so, and no larger."""
+def _set_upload_limit() -> None:
+    """Make `FCN_MAX_UPLOAD_MB`, if set, Streamlit's upload limit.
+
+    ``st.set_option`` of Streamlit 1.67 refuses server options; they can be set before the start only.
+    """
     if settings.MAX_UPLOAD_MB.given():
-        with suppress(SettingInvalid):  # said on the page
+        with suppress(SettingInvalid):  # the page shows it
             config.set_option("server.maxUploadSize", settings.MAX_UPLOAD_MB.value())
 
 
-def _answer_uploads() -> None:
-    """Let every browser that asks where to send a file hear it.
+def _keep_upload_addresses() -> None:
+    """Deliver every answer to a browser that asks where to send a file.
 
-    When a script run begins, Streamlit clears the messages not sent yet, this answer among them, and the browser waits
-    for it without end: what was chosen just as a result arrived was lost without a word. A queue whose messages were
-    sent is cleared, too, without retaining anything: what was kept then would be sent again each time.
+    When a script run begins, Streamlit 1.67 clears the messages not sent yet, among them this answer, and the browser
+    waits for ever: a file chosen just as a result arrived was lost. No option or hook concerns the queue.
+
+    Only a clear that retains messages is changed. Streamlit also clears the queue after sending it; what was retained
+    then would be sent twice.
     """
     clear = ForwardMsgQueue.clear
 
     @wraps(clear)
-    def clear_all_else(queue: Any, retain_lifecycle_msgs: bool = False, **named: Any) -> None:
-        waiting = getattr(queue, "_queue", [])  # another Streamlit may call it otherwise
-        answers = [m for m in waiting if m.WhichOneof("type") == "file_urls_response"]
+    def clear_others(queue: Any, retain_lifecycle_msgs: bool = False, **named: Any) -> None:
+        pending = getattr(queue, "_queue", [])  # another version may name it differently
+        answers = [m for m in pending if m.WhichOneof("type") == "file_urls_response"]
         clear(queue, retain_lifecycle_msgs, **named)
         if answers and retain_lifecycle_msgs:
             kept = {id(message) for message in queue._queue}
             queue._queue += [message for message in answers if id(message) not in kept]
 
-    setattr(ForwardMsgQueue, "clear", clear_all_else)  # noqa: B010
-
-
-def _ask_nobody() -> None:
-    """Streamlit asks outside hosts for the server's addresses, to compare with a page's origin and to print them."""
-
-    def nobody() -> None:
-        return None
-
-    for name in ("get_external_ip", "get_internal_ip"):
-        setattr(net_util, name, nobody)
-
-
-def _forget_closed_sessions() -> None:
-    """Drop sessions that nobody came back to within ``server.disconnectedSessionTTL``.
-
-    Streamlit drops them when the next session is closed, which on a quiet server may be days later.
-    """
-    while True:
-        time.sleep(_EVERY)
-        try:
-            if runtime.exists():
-                running: Any = runtime.get_instance()
-                running._get_async_objs().eventloop.call_soon_threadsafe(
-                    _drop_expired, running._session_mgr, running.uploaded_file_mgr
-                )
-        except (AttributeError, RuntimeError) as error:  # another Streamlit, or one that is shutting down
-            logger.warning("Closed sessions are forgotten only when others close: %s", type(error).__name__)
-            return
-
-
-_known: set[str] = set()  # sessions there were at the last look
-_connected: set[str] = set()  # of these
-
-
-def _drop_expired(sessions: Any, files: Any) -> None:
-    kept = sessions._session_storage._cache
-    before = dict(kept._data)
-    len(kept)  # asking for it drops what is past its time
-    gone = [info.session for key, info in before.items() if key not in kept._data]
-    for session in gone:  # the server's loop may hold on to the last one until another comes
-        session.shutdown()
-        session.session_state.clear()
-        session._fragment_storage.clear()
-    connected = {info.session.id for info in sessions.list_active_sessions()}
-    now = {*kept._data, *connected}
-    strays = [session for session in list(files.file_storage) if session not in now]
-    for stray in strays:  # a file may arrive when its session is gone
-        files.remove_session_files(stray)
-    if gone or strays or _known - now or _connected - connected:
-        before.clear()
-        session = None
-        gone.clear()
-        _collect()
-    for seen, there in ((_known, now), (_connected, connected)):
-        seen.clear()
-        seen.update(there)
-
-
-def _collect() -> None:
-    """Give back what sessions held: they and their pictures refer to each other."""
-    gc.unfreeze()  # what was left out of collections may hold a session
-    gc.collect()
-    gc.freeze()
-    memory.trim_heap()
-
-
-_relieved = -math.inf  # when
-
-
-def relieve() -> None:
-    """Let what sessions keep to be faster go where it leaves too little to a network. Called in the server's loop."""
-    global _relieved
-    now, most = time.monotonic(), memory.budget_mb() - memory.reserved_mb()
-    if now - _relieved < _EVERY or memory.rss_mb() <= most:
-        return
-    _relieved = now
-    _clear_page_caches(runtime.get_instance())
-    memory.trim_heap()
-    logger.warning("Pages recompute what they show: the process held more than %d MB.", most)
-
-
-def clear_page_caches() -> None:
-    """Let what sessions keep to be faster go: they make it again. Called in any thread."""
-    if runtime.exists():
-        _clear_page_caches(runtime.get_instance())
-
-
-def _clear_page_caches(running: Any) -> None:
-    for info in list(running._session_mgr.list_active_sessions()):
-        info.session.clear_session_caches()
-
-
-def is_known(session: str) -> bool:
-    """Whether a session is connected, or may still come back. Called in the server's loop."""
-    sessions: Any = runtime.get_instance()._session_mgr
-    return sessions.is_active_session(session) or session in sessions._session_storage._cache
+    setattr(ForwardMsgQueue, "clear", clear_others)  # noqa: B010
 
 
 def here() -> tuple[UploadedFileManager, str]:
-    """Where files are stored, and the session whose script runs."""
+    """Return the store of uploaded files and the id of the session whose script runs.
+
+    Streamlit 1.67 has no public access to either; ``st.file_uploader`` can neither add nor remove a file.
+    """
     context: Any = get_script_run_ctx()
     return context.uploaded_file_mgr, context.session_id
 
 
+def upload_store() -> UploadedFileManager:
+    """Return the running server's store of uploaded files."""
+    return runtime.get_instance().uploaded_file_mgr
+
+
 def stored_files(store: UploadedFileManager) -> dict[str, dict[str, UploadedFileRec]]:
-    """What is stored: session, file's id, record; a copy."""
+    """Return a copy of the stored records by session id and file id."""
     files: Any = store
     return {session: dict(records) for session, records in list(files.file_storage.items())}
 
@@ -199,82 +153,189 @@ def add_file(store: UploadedFileManager, session: str, file: UploadedFileRec) ->
 
 
 def remove_file(store: UploadedFileManager, session: str, file: str) -> None:
-    """Let a file go."""
+    """Remove a file from the store."""
     files: Any = store
     files.remove_file(session_id=session, file_id=file)
 
 
-def browser_of(cookie: str | None) -> bytes | None:
-    """What a browser's XSRF cookie says, whatever mask it is under; None without one."""
-    if not cookie:
+# --- Network --------------------------------------------------------------------------------------------------------
+
+
+def _disable_address_lookups() -> None:
+    """Prevent Streamlit from asking outside hosts for the server's address.
+
+    Streamlit 1.67 does so to compare it with the origin of a WebSocket from another site. `SocketGuard` refuses such
+    sockets earlier, but does not exist where the app runs as a plain script; no option disables the lookup.
+    """
+
+    def no_address() -> None:
         return None
-    token, _ = starlette_app_utils.decode_xsrf_token_string(cookie)
-    return token or None
+
+    for name in ("get_external_ip", "get_internal_ip"):
+        setattr(net_util, name, no_address)
 
 
-_HTTP = (
+# --- Sessions -------------------------------------------------------------------------------------------------------
+# Streamlit 1.67 has no public access to other sessions than the one whose script runs.
+
+
+def is_serving() -> bool:
+    """Return whether a Streamlit server runs in this process."""
+    return bool(runtime.exists())
+
+
+def is_known(session: str) -> bool:
+    """Return whether a session is connected or may reconnect. Call it in the server's event loop."""
+    sessions: Any = runtime.get_instance()._session_mgr
+    return sessions.is_active_session(session) or session in sessions._session_storage._cache
+
+
+def clear_page_caches() -> None:
+    """Clear the session-scoped caches of all sessions; pages recompute what they need. Call it in any thread.
+
+    The official ``clear`` of a session-scoped cache reaches the current session only.
+    """
+    if not is_serving():
+        return
+    running: Any = runtime.get_instance()
+    for info in list(running._session_mgr.list_active_sessions()):
+        info.session.clear_session_caches()
+
+
+def _drop_expired_sessions() -> None:
+    """Drop sessions that did not reconnect within ``server.disconnectedSessionTTL``.
+
+    Streamlit 1.67 drops them only when the next session closes, on a quiet server perhaps days later.
+    """
+    while True:
+        time.sleep(_SWEEP_SECONDS)
+        try:
+            if is_serving():
+                running: Any = runtime.get_instance()
+                running._get_async_objs().eventloop.call_soon_threadsafe(
+                    _drop_expired, running._session_mgr, running.uploaded_file_mgr
+                )
+        except (
+            AttributeError,
+            RuntimeError,
+        ) as error:  # another version of Streamlit, or it is shutting down
+            logger.warning(
+                "Expired sessions are dropped only when other sessions close: %s", type(error).__name__
+            )
+            return
+
+
+_known: set[str] = set()  # sessions at the last sweep
+_connected: set[str] = set()  # those of them with an open page
+
+
+def _drop_expired(sessions: Any, files: Any) -> None:
+    kept = sessions._session_storage._cache
+    before = dict(kept._data)
+    len(kept)  # a TTL cache drops expired entries when it is asked for its length
+    expired = [info.session for key, info in before.items() if key not in kept._data]
+    for (
+        session
+    ) in expired:  # the event loop may keep a reference to the last one until another session closes
+        session.shutdown()
+        session.session_state.clear()
+        session._fragment_storage.clear()
+    connected = {info.session.id for info in sessions.list_active_sessions()}
+    now = {*kept._data, *connected}
+    orphans = [session for session in list(files.file_storage) if session not in now]
+    for orphan in orphans:  # a file can arrive after its session has ended
+        files.remove_session_files(orphan)
+    if expired or orphans or _known - now or _connected - connected:
+        before.clear()
+        session = None
+        expired.clear()
+        _collect()
+    for seen, there in ((_known, now), (_connected, connected)):
+        seen.clear()
+        seen.update(there)
+
+
+def _collect() -> None:
+    """Free the memory of dropped sessions: they and their pictures refer to each other."""
+    gc.unfreeze()  # a frozen object may hold a session
+    gc.collect()
+    gc.freeze()
+    memory.trim_heap()
+
+
+# --- Connections ----------------------------------------------------------------------------------------------------
+
+_HTTP_PROTOCOLS = (
     "uvicorn.protocols.http.h11_impl.H11Protocol",
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol",
 )
 
 
-def watch_connections(found: Callable[[HTTPConnection], None], longest_message: int) -> None:
-    """Tell of every new connection by HTTP. Uvicorn waits for a request that does not come, or not whole, for ever.
+def watch_connections(found: Callable[[UvicornConnection], None], longest_message: int) -> None:
+    """Report every new HTTP connection, and bound the messages that pages send.
 
-    It gathers a page's message before anybody can judge it, and takes the bound for what Streamlit sends as that for
-    what pages do: `longest_message` is theirs.
+    Uvicorn 0.54 waits for ever for a request that does not arrive or is not complete; ``timeout_keep_alive`` starts
+    after the first one. It also reads a whole WebSocket message before any middleware sees it, up to ``ws_max_size``.
+    Streamlit 1.67 starts Uvicorn itself and sets that to what the server may send, which is much more than pages need.
+
+    Parameters
+    ----------
+    found : callable
+        Called with each new connection.
+    longest_message : int
+        Bytes of the longest message that a page may send.
     """
-    for name in _HTTP:
+    for name in _HTTP_PROTOCOLS:
         module, _, kind = name.rpartition(".")
         try:
             protocol: Any = getattr(importlib.import_module(module), kind)
-        except ImportError:  # a parser that is not installed
+        except ImportError:  # this parser is not installed
             continue
-        protocol.connection_made = _telling(protocol.connection_made, found, longest_message)
+        protocol.connection_made = _reporting(protocol.connection_made, found, longest_message)
 
 
-def _telling(
-    made: Callable[..., None], found: Callable[[HTTPConnection], None], longest_message: int
+def _reporting(
+    made: Callable[..., None], found: Callable[[UvicornConnection], None], longest_message: int
 ) -> Callable[..., None]:
     @wraps(made)
-    def made_and_told(protocol: Any, transport: Any) -> None:
+    def made_and_reported(protocol: Any, transport: Any) -> None:
         protocol.config.ws_max_size = longest_message
         made(protocol, transport)
-        found(HTTPConnection(protocol))
+        found(UvicornConnection(protocol))
 
-    return made_and_told
+    return made_and_reported
 
 
-class HTTPConnection:
-    """A connection by HTTP, as Uvicorn keeps it."""
+class UvicornConnection:
+    """An HTTP connection of Uvicorn."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
 
     @property
     def open(self) -> bool:
-        """Whether it is there still, and no socket of a page."""
+        """Whether it is open and has not become a WebSocket."""
         return self._protocol in self._protocol.connections
 
     @property
-    def waiting(self) -> bool:
+    def idle(self) -> bool:
         """Whether no request is being answered on it."""
         return self._protocol.cycle is None or bool(self._protocol.cycle.response_complete)
 
     @property
     def unsent(self) -> int:
-        """Bytes of answers that the client has not taken yet."""
+        """Bytes of answers that the client has not accepted yet."""
         return int(self._protocol.transport.get_write_buffer_size())
 
     @property
     def progress(self) -> object:
-        """What changes with each request and with what is sent."""
+        """A value that changes with each request and whenever data is sent."""
         return self._protocol.cycle, self.unsent
 
     def close(self) -> None:
-        """End it at once."""
+        """Close it immediately."""
         self._protocol.transport.abort()
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call something in the server's loop."""
+        """Schedule a call in the server's event loop."""
         self._protocol.loop.call_later(seconds, call)

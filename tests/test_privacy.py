@@ -189,10 +189,10 @@ def test_another_streamlit_is_borne(
 ) -> None:
     from app import streamlit_patches
 
-    monkeypatch.setattr(streamlit_patches, "_EVERY", 0.0)
+    monkeypatch.setattr(streamlit_patches, "_SWEEP_SECONDS", 0.0)
     monkeypatch.setattr(streamlit_patches.runtime, "exists", lambda: True)
     monkeypatch.setattr(streamlit_patches.runtime, "get_instance", object)
-    streamlit_patches._forget_closed_sessions()
+    streamlit_patches._drop_expired_sessions()
     assert "AttributeError" in caplog.text
 
 

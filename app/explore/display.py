@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.state import caches, selection
 from app.state.pictures import Picture
 from app.state.selection import Selection
-from app.ui.panels import Look
+from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.maps.heatmap import Heatmap
 from fcn_core.maps.region import contours_of

@@ -10,8 +10,8 @@ from app.explore.display import look_of
 from app.state.picture_files import EVICTED
 from app.state.selection import Selection
 from app.state.view import View
-from app.ui import panels
-from app.ui.panels import Look
+from app.ui import notices
+from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.export import files, shells
 from fcn_core.maps.heatmap import Heatmap, place
@@ -31,7 +31,7 @@ def draw(chosen: Selection, view: View, shown: Analysis) -> None:
     make, picture, look = view.whole_analysis(chosen), view.picture, look_of(chosen)
     stem = f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
     if not picture.file.is_there:
-        panels.problem(EVICTED)
+        notices.problem(EVICTED)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**All in one**")
@@ -88,11 +88,11 @@ def draw(chosen: Selection, view: View, shown: Analysis) -> None:
         st.markdown("**The same in a terminal**")
         st.code(files.command_line(shown), language="bash", wrap_lines=True)
         if files.renamed(shown):
-            panels.note(files.renamed(shown))
+            notices.note(files.renamed(shown))
         st.markdown("**The same in Python**")
         st.code(files.python_snippet(shown), language="python", wrap_lines=True)
         st.markdown("**Share this page**")
-        panels.note(
+        notices.note(
             "The address of this page contains all your choices: copy it from the browser."
             if picture.address
             else "The address of this page contains all your choices except the picture, which stays in this session."

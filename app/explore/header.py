@@ -10,7 +10,7 @@ from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
-from app.ui import panels
+from app.ui import figures, notices, synset_picker
 
 
 def adapt_synset(view: View | None, picture: Picture) -> None:
@@ -24,7 +24,7 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
     if view is None or (again and (final or not view.complete)):
         return
     if page.synset_chosen:
-        if not before or again or _peak(view, state["synset"]) >= panels.LOW_PEAK:
+        if not before or again or _peak(view, state["synset"]) >= figures.LOW_PEAK:
             page.settled = picture.sha256, True
             return
         if not view.complete:  # a finer scale may see it yet
@@ -48,12 +48,12 @@ def _peak(view: View, wnid: str) -> float:
 def draw(chosen: Selection, view: View | None) -> None:
     """Draw the picker, the hierarchy and the findings."""
     synsets = caches.ontology()
-    panels.pick_synset("synset", session.choose_synset)
-    panels.hierarchy("explore", chosen.synset, session.choose_synset)
+    synset_picker.pick_synset("synset", session.choose_synset)
+    synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
     synset = synsets[chosen.synset]
     gloss = synset.gloss.split("; ")[0]
     others = ", ".join(synset.words[1:4])
-    panels.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
+    notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="chips-explore"):
         if view is None:
             st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
@@ -67,7 +67,7 @@ def draw(chosen: Selection, view: View | None) -> None:
         )
         for finding in view.findings:
             st.button(
-                f"{panels.escape_markdown(synsets.label(finding.wnid))} :small[{finding.peak:.2f}]",
+                f"{notices.escape_markdown(synsets.label(finding.wnid))} :small[{finding.peak:.2f}]",
                 key=f"chip-{finding.wnid}",
                 on_click=session.choose_synset,
                 args=(finding.wnid,),

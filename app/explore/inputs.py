@@ -11,7 +11,7 @@ from app.state.predictors import predictor
 from app.state.queue.forecasts import Cost
 from app.state.queue.jobs import ModelKey
 from app.state.selection import Selection
-from app.ui import panels
+from app.ui import notices
 from fcn_core.errors import ScaleError
 from fcn_core.images.scales import MAX_SCALES, Scale, plan_scales
 from fcn_core.networks.zoo import MODELS
@@ -53,7 +53,7 @@ def _scales(chosen: Selection, picture: Picture) -> None:
         on_change=_add_scale,
     )
     if page.scale_problem:
-        panels.problem(page.scale_problem)
+        notices.problem(page.scale_problem)
         page.scale_problem = ""
     st.segmented_control(
         "Fit",
@@ -122,7 +122,7 @@ def _model(chosen: Selection) -> None:
             "times as many cells, which take longer.",
         )
         spec = MODELS[chosen.model]
-        panels.note(
+        notices.note(
             f"{spec.title}, {spec.parameters:g} million parameters, {spec.licence}. "
             + ("Loaded." if predictor(chosen.model_key) is not None else "Loads when first used.")
         )

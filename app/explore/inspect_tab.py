@@ -15,7 +15,7 @@ from app.state.selection import Selection
 from app.state.session import session_id
 from app.state.shared_queue import queue
 from app.state.view import View
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core import render
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.maps.heatmap import ClassMap
@@ -79,7 +79,7 @@ def draw(chosen: Selection, view: View, maps: SynsetMaps) -> None:
         down, across = st.columns(2)
         down.number_input("Row", 0, rows - 1, key="row", on_change=_type)
         across.number_input("Column", 0, columns - 1, key="column", on_change=_type)
-        panels.note(
+        notices.note(
             f"In the finest grid, {rows} × {columns} cells. To choose another cell, click the large map above, or use "
             "the arrow keys and Enter on it."
         )
@@ -112,13 +112,13 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def _frames(view: View, at: Mapping[str, tuple[int, int]]) -> None:
     """Draw the photo with one frame a scale around the pixels that influence its cell, once that is measured."""
     model, class_maps, image = view.job.key.model, view.class_maps, view.picture.working
-    height, width = panels.shown_size(image, 460, 460)
+    height, width = figures.shown_size(image, 460, 460)
     drawn = caches.photo(image.sha256, height, width, image)
     measured = queue().field(model, session=session_id())
     failure = measured.exception() if measured.done() else None
     if not measured.done() or failure is not None:
-        panels.write(panels.figure(drawn, "The picture"))
-        panels.note(
+        st.html(figures.figure(drawn, "The picture"))
+        notices.note(
             f"The pixels that influence a cell could not be measured. {failure}"
             if failure is not None
             else "Measuring which pixels influence a cell of this model, once …"
@@ -137,14 +137,14 @@ def _frames(view: View, at: Mapping[str, tuple[int, int]]) -> None:
         drawn = render.draw_boxes(
             drawn, [Box(x0, y0, x1, y1, 0, 0.0)], _COLOURS[index % len(_COLOURS)], width=2
         )
-    panels.write(panels.figure(drawn, "The picture with one frame a scale around the pixels of its cell"))
+    st.html(figures.figure(drawn, "The picture with one frame a scale around the pixels of its cell"))
     dots = "".join(
         f'<span style="color:rgb{_COLOURS[i % len(_COLOURS)]}" aria-hidden="true">■</span> {key} &ensp;'
         for i, key in enumerate(class_maps)
     )
-    panels.write(f'<p class="fcn-note">{dots}</p>')
+    st.html(f'<p class="fcn-note">{dots}</p>')
     extent = next(iter(class_maps.values())).cells.y.extent
-    panels.note(describe(field, extent))
+    notices.note(describe(field, extent))
 
 
 def _wait(model: ModelKey) -> None:
@@ -193,8 +193,8 @@ def _strongest(
         ]
         for rank in range(_TOP)
     ]
-    panels.write(panels.table([key.replace("x", " × ") for key in probabilities], rows))
-    name = panels.escape_markdown(synsets.label(maps.synset.wnid))
+    st.html(figures.table([key.replace("x", " × ") for key in probabilities], rows))
+    name = notices.escape_markdown(synsets.label(maps.synset.wnid))
     values = ", ".join(f"{maps.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
     st.markdown(f"**{name}** here: {values}")
 
@@ -218,7 +218,7 @@ def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
             f'<tr><td>{shown}</td><td class="n">{synsets.count(step)}</td>'
             f'<td class="fcn-bar"><span style="width:{value:.1%}"></span></td><td class="n">{value:.2f}</td></tr>'
         )
-    panels.write(
+    st.html(
         '<div class="fcn-scroll"><table class="fcn-table"><thead><tr><th>synset</th><th class="n">classes</th>'
         f'<th></th><th class="n">mean</th></tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     )

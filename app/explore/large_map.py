@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import streamlit as st
+
 from app.explore import inspect_tab
 from app.explore.display import MAP_LABELS, look_of, outlined, own_span, photo, span_of
 from app.state import caches
 from app.state.selection import Selection
 from app.state.view import View, coverage
-from app.ui import panels, pointer
+from app.ui import figures
+from app.ui.pointer_map import PointerMap, pointer_map
 from fcn_core.maps.heatmap import Heatmap
 from fcn_core.pipeline import Analysis, SynsetMaps
 
@@ -23,47 +26,43 @@ def draw(chosen: Selection, view: View, maps: SynsetMaps, analyse: Analyse, size
     lossless = False
     if chosen.view == "Mean":
         span = own_span(maps.arithmetic, span_of(maps, chosen))
-        pixels = panels.paint(photo(picture, size), maps.arithmetic, size, span, look)
+        pixels = figures.paint(photo(picture, size), maps.arithmetic, size, span, look)
         lossless = not look.smooth
     elif chosen.view == "Fine":
         fine = Heatmap(analyse().fine, maps.kind)
-        pixels = panels.paint(photo(picture, size), fine, size, (0.0, 1.0), look)
+        pixels = figures.paint(photo(picture, size), fine, size, (0.0, 1.0), look)
     else:
         mask = chosen.view == "Mask"
         pixels = outlined(analyse(), size, veil=mask, boxes=not mask)
     name = caches.ontology().label(chosen.synset)
     classes, names = inspect_tab.top_classes(view.class_maps, maps.arithmetic.cells)
-    cells = maps.arithmetic.cells if look.placement == "centres" else None
-    rows, columns = maps.arithmetic.grid
-    pointer.pointer_map(
-        panels.data_of(pixels, lossless),
-        f"{chosen.view} of {name}: peak {panels.number(maps.arithmetic.peak)}",
+    shown = PointerMap(
+        pixels,
+        lossless,
+        f"{chosen.view} of {name}: peak {figures.number(maps.arithmetic.peak)}",
         maps.arithmetic.values,
         classes,
         names,
-        pointer.edges(cells.y if cells else None, rows),
-        pointer.edges(cells.x if cells else None, columns),
-        inspect_tab.marked_cell(chosen, maps),
-        key="pointer",
-        on_pick=inspect_tab.pick,
+        maps.arithmetic.cells if look.placement == "centres" else None,
     )
+    pointer_map(shown, inspect_tab.marked_cell(chosen, maps), key="pointer", on_pick=inspect_tab.pick)
 
 
 def draw_legend(chosen: Selection, maps: SynsetMaps, analyse: Analyse) -> None:
     """Draw what the colours, or the outlines, mean."""
     peak = maps.arithmetic.peak
     note = ""
-    if maps.kind == "probability" and peak < panels.LOW_PEAK:
+    if maps.kind == "probability" and peak < figures.LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
         basis = "probability and evidence, completed along regions" if chosen.snap else MAP_LABELS[maps.kind]
         label = f"fine map: {basis}, stretched from its lowest to its highest"
-        panels.write(panels.legend((0.0, 1.0), chosen.colours, label, note))
+        st.html(figures.legend((0.0, 1.0), chosen.colours, label, note))
         return
     if chosen.view == "Mean":
         how = {"Fixed": "fixed", "Shared": "shared by these maps", "Per map": "each map's own"}[chosen.range]
         label = f"{MAP_LABELS[maps.kind]}, {how} range"
-        panels.write(panels.legend(span_of(maps, chosen), chosen.colours, label, note))
+        st.html(figures.legend(span_of(maps, chosen), chosen.colours, label, note))
         return
     region = analyse()
     count = len(region.boxes)
@@ -71,6 +70,6 @@ def draw_legend(chosen: Selection, maps: SynsetMaps, analyse: Analyse) -> None:
         f"threshold {region.threshold:.2f}, {coverage(region):.0%} of the picture, "
         f"{count} region{'' if count == 1 else 's'}"
     )
-    panels.write(
+    st.html(
         f'<div class="fcn-legend"><span class="fcn-muted">{text}</span><span class="fcn-warn">{note}</span></div>'
     )

@@ -9,7 +9,7 @@ from app.explore.scale_row import times
 from app.state import caches, selection
 from app.state.pictures import Picture
 from app.state.selection import Selection
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core.maps.heatmap import Heatmap, combine, spread
 from fcn_core.pipeline import SynsetMaps
 
@@ -18,18 +18,20 @@ _SIZE = (540, 420)
 
 def draw(chosen: Selection, maps: SynsetMaps, picture: Picture) -> None:
     """Draw the tab."""
-    size = panels.shown_size(picture, *_SIZE)
+    size = figures.shown_size(picture, *_SIZE)
     photo, look, span = card_photo(picture, size, chosen), look_of(chosen), span_of(maps, chosen)
     name = caches.ontology().label(chosen.synset)
     how = {"Fixed": "fixed range", "Shared": "shared range", "Per map": "its own range"}[chosen.range]
 
     def show(heatmap: Heatmap, title: str, about: str, over: Span | None = None) -> None:
         range_ = over if over is not None else own_span(heatmap, span)
-        pixels = panels.paint(photo, heatmap, size, range_, look)
-        caption = f"{title}: {about}, peak {panels.number(heatmap.peak)}, mean {panels.number(heatmap.mean)}"
-        figure = panels.figure(pixels, f"{title} of {name}: {about}", caption, not look.smooth)
-        legend = panels.legend(range_, look.colours, how if over is None else "0 to 0.5 or its peak")
-        panels.write(figure + legend)
+        pixels = figures.paint(photo, heatmap, size, range_, look)
+        caption = (
+            f"{title}: {about}, peak {figures.number(heatmap.peak)}, mean {figures.number(heatmap.mean)}"
+        )
+        figure = figures.figure(pixels, f"{title} of {name}: {about}", caption, not look.smooth)
+        legend = figures.legend(range_, look.colours, how if over is None else "0 to 0.5 or its peak")
+        st.html(figure + legend)
 
     left, right = st.columns(2)
     with left:
@@ -43,7 +45,7 @@ def draw(chosen: Selection, maps: SynsetMaps, picture: Picture) -> None:
             live = combine(tuple(maps.heatmaps.values()), chosen.power, weights)
             show(live, "Live mean", f"power {chosen.power:g}")
         else:
-            panels.note("Every weight is 0, so there is nothing to average. Give a scale a weight.")
+            notices.note("Every weight is 0, so there is nothing to average. Give a scale a weight.")
         st.slider(
             "Live mean: from geometric (0) to arithmetic (1)",
             0.0,

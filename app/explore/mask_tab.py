@@ -9,7 +9,7 @@ from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import coverage
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.pipeline import Analysis
 
@@ -21,10 +21,10 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
     """Draw the tab."""
     left, right = st.columns([3, 2])
     with left:
-        drawn = outlined(analysis, panels.shown_size(picture, *_SIZE), veil=True, boxes=True)
+        drawn = outlined(analysis, figures.shown_size(picture, *_SIZE), veil=True, boxes=True)
         name = caches.ontology().label(chosen.synset)
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
-        panels.write(panels.figure(drawn, alt))
+        st.html(figures.figure(drawn, alt))
     with right:
         st.toggle(
             "Follow the picture's regions",
@@ -45,7 +45,7 @@ def _threshold(chosen: Selection, analysis: Analysis) -> None:
     if key not in st.session_state:
         st.session_state[key] = round(analysis.threshold, 2)
     st.slider("Threshold", 0.0, 1.0, step=0.01, key=key, on_change=_set_threshold, args=(key, serial))
-    panels.write(
+    st.html(
         f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
     )
     st.button(
@@ -74,9 +74,9 @@ def _boxes(analysis: Analysis, picture: Picture) -> None:
         )
         for number, box in enumerate(analysis.boxes[:_MOST_BOXES], 1)
     ]
-    panels.write(panels.table(("", "left, top", "size", "area", "peak"), rows))
+    st.html(figures.table(("", "left, top", "size", "area", "peak"), rows))
     if len(analysis.boxes) > _MOST_BOXES:
-        panels.note(f"and {len(analysis.boxes) - _MOST_BOXES} smaller regions")
-    panels.note(f"The mask covers {coverage(analysis):.1%} of the picture.")
+        notices.note(f"and {len(analysis.boxes) - _MOST_BOXES} smaller regions")
+    notices.note(f"The mask covers {coverage(analysis):.1%} of the picture.")
     if factor != 1:
-        panels.note("Measured on a smaller copy; exported files use the whole picture.")
+        notices.note("Measured on a smaller copy; exported files use the whole picture.")

@@ -10,10 +10,11 @@ import streamlit as st
 from app.state import caches, picture_files, session
 from app.state.picture_files import EVICTED, StoredFile
 from app.state.pictures import Picture
+from app.state.queue.job_log import FAULT
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import ExplorePage
 from app.streamlit_patches import DeletedFile
-from app.ui import page_scripts, panels
+from app.ui import notices, page_scripts
 from fcn_core.errors import FcnError
 from fcn_core.images.decoding import FORMATS
 from fcn_core.images.limits import Limits
@@ -38,7 +39,7 @@ def open_chosen() -> Picture:
         page.problem = str(error)
     except Exception:
         logger.exception("A picture could not be read")
-        page.problem = panels.FAULT
+        page.problem = FAULT
     if page.picture is None:
         page.picture = caches.sample(DEFAULT)
     return page.picture
@@ -109,7 +110,7 @@ def _samples() -> None:
         label_visibility="collapsed",
         persist_state="session",
     )
-    panels.note(SAMPLES[str(name)].credit)
+    notices.note(SAMPLES[str(name)].credit)
 
 
 def _label(name: str) -> str:
@@ -126,7 +127,7 @@ def _uploader() -> None:
     if isinstance(st.session_state.get(key), DeletedFile):  # not known before it was drawn
         st.rerun()
     first = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(first + panels.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
+    st.html(first + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
 
 
 def _camera() -> None:

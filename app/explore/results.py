@@ -13,7 +13,7 @@ from app.state.pictures import Picture
 from app.state.queue.jobs import Job
 from app.state.selection import Selection
 from app.state.view import View
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core.images.scales import PlannedScale
 from fcn_core.pipeline import Analysis, SynsetMaps
 
@@ -42,7 +42,7 @@ def draw(
     progress : callable or None
         Draws how far the job is, while it is not finished.
     """
-    with panels.guarded("Drawing results"):
+    with notices.guarded("Drawing results"):
         view = View.of(job, picture)
         if job is not None and view is None:  # its class maps were evicted: ask for them again
             st.rerun()
@@ -63,11 +63,11 @@ def draw(
             )
             with st.popover("Display", icon=":material/palette:"):
                 display.draw()
-        size = panels.shown_size(picture, *_SIZE)
+        size = figures.shown_size(picture, *_SIZE)
         with left:
             with st.container(horizontal=True, vertical_alignment="center", key="name-row"):
-                panels.note(picture.description)
-            panels.write(panels.figure(display.photo(picture, size), f"The picture: {picture.name}"))
+                notices.note(picture.description)
+            st.html(figures.figure(display.photo(picture, size), f"The picture: {picture.name}"))
         if view is None:
             with right:
                 st.skeleton(height=max(120, round(520 * picture.height / picture.width)))
@@ -90,9 +90,9 @@ def draw(
 
 def _summary(view: View) -> None:
     seconds, info = sum(m.seconds for m in view.class_maps.values()), view.info
-    panels.note(
+    notices.note(
         f"{len(view.class_maps)} scale{'s' if len(view.class_maps) > 1 else ''} in "
-        f"{panels.seconds(seconds)}, {info.title} on {info.engine}"
+        f"{figures.seconds(seconds)}, {info.title} on {info.engine}"
         + (", random weights" if info.weights == "random" else "")
     )
 

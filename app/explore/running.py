@@ -8,12 +8,13 @@ from app.explore import results
 from app.state import session
 from app.state.pictures import Picture
 from app.state.predictors import predictor
+from app.state.queue.job_log import FAULT
 from app.state.queue.jobs import Job, Snapshot, job_key
 from app.state.selection import Selection, default
 from app.state.session import ExplorePage, session_id
 from app.state.shared_queue import queue
 from app.state.view import View
-from app.ui import panels
+from app.ui import notices
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.images.scales import PlannedScale, plan_scales
 
@@ -29,7 +30,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
     try:
         plans = _plan(chosen, picture)
     except ScaleError as error:
-        panels.problem(str(error))
+        notices.problem(str(error))
         same = earlier is not None and earlier.picture.sha256 == picture.sha256
         results.draw(earlier.job if earlier is not None and same else None, picture, (), None)
         return
@@ -39,10 +40,10 @@ def draw(chosen: Selection, picture: Picture) -> None:
     if view is not None and view.complete:
         page.shown = job, picture
     if problem:
-        panels.problem(problem)
+        notices.problem(problem)
         st.button("Try again", on_click=page.forget_job, icon=":material/refresh:")
         if view is None and earlier is not None:
-            panels.note(
+            notices.note(
                 f"Below is the last result: {earlier.info.title} on {earlier.picture.name}. It is not what you asked "
                 "for last."
             )
@@ -50,7 +51,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
             return
     elif page.stopped == job.key:
         with st.container(horizontal=True, vertical_alignment="center"):
-            panels.note(f"Stopped after {seen} of {len(plans)} scales.")
+            notices.note(f"Stopped after {seen} of {len(plans)} scales.")
             st.button("Resume", on_click=page.forget_job, icon=":material/play_arrow:")
     progress = None
     if snapshot is not None and not snapshot.finished:
@@ -116,7 +117,7 @@ def _ask(
             page.job = job
             if snapshot.state != "failed":
                 return job, snapshot, ""
-            page.failed = key, snapshot.error or panels.FAULT
+            page.failed = key, snapshot.error or FAULT
             return job, snapshot, page.failed[1]
     found = queue().cached(picture, chosen.model_key, chosen.scales, chosen.fitting)
     failed = page.failed[1] if page.failed is not None and page.failed[0] == key else ""

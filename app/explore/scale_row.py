@@ -6,8 +6,8 @@ from app.explore.display import Span, card_photo, look_of, own_span, span_of
 from app.state import caches
 from app.state.pictures import Picture
 from app.state.selection import Selection
-from app.ui import panels
-from app.ui.panels import Card
+from app.ui import figures
+from app.ui.figures import Card
 from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.heatmap import Heatmap
 from fcn_core.pipeline import SynsetMaps
@@ -29,7 +29,7 @@ def draw(
     plans : tuple of PlannedScale
         All scales that are asked for; empty: those of `maps`.
     """
-    size = panels.shown_size(picture, *_SIZE)
+    size = figures.shown_size(picture, *_SIZE)
     photo, look = card_photo(picture, size, chosen), look_of(chosen)
     span = span_of(maps, chosen) if maps is not None else None
     name = caches.ontology().label(chosen.synset)
@@ -42,27 +42,27 @@ def draw(
             continue
         rows, columns = heatmap.grid
         lines = (
-            f"{rows} × {columns} cells, {panels.seconds(maps.class_maps[key].seconds)}",
+            f"{rows} × {columns} cells, {figures.seconds(maps.class_maps[key].seconds)}",
             _peak(heatmap, span),
         )
-        pixels = panels.paint(photo, heatmap, size, own_span(heatmap, span), look)
+        pixels = figures.paint(photo, heatmap, size, own_span(heatmap, span), look)
         row, column = heatmap.peak_cell
-        alt = f"{name} at {times(key)}: peak {panels.number(heatmap.peak)} in row {row}, column {column}"
+        alt = f"{name} at {times(key)}: peak {figures.number(heatmap.peak)} in row {row}, column {column}"
         cards.append(Card(times(key), lines, pixels, alt))
     for title in ("Arithmetic", "Geometric"):
         if maps is None:
             cards.append(Card(title, ("waiting", ""), None, f"{title} mean: not yet computed"))
             continue
         heatmap = maps.arithmetic if title == "Arithmetic" else maps.geometric
-        pixels = panels.paint(photo, heatmap, size, own_span(heatmap, span), look)
+        pixels = figures.paint(photo, heatmap, size, own_span(heatmap, span), look)
         count = len(maps.heatmaps)
         lines = (
             f"mean of {count}{', cell by cell' if count == len(keys) else ' so far'}",
             _peak(heatmap, span),
         )
-        alt = f"{title} mean of {name}: peak {panels.number(heatmap.peak)}"
+        alt = f"{title} mean of {name}: peak {figures.number(heatmap.peak)}"
         cards.append(Card(title, lines, pixels, alt))
-    panels.cards(cards, signs_of(len(keys)), size, lossless=not look.smooth)
+    figures.cards(cards, signs_of(len(keys)), size, lossless=not look.smooth)
 
 
 def signs_of(count: int) -> tuple[str, ...]:
@@ -79,5 +79,5 @@ def times(key: str) -> str:
 
 def _peak(heatmap: Heatmap, span: Span | None) -> str:
     if span is None:
-        return f"{panels.number(float(heatmap.values.min()))} to {panels.number(heatmap.peak)}"
-    return f"peak {panels.number(heatmap.peak)}"
+        return f"{figures.number(float(heatmap.values.min()))} to {figures.number(heatmap.peak)}"
+    return f"peak {figures.number(heatmap.peak)}"

@@ -1,1 +1,1 @@
-"""The lesson: its text read from Markdown, the state behind its figures, one module a step."""
+"""The lesson: its text, its figures with one module per step, and its handout."""

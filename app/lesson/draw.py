@@ -1,8 +1,7 @@
-"""What figures draw with: pictures, bars, curves, tables, on the page and, at the same time, for paper."""
+"""Draw pictures, charts and tables on the page, and add them as HTML to the handout."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Literal
@@ -14,10 +13,10 @@ import streamlit as st
 
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
-from fcn_core.render import encode
+from app.ui import figures
 
 QUIET = "#8a94a6"
-_CELL_PIXELS = 560  # cells are enlarged to about this width, so that no browser blurs them
+_CELL_PIXELS = 560  # cells are enlarged to about this width, because browsers blur enlarged pictures
 
 Place = Any  # st itself, or one of its columns
 
@@ -25,7 +24,7 @@ Place = Any  # st itself, or one of its columns
 def drawing(
     stage: Stage, svg: str, alt_text: str, *, place: Place = st, width: int | Literal["stretch"] = 720
 ) -> None:
-    """An SVG picture."""
+    """Draw an SVG picture."""
     place.image(svg, width=width, alt=alt_text)
     stage.paper.append(f'<figure role="img" aria-label="{escape(alt_text)}">{svg}</figure>')
 
@@ -39,9 +38,9 @@ def photo(
     caption: str | None = None,
     width: int | Literal["stretch"] = "stretch",
 ) -> None:
-    """A picture of pixels."""
+    """Draw a picture."""
     place.image(pixels, width=width, caption=caption, output_format="JPEG", alt=alt_text)
-    _on_paper(stage, encode(pixels, "jpeg", 85), "jpeg", alt_text, caption)
+    _on_paper(stage, figures.uri(pixels), alt_text, caption)
 
 
 def cells(
@@ -53,17 +52,16 @@ def cells(
     caption: str | None = None,
     width: int | Literal["stretch"] = "stretch",
 ) -> None:
-    """A map of coloured cells, every cell a sharp square."""
+    """Draw a map of coloured cells, each a sharp square."""
     times = max(1, _CELL_PIXELS // colours.shape[1])
-    large = encode(np.repeat(np.repeat(colours, times, axis=0), times, axis=1), "png")
-    place.image(large, width=width, caption=caption, alt=alt_text)
-    _on_paper(stage, large, "png", alt_text, caption)
+    large = np.repeat(np.repeat(colours, times, axis=0), times, axis=1)
+    place.image(large, width=width, caption=caption, output_format="PNG", alt=alt_text)
+    _on_paper(stage, figures.uri(large, lossless=True), alt_text, caption)
 
 
-def _on_paper(stage: Stage, data: bytes, kind: str, alt_text: str, caption: str | None) -> None:
-    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    stage.paper.append(f'<figure><img src="{uri}" alt="{escape(alt_text)}">{said}</figure>')
+def _on_paper(stage: Stage, uri: str, alt_text: str, caption: str | None) -> None:
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    stage.paper.append(f'<figure><img src="{uri}" alt="{escape(alt_text)}">{below}</figure>')
 
 
 def table(
@@ -75,16 +73,13 @@ def table(
     columns: Mapping[str, Any] | None = None,
     height: int | Literal["content"] = "content",
 ) -> None:
-    """Rows with named columns."""
+    """Draw a table of rows with named columns."""
     place.dataframe(
         list(rows), hide_index=True, height=height, column_config=dict(columns or {}), alt=alt_text
     )
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values()) + "</tr>"
-        for row in rows
+    stage.paper.append(
+        figures.table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
     )
-    stage.paper.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
 def _cell(value: Any) -> str:
@@ -101,10 +96,10 @@ def bars(
     top: float | None = None,
     marked: str | None = None,
 ) -> None:
-    """Upright bars by name, in the order given; one may be marked."""
+    """Draw vertical bars by name, in the given order; one may be marked."""
     rows = [{"name": k, title: float(v), "marked": k == marked} for k, v in values.items()]
     low = min(0.0, *values.values())
-    # On a telephone more than five names do not fit side by side, and every second one would be left out.
+    # On a phone, more than five names do not fit side by side, and every second one would be omitted.
     names = alt.Axis(labelAngle=0 if len(values) <= 5 else -35, labelOverlap=False)
     chart = (
         alt.Chart(alt.Data(values=rows))
@@ -128,7 +123,7 @@ def bars(
 def pairs(
     stage: Stage, names: Sequence[str], series: Mapping[str, Sequence[float]], title: str, alt_text: str
 ) -> None:
-    """Lying bars in groups: for every name one bar a series."""
+    """Draw horizontal bars in groups: for each name one bar per series."""
     rows = [
         {"name": name, "series": s, title: float(v)}
         for s, vs in series.items()
@@ -160,7 +155,7 @@ def curves(
     place: Place = st,
     at: float | None = None,
 ) -> None:
-    """Lines over a common axis, both axes from zero to one, with a rule where the slider stands."""
+    """Draw curves with both axes from 0 to 1, and a vertical line at `at`."""
     x_title, y_title = titles
     rows = [
         {x_title: float(a), "series": s, y_title: float(v)}

@@ -1,18 +1,14 @@
-"""The numbers and checks of the lesson: small experiments on the network, each with the error of its claim.
+"""Compute the numbers and checks of the lesson.
 
-Nothing here draws. A notebook can make every figure of the lesson from these functions.
+Nothing here draws: a notebook could make every figure of the lesson from these functions.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,19 +26,19 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_RANDOM_SHAPE = (10, 3, 4, 5)  # the notebook's
+_RANDOM_SHAPE = (10, 3, 4, 5)  # of the notebook's random tensor
 
 
 @dataclass(frozen=True)
 class Check:
-    """A claim, and how far the numbers are from it.
+    """The result of checking a claim.
 
     Attributes
     ----------
     error : float
-        Largest deviation found; NaN counts as failed.
+        Largest deviation found; NaN means that the check failed.
     limit : float
-        What rounding explains.
+        Largest error that rounding explains.
     """
 
     error: float
@@ -59,7 +55,7 @@ class Check:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One spatial layer at one input size: its window, and the shape (h, w, channels) it gives."""
+    """One spatial layer at one input size: its window and output shape (h, w, channels)."""
 
     name: str
     window: str
@@ -68,12 +64,12 @@ class LayerRow:
 
 
 def layer_table(geometry: Geometry, height: int, width: int) -> tuple[LayerRow, ...]:
-    """List the layers that slide over the picture, with the shapes they give for a size.
+    """List the spatial layers with their output shapes for an input of height x width.
 
     Returns
     -------
     tuple of LayerRow
-        ``stride`` is the distance, in input pixels, from one cell to the next.
+        ``stride`` is the distance between neighbouring cells, in input pixels.
     """
     rows, columns = trace(geometry.nodes, "y", height), trace(geometry.nodes, "x", width)
     return tuple(
@@ -93,14 +89,14 @@ def _window(node: Node) -> str:
 
 @lru_cache(maxsize=16)
 def grid_check(geometry: Geometry, first: int = 32, last: int = 1024) -> Check:
-    """Compare ``ceil(n / stride)`` with the rows that the network gives, for every height n from `first` to `last`."""
+    """Compare ``ceil(n / stride)`` with the network's rows of cells, for each height n from `first` to `last`."""
     stride = geometry.stride
     sizes = range(first, last + 1)
     return Check(max(abs(-(-n // stride) - trace(geometry.nodes, "y", n)[-1].size) for n in sizes), 0)
 
 
 def field_of(axis: CellAxis, index: int) -> tuple[float, float]:
-    """First and last input pixel that cell `index` can see (its theoretical field), clipped to the picture."""
+    """Return the first and last input pixel in the receptive field of a cell, clipped to the picture."""
     centre, half = axis.centre(index), (axis.extent - 1) / 2
     return max(centre - half, 0.0), min(centre + half, axis.input_size - 1.0)
 
@@ -109,20 +105,20 @@ def field_of(axis: CellAxis, index: int) -> tuple[float, float]:
 
 
 def dense_of_mean(features: Float64, kernel: Float64, bias: Float64) -> Float64:
-    """The classifier's way: average the features (h, w, F) over all places, then apply Dense (F, C)."""
+    """Average the features (h, w, F) over all cells, then apply Dense (F, C), as the classifier does."""
     pooled = features.mean(axis=(0, 1))
     logits: Float64 = pooled @ kernel + bias
     return logits
 
 
 def convolution_1x1(features: Float64, kernel: Float64, bias: Float64) -> Float64:
-    """Our way: apply the same kernel (F, C) at every place of (h, w, F); gives a map (h, w, C)."""
+    """Apply the same kernel (F, C) at every cell of (h, w, F); return a map (h, w, C)."""
     logits: Float64 = features @ kernel + bias
     return logits
 
 
 def toy_features(seed: int = 0, side: int = 7, channels: int = 4) -> tuple[Float64, Float64, Float64]:
-    """Random features (side, side, channels), kernel (channels, 3) and bias (3,), rounded to tenths."""
+    """Return random features (side, side, channels), kernel (channels, 3) and bias (3,), rounded to tenths."""
     rng = np.random.default_rng(seed)
     shapes = ((side, side, channels), (channels, 3), (3,))
     features, kernel, bias = (np.round(rng.normal(0, 1.5, shape), 1) for shape in shapes)
@@ -130,13 +126,13 @@ def toy_features(seed: int = 0, side: int = 7, channels: int = 4) -> tuple[Float
 
 
 def order_check(features: Float64, kernel: Float64, bias: Float64) -> Check:
-    """Mean then Dense against Dense everywhere then mean."""
+    """Compare the mean followed by Dense with Dense at every cell followed by the mean."""
     mean = convolution_1x1(features, kernel, bias).mean(axis=(0, 1))
     return Check(float(np.abs(mean - dense_of_mean(features, kernel, bias)).max()), 1e-9)
 
 
 def two_answers(class_map: ClassMap) -> tuple[Float64, Float64]:
-    """Softmax of the mean logits (the classifier's answer), and the mean of the softmaxes; each (C,)."""
+    """Return the softmax of the mean logits (the classifier's answer) and the mean of the softmaxes, each (C,)."""
     logits = class_map.logits.astype(np.float64)
     return softmax(logits.mean(axis=(0, 1))), softmax(logits).mean(axis=(0, 1))
 
@@ -145,13 +141,13 @@ def two_answers(class_map: ClassMap) -> tuple[Float64, Float64]:
 
 
 def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[Any]:
-    """Softmax over the last axis; the same formula as `SoftmaxMap`, in NumPy.
+    """Compute the softmax over the last axis, with the formula of `SoftmaxMap` in NumPy.
 
     Parameters
     ----------
     logits : (..., C) array_like
     temperature : float
-        Divides the logits: below 1 the largest wins more clearly, above 1 all become alike.
+        Divides the logits: below 1 the largest class gains probability, above 1 all classes become more equal.
     """
     scaled = np.asarray(logits) / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
@@ -160,7 +156,7 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[Any]
 
 
 def naive_softmax(logits: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Softmax as the formula is written, without subtracting the maximum: overflows for large logits."""
+    """Compute the softmax without subtracting the maximum first; it overflows for large logits."""
     with np.errstate(over="ignore", invalid="ignore"):
         exponentials = np.exp(np.asarray(logits))
         probabilities: npt.NDArray[Any] = exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -168,17 +164,17 @@ def naive_softmax(logits: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def random_logits(seed: int = 0, shape: tuple[int, ...] = _RANDOM_SHAPE) -> Float32:
-    """The notebook's random tensor (10, 3, 4, 5): ten samples of 3 x 4 places with 5 classes."""
+    """Return the notebook's random tensor (10, 3, 4, 5): ten samples of 3 x 4 cells with 5 classes."""
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def sums_check(probabilities: npt.NDArray[Any]) -> Check:
-    """How far the sums over the last axis are from one."""
+    """Check that the sums over the last axis are one."""
     return Check(float(np.abs(probabilities.sum(axis=-1) - 1).max()), 1e-5)
 
 
 def ranks_kept(logits: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> int:
-    """Count the places whose largest class is the same before and after."""
+    """Count the cells whose largest class is the same before and after the softmax."""
     return int((logits.argmax(axis=-1) == probabilities.argmax(axis=-1)).sum())
 
 
@@ -186,7 +182,7 @@ def ranks_kept(logits: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> int
 
 
 def noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """A picture (height, width, 3) of random pixels."""
+    """Return a picture (height, width, 3) of random pixels."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -195,7 +191,7 @@ def noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=4)
 def counted_again(ontology: Ontology) -> tuple[str, ...]:
-    """Synsets for which the notebook's depth-first search lists a class more than once."""
+    """Return the synsets for which the notebook's depth-first search lists a class more than once."""
     return tuple(
         synset.wnid
         for synset in ontology
@@ -204,7 +200,7 @@ def counted_again(ontology: Ontology) -> tuple[str, ...]:
 
 
 def paths_between(ontology: Ontology, above: str, below: str) -> tuple[tuple[str, ...], ...]:
-    """Every path down the hierarchy from one synset to another, as wnids."""
+    """Return every path down the hierarchy from one synset to another, as wnids."""
     if above == below:
         return ((below,),)
     return tuple(
@@ -218,16 +214,16 @@ def paths_between(ontology: Ontology, above: str, below: str) -> tuple[tuple[str
 
 
 def placement_shift(axis: CellAxis) -> float:
-    """Largest distance between the centres of cells' fields and even spreading, as a share of the picture."""
+    """Return the largest distance between a cell's centre and its place in an even grid, as a share of the picture."""
     even = [(i + 0.5) * axis.input_size / axis.size - 0.5 for i in range(axis.size)]
     return max(abs(axis.centre(i) - even[i]) for i in range(axis.size)) / axis.input_size
 
 
 def field_by_counting(geometry: Geometry, axis: str, size: int, index: int) -> tuple[int, int]:
-    """First and last input position that a cell can see, borders ignored, by walking down from it.
+    """Return the first and last input position of a cell's receptive field, not clipped to the picture.
 
-    The program computes this upwards, from the input to the cells (`fcn_core.networks.geometry.trace`); here
-    every layer is asked, from the cell downwards, what it reads. Both must agree.
+    `fcn_core.networks.geometry.trace` computes it from the input upwards. This function starts at the cell and follows
+    what each layer reads down to the input, as an independent check.
     """
     nodes = geometry.nodes
     sizes = [t.size for t in trace(nodes, axis, size)]
@@ -252,7 +248,7 @@ def field_by_counting(geometry: Geometry, axis: str, size: int, index: int) -> t
 
 
 def leave_one_out(heatmaps: Mapping[str, Heatmap], power: float) -> dict[str, float]:
-    """How much the mean changes when a scale is left out: mean absolute difference over the finest grid."""
+    """Return for each scale the mean absolute change, on the finest grid, of the mean without it."""
     whole = combine(tuple(heatmaps.values()), power).values
     changes = {}
     for left_out in heatmaps:
@@ -264,7 +260,7 @@ def leave_one_out(heatmaps: Mapping[str, Heatmap], power: float) -> dict[str, fl
 
 @dataclass(frozen=True)
 class Veto:
-    """The cell where the arithmetic and the geometric mean differ most, and what every scale says there."""
+    """The cell where the arithmetic and the geometric mean differ most, and the value of each scale there."""
 
     cell: tuple[int, int]
     values: Mapping[str, float]
@@ -273,7 +269,7 @@ class Veto:
 
 
 def strongest_veto(heatmaps: Mapping[str, Heatmap]) -> Veto:
-    """Find where one scale's "no" matters most to the geometric mean."""
+    """Find the cell where the arithmetic and the geometric mean differ most."""
     maps = tuple(heatmaps.values())
     arithmetic, geometric = combine(maps, 1.0), combine(maps, 0.0)
     row, column = divmod(int((arithmetic.values - geometric.values).argmax()), arithmetic.values.shape[1])
@@ -287,7 +283,7 @@ def strongest_veto(heatmaps: Mapping[str, Heatmap]) -> Veto:
 
 
 def means_check(heatmaps: Sequence[Heatmap]) -> Check:
-    """The notebook's two formulas against the power mean at 1 and 0, and geometric never above arithmetic."""
+    """Check the power mean at 1 and 0 against the notebook's two formulas, and that geometric <= arithmetic."""
     largest = max(heatmaps, key=lambda h: h.values.size).grid
     stack = np.stack([resize_array(h.values.astype(np.float64), *largest) for h in heatmaps])
     arithmetic, geometric = stack.sum(axis=0) / len(stack), stack.prod(axis=0) ** (1 / len(stack))
@@ -305,28 +301,28 @@ def means_check(heatmaps: Sequence[Heatmap]) -> Check:
 
 
 def polygon_mask(points: Sequence[Sequence[float]], height: int, width: int) -> Mask:
-    """Fill a polygon of (x, y) corners; True inside."""
+    """Return a mask (height, width) that is True inside a polygon of (x, y) corners."""
     canvas = Image.new("1", (width, height))
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points], fill=1)
     return np.asarray(canvas, bool)
 
 
 def box_mask(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> Mask:
-    """Fill a box; x1 and y1 are exclusive."""
+    """Return a mask (height, width) that is True inside a box; x1 and y1 are exclusive."""
     mask = np.zeros((height, width), bool)
     mask[y0:y1, x0:x1] = True
     return mask
 
 
 def iou_curve(fine: Float32, truth: Mask, steps: int = 51) -> tuple[Float64, Float64]:
-    """IoU of ``fine >= t`` and the truth for thresholds t from 0 to 1; two arrays (steps,)."""
+    """Return thresholds t from 0 to 1 and the IoU of ``fine >= t`` with the truth; two arrays (steps,)."""
     thresholds = np.linspace(0, 1, steps)
     stretched = normalise(fine)
     return thresholds, np.array([iou(threshold_mask(stretched, t), truth) for t in thresholds])
 
 
 def share_near_top(values: Float32, share: float = 0.01) -> float:
-    """Share of cells within `share` of the largest value: how many the map cannot tell apart."""
+    """Return the share of cells within `share` of the largest value: those that the map can hardly distinguish."""
     return float((values >= values.max() * (1 - share)).mean())
 
 
@@ -335,7 +331,7 @@ def share_near_top(values: Float32, share: float = 0.01) -> float:
 
 @dataclass(frozen=True)
 class OldLine:
-    """A line that used to work, whose it was, what it did when tried just now, and how it is written today."""
+    """A line of code that used to work: its source, the outcome when run now, and its form today."""
 
     line: str
     source: str
@@ -352,7 +348,7 @@ _OLD_LINES = (
 
 
 def old_lines() -> tuple[OldLine, ...]:
-    """Try old lines that need neither Keras nor a file, one by one."""
+    """Run the old lines that need neither Keras nor a file."""
     return tuple(OldLine(line, source, _outcome(line), today) for line, source, today in _OLD_LINES)
 
 
@@ -360,64 +356,8 @@ def _outcome(line: str) -> str:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
-            exec(line, {"np": np})  # noqa: S102  one of the lines above, nothing of a user's
+            exec(line, {"np": np})  # noqa: S102  one of the lines above, no user's input
         except (TypeError, AttributeError, ImportError) as error:
-            said = str(error).splitlines()[0].split(" (/")[0]  # without the file on this machine
+            said = str(error).splitlines()[0].split(" (/")[0]  # without a path of this machine
             return f"{type(error).__name__}: {said[:120]}"
     return f"works, with a warning: {warned[0].message}" if warned else "still works"
-
-
-# --- The code itself --------------------------------------------------------------------------------------------
-
-
-def _module(name: str) -> Path | None:
-    """File of a module, found without importing it; None where there is none of this name."""
-    package, _, rest = name.partition(".")
-    spec = importlib.util.find_spec(package) if package else None
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder, *rest.split("."))
-        if rest and path.with_suffix(".py").is_file():
-            return path.with_suffix(".py")
-    return None
-
-
-def source_of(name: str, docstring: bool = False) -> str:
-    """Read the source of a function or class of the package from its file, without importing it.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``fcn_core.networks.layers.SoftmaxMap`` or ``fcn_core.networks.geometry.Geometry.macs``.
-    docstring : bool
-        Whether to keep docstrings.
-
-    Raises
-    ------
-    LookupError
-        There is no such definition.
-    """
-    module, path = name, list[str]()
-    while not (spec := _module(module)):  # the longest name that is a module
-        module, _, part = module.rpartition(".")
-        path.insert(0, part)
-        if not module:
-            raise LookupError(
-                f"Expected a definition such as fcn_core.networks.layers.SoftmaxMap. Received: {name!r}"
-            )
-    text = spec.read_text(encoding="utf-8")
-    found: ast.AST = ast.parse(text)
-    for part in path:
-        named = (n for n in getattr(found, "body", []) if getattr(n, "name", None) == part)
-        found = next(named, ast.Pass())
-    if not path or not isinstance(found, ast.FunctionDef | ast.ClassDef):
-        raise LookupError(f"Expected a function or class. Received: {name!r}, which is not there.")
-    lines = text.splitlines()
-    start = min([found.lineno, *(d.lineno for d in found.decorator_list)])
-    dropped: set[int] = set()
-    if not docstring:
-        for node in ast.walk(found):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-                said = node.body[0]
-                dropped.update(range(said.lineno, (said.end_lineno or said.lineno) + 1))
-    kept = [lines[i - 1] for i in range(start, (found.end_lineno or start) + 1) if i not in dropped]
-    return textwrap.dedent("\n".join(kept)).strip()

@@ -1,4 +1,4 @@
-"""Live values that need no network: of the model's table, of the hierarchy, of this machine."""
+"""Live values that need no network: facts about the model, the hierarchy and the installed libraries."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ SIZES = (32, 1024)
 
 
 def shape(*sizes: int) -> str:
-    """A tensor's shape as Python writes it."""
+    """Format a tensor's shape as Python does."""
     return str(sizes)
 
 
 def grid(rows: int, columns: int) -> str:
-    """Rows by columns."""
+    """Format a size as rows × columns."""
     return f"{rows} × {columns}"
 
 
 def cells_along(size: int, stride: int) -> int:
-    """The rule of the first step: divide by the stride and round up."""
+    """Apply the rule of the first step: divide by the stride and round up."""
     return math.ceil(size / stride)
 
 
 def gather(stage: Stage) -> None:
-    """Put all of them on the stage."""
+    """Add all of these values to the stage."""
     spec, stride = stage.spec, stage.model.output_stride
     native = cells_along(spec.input_size, stride)
     height, width = ASKED
@@ -102,7 +102,7 @@ def _counts(ontology: Ontology) -> dict[str, str]:
 
 
 def repeats(ontology: Ontology, wnid: str) -> dict[int, int]:
-    """How many classes the notebook's search lists so many times: times -> classes, for more than one time."""
+    """Count the classes that the notebook's search lists more than once, by how many times it lists them."""
     times = Counter(Counter(ontology.naive_class_ids(wnid)).values())
     return {n: times[n] for n in sorted(times) if n > 1}
 
@@ -118,17 +118,17 @@ _ENGINES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
 
 
 def computed_with(stage: Stage) -> str:
-    """What made the lesson's numbers, in words: the engine that ran the network, and the rest."""
+    """Name the engine that ran the network and the other libraries, with versions."""
     found, info = library_versions(), shared_queue.queue().info(stage.model)
-    engine = "not run yet" if info is None else f"run by {_ENGINES[info.engine]} {found[info.engine]}"
+    engine = "had not run yet" if info is None else f"was run by {_ENGINES[info.engine]} {found[info.engine]}"
     return (
-        f"the network was {engine}; NumPy {found['numpy']}, SciPy {found['scipy']} and scikit-image "
-        f"{found['scikit-image']} did the rest"
+        f"the network {engine}; all other numbers were computed with NumPy {found['numpy']}, SciPy {found['scipy']} "
+        f"and scikit-image {found['scikit-image']}"
     )
 
 
 def versions() -> str:
-    """Versions of the libraries the last step speaks of."""
+    """Return the versions of the libraries named in the last step."""
     found = []
     for title, package in (
         ("Keras", "keras"),

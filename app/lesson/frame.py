@@ -1,4 +1,4 @@
-"""How a step is laid out: prose in a narrow column, figures with captions, questions, code, checks."""
+"""Lay out a step: prose in a narrow column, figures with captions, questions, code, checks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.lesson.experiments import Check, source_of
+from app.lesson.experiments import Check
+from app.lesson.session import lesson_state
+from app.lesson.source import source_of
 from app.lesson.stage import NotReadyError, Stage
 from app.lesson.text import (
     Block,
+    CheckBlock,
     Code,
     Figure,
     Formula,
     Lesson,
-    Proof,
     Prose,
     Question,
     Snippet,
@@ -29,7 +31,7 @@ from app.ui import page_scripts
 from fcn_core.errors import FcnError
 
 Draw = Callable[[Stage], bool | None]
-"""Draws a figure; False says that it has nothing to caption yet."""
+"""Draws a figure; returns False if there is nothing to caption yet."""
 
 _STYLE = """
 <style>
@@ -68,26 +70,27 @@ html { font-size: 22px !important; }
 
 
 def style(present: bool) -> None:
-    """Measure and rhythm of the lesson; in present mode large type and nothing around it."""
+    """Add the lesson's style sheet; in present mode with large type and without sidebar and header."""
     st.html(_STYLE + (_PRESENT if present else ""))
 
 
 def arrive(step: str) -> None:
-    """Begin a step at its top: Streamlit stays where the last one was left."""
-    if st.session_state.get("lesson_place", step) != step:
-        st.html(page_scripts.element(page_scripts.TO_THE_TOP, step), unsafe_allow_javascript=True)
-    st.session_state["lesson_place"] = step
+    """Scroll to the top of a new step, because Streamlit keeps the scroll position."""
+    state = lesson_state()
+    if state.step not in ("", step):
+        st.html(page_scripts.element(page_scripts.SCROLL_TO_TOP, step), unsafe_allow_javascript=True)
+    state.step = step
 
 
 def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> list[Block]:
     """Draw all blocks of a step.
 
-    Text whose live values come from a figure further down is filled in once that figure is drawn.
+    Text with live values of a figure further down is drawn after that figure.
 
     Returns
     -------
     list of Block
-        What was drawn, live values filled in, for paper; a figure carries its HTML in place of a name.
+        The blocks with live values filled in, for the handout; a figure's name is replaced by its HTML.
     """
     printed: dict[int, Block] = {}
     later: list[tuple[int, Prose | Question, DeltaGenerator]] = []
@@ -140,22 +143,22 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
         case Code(name):
             code = source_of(name)
             with st.expander(f"The code: `{name.rsplit('.', 1)[-1]}`", icon=":material/code:"):
-                st.caption(f"`{name}`, read from the program that runs this page.")
+                st.caption(f"`{name}`, read from the source of the running program.")
                 st.code(code, language="python", wrap_lines=True)
             return Snippet(name, "", code)
         case Snippet(when, _, code):
             with st.container(key=f"snippet-{when}-{key}", gap="xsmall"):
-                st.caption("As it was" if when == "before" else ":primary[**As it is written now**]")
+                st.caption("Before" if when == "before" else ":primary[**Today**]")
                 st.code(code, language="python", wrap_lines=True)
-            return Snippet("As it was" if when == "before" else "As it is written now", "", code)
-        case Proof(name, claim):
+            return Snippet("Before" if when == "before" else "Today", "", code)
+        case CheckBlock(name, claim):
             return _check(name, fill(claim, stage.values), stage.checks.get(name))
         case _:
             return None
 
 
 def watch(stage: Stage) -> None:
-    """Look at what the figures wait for, and draw the page anew when it is there."""
+    """Poll what the figures wait for, and rerun the page when a result is ready."""
     if not stage.busy:
         return
 
@@ -166,7 +169,7 @@ def watch(stage: Stage) -> None:
         jobs = [shared_queue.queue().look(job) for job in stage.waiting]
         if jobs:
             share = sum(job.share for job in jobs) / len(jobs)
-            st.progress(min(share, 1.0), "The network is at work")
+            st.progress(min(share, 1.0), "The network is running")
         if any(job.finished for job in jobs) or any(future.done() for future in stage.futures):
             st.rerun()
 
@@ -179,7 +182,7 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
         share = f" · {wait.share:.0%}" if wait.share else ""
-        st.html(f'<div class="lesson-wait" role="status">One moment: {wait.what}{share}</div>')
+        st.html(f'<div class="lesson-wait" role="status">Please wait: {wait.what}{share}</div>')
         return False
     except FcnError as error:
         st.error(str(error), icon=":material/error:")
@@ -187,15 +190,15 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
 
 
 def verdict(check: Check) -> str:
-    """The result of a check in words."""
+    """Describe the result of a check."""
     limit = f" (rounding explains up to {scientific(check.limit)})" if check.limit else ""
     return f"**{scientific(check.error)}**{limit}"
 
 
 def scientific(value: float) -> str:
-    """A small error as people write it."""
+    """Format a small error in scientific notation."""
     if value == 0:
-        return "none at all"
+        return "0"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa.removesuffix('.0')} × 10{raised}"
@@ -204,12 +207,12 @@ def scientific(value: float) -> str:
 def _check(name: str, claim: str, check: Check | None) -> Block | None:
     with st.container(key=f"check-{name}", border=True):
         if check is None:
-            st.markdown(f":gray[:material/hourglass_empty: **Check, not run yet.**] {claim} …")
+            st.markdown(f":gray[:material/hourglass_empty: **Check: not run yet.**] {claim} …")
             return None
         icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
-        word = "Check: it holds." if check.passed else "Check: it fails."
+        word = "Check passed." if check.passed else "Check failed."
         st.markdown(f"{icon} **{word}** {claim} {verdict(check)}")
-    return Proof(word, f"{claim} {verdict(check)}")
+    return CheckBlock(word, f"{claim} {verdict(check)}")
 
 
 def _question(question: Question, stage: Stage, key: str) -> Question:
@@ -226,9 +229,9 @@ def _question(question: Question, stage: Stage, key: str) -> Question:
             persist_state="session",
             label_visibility="collapsed",
         )
-        if st.toggle("Reveal", key=f"lesson_reveal_{key}", persist_state="session"):
+        if st.toggle("Show the answer", key=f"lesson_reveal_{key}", persist_state="session"):
             if chosen is not None and chosen == question.right:
-                st.markdown(":green[:material/check: **As you said.**]")
+                st.markdown(":green[:material/check: **Correct.**]")
             else:
                 st.markdown(f":primary[:material/arrow_forward: **{choices[question.right]}**]")
             st.markdown(answer)

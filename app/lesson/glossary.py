@@ -1,4 +1,4 @@
-"""The words of the field in a sentence or two, for the lesson and for the help of other pages."""
+"""Short explanations of terms, for the lesson and for the help of other pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.lesson.text import FOLDER
 
 @cache
 def entries() -> dict[str, str]:
-    """Every term, in the order of the alphabet, with its Markdown."""
+    """Return all terms in alphabetical order, with their Markdown."""
     source = (FOLDER / "glossary.md").read_text(encoding="utf-8")
     parts = re.split(r"^## (.+)$", source, flags=re.MULTILINE)[1:]
     found = {term.strip(): text.strip() for term, text in zip(parts[::2], parts[1::2], strict=True)}
@@ -18,12 +18,12 @@ def entries() -> dict[str, str]:
 
 
 def anchor(term: str) -> str:
-    """The name of a term's place on the glossary's page."""
+    """Return the anchor of a term on the glossary page."""
     return re.sub(r"[^a-z0-9]+", "-", term.casefold()).strip("-")
 
 
 def glossary(term: str) -> str:
-    """Explain a term, for a ``?`` beside a widget: its entry, and a link to the lesson's glossary.
+    """Return a term's explanation and a link to the glossary page, for the help of a widget.
 
     Raises
     ------

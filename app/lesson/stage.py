@@ -1,4 +1,4 @@
-"""What a step's figures work with: the model, the picture, live values, checks, and the queue behind them."""
+"""What the figures of a step share: model, picture, live values, checks, and access to the queue."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 import skimage.data
-import streamlit as st
 
 from app.lesson.experiments import Check
+from app.lesson.session import lesson_state
 from app.lesson.text import FOLDER
 from app.state import caches, predictors, shared_queue
 from app.state.queue.jobs import Job, ModelKey, Snapshot
@@ -29,7 +29,7 @@ SYNSET = "n02121620"  # cat, as in the picture
 
 
 class NotReadyError(Exception):
-    """A figure needs numbers that are still being computed."""
+    """A figure needs numbers that are still computed."""
 
     def __init__(self, share: float, what: str) -> None:
         super().__init__(what)
@@ -38,19 +38,19 @@ class NotReadyError(Exception):
 
 @cache
 def cat_picture() -> RGBImage:
-    """The lesson's picture: "Chelsea", by Stefan van der Walt, CC0, as scikit-image ships it."""
+    """Return the lesson's picture: "Chelsea" by Stefan van der Walt, CC0, from scikit-image."""
     return image_from_array(skimage.data.chelsea(), "cat")
 
 
 @cache
 def cat_outline() -> tuple[tuple[float, float], ...]:
-    """Outline of the cat, drawn by hand: corners (x, y) in pixels of the picture."""
+    """Return the hand-drawn outline of the cat: corners (x, y) in pixels of the picture."""
     corners = json.loads((FOLDER / "cat_outline.json").read_text(encoding="utf-8"))["polygon"]
     return tuple((float(x), float(y)) for x, y in corners)
 
 
 def available_models() -> tuple[str, ...]:
-    """Models whose weights are on this machine, the one to start with first."""
+    """Return the models whose weights are on this machine, the default model first."""
     try:
         first = model_spec().name
     except FcnError:
@@ -66,13 +66,13 @@ class Stage:
     Attributes
     ----------
     values : dict
-        Live values by name, as the text shows them; figures add theirs.
+        Live values by name, formatted for the text; figures add theirs.
     checks : dict
         Checks by name, added by figures.
     waiting, futures : list
-        What the figures wait for.
+        Jobs and background tasks that figures wait for.
     paper : list of str
-        What the figure at hand looks like on paper, as HTML.
+        HTML of the current figure, for the handout.
     """
 
     model: ModelKey
@@ -84,7 +84,7 @@ class Stage:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the zoo says about the model."""
+        """The model's entry in the zoo."""
         return MODELS[self.model.name]
 
     @property
@@ -98,26 +98,24 @@ class Stage:
         return cat_picture()
 
     def say(self, **values: object) -> None:
-        """Add live values for the text below."""
+        """Add live values for the text."""
         self.values.update({name: shown(value) for name, value in values.items()})
 
     def geometry(self) -> Geometry:
-        """Where the model's cells look; plain data, kept for the session.
+        """Return where the model's cells look, from the session's memory if possible.
 
         Raises
         ------
         NotReadyError
-            The model is still being prepared.
+            The model is still loading.
         FcnError
-            It cannot be.
+            The model cannot be loaded.
         """
-        kept: dict[ModelKey, Geometry] = st.session_state.setdefault("lesson_geometry", {})
+        kept = lesson_state().geometry
         if self.model not in kept:
             predictor = predictors.predictor(self.model)
             if predictor is None:
-                predictor = self.result_of(
-                    caches.preparation(self.model), f"{self.spec.title} is being prepared"
-                )
+                predictor = self.result_of(caches.preparation(self.model), f"{self.spec.title} is loading")
                 caches.preparation.clear(self.model)
             kept[self.model] = predictor.geometry
         return kept[self.model]
@@ -125,21 +123,21 @@ class Stage:
     def class_maps(
         self, purpose: str, image: RGBImage, scales: tuple[Scale, ...], fit: Fit = "aspect"
     ) -> Mapping[str, ClassMap]:
-        """Class maps of a picture, computed by the queue.
+        """Return class maps of a picture, computed by the queue.
 
         Parameters
         ----------
         purpose : str
-            One set of class maps is kept for each, so that a small cache cannot make a step run for ever.
+            The session keeps one job per purpose, so that a step ends even if the cache is too small for all its maps.
 
         Raises
         ------
         NotReadyError
-            They are being computed.
+            They are still computed.
         FcnError
-            They cannot be.
+            They cannot be computed.
         """
-        kept: dict[str, tuple[Any, Job]] = st.session_state.setdefault("lesson_jobs", {})
+        kept = lesson_state().jobs
         key = (image.sha256, self.model, scales, fit)
         if purpose not in kept or kept[purpose][0] != key:
             kept[purpose] = (
@@ -152,7 +150,7 @@ class Stage:
         if now.state == "cancelled":
             del kept[purpose]
             self.waiting.append(job)
-            raise NotReadyError(0.0, "starting again")
+            raise NotReadyError(0.0, "computing again")
         if now.error:
             raise FcnError(now.error)
         if not now.finished:
@@ -162,11 +160,11 @@ class Stage:
 
     @property
     def busy(self) -> bool:
-        """Whether a figure waits for something."""
+        """Whether a figure waits for a job or a background task."""
         return bool(self.waiting or self.futures)
 
     def result_of(self, future: Future[Any], what: str) -> Any:
-        """Give what a background task found, or say that the figure must wait for it."""
+        """Return the result of a background task, or raise `NotReadyError` if it is still running."""
         if not future.done():
             self.futures.append(future)
             raise NotReadyError(0.0, what)
@@ -174,21 +172,21 @@ class Stage:
 
 
 def progress_words(now: Snapshot, title: str) -> str:
-    """What the queue is doing for a job, in words."""
+    """Describe what the queue does for a job."""
     if now.state == "queued":
-        return "waiting for its turn"
+        return "waiting in the queue"
     if now.state == "loading" or now.running is None:
-        return f"{title} is being prepared"
-    return f"the network looks at {now.running.height} × {now.running.width} pixels"
+        return f"{title} is loading"
+    return f"the network runs at {now.running.height} × {now.running.width} pixels"
 
 
 def shown(value: object) -> str:
-    """A live value as the text shows it: shapes as tuples, numbers short."""
+    """Format a live value for the text: numbers short, all else as it is."""
     if isinstance(value, float):
         return f"{value:.3g}" if 0 < abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.2f}"
     return str(value)
 
 
 def percent(share: float) -> str:
-    """A share as the text shows it."""
+    """Format a share as a percentage."""
     return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"

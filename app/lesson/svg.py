@@ -1,8 +1,7 @@
-"""Pictures with marks over them, as SVG: sharp at any size, the same on the page and on paper."""
+"""SVG of pictures with marks over them: sharp at any size, on the page and in the handout."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -10,20 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fcn_core.render import encode
+from app.ui.figures import uri
 
 UInt8 = npt.NDArray[np.uint8]
 
-ACCENT = "#ffb000"  # seen on dark and light pictures, and told from others with any colour vision
-
-
-def data_uri(pixels: UInt8, quality: int = 85) -> str:
-    """A picture as an address that holds the picture itself."""
-    return f"data:image/jpeg;base64,{base64.b64encode(encode(pixels, 'jpeg', quality)).decode()}"
+ACCENT = "#ffb000"  # visible on dark and light pictures, and with any colour vision
 
 
 def stretched(pixels: UInt8, height: int, width: int) -> UInt8:
-    """A picture at another size, for display."""
+    """Stretch a picture to a size, for display."""
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
@@ -35,7 +29,7 @@ def picture(
     size: tuple[int, int] | None = None,
     margin: float = 0.0,
 ) -> str:
-    """SVG of a picture with marks in its pixel coordinates.
+    """Return SVG of a picture with marks in its pixel coordinates.
 
     Parameters
     ----------
@@ -43,24 +37,24 @@ def picture(
     marks : iterable of str
         SVG elements; pixel (row r, column c) covers x from c to c + 1 and y from r to r + 1.
     alt : str
-        What is to be seen, for those who cannot.
+        Description for screen readers.
     size : (height, width), optional
-        Coordinates that the picture shall span, where they are not its own pixels.
+        Coordinates to stretch the picture to; by default its own pixels.
     margin : float
-        Free space around it, in the same coordinates.
+        Free space around the picture, in the same coordinates.
     """
     height, width = size or pixels.shape[:2]
     box = f"{-margin} {-margin} {width + 2 * margin} {height + 2 * margin}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{width + 2 * margin:g}" '
         f'height="{height + 2 * margin:g}" role="img" aria-label="{escape(alt)}">'
-        f'<image href="{data_uri(pixels)}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
+        f'<image href="{uri(pixels)}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
         f"{''.join(marks)}</svg>"
     )
 
 
 def lines(xs: Iterable[float], ys: Iterable[float], height: float, width: float, weight: float) -> str:
-    """A grid: vertical lines at xs, horizontal ones at ys, white over a dark shadow."""
+    """Return a grid of vertical lines at xs and horizontal lines at ys, white over a dark shadow."""
     path = "".join(f"M{x:g} 0V{height:g}" for x in xs) + "".join(f"M0 {y:g}H{width:g}" for y in ys)
     return (
         f'<path d="{path}" fill="none" stroke="#000" stroke-opacity=".35" stroke-width="{2.5 * weight:g}"/>'
@@ -71,7 +65,7 @@ def lines(xs: Iterable[float], ys: Iterable[float], height: float, width: float,
 def rectangle(
     x0: float, y0: float, x1: float, y1: float, weight: float, *, fill: float = 0.0, dashed: bool = False
 ) -> str:
-    """A rectangle in the accent colour, filled as strongly as wished."""
+    """Return a rectangle in the accent colour; `fill` is its opacity from 0 to 1."""
     dash = f' stroke-dasharray="{5 * weight:g} {3 * weight:g}"' if dashed else ""
     return (
         f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}" fill="{ACCENT}" '
@@ -80,7 +74,7 @@ def rectangle(
 
 
 def dots(points: Iterable[tuple[float, float]], radius: float, *, ring: bool = False) -> str:
-    """Dots in the accent colour, or white rings, at (x, y)."""
+    """Return dots in the accent colour, or white rings, at (x, y)."""
     look = (
         f'fill="none" stroke="#fff" stroke-width="{radius / 2.5:g}"'
         if ring
@@ -90,7 +84,7 @@ def dots(points: Iterable[tuple[float, float]], radius: float, *, ring: bool = F
 
 
 def polygon(corners: Sequence[Sequence[float]], weight: float) -> str:
-    """A closed outline in the accent colour over a dark shadow."""
+    """Return a closed outline in the accent colour over a dark shadow."""
     points = " ".join(f"{x:g},{y:g}" for x, y in corners)
     return (
         f'<polygon points="{points}" fill="none" stroke="#000" stroke-opacity=".5" stroke-width="{2.2 * weight:g}"/>'

@@ -1,17 +1,17 @@
-"""The lesson's text: Markdown files with a few marks for figures, code, checks and questions.
+"""Read the lesson's text: Markdown files with marks for figures, code, checks and questions.
 
 A file opens with lines ``key: value`` between two ``---``. After that it is Markdown, with
 
     $$ ... $$                         a formula, on lines of its own
     [[figure NAME]]                   a figure; the lines "> ..." below it are its caption
     [[code fcn_core.module.name]]     the source of that function or class
-    [[check NAME]]                    a check with its error; the lines "> ..." below it say what was compared
+    [[check NAME]]                    a check with its error; the lines "> ..." below it say what is compared
     [[question]] ... [[answer]] ... [[end]]
-                                      a question with "- [ ]" choices, "- [x]" the right one, and what to reveal
+                                      a question with "- [ ]" choices, "- [x]" the right one, and its answer
     ```python before  or  ```python after
-                                      code as it was, and as it is written now
+                                      code as it was, and as it is written today
 
-``{{name}}`` stands for a live value. Everything a teacher edits or translates is in these files.
+``{{name}}`` stands for a live value. Teachers can edit or translate these files without changing code.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _CHOICE = re.compile(r"- \[([ x])\] (.*)")
 
 @dataclass(frozen=True)
 class Prose:
-    """Markdown as it is."""
+    """Markdown to show unchanged."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Formula:
-    """LaTeX of a formula on a line of its own."""
+    """LaTeX of a displayed formula."""
 
     latex: str
 
@@ -62,7 +62,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Proof:
+class CheckBlock:
     """A place for a check, by name."""
 
     name: str
@@ -71,7 +71,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Question:
-    """Predict, then reveal."""
+    """A question with choices, whose answer is revealed on request."""
 
     text: str
     choices: tuple[str, ...]
@@ -81,14 +81,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A few lines of code as they were ("before") or as they are now ("after"); `needs` names what must be there."""
+    """Lines of code as they were ("before") or are today ("after"); `needs` names a package they import."""
 
     when: str
     needs: str
     code: str
 
 
-Block = Prose | Formula | Figure | Code | Proof | Question | Snippet
+Block = Prose | Formula | Figure | Code | CheckBlock | Question | Snippet
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def parse(source: str, number: int = 1) -> Lesson:
     Raises
     ------
     ValueError
-        A mark is unknown or a question not complete; the message names the line.
+        A mark is unknown, or a question is incomplete; the message quotes the line.
     """
     _, head, body = source.split("---\n", 2)
     keys = dict(line.split(": ", 1) for line in head.strip().splitlines())
@@ -152,8 +152,8 @@ def parse(source: str, number: int = 1) -> Lesson:
             while i < len(lines) and lines[i].startswith(">"):
                 below.append(lines[i][1:].strip())
                 i += 1
-            said = " ".join(below)
-            blocks.append(Figure(mark[2], said) if mark[1] == "figure" else Proof(mark[2], said))
+            caption = " ".join(below)
+            blocks.append((Figure if mark[1] == "figure" else CheckBlock)(mark[2], caption))
         elif mark[1] == "code":
             close()
             blocks.append(Code(mark[2]))
@@ -183,17 +183,17 @@ def _question(lines: list[str]) -> Question:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """Put live values in the places of their names; what is not known yet shows as three dots."""
+    """Replace the names of live values by their values; unknown values show as an ellipsis."""
     return _VALUE.sub(lambda found: values.get(found[1], UNKNOWN), text)
 
 
 def names_of(block: Block) -> frozenset[str]:
-    """Names of the live values that a block asks for."""
+    """Return the names of the live values in a block."""
     match block:
         case Prose(text):
             texts: tuple[str, ...] = (text,)
-        case Figure(_, said) | Proof(_, said):
-            texts = (said,)
+        case Figure(_, caption) | CheckBlock(_, caption):
+            texts = (caption,)
         case Question(text, choices, _, answer):
             texts = (text, *choices, answer)
         case _:
@@ -202,5 +202,5 @@ def names_of(block: Block) -> frozenset[str]:
 
 
 def parts_of(latex: str) -> list[str]:
-    """The formulas of a line, which stand apart by wide space; on a narrow screen they stand below each other."""
+    """Split a line of formulas at its wide spaces; on a narrow screen the parts wrap."""
     return [part.strip() for part in latex.replace("\n", " ").split(r"\qquad") if part.strip()]

@@ -15,8 +15,8 @@ from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import session_id
 from app.state.shared_queue import FIRST_SCALES, queue
 from app.state.view import View, coverage
-from app.ui import panels
-from app.ui.panels import Look
+from app.ui import figures, notices, synset_picker
+from app.ui.figures import Look
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
 from fcn_core.images.scales import plan_scales
@@ -98,7 +98,7 @@ def page() -> None:
         "Compare", _WHAT, default=_WHAT[0], key="compare", required=True, bind="query-params"
     )
     if chosen.what != "Synsets":
-        panels.pick_synset("compare-synset", _choose("compare-synset"))
+        synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
     _publish_picture()
     _draw_widgets(chosen)
     sides = _sides(chosen)
@@ -118,7 +118,7 @@ def _publish_picture() -> None:
     """Say in the address that the picture was uploaded; say so on the page if it no longer exists."""
     mine = session.explore().picture
     if mine is None and st.query_params.get("picture") == selection.UPLOAD:
-        panels.gone()
+        notices.gone()
     elif mine is not None and not mine.address:
         st.query_params["picture"] = selection.UPLOAD
     else:
@@ -138,9 +138,9 @@ def _draw_widgets(chosen: Comparison) -> None:
         right.selectbox("and picture", names, index=second, key="compare-picture-b", persist_state="session")
     else:
         with left:
-            panels.pick_synset("compare-synset", _choose("compare-synset"))
+            synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
         with right:
-            panels.pick_synset("compare-other", _choose("compare-other"), "and where")
+            synset_picker.pick_synset("compare-other", _choose("compare-other"), "and where")
 
 
 def _sides(chosen: Comparison) -> list[Side]:
@@ -192,9 +192,9 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
     for column, side, job, look in zip(st.columns(2, gap="small"), sides, jobs, looks, strict=True):
         with column:
             if look.error:
-                panels.problem(look.error)
+                notices.problem(look.error)
             analyses.append(_half(side, job))
-    panels.write(panels.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
+    st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
     first, second = analyses
     if first is not None and second is not None:
         _numbers(sides, first, second)
@@ -202,40 +202,42 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
 
 def _half(side: Side, job: Job) -> Analysis | None:
     """Draw one half; return its analysis, or None if there is none yet."""
-    size = panels.shown_size(side.picture, 560, 480)
+    size = figures.shown_size(side.picture, 560, 480)
     view = View.of(job, side.picture)
     if view is None:
         st.skeleton(height=max(120, size[0]))
         return None
     analysis = view.analysis(replace(selection.default(), synset=side.wnid))
-    pixels = panels.paint(display.photo(side.picture, size), analysis.arithmetic, size, (0.0, 1.0), Look())
+    pixels = figures.paint(display.photo(side.picture, size), analysis.arithmetic, size, (0.0, 1.0), Look())
     name = caches.ontology().label(side.wnid)
     seconds = sum(m.seconds for m in view.class_maps.values())
     what = name if side.title == name else f"{side.title}: {name}"
     caption = (
-        f"{what}, peak {panels.number(analysis.arithmetic.peak)}, "
-        f"{len(view.class_maps)} scales in {panels.seconds(seconds)}"
+        f"{what}, peak {figures.number(analysis.arithmetic.peak)}, "
+        f"{len(view.class_maps)} scales in {figures.seconds(seconds)}"
     )
-    panels.write(panels.figure(pixels, f"Mean of {name} in {side.picture.name}, {side.title}", caption))
+    st.html(figures.figure(pixels, f"Mean of {name} in {side.picture.name}, {side.title}", caption))
     return analysis
 
 
 def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
     """Draw the two halves' numbers side by side."""
     rows = [
-        ("peak", panels.number(first.arithmetic.peak), panels.number(second.arithmetic.peak)),
-        ("mean", panels.number(first.arithmetic.mean), panels.number(second.arithmetic.mean)),
+        ("peak", figures.number(first.arithmetic.peak), figures.number(second.arithmetic.peak)),
+        ("mean", figures.number(first.arithmetic.mean), figures.number(second.arithmetic.mean)),
         ("mask", f"{coverage(first):.0%}", f"{coverage(second):.0%}"),
     ]
-    panels.write(panels.table(("", sides[0].title, sides[1].title), rows))
+    st.html(figures.table(("", sides[0].title, sides[1].title), rows))
     for side, analysis in zip(sides, (first, second), strict=True):
-        if analysis.arithmetic.peak < panels.LOW_PEAK:
-            panels.note(f"{side.title}: the network hardly sees this here, so the mask is hardly meaningful.")
+        if analysis.arithmetic.peak < figures.LOW_PEAK:
+            notices.note(
+                f"{side.title}: the network hardly sees this here, so the mask is hardly meaningful."
+            )
     if sides[0].picture.sha256 == sides[1].picture.sha256:
-        panels.note(f"Their masks overlap by {iou(first.mask, second.mask):.0%} (intersection over union).")
+        notices.note(f"Their masks overlap by {iou(first.mask, second.mask):.0%} (intersection over union).")
 
 
 try:
     page()
 except FcnError as error:
-    panels.problem(str(error))
+    notices.problem(str(error))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.explore import inputs, picture_source, running
 from app.state import session
-from app.ui import panels
+from app.ui import notices
 from fcn_core.errors import FcnError
 
 
@@ -16,7 +16,7 @@ def page() -> None:
     picture = picture_source.open_chosen()
     chosen = session.selection()
     if ignored:
-        names = panels.escape_markdown(", ".join(ignored))
+        names = notices.escape_markdown(", ".join(ignored))
         st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
     main = st.container()
     with st.sidebar:
@@ -30,13 +30,13 @@ def page() -> None:
 def _messages() -> None:
     remembered = session.explore()
     if remembered.problem:
-        panels.problem(remembered.problem)
+        notices.problem(remembered.problem)
         remembered.problem = ""
     if remembered.picture_gone:
-        panels.gone()
+        notices.gone()
 
 
 try:
     page()
 except FcnError as error:
-    panels.problem(str(error))
+    notices.problem(str(error))

@@ -1,4 +1,4 @@
-"""Learn page: the notebook as a lesson in steps, each with its own address."""
+"""Learn page: the notebook as a lesson in steps, each with an address of its own."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import streamlit as st
 from app.lesson import facts, frame
 from app.lesson.glossary import anchor, entries
 from app.lesson.handout import handout
+from app.lesson.session import lesson_state
 from app.lesson.stage import Stage, available_models
 from app.lesson.steps import step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
 from app.lesson.text import Lesson, read_lesson
 from app.state.queue.jobs import ModelKey
-from app.ui import panels
+from app.ui import notices
 from fcn_core.networks.zoo import MODELS
 
 FIGURES = [s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9)]
 OTHERS = {"glossary": "Glossary", "all": "All on one page"}
 
 lessons = read_lesson()
-if "lesson_next" in st.session_state:
-    st.query_params.from_dict(st.session_state.pop("lesson_next"))
+state = lesson_state()
+if state.query is not None:
+    st.query_params.from_dict(state.query)
+    state.query = None
 present = st.query_params.get("present") == "1"
 asked = st.query_params.get("step", "1")
 known = asked in OTHERS or (asked.isdecimal() and 1 <= int(asked) <= len(lessons))
@@ -27,12 +30,12 @@ here = asked if known else "1"
 
 
 def go(step: str, large: bool) -> None:
-    """Ask for another step; the address follows in the run of the page, where the browser heeds it."""
-    st.session_state["lesson_next"] = {"step": step, **({"present": "1"} if large else {})}
+    """Go to a step. The next run sets the address, because the browser ignores changes made in callbacks."""
+    lesson_state().query = {"step": step, **({"present": "1"} if large else {})}
 
 
 def link(step: str, label: str, place: str, *, icon: str | None = None, right: bool = False) -> None:
-    """A way to a step, in the same mode."""
+    """Draw a button that goes to a step, in the same mode."""
     st.button(
         label,
         key=f"lesson-go-{place}-{step}",
@@ -45,7 +48,7 @@ def link(step: str, label: str, place: str, *, icon: str | None = None, right: b
 
 
 def contents() -> ModelKey:
-    """Sidebar: the steps, the model, the ways to show and keep the lesson."""
+    """Draw the sidebar with the steps, the model and present mode; return the chosen model."""
     names = available_models()
     with st.sidebar:
         st.markdown("**The lesson**")
@@ -59,7 +62,7 @@ def contents() -> ModelKey:
             "Present",
             key="lesson-present",
             icon=":material/slideshow:",
-            help="Large type, nothing around the lesson.",
+            help="Large type, without sidebar and header.",
             on_click=go,
             args=(here, True),
         )
@@ -67,10 +70,10 @@ def contents() -> ModelKey:
 
 
 def one_step(lesson: Lesson, stage: Stage) -> None:
-    """Draw one step, and the way on."""
+    """Draw one step, with buttons to the steps before and after it."""
     if not known:
-        text = panels.escape_markdown(repr(asked[:20]))
-        st.info(f"There is no step {text}, so the lesson starts here.", icon=":material/info:")
+        text = notices.escape_markdown(repr(asked[:20]))
+        st.info(f"There is no step {text}. This is the first step.", icon=":material/info:")
     st.caption(f"Step {lesson.number} of {len(lessons)}")
     heading(lesson)
     frame.draw(lesson, stage, FIGURES[lesson.number - 1])
@@ -86,19 +89,19 @@ def one_step(lesson: Lesson, stage: Stage) -> None:
 
 
 def heading(lesson: Lesson) -> None:
-    """Title and goal of a step."""
+    """Draw title and goal of a step."""
     st.title(lesson.title, anchor=f"step-{lesson.number}")
     with st.container(key="lesson-goal" if here != "all" else f"prose-goal-{lesson.number}"):
         st.markdown(f"*{lesson.goal}*")
 
 
 def whole_lesson(stage: Stage) -> None:
-    """All steps one after another, and the same for paper."""
+    """Draw all steps one after another, and offer the handout."""
     st.title("The whole lesson")
     with st.container(key="prose-all"):
         st.markdown(
-            "Everything on one page, its sliders and switches as you have set them. For paper, take the handout: one "
-            "HTML file with text, figures, formulas and code, which needs no network."
+            "All steps on one page, with sliders and switches as you have set them. To print the lesson, download the "
+            "handout: one HTML file with text, figures, formulas and code, which needs no network."
         )
     place, computed_with = st.empty(), facts.computed_with(stage)
     parts = []
@@ -114,13 +117,13 @@ def whole_lesson(stage: Stage) -> None:
         icon=":material/print:",
         on_click="ignore",
         disabled=stage.busy,
-        help="Ready as soon as all figures are." if stage.busy else None,
+        help="Available when all figures are complete." if stage.busy else None,
     )
     frame.watch(stage)
 
 
 def glossary_page() -> None:
-    """All terms, each with an address of its own."""
+    """Draw all terms, each with an address of its own."""
     st.title("Glossary")
     for term, text in entries().items():
         with st.container(key=f"prose-{anchor(term)}"):

@@ -10,7 +10,7 @@ from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.ui import panels
+from app.ui import figures, notices
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
 from fcn_core.pipeline import versions
@@ -23,7 +23,7 @@ _POLL = 0.5  # seconds
 def page() -> None:
     """Draw the page."""
     st.title("Models")
-    panels.note(
+    notices.note(
         "ImageNet classifiers, converted to fully convolutional networks: the same weights, at any size of the "
         "picture. The first use of a model on a machine prepares it, which takes some seconds; after that it loads in "
         "under a second."
@@ -39,8 +39,8 @@ def page() -> None:
         *missing_engines().items(),
     ]
     with st.container(width=520):
-        panels.write(panels.table(("", ""), rows))
-    panels.note(
+        st.html(figures.table(("", ""), rows))
+    notices.note(
         "To allow less memory, set FCN_MEMORY_MB: large scales then run in bands, with the same results."
     )
 
@@ -83,7 +83,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
         ("Weights", f"{spec.weights.size / 1e6:.0f} MB, {spec.licence}"),
         ("State", state),
     ]
-    panels.write(panels.table(("", ""), rows))
+    st.html(figures.table(("", ""), rows))
     if look is not None and not look.finished:
         fetched = predictors().fetched.get(key)
         if fetched is not None:
@@ -97,7 +97,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
             )
         return
     if look is not None and look.error:
-        panels.problem(look.error)
+        notices.problem(look.error)
     if not loaded:
         st.button(
             "Prepare",
@@ -115,4 +115,4 @@ def _prepare(name: str) -> None:
 try:
     page()
 except FcnError as error:
-    panels.problem(str(error))
+    notices.problem(str(error))

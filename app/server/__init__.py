@@ -1,4 +1,4 @@
-"""The server around the pages: what `st.App` lets an application add to Streamlit's own."""
+"""The middleware, routes and lifespan that `st.App` adds to Streamlit's server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from app.server import connections, log_limit
-from app.server.answers import Pieces
+from app.server.chunked_responses import ChunkedResponses
 from app.server.headers import SecurityHeaders
 from app.server.sessions import Owners
 from app.server.sockets import SocketGuard
@@ -24,34 +24,34 @@ __all__ = ["lifespan", "middleware", "routes"]
 
 logger = logging.getLogger(__name__)
 
-_AGAIN = 60.0  # seconds until the default model is tried again
-_MOST_PAGES = 500  # at once
-_PAGE_MB = 2.0  # what an open page holds (measured)
-_FILES_A_PAGE = 4  # descriptors; three of them stay for two minutes when it is closed
-_OPEN_PAGES_SHARE = 0.3  # of the memory budget, for all open pages
+_RETRY_SECONDS = 60.0  # until the default model is loaded again after a failure
+_MOST_PAGES = 500  # open at once
+_PAGE_MB = 2.0  # memory of an open page (measured)
+_FILES_PER_PAGE = 4  # file descriptors; three of them stay for two minutes after the page is closed
+_OPEN_PAGES_BUDGET = 0.3  # share of the memory budget for all open pages
 
 
 def middleware() -> tuple[Middleware, ...]:
-    """What requests pass through on their way to Streamlit, outermost first."""
+    """Return the middleware around Streamlit, outermost first."""
     owners = Owners()
     return (
         Middleware(SecurityHeaders),
-        Middleware(Pieces),
+        Middleware(ChunkedResponses),
         Middleware(StatusGuard),
-        Middleware(SocketGuard, owners=owners, most=_pages()),
+        Middleware(SocketGuard, owners=owners, most=_most_pages()),
         Middleware(UploadGuard, owners=owners),
     )
 
 
-def _pages() -> int:
-    """How many pages may be open at once: the memory budget and the files the process may open bear them."""
-    by_memory = int(memory.budget_mb() * _OPEN_PAGES_SHARE / _PAGE_MB)
-    return max(1, min(_MOST_PAGES, by_memory, connections.files() // _FILES_A_PAGE // 4))
+def _most_pages() -> int:
+    """Return how many pages may be open at once, by the memory budget and by the limit of open files."""
+    by_memory = int(memory.budget_mb() * _OPEN_PAGES_BUDGET / _PAGE_MB)
+    return max(1, min(_MOST_PAGES, by_memory, connections.most_files() // _FILES_PER_PAGE // 4))
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Load the default model while the server answers already, and again where that fails."""
+    """Load the default model in the background, and retry if that fails."""
     log_limit.limit()
     connections.watch()
     keeping = asyncio.create_task(_keep_ready())
@@ -60,10 +60,10 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
 
 async def _keep_ready() -> None:
-    """A disk may have been full, or weights may have come since."""
+    """Retry without end: a full disk may have been cleaned up, or missing weights added."""
     await asyncio.to_thread(_try, shared_queue.queue)
     while True:
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(_RETRY_SECONDS)
         await asyncio.to_thread(_try, shared_queue.try_again)
 
 

@@ -1,4 +1,4 @@
-"""Connections that nothing moves on are closed before they fill what the process may open or hold."""
+"""Close idle HTTP connections before they use up the process's files or memory."""
 
 from __future__ import annotations
 
@@ -11,72 +11,72 @@ from app import streamlit_patches
 from app.server.sockets import longest_message
 from fcn_core.system import memory
 
-_PATIENCE = 20.0  # seconds for a request to arrive, or an answer to be read on
-_WAITING = 128  # connections that may wait for their request
-_MEGABYTES = 0.15  # a connection holds while it is answered: what was read, what is to be sent
-_SHARE = 0.12  # of the memory budget, for them
+_PATIENCE = 20.0  # seconds for a request to arrive, or for the client to read more of a response
+_MOST_IDLE = 128  # connections without a request
+_CONNECTION_MB = 0.15  # memory of a connection with a request, for what was read and what is to be sent
+_BUDGET_SHARE = 0.12  # of the memory budget, for all connections
 _MOST = 4096
-_WANTED = 65536  # files a process may open, where the system lets it ask for more than it has
-_OF_WINDOWS = 512  # sockets that `select` takes there
+_WANTED_FILES = 65536  # open files to ask the system for
+_WINDOWS_FILES = 512  # sockets that `select` supports on Windows
 
 
 class Connection(Protocol):
-    """A connection by HTTP, as the server keeps it."""
+    """An HTTP connection of the server."""
 
     @property
     def open(self) -> bool:
-        """Whether it is there still, and no socket of a page."""
+        """Whether it is open and has not become a WebSocket."""
 
     @property
-    def waiting(self) -> bool:
+    def idle(self) -> bool:
         """Whether no request is being answered on it."""
 
     @property
     def unsent(self) -> int:
-        """Bytes of answers that the client has not taken yet."""
+        """Bytes of answers that the client has not accepted yet."""
 
     @property
     def progress(self) -> object:
-        """What changes with each request and with what is sent."""
+        """A value that changes with each request and whenever data is sent."""
 
     def close(self) -> None:
-        """End it at once."""
+        """Close it immediately."""
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call something in the server's loop."""
+        """Schedule a call in the server's event loop."""
 
 
 class Connections:
-    """What is open. The oldest that waits gives way to new ones beyond a number, and none waits for long.
+    """The open connections. The oldest idle ones are closed for new ones, and those without progress after a time.
 
     Parameters
     ----------
-    waiting : int
-        How many may wait for their request.
+    most_idle : int
+        Connections without a request.
     most : int
-        How many there may be at once.
+        Connections in all.
     patience : float
-        Seconds from one look at them to the next. One that waits for its client at two looks, and has not moved from
-        one to the other, is closed.
+        Seconds between two checks. A connection that waits for its client at both, without progress between them, is
+        closed.
     """
 
-    def __init__(self, waiting: int, most: int, patience: float) -> None:
-        self._may_wait, self._most, self._patience = waiting, most, patience
-        self._open: dict[Connection, object] = {}  # oldest first, with the progress at the last look
-        self._looking = False
+    def __init__(self, most_idle: int, most: int, patience: float) -> None:
+        self._most_idle, self._most, self._patience = most_idle, most, patience
+        self._open: dict[Connection, object] = {}  # oldest first, with the progress at the last check
+        self._checking = False
 
     def add(self, connection: Connection) -> None:
-        """Take a new one in."""
+        """Add a new connection, and close others for it if there are too many."""
         self._forget_closed()
-        waiting = [other for other in self._open if other.waiting]
-        surplus = max(len(waiting) + 1 - self._may_wait, 0)
-        self._close(waiting[:surplus])
+        idle = [other for other in self._open if other.idle]
+        surplus = max(len(idle) + 1 - self._most_idle, 0)
+        self._close(idle[:surplus])
         if len(self._open) >= self._most:
-            self._close([*waiting[surplus:], *self._open][: len(self._open) + 1 - self._most])
+            self._close([*idle[surplus:], *self._open][: len(self._open) + 1 - self._most])
         self._open[connection] = connection.progress
-        if not self._looking:
-            self._looking = True
-            connection.later(self._patience, self._look)
+        if not self._checking:
+            self._checking = True
+            connection.later(self._patience, self._check)
 
     def _forget_closed(self) -> None:
         self._open = {connection: seen for connection, seen in self._open.items() if connection.open}
@@ -86,37 +86,37 @@ class Connections:
             connection.close()
             self._open.pop(connection, None)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._forget_closed()
         self._close(
             connection
             for connection, seen in self._open.items()
-            if (connection.waiting or connection.unsent) and connection.progress == seen
+            if (connection.idle or connection.unsent) and connection.progress == seen
         )
         for connection in self._open:
             self._open[connection] = connection.progress
-        self._looking = bool(self._open)
-        if self._looking:
-            next(iter(self._open)).later(self._patience, self._look)
+        self._checking = bool(self._open)
+        if self._checking:
+            next(iter(self._open)).later(self._patience, self._check)
 
 
 def watch() -> None:
-    """Watch connections from here on."""
-    most = min(files() // 4, _MOST, int(memory.budget_mb() * _SHARE / _MEGABYTES))
-    found = Connections(min(_WAITING, most), most, _PATIENCE).add
+    """Limit all connections opened from now on."""
+    most = min(most_files() // 4, _MOST, int(memory.budget_mb() * _BUDGET_SHARE / _CONNECTION_MB))
+    found = Connections(min(_MOST_IDLE, most), most, _PATIENCE).add
     streamlit_patches.watch_connections(found, longest_message())
 
 
-def files() -> int:
-    """How many files the process may open, after asking for all that it may ask for."""
+def most_files() -> int:
+    """Raise the limit of open files as far as the system allows, and return it."""
     if sys.platform == "win32":
-        return _OF_WINDOWS
+        return _WINDOWS_FILES
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _WANTED if hard == resource.RLIM_INFINITY else min(hard, _WANTED)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):  # macOS has a limit of its own below the one it names
+        with suppress(ValueError, OSError):  # macOS has a lower limit than the one it reports
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    return _WANTED if soft == resource.RLIM_INFINITY else soft
+    return _WANTED_FILES if soft == resource.RLIM_INFINITY else soft

@@ -1,23 +1,22 @@
-"""What every answer carries for the browser's protection."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from pathlib import Path
 
-import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import streamlit_patches
 from app.ui import page_scripts
 
-_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def headers() -> dict[str, str]:
-    """What every answer carries."""
+    """Return the headers by name."""
     return {
         "Content-Security-Policy": policy(),
         "X-Content-Type-Options": "nosniff",
@@ -26,14 +25,13 @@ def headers() -> dict[str, str]:
 
 
 def policy() -> str:
-    """What a page may do, as its Content-Security-Policy.
+    """Return the Content-Security-Policy: what a page may load and run.
 
-    Of scripts in the page those run that are known by their digests: Streamlit's own and `page_scripts`. Streamlit
-    gets components as blobs, its messages are read by WebAssembly, and its style rules are made in the page.
-    Nothing comes from another host, and the socket goes where the page came from.
+    Inline scripts run only if their digest is listed: those of Streamlit and of `page_scripts`. Streamlit loads
+    components as blobs, decodes its messages in WebAssembly, and creates style rules in the page. Nothing may come from
+    another host, and the WebSocket may only go back to the page's own host.
     """
-    index = Path(st.__file__).with_name("static") / "index.html"
-    known = [*_INLINE.findall(index.read_text(encoding="utf-8")), *page_scripts.ALL]
+    known = [*_INLINE_SCRIPT.findall(streamlit_patches.page_html()), *page_scripts.ALL]
     return "; ".join(
         (
             "default-src 'self'",
@@ -56,14 +54,14 @@ def _digest(script: str) -> str:
 
 
 class SecurityHeaders:
-    """Add what protects the browser to every answer; one that has it already keeps its own."""
+    """Add the security headers to every response; a header that is already set stays."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._headers = headers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle one connection, as ASGI defines it."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):

@@ -1,4 +1,4 @@
-"""A log that a hostile client cannot fill."""
+"""Limit repeated log records, so that a hostile client cannot fill the log."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ logger = logging.getLogger(__name__)
 _SOURCES = frozenset({"asyncio", "uvicorn", "websockets", "starlette", "streamlit", "app"})
 
 
-class AtMost(logging.Filter):
-    """Let so many equal records pass in a while; then one says how many were left out.
+class RateLimit(logging.Filter):
+    """Pass a limited number of similar records per period; the next period's first record counts the omitted ones.
 
-    Equal are those of one place in the program, whatever they quote, and of faults those of one kind raised at one
-    place.
+    Records are similar if the same line of the program logs them, whatever their arguments; records of exceptions also
+    need the same type, raised at the same line.
 
     Parameters
     ----------
     records : int
-        Let through in each while.
+        Passed in each period.
     seconds : float
-        A while.
+        Length of a period.
     clock : callable
-        Seconds, ever growing.
+        Monotonic time in seconds.
     """
 
     def __init__(self, records: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._records, self._seconds, self._clock = records, seconds, clock
-        self._counts: dict[tuple[object, ...], tuple[float, int]] = {}  # since when, how many
+        self._counts: dict[tuple[object, ...], tuple[float, int]] = {}  # start of the period, records in it
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record passes."""
+        """Return whether a record passes."""
         place, now = _place(record), self._clock()
         with self._lock:
             since, count = self._counts.get(place, (now, 0))
-            left_out = 0
+            omitted = 0
             if now - since >= self._seconds:
-                since, count, left_out = now, 0, max(0, count - self._records)
+                since, count, omitted = now, 0, max(0, count - self._records)
             self._counts[place] = since, count + 1
-        if left_out:
-            record.msg = f"{record.getMessage()} (and {left_out} more like this before, left out)"
+        if omitted:
+            record.msg = f"{record.getMessage()} (and {omitted} similar records before, omitted)"
             record.args = ()
         return count < self._records
 
 
 def _place(record: logging.LogRecord) -> tuple[object, ...]:
-    """Where a record comes from, and where the fault was raised that it tells of."""
+    """Return where a record was logged, and the type and place of its exception."""
     kind, _, trace = record.exc_info or (None, None, None)
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -61,11 +61,11 @@ def _place(record: logging.LogRecord) -> tuple[object, ...]:
 
 
 def limit(records: int = 10, seconds: float = 60.0) -> None:
-    """Bound what the server and the app log; `asyncio`'s complaints become one line each."""
-    bound = AtMost(records, seconds)
+    """Limit what the server and the app log, and shorten asyncio's errors to one line each."""
+    bound = RateLimit(records, seconds)
 
     class Bounded(logging.getLoggerClass()):  # type: ignore[misc]
-        """A logger that is made later: modules are imported when they are first needed."""
+        """A logger created later, as modules are imported when first needed."""
 
         def __init__(self, name: str, level: int = logging.NOTSET) -> None:
             super().__init__(name, level)
@@ -76,16 +76,14 @@ def limit(records: int = 10, seconds: float = 60.0) -> None:
         if name.split(".")[0] in _SOURCES:
             logging.getLogger(name).addFilter(bound)
     logging.setLoggerClass(Bounded)
-    asyncio.get_running_loop().set_exception_handler(_say)
+    asyncio.get_running_loop().set_exception_handler(_handle_error)
 
 
-def _say(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _handle_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
-    if isinstance(error, OSError):  # too many open files: no fault of the program's
+    if isinstance(error, OSError):  # such as too many open files: not a fault of the program
         logger.error("%s: %s", context["message"], error.strerror)
-    elif (
-        "_start_serving" in context["message"]
-    ):  # it would listen again after such a time, and has ended meanwhile
+    elif "_start_serving" in context["message"]:  # asyncio retries a failed accept after the server has ended
         logger.error("The server ended while too many files were open.")
     else:
         loop.default_exception_handler(context)

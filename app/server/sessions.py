@@ -1,7 +1,7 @@
 """Which browser a session belongs to.
 
-A session's id stands in the address of each upload, so in the log of every proxy on the way, and whoever names it may
-take the session up. The browser's XSRF cookie stands in no address: here it is asked for as well.
+A session's id is part of each upload's address and so appears in the logs of all proxies on the way. Whoever learns it
+could take the session over. The browser's XSRF cookie is part of no address, so it must match as well.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ from starlette.requests import HTTPConnection
 
 from app import streamlit_patches
 
-_XSRF_COOKIE = "_streamlit_xsrf"
-
 
 class Owners:
-    """The browsers that sessions were begun by."""
+    """The browsers that started the sessions."""
 
     def __init__(self) -> None:
         self._browsers: dict[str, bytes | None] = {}
 
     def add(self, session: str, connection: HTTPConnection) -> None:
-        """Remember who began a session; who took it up again is the same."""
+        """Record which browser started a session; the first record stays when it reconnects."""
         for old in [old for old in self._browsers if not streamlit_patches.is_known(old)]:
             del self._browsers[old]
         self._browsers.setdefault(session, _browser(connection))
 
     def may_use(self, session: str, connection: HTTPConnection) -> bool:
-        """Whether a session is this browser's; one that is not known is nobody's."""
+        """Return whether a session belongs to this browser, or to none because it is unknown."""
         return session not in self._browsers or self._browsers[session] == _browser(connection)
 
 
 def _browser(connection: HTTPConnection) -> bytes | None:
-    return streamlit_patches.browser_of(connection.cookies.get(_XSRF_COOKIE))
+    return streamlit_patches.xsrf_token(connection.cookies.get(streamlit_patches.XSRF_COOKIE))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streamlit import config
+import streamlit as st
 
 from app import streamlit_patches
 from app.streamlit_patches import UploadedFile, UploadedFileManager, UploadedFileRec
@@ -114,7 +114,7 @@ class FileLimits:
     @classmethod
     def from_settings(cls) -> FileLimits:
         """Derive the limits from the memory budget and the largest upload."""
-        file = int(config.get_option("server.maxUploadSize")) << 20
+        file = int(st.get_option("server.maxUploadSize")) << 20
         return cls(_FILES, 2 * file, max(2 * file, int(_SHARE * memory.budget_mb() * 2**20)))
 
 

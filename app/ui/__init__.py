@@ -1,1 +1,1 @@
-"""Drawing that pages share."""
+"""Drawing shared by the pages."""

@@ -1,23 +1,23 @@
-"""The scripts of our own that run in the page; the server's policy lets these run, by their digests, and no others."""
+"""JavaScript that runs in the page; the Content-Security-Policy allows only these scripts, by their digests."""
 
 from __future__ import annotations
 
-#: What a file is, its content says, not its name: the uploader takes every file, and the browser's own window for
-#: choosing one is told to show pictures first. Where a name's ending is unknown to a system, it would hide the picture.
+# The uploader accepts every file, because the content decides what a file is, not its name. The browser's file dialog
+# is told to list pictures first; a filter by extension would hide pictures whose extension the system does not know.
 PICTURES_FIRST = """
 window.fcnPicturesFirst ||= document.addEventListener("click", () => document.querySelectorAll(
   "[class*=st-key-upload] input[type=file]").forEach((input) => {
     input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }), true) || true;
 """
 
-#: Streamlit stays where the last page was left.
-TO_THE_TOP = """
+# Streamlit keeps the scroll position when the page changes.
+SCROLL_TO_TOP = """
 document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
 """
 
-#: After a restart the browser finds a server that knows nothing of its page: what is drawn stays, and parts of it that
-#: run by themselves no longer answer. So the browser asks for the whole page whenever it has connected anew.
-ASK_AGAIN = """
+# A restarted server does not know the page: what is drawn stays, but fragments that refresh themselves no longer do.
+# So the browser reruns the whole page whenever it has reconnected.
+RERUN_ON_RECONNECT = """
 window.fcnAskAgain ||= (() => {
   const app = document.querySelector("[data-testid=stApp]"), state = "data-test-connection-state"
   const observer = new MutationObserver(() => {
@@ -28,9 +28,9 @@ window.fcnAskAgain ||= (() => {
 })()
 """
 
-ALL = (PICTURES_FIRST, TO_THE_TOP, ASK_AGAIN)
+ALL = (PICTURES_FIRST, SCROLL_TO_TOP, RERUN_ON_RECONNECT)
 
 
 def element(script: str, occasion: str = "") -> str:
-    """HTML that runs one of the scripts, once for each occasion: equal elements are not run again."""
+    """Return HTML that runs a script of `ALL` once for each `occasion`: Streamlit does not rerun equal elements."""
     return f'<span hidden data-occasion="{occasion}"></span><script>{script}</script>'

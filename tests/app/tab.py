@@ -1,4 +1,4 @@
-"""A browser's tab without the browser, that does what it likes over the app's own protocol; on this machine alone."""
+"""A client that speaks the app's own protocol, like a browser's tab, with a server on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TAIL = b"\r\n--B--\r\n"
 def ask(
     port: int, method: str, path: str, body: bytes = b"", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """One request and its answer."""
+    """Send one request; return status, headers and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     with contextlib.closing(connection):
         connection.request(method, path, body or None, headers)
@@ -30,7 +30,7 @@ def ask(
 
 
 class Tab:
-    """One socket of the page's, and its session."""
+    """One WebSocket of a page, and its session."""
 
     def __init__(self, port: int, cookie: str = "") -> None:
         self.port = port
@@ -39,7 +39,7 @@ class Tab:
         self.socket: ClientConnection
 
     async def open(self, session: str = "", origin: str = "", run: bool = True) -> Tab:
-        """Open the socket and have the page run once."""
+        """Open the socket and run the page once."""
         protocols = ["streamlit", self._token, *([session] if session else [])]
         self.socket = await connect(
             f"ws://127.0.0.1:{self.port}/_stcore/stream",
@@ -56,7 +56,7 @@ class Tab:
         return self
 
     async def run(self) -> None:
-        """Have the page run, to its end."""
+        """Run the page to its end."""
         message = BackMsg()
         message.rerun_script.SetInParent()
         await self.send(message)
@@ -68,7 +68,7 @@ class Tab:
                 return
 
     async def send(self, message: BackMsg) -> None:
-        """Say something."""
+        """Send a message."""
         await self.socket.send(message.SerializeToString())
 
     async def close(self) -> None:
@@ -90,25 +90,25 @@ class Tab:
         return ask(self.port, "PUT", path, HEAD + data + TAIL, **self._headers)[0]
 
     def delete(self, file: str, session: str = "") -> int:
-        """Delete one."""
+        """Delete a file."""
         path = f"/_stcore/upload_file/{session or self.id}/{file}"
         return ask(self.port, "DELETE", path, **self._headers)[0]
 
     def begin_to_put(self, file: str, data: bytes) -> socket.socket:
-        """Upload a file but for its last bytes, `TAIL`."""
+        """Upload a file except for its last bytes, `TAIL`."""
         begun = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         headers = self._headers | {"Host": "x", "Content-Length": str(len(HEAD + data + TAIL))}
         lines = [
             f"PUT /_stcore/upload_file/{self.id}/{file} HTTP/1.1",
             *(f"{k}: {v}" for k, v in headers.items()),
         ]
-        with contextlib.suppress(OSError):  # refused before it was all there
+        with contextlib.suppress(OSError):  # refused before all was sent
             begun.sendall("\r\n".join([*lines, "", ""]).encode() + HEAD + data)
         return begun
 
 
 def finish(begun: Any) -> int:
-    """Send the last bytes of an upload, and hear its status; 0 where it was cut off."""
+    """Send the last bytes of an upload; return its status, or 0 if the connection was closed."""
     with contextlib.closing(begun), contextlib.suppress(OSError):
         begun.sendall(TAIL)
         return int((begun.recv(100).split() or [b"", b"0"])[1])

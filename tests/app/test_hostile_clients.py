@@ -1,8 +1,7 @@
-"""The app as it is started, against clients that mean it ill: an honest one is answered, and memory stays bounded."""
+"""Hostile clients against the running app: honest users are still served, and memory stays within its budget."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import io
@@ -10,154 +9,31 @@ import json
 import os
 import random
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from benchmarks.session import Session, Tally
+from tests.app.audited_server import Server, outsiders, running
 from tests.app.tab import Tab, ask, finish
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of open files are POSIX's")
 
-RESERVE = 100  # megabytes beyond the budget: two files on their way, each there twice while it is read
-BACK = 70  # megabytes above the start that may stay
-CACHED = 0.12  # of the budget, beside these: class maps that are cached
 CROWD = 1100  # connections
 FILE = os.urandom(24 * 2**20)
 
 
-@dataclass
-class Server:
-    """The running app."""
-
-    port: int
-    process: psutil.Process
-    memory: int
-    log: Path
-    audit: Path
-    start: float = 0.0
-
-    @property
-    def rss(self) -> float:
-        return float(self.process.memory_info().rss) / 2**20
-
-    def held(self) -> dict[str, Any]:
-        """What it holds of its users."""
-        return json.loads(ask(self.port + 1, "GET", "/counts")[2])
-
-    def check(self) -> None:
-        """It is within its budget."""
-        assert self.rss <= self.memory + RESERVE
-
-    def visit(self) -> None:
-        """An honest user comes, sees the whole first page, and leaves."""
-        assert ask(self.port, "GET", "/_stcore/health")[0] == 200
-
-        async def scene() -> Tally:
-            user = Session(self.port, random.Random(0), Tally())
-            await user.open()
-            await user.settle()
-            await user.close()
-            return user.tally
-
-        assert asyncio.run(scene()).errors == []
-        self.check()
-
-    def recovers(self) -> None:
-        """It comes back to what it held at the start, when all have gone."""
-        wait_until(lambda: self.held()["sessions"] == 0, pause=0.1)
-        wait_until(lambda: self.held()["files"] == 0, pause=0.1)
-        most = self.start + BACK + CACHED * self.memory
-        wait_until(lambda: self.rss <= most, lambda: f"{self.start:.0f} -> {self.rss:.0f} MB", pause=0.1)
-
-
-def _ports() -> int:
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-
-
-@contextlib.contextmanager
-def _running(folder: Path, memory: int, files: int, *options: str) -> Iterator[Server]:
-    port, log, audit = _ports(), folder / "log", folder / "audit"
-    command = [
-        sys.executable,
-        "-m",
-        "tests.browser.audited",
-        str(audit),
-        str(port),
-        *options,
-    ]
-    environment = {**os.environ, "FCN_MEMORY_MB": str(memory)}
-
-    def limit() -> None:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output, preexec_fn=limit
-        )
-    server = Server(port, psutil.Process(child.pid), memory, log, audit)
-
-    def is_ready() -> bool:
-        assert child.poll() is None, log.read_text(encoding="utf-8")
-        with contextlib.suppress(OSError):
-            return ask(port, "GET", "/readyz")[0] == 200
-        return False
-
-    try:
-        wait_until(is_ready, lambda: log.read_text(encoding="utf-8"), pause=0.1)
-        yield server
-    finally:
-        child.terminate()
-        child.wait(PATIENCE)
-    said = log.read_text(encoding="utf-8")
-    assert "Traceback" not in said, said
-    assert len(said) < 100_000, said[:10_000]
-    assert outsiders(audit) == []
-
-
-def outsiders(audit: Path) -> list[str]:
-    """What was asked of other machines in a server's whole life."""
-    found = []
-    for line in audit.read_text(encoding="utf-8").splitlines():
-        event, *arguments = json.loads(line)
-        if not event.startswith(("socket.", "urllib.")):
-            continue
-        address = arguments[0 if event == "socket.getaddrinfo" else -1]
-        with contextlib.suppress(ValueError, SyntaxError):
-            host = ast.literal_eval(address)
-            host = host[0] if isinstance(host, tuple) else host
-            if host in (None, "", "localhost") or (event == "socket.connect" and str(host).startswith("/")):
-                continue
-            with contextlib.suppress(ValueError):
-                if ip_address(host.decode() if isinstance(host, bytes) else host).is_loopback:
-                    continue
-        found.append(line)
-    return found
-
-
-async def _seen_gone(server: Server) -> None:
-    """A page has come and gone, and its memory was given back."""
+async def _visit_and_leave(server: Server) -> None:
+    """Open and close a page, and wait until its memory is freed."""
     tab = await Tab(server.port).open()
     assert tab.put("tells-when-it-is-gone", b"x") == 204
     await tab.close()
@@ -168,24 +44,24 @@ async def _seen_gone(server: Server) -> None:
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lite2: Any
 ) -> Iterator[Server]:
-    """The app, which forgets closed sessions after a second (`lite2`: its graph is prepared)."""
+    """The app, with closed sessions dropped after a second (`lite2`: its graph is prepared)."""
     memory, files = request.param
     folder = tmp_path_factory.mktemp("server")
-    with _running(folder, memory, files, "--server.disconnectedSessionTTL", "1") as server:
+    with running(folder, memory, files, "--server.disconnectedSessionTTL", "1") as server:
         server.visit()
-        asyncio.run(_seen_gone(server))
+        asyncio.run(_visit_and_leave(server))
         server.start = server.rss
         yield server
 
 
 @pytest.fixture(scope="module")
 def resumable(tmp_path_factory: pytest.TempPathFactory, lite2: Any) -> Iterator[Server]:
-    """The app, which keeps closed sessions as it is shipped."""
-    with _running(tmp_path_factory.mktemp("resumable"), 690, 1024) as server:
+    """The app, with closed sessions kept as shipped."""
+    with running(tmp_path_factory.mktemp("resumable"), 690, 1024) as server:
         yield server
 
 
-def test_files_that_come_when_their_session_is_gone_are_not_kept(server: Server) -> None:
+def test_files_that_arrive_after_their_session_are_not_kept(server: Server) -> None:
     async def scene() -> None:
         tab = await Tab(server.port).open()
         assert tab.put("tells-when-it-is-gone", b"x") == 204
@@ -202,7 +78,7 @@ def test_files_that_come_when_their_session_is_gone_are_not_kept(server: Server)
     server.recovers()
 
 
-def test_one_session_stores_any_number_of_files(server: Server) -> None:
+def test_one_session_uploads_many_files(server: Server) -> None:
     async def scene() -> None:
         tab = await Tab(server.port).open()
         for i in range(30):
@@ -217,7 +93,7 @@ def test_one_session_stores_any_number_of_files(server: Server) -> None:
 
 
 def padded(seed: int) -> bytes:
-    """A picture with a comment that makes a file of 24 MB of it."""
+    """Return a picture padded to a file of 24 MB."""
     file = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (60, 90, 3), np.uint8)
     Image.fromarray(pixels).save(file, "JPEG")
@@ -225,7 +101,7 @@ def padded(seed: int) -> bytes:
 
 
 def test_many_pages_show_large_files(server: Server) -> None:
-    """A page holds its picture when the file is deleted, or gave way to others."""
+    """A page keeps its picture when the file is deleted or evicted."""
 
     async def scene() -> None:
         users = []
@@ -247,7 +123,7 @@ def test_many_pages_show_large_files(server: Server) -> None:
     server.visit()
 
 
-def test_nobody_empties_the_caches_of_all(server: Server) -> None:
+def test_no_client_can_clear_the_shared_caches(server: Server) -> None:
     threads = server.process.num_threads()
 
     async def scene() -> None:
@@ -265,7 +141,7 @@ def test_nobody_empties_the_caches_of_all(server: Server) -> None:
     server.recovers()
 
 
-def test_one_page_asks_for_runs_without_end_and_reads_nothing(server: Server) -> None:
+def test_one_page_requests_endless_runs_and_reads_nothing(server: Server) -> None:
     async def scene() -> None:
         tab = await Tab(server.port).open()
         message = BackMsg()
@@ -281,8 +157,8 @@ def test_one_page_asks_for_runs_without_end_and_reads_nothing(server: Server) ->
     server.recovers()
 
 
-def test_who_asks_for_much_does_not_keep_others_from_theirs(server: Server) -> None:
-    """Twelve pages ask by their address alone for 4 megapixels each, one for what nobody could wait for."""
+def test_large_requests_do_not_block_others(server: Server) -> None:
+    """Twelve pages request 4 megapixels each by their address, and one requests far too many."""
     start = 0
 
     async def scene() -> None:
@@ -310,12 +186,12 @@ def test_who_asks_for_much_does_not_keep_others_from_theirs(server: Server) -> N
     asyncio.run(scene())
 
     def analyses() -> list[bool]:
-        """In the order they were done, whether each is the honest user's."""
+        """Return for each analysis, in the order they ended, whether it is the honest user's."""
         said = server.log.read_text(encoding="utf-8")[start:].splitlines()
         return ["scales=216x312," in line for line in said if " info analysis " in line]
 
     wait_until(lambda: any(analyses()), lambda: server.log.read_text(encoding="utf-8"), pause=0.1)
-    assert analyses().index(True) <= 3, "of twelve that asked before, those under way while the page opened"
+    assert analyses().index(True) <= 3, "only analyses already running when the page opened come first"
     server.recovers()
 
 
@@ -360,7 +236,7 @@ def test_a_crowd_of_connections(server: Server, said: bytes) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "http://outside.invalid", "null", "http://["])
-def test_a_page_of_another_site_is_refused_and_nobody_is_asked(server: Server, origin: str) -> None:
+def test_a_page_of_another_site_is_refused_without_lookups(server: Server, origin: str) -> None:
     async def scene() -> None:
         with pytest.raises(InvalidStatus) as refused:
             await Tab(server.port).open(origin=origin)
@@ -370,7 +246,7 @@ def test_a_page_of_another_site_is_refused_and_nobody_is_asked(server: Server, o
     assert outsiders(server.audit) == []
 
 
-def test_the_audit_sees_who_is_asked(tmp_path: Path) -> None:
+def test_the_audit_finds_other_machines(tmp_path: Path) -> None:
     audit = tmp_path / "audit"
     lines = [
         ["socket.connect", "<socket>", "('8.8.8.8', 1)"],
@@ -385,7 +261,7 @@ def test_the_audit_sees_who_is_asked(tmp_path: Path) -> None:
     assert [json.loads(line) for line in outsiders(audit)] == [lines[0], lines[1], lines[5]]
 
 
-def test_text_ends_a_socket(server: Server) -> None:
+def test_text_closes_a_socket(server: Server) -> None:
     async def scene() -> None:
         tab = await Tab(server.port).open()
         await tab.socket.send("text")
@@ -418,7 +294,7 @@ def test_a_session_cannot_be_taken_over(resumable: Server) -> None:
     asyncio.run(scene())
 
 
-def test_a_file_that_comes_while_its_page_reconnects_is_kept(resumable: Server) -> None:
+def test_a_file_that_arrives_while_its_page_reconnects_is_kept(resumable: Server) -> None:
     async def scene() -> None:
         before = resumable.held()["files"]
         tab = await Tab(resumable.port).open()
@@ -453,8 +329,8 @@ print(asked)
 """
 
 
-def test_nobody_is_asked_for_the_address_that_is_printed(fresh_python: Any, tmp_path: Path) -> None:
-    """As `streamlit run` prints it, before it reads the app, from wherever it is called."""
+def test_printing_the_address_asks_no_host(fresh_python: Any, tmp_path: Path) -> None:
+    """`streamlit run` prints the address before it reads the app, in any working directory."""
     said = fresh_python(PRINT, str(tmp_path), str(ROOT / "streamlit_app.py")).stdout
     assert said.split()[-1] == "[]"
     assert "http://localhost:" in said

@@ -1,4 +1,4 @@
-"""The Learn page without a browser: every step draws, fills its text, and its checks hold."""
+"""The Learn page without a browser: every step draws, its text is complete, and its checks pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from app.lesson import facts
 from app.lesson.experiments import naive_softmax, random_logits
 from app.lesson.stage import Stage
-from app.lesson.text import UNKNOWN, Proof, Question, read_lesson
+from app.lesson.text import UNKNOWN, CheckBlock, Question, read_lesson
 from app.state import caches, shared_queue
 from app.state.proof import prove
 from app.state.queue.jobs import ModelKey
@@ -79,41 +79,41 @@ def _checks(app: AppTest) -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(1, 10))
-def test_a_step_draws_and_its_checks_hold(opened: Callable[..., AppTest], number: int) -> None:
+def test_a_step_draws_and_its_checks_pass(opened: Callable[..., AppTest], number: int) -> None:
     app = opened(step=str(number))
     lesson = LESSONS[number - 1]
     assert app.title[0].value == lesson.title
     for toggle in app.toggle:
         toggle.set_value(True)
     _settled(app)
-    wanted = [b.name for b in lesson.blocks if isinstance(b, Proof) and b.name != "proof"]
+    wanted = [b.name for b in lesson.blocks if isinstance(b, CheckBlock) and b.name != "proof"]
     checks = [check for check in _checks(app) if "not run yet" not in check]
     assert len(checks) == len(wanted)
-    assert all("it holds" in check for check in checks), checks
+    assert all("Check passed" in check for check in checks), checks
     unfilled = [text for text in _said(app) if UNKNOWN in text and "not run yet" not in text]
     assert unfilled == []
     assert not any("{{" in text for text in _said(app))
 
 
-def test_the_right_choice_is_praised_and_another_corrected(opened: Callable[..., AppTest]) -> None:
+def test_an_answer_is_judged(opened: Callable[..., AppTest]) -> None:
     app = opened(step="1")
     question = next(b for b in LESSONS[0].blocks if isinstance(b, Question))
     app.radio[0].set_value(question.right)
-    reveal = next(t for t in app.toggle if t.label == "Reveal")
+    reveal = next(t for t in app.toggle if t.label == "Show the answer")
     reveal.set_value(True)
     _settled(app)
-    assert any("As you said" in text for text in _said(app))
+    assert any("Correct" in text for text in _said(app))
     app.radio[0].set_value(0)
     _settled(app)
-    assert not any("As you said" in text for text in _said(app))
+    assert not any("Correct" in text for text in _said(app))
     assert any("7 × 10" in text and "arrow_forward" in text for text in _said(app))
 
 
 @pytest.mark.parametrize("step", ["0", "10", "-1", "two", "", "1.5", "²", "<script>"])
-def test_an_unknown_step_is_the_first_with_a_word(opened: Callable[..., AppTest], step: str) -> None:
+def test_an_unknown_step_shows_the_first_and_says_so(opened: Callable[..., AppTest], step: str) -> None:
     app = opened(step=step)
     assert app.title[0].value == LESSONS[0].title
-    assert "lesson starts here" in app.info[0].value
+    assert "This is the first step" in app.info[0].value
 
 
 def test_the_glossary_is_a_page(opened: Callable[..., AppTest]) -> None:
@@ -125,7 +125,7 @@ def _slider(app: AppTest, label: str) -> Any:
     return next(each for each in [*app.slider, *app.select_slider] if each.label == label)
 
 
-def test_the_plain_softmax_breaks_on_the_page(opened: Callable[..., AppTest]) -> None:
+def test_the_plain_softmax_overflows_on_the_page(opened: Callable[..., AppTest]) -> None:
     app = opened(step="3")
     assert any("fails in 0 of 120 cells, the stable one in 0" in text for text in _said(app))
     _slider(app, "Multiply all logits by").set_value(1000)
@@ -143,16 +143,16 @@ def test_the_grid_follows_the_sliders(opened: Callable[..., AppTest]) -> None:
     assert any("33 × 32 pixels give 2 × 1 cells" in text for text in _said(app))
 
 
-def test_noise_of_another_size_gives_the_shape_that_was_said(opened: Callable[..., AppTest]) -> None:
+def test_random_pixels_of_another_size_give_the_predicted_shape(opened: Callable[..., AppTest]) -> None:
     app = opened(step="4")
     _slider(app, "Height, in pixels").set_value(65)
     next(t for t in app.toggle if t.label.startswith("Run")).set_value(True)
     _settled(app)
     assert any("shape (1, 3, 10, 1000)" in text for text in _said(app))
-    assert all("it holds" in check for check in _checks(app))
+    assert all("Check passed" in check for check in _checks(app))
 
 
-def test_what_moves_a_cell_is_said_as_it_was_measured(opened: Callable[..., AppTest], lite2: Any) -> None:
+def test_the_effective_field_is_stated_as_measured(opened: Callable[..., AppTest], lite2: Any) -> None:
     app = opened(step="6")
     field = shared_queue.queue().field(ModelKey("efficientnet-lite2"), session="test").result(60)
     (said,) = [text for text in _said(app) if "Frames:" in text]
@@ -162,18 +162,18 @@ def test_what_moves_a_cell_is_said_as_it_was_measured(opened: Callable[..., AppT
     assert any(f"up to {field.inward} pixels on average" in text.replace("\n", " ") for text in _said(app))
 
 
-def test_repetitions_are_counted_in_words(opened: Callable[..., AppTest]) -> None:
+def test_repetitions_are_counted(opened: Callable[..., AppTest]) -> None:
     app = opened(step="5")
-    next(t for t in app.toggle if t.label == "Reveal").set_value(True)
+    next(t for t in app.toggle if t.label == "Show the answer").set_value(True)
     (said,) = [text for text in _said(_settled(app)) if "repetitions:" in text]
     assert (
         "The other 135 entries are repetitions: 131 classes listed 2 times and 2 classes listed 3 times."
         in (said.replace("\n", " "))
     )
-    assert "one that has a class 5 times" in said.replace("\n", " ")
+    assert "even lists one class 5 times" in said.replace("\n", " ")
 
 
-def test_the_logits_centre_is_said_as_it_is(
+def test_the_mean_of_the_logits_is_stated_as_computed(
     opened: Callable[..., AppTest], lite2: Any, chelsea: Any, resized: Any
 ) -> None:
     logits = lite2.logits(resized(chelsea, 206, 310))
@@ -189,17 +189,20 @@ def test_the_handout_names_the_engine_that_ran(
     info = ModelInfo("efficientnet-lite2", "EfficientNet-Lite2", "imagenet", None, engine, 32)
     monkeypatch.setattr(shared_queue, "queue", lambda: SimpleNamespace(info=lambda _: info))
     said = facts.computed_with(Stage(ModelKey("efficientnet-lite2")))
-    assert said.startswith(f"the network was run by {title} {versions()[engine]}; NumPy {np.__version__}")
+    assert said.startswith(
+        f"the network was run by {title} {versions()[engine]}; all other numbers were computed "
+    )
+    assert f"with NumPy {np.__version__}, " in said
     assert ("TensorFlow" in said) is (engine == "tensorflow")
 
 
-def test_what_was_set_in_a_step_is_there_again_and_on_the_page_of_all(opened: Callable[..., AppTest]) -> None:
+def test_settings_persist_between_steps_and_on_the_page_of_all(opened: Callable[..., AppTest]) -> None:
     app = opened(step="7")
     _slider(app, "q").set_value(-1.0)
     _settled(app)
     app.query_params["step"] = "8"
     _settled(app)
-    next(g for g in app.button_group if g.label == "Truth").set_value("a box")
+    next(g for g in app.button_group if g.label == "Ground truth").set_value("a box")
     _settled(app)
     app.query_params["step"] = "7"
     assert _slider(_settled(app), "q").value == -1.0
@@ -212,16 +215,16 @@ def test_what_was_set_in_a_step_is_there_again_and_on_the_page_of_all(opened: Ca
     assert any("as you have set them" in text for text in said)
 
 
-def test_one_can_walk_the_synsets(opened: Callable[..., AppTest]) -> None:
+def test_the_synsets_below_are_listed(opened: Callable[..., AppTest]) -> None:
     app = opened(step="5")
-    down = next(p for p in app.button_group if p.label == "The ways down")
+    down = next(p for p in app.button_group if p.label == "Below")
     corgi = next(o for o in down.options if "corgi" in str(o))
     assert "· 2" in str(getattr(corgi, "content", corgi))
 
 
-def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
+def test_a_box_can_be_the_ground_truth(opened: Callable[..., AppTest]) -> None:
     app = opened(step="8")
-    next(g for g in app.button_group if g.label == "Truth").set_value("a box")
+    next(g for g in app.button_group if g.label == "Ground truth").set_value("a box")
     _settled(app)
     _slider(app, "From left to right, in pixels").set_value((0, 451))
     _slider(app, "From top to bottom, in pixels").set_value((0, 150))
@@ -232,18 +235,18 @@ def test_a_box_of_ones_own_is_the_truth(opened: Callable[..., AppTest]) -> None:
     assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
 
 
-def test_the_proof_says_what_computed_either_side(opened: Callable[..., AppTest]) -> None:
+def test_the_proof_names_both_engines(opened: Callable[..., AppTest]) -> None:
     app = opened(step="2")
     app.button("lesson_prove").click()
     _settled(app)
     (check,) = [check for check in _checks(app) if "logarithms" in check]
-    assert "it holds" in check
-    (caption,) = [text for text in _said(app) if "The converted network, in" in text]
-    assert "in OpenVINO, at the classifier's own size" in caption
-    assert "itself says, in TensorFlow" in caption
+    assert "Check passed" in check
+    (caption,) = [text for text in _said(app) if "The converted network runs in" in text]
+    assert "runs in OpenVINO at the classifier's own size" in caption
+    assert "the answer of the classifier in TensorFlow" in caption.replace("\n", " ")
 
 
-def test_the_proof_is_refused_in_words_where_memory_lacks(
+def test_without_memory_the_proof_is_refused_with_a_message(
     opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(step="2")

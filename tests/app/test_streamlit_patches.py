@@ -1,4 +1,7 @@
-"""Private names that the app relies on are as they were: first to fail where another Streamlit or Uvicorn differs."""
+"""The private names that the app uses still exist and behave as expected.
+
+These tests fail first when another version of Streamlit, Starlette or Uvicorn differs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import gc
 import importlib
 import inspect
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +37,7 @@ from streamlit.web.server import server_util
 from streamlit.web.server.starlette import starlette_app_utils, starlette_routes, starlette_websocket
 
 from app import streamlit_patches
+from app.server import page_memory
 from app.state import picture_files
 from fcn_core.system import memory
 from tests.places import ROOT
@@ -43,24 +48,24 @@ def source(of: Any) -> str:
     return inspect.getsource(of)
 
 
-def test_uploads_go_to_the_disk_beyond_this_attribute() -> None:
+def test_uploads_above_this_attribute_are_spooled_to_disk() -> None:
     assert isinstance(MultiPartParser.spool_max_size, int)
     assert "max_size=self.spool_max_size" in source(MultiPartParser)
 
 
-def test_the_queue_of_messages_is_a_list_that_clear_makes_anew() -> None:
+def test_clear_replaces_the_list_of_queued_messages() -> None:
     queue = ForwardMsgQueue()
     assert queue._queue == []
     assert isinstance(queue._queue, list)
     parameters = inspect.signature(queue.clear).parameters
     assert list(parameters) == ["retain_lifecycle_msgs", "fragment_ids_this_run"]
     assert parameters["retain_lifecycle_msgs"].default is False
-    assert "self.clear()" in source(ForwardMsgQueue.flush), "of what was sent nothing is retained"
+    assert "self.clear()" in source(ForwardMsgQueue.flush), "sent messages are not retained"
     assert "retain_lifecycle_msgs=True" in source(AppSession._clear_queue)
 
 
 @pytest.mark.parametrize("name", ["get_external_ip", "get_internal_ip"])
-def test_whoever_needs_an_address_of_this_machine_asks_there_and_bears_none(name: str) -> None:
+def test_address_lookups_are_looked_up_late_and_may_return_none(name: str) -> None:
     assert inspect.signature(getattr(net_util, name)).parameters == {}
     for user in (server_util.is_url_from_allowed_origins, bootstrap._print_url):
         assert f"net_util.{name}" in source(user), "looked up when it is called, not when it is imported"
@@ -83,30 +88,41 @@ print(server_util.is_url_from_allowed_origins("https://foe.example"), asked)
 """
 
 
-def test_nobody_is_asked_who_may_open_a_socket(fresh_python: Any) -> None:
+def test_no_host_is_asked_for_an_address(fresh_python: Any) -> None:
     assert fresh_python(ASK).stdout.splitlines()[-2:] == ["True []", "False []"]
 
 
-def test_the_xsrf_cookie_says_a_token_under_a_mask() -> None:
+def test_the_xsrf_cookie_masks_a_token() -> None:
     made = [starlette_app_utils.generate_xsrf_token_string(b"the-token-of-the-own", 1) for _ in range(2)]
     assert made[0] != made[1]
-    assert {streamlit_patches.browser_of(cookie) for cookie in made} == {b"the-token-of-the-own"}
+    assert {streamlit_patches.xsrf_token(cookie) for cookie in made} == {b"the-token-of-the-own"}
     for garbage in (None, "", "2|", "2|x|y|z", "garbage", "1|" + "0" * 9999):
-        assert streamlit_patches.browser_of(garbage) is None
-    assert starlette_routes.XSRF_COOKIE_NAME == "_streamlit_xsrf"
+        assert streamlit_patches.xsrf_token(garbage) is None
+    assert starlette_routes.XSRF_COOKIE_NAME == streamlit_patches.XSRF_COOKIE
 
 
-def test_a_handshake_names_the_session_third() -> None:
+def test_the_handshake_names_the_session() -> None:
     parsed = starlette_websocket._parse_subprotocols({"sec-websocket-protocol": "streamlit, token, session"})
-    assert parsed == ("streamlit", "token", "session")
+    assert parsed[streamlit_patches.SESSION_SUBPROTOCOL] == "session"
 
 
-def test_an_upload_asks_for_these_two() -> None:
-    assert starlette_routes._ROUTE_UPLOAD_FILE == "_stcore/upload_file/{session_id}/{file_id}"
+def test_paths_are_as_expected() -> None:
+    upload = starlette_routes._ROUTE_UPLOAD_FILE.format(session_id="session", file_id="file")
+    found = re.search(streamlit_patches.UPLOAD_PATH, f"/{upload}")
+    assert found is not None
+    assert found.groups() == ("session", "file")
+    assert starlette_routes.ROUTE_METRICS == streamlit_patches.METRICS_PATH
+    names = ("CORE", "MEDIA", "STATIC", "COMPONENT")
+    bases = {getattr(starlette_routes, f"BASE_ROUTE_{name}") for name in names}
+    assert bases == streamlit_patches.RESERVED_PATHS
+
+
+def test_the_page_has_inline_scripts() -> None:
+    assert "<script>" in streamlit_patches.page_html()
 
 
 class Session:
-    """What is touched of `AppSession`, which `test_sessions_have_what_is_touched` looks for."""
+    """The used part of `AppSession`, which `test_sessions_have_the_used_names` checks."""
 
     def __init__(self, name: str) -> None:
         self.id = name
@@ -120,14 +136,10 @@ class Session:
     def clear_session_caches(self) -> None:
         self.done.append("cleared")
 
-    def request_rerun(self, _: None) -> None:
-        self.done.append("rerun")
 
-
-def test_sessions_have_what_is_touched() -> None:
+def test_sessions_have_the_used_names() -> None:
     for name in ("shutdown", "clear_session_caches"):
         assert list(inspect.signature(getattr(AppSession, name)).parameters) == ["self"]
-    assert list(inspect.signature(AppSession.request_rerun).parameters) == ["self", "client_state"]
     assert isinstance(AppSession.session_state, property)
     assert "self._fragment_storage" in source(AppSession.__init__)
     assert callable(MemoryFragmentStorage.clear)
@@ -145,7 +157,7 @@ def test_sessions_have_what_is_touched() -> None:
 
 
 class Held:
-    """A runtime with Streamlit's own storages."""
+    """A runtime with Streamlit's own storages and a clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ttl: int = 100) -> None:
         self.clock = Clock()
@@ -163,6 +175,7 @@ class Held:
             _session_mgr=manager, uploaded_file_mgr=self.files, is_active_session=self.active.__contains__
         )
         monkeypatch.setattr(streamlit_patches.runtime, "get_instance", lambda: self.runtime)
+        monkeypatch.setattr(streamlit_patches.runtime, "exists", lambda: True)
         monkeypatch.setattr(streamlit_patches, "_collect", lambda: self.collected.append(self.clock.now))
         self.collected: list[float] = []
         streamlit_patches._known.clear()
@@ -191,7 +204,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     return Held(monkeypatch)
 
 
-def test_a_session_that_nobody_came_back_to_goes_with_its_files(held: Held) -> None:
+def test_an_expired_session_is_dropped_with_its_files(held: Held) -> None:
     session = held.open("one")
     held.upload("one")
     held.sweep()
@@ -210,7 +223,7 @@ def test_a_session_that_nobody_came_back_to_goes_with_its_files(held: Held) -> N
     assert held.files.file_storage == {}
 
 
-def test_files_of_nobody_are_swept(held: Held) -> None:
+def test_files_without_a_session_are_removed(held: Held) -> None:
     held.open("one")
     held.upload("one")
     held.upload("stray")
@@ -218,7 +231,7 @@ def test_files_of_nobody_are_swept(held: Held) -> None:
     assert list(held.files.file_storage) == ["one"]
 
 
-def test_memory_is_given_back_when_pages_close_and_not_else(held: Held) -> None:
+def test_memory_is_collected_only_when_pages_close(held: Held) -> None:
     held.open("one")
     held.open("two")
     for at, change in enumerate([lambda: None, lambda: None, lambda: held.close("one"), lambda: None]):
@@ -232,20 +245,20 @@ def test_memory_is_given_back_when_pages_close_and_not_else(held: Held) -> None:
     assert held.collected == [2, 200]
 
 
-def test_at_most_so_many_closed_sessions_are_kept(held: Held) -> None:
+def test_closed_sessions_are_limited_in_number(held: Held) -> None:
     for i in range(500):
         held.open(f"{i}")
         held.close(f"{i}")
     assert len(held.storage.list()) == 128
 
 
-def test_a_pages_copy_of_a_file_lets_go_of_it(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_copy_of_a_file_is_emptied(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     held.open("one")
     held.upload("one", "x", data := os.urandom(100))
     context = SimpleNamespace(uploaded_file_mgr=held.files, session_id="one")
     monkeypatch.setattr(streamlit_patches, "get_script_run_ctx", lambda: context)
     copy = UploadedFile(held.files.get_files("one", ["x"])[0], FileURLs())
-    assert copy.getvalue() is data, "Python shares the bytes of a file that is not changed"
+    assert copy.getvalue() is data, "Python shares the bytes until the file is changed"
     counted = sys.getrefcount(data)
     stored = picture_files.uploaded(copy)
     assert stored.read() is data
@@ -254,7 +267,7 @@ def test_a_pages_copy_of_a_file_lets_go_of_it(held: Held, monkeypatch: pytest.Mo
     assert not stored.is_there
 
 
-def test_what_a_session_fetched_is_stored_like_an_upload(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetched_picture_is_stored_like_an_upload(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     held.open("one")
     context = SimpleNamespace(uploaded_file_mgr=held.files, session_id="one")
     monkeypatch.setattr(streamlit_patches, "get_script_run_ctx", lambda: context)
@@ -264,22 +277,22 @@ def test_what_a_session_fetched_is_stored_like_an_upload(held: Held, monkeypatch
     assert len(held.files.file_storage["one"]) == 3
 
 
-def test_beyond_the_budget_pages_let_their_caches_go_once_a_while(
+def test_page_caches_are_cleared_above_the_budget_and_not_too_often(
     held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FCN_MEMORY_MB", "450")
-    monkeypatch.setattr(streamlit_patches, "time", held.clock)
-    monkeypatch.setattr(streamlit_patches, "_relieved", -1e9)
+    monkeypatch.setattr(page_memory, "time", held.clock)
+    monkeypatch.setattr(page_memory, "_last_cleared", -1e9)
     monkeypatch.setattr(memory, "trim_heap", lambda: None)
     session = held.open("one")
     for now, megabytes, cleared in ((0, 450, 0), (1, 451, 1), (5, 999, 1), (12, 999, 2), (30, 100, 2)):
         held.clock.now = now
         monkeypatch.setattr(memory, "rss_mb", lambda megabytes=megabytes: float(megabytes))
-        streamlit_patches.relieve()
+        page_memory.relieve()
         assert session.done.count("cleared") == cleared
 
 
-def test_collecting_reaches_what_was_left_out() -> None:
+def test_collection_freezes_again() -> None:
     streamlit_patches._collect()
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
@@ -306,14 +319,14 @@ class Transport(asyncio.Transport):
         self.aborted = True
 
     def pause_reading(self) -> None:
-        """Nothing comes by itself."""
+        """No data arrives by itself."""
 
     resume_reading = pause_reading
 
 
-@pytest.mark.parametrize("name", streamlit_patches._HTTP)
-def test_uvicorn_keeps_connections_as_is_relied_on(name: str) -> None:
-    """A request that comes in two parts, its answer, and the next one."""
+@pytest.mark.parametrize("name", streamlit_patches._HTTP_PROTOCOLS)
+def test_uvicorn_connections_have_the_used_state(name: str) -> None:
+    """A request that arrives in two parts, and its answer."""
     module, _, kind = name.rpartition(".")
     try:
         protocol_kind = getattr(importlib.import_module(module), kind)
@@ -334,22 +347,22 @@ def test_uvicorn_keeps_connections_as_is_relied_on(name: str) -> None:
         settings.load()
         made = protocol_kind(config=settings, server_state=ServerState(), app_state={})
         transport, found = Transport(), []
-        streamlit_patches._telling(protocol_kind.connection_made, found.append, 77)(made, transport)
+        streamlit_patches._reporting(protocol_kind.connection_made, found.append, 77)(made, transport)
         (connection,) = found
         assert settings.ws_max_size == 77
-        assert (connection.open, connection.waiting, connection.unsent) == (True, True, 0)
+        assert (connection.open, connection.idle, connection.unsent) == (True, True, 0)
         before = connection.progress
         made.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        assert connection.waiting
+        assert connection.idle
         assert connection.progress == before
         made.data_received(b"\r\n")
-        assert not connection.waiting
+        assert not connection.idle
         assert connection.progress != before
         answer.set()
         for _ in range(20):
             await asyncio.sleep(0)
         assert transport.written.endswith(b"ok")
-        assert connection.waiting
+        assert connection.idle
         assert connection.unsent == len(transport.written)
         called = asyncio.Event()
         connection.later(0, called.set)
@@ -362,19 +375,19 @@ def test_uvicorn_keeps_connections_as_is_relied_on(name: str) -> None:
     asyncio.run(scene())
 
 
-def test_a_socket_of_a_page_is_no_connection_by_http() -> None:
+def test_a_websocket_leaves_the_http_connections() -> None:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     assert "self.connections.discard(self)" in source(H11Protocol.handle_websocket_upgrade)
 
 
-def test_the_longest_message_is_asked_for_when_a_socket_opens() -> None:
+def test_the_longest_message_is_read_when_a_socket_opens() -> None:
     from uvicorn.protocols.websockets import websockets_sansio_impl
 
     assert "max_size=self.config.ws_max_size" in source(websockets_sansio_impl)
 
 
-def test_options_that_are_read_are_there() -> None:
+def test_the_used_options_exist() -> None:
     for name in (
         "server.maxUploadSize",
         "server.maxWidgetStateSize",
@@ -387,15 +400,9 @@ def test_options_that_are_read_are_there() -> None:
         config.get_option(name)
 
 
-# What an app may import of Streamlit: what its documentation describes, and what a message on the wire is.
-PUBLIC = {
-    "streamlit",
-    "streamlit.config",
-    "streamlit.runtime",
-    "streamlit.proto.BackMsg_pb2",
-    "streamlit.proto.ForwardMsg_pb2",
-    "streamlit.delta_generator",
-}
+# What the app may import of Streamlit: the documented `st`, and the type of containers for annotations.
+PUBLIC = {"streamlit", "streamlit.delta_generator"}
+UNDOCUMENTED = {"config", "runtime", "net_util", "proto", "web"}  # submodules that `st` gives access to
 SERVERS = ("streamlit", "starlette", "uvicorn")
 FILES = [*sorted((ROOT / "app").rglob("*.py")), ROOT / "streamlit_app.py"]
 
@@ -405,15 +412,17 @@ FILES = [*sorted((ROOT / "app").rglob("*.py")), ROOT / "streamlit_app.py"]
     [path for path in FILES if path.name != "streamlit_patches.py"],
     ids=lambda p: str(p.relative_to(ROOT)),
 )
-def test_nothing_else_touches_private_names(path: Path) -> None:
+def test_no_other_module_uses_private_names(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names: set[str] = set()  # of what comes from the servers
+    names: set[str] = set()  # imported from these packages
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in SERVERS:
             if node.module.startswith("streamlit"):
                 assert node.module in PUBLIC, f"line {node.lineno}: {node.module}"
             names |= {alias.asname or alias.name for alias in node.names}
             assert not any(alias.name.startswith("_") for alias in node.names), f"line {node.lineno}"
+            if node.module == "streamlit":
+                assert not {alias.name for alias in node.names} & UNDOCUMENTED, f"line {node.lineno}"
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] in SERVERS:
@@ -423,6 +432,8 @@ def test_nothing_else_touches_private_names(path: Path) -> None:
                     )
                     names.add(alias.asname or alias.name)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "st":
+            assert node.attr not in UNDOCUMENTED, f"line {node.lineno}: st.{node.attr}"
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             inner: ast.expr = node.value
             while isinstance(inner, ast.Attribute | ast.Call):

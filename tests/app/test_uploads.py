@@ -35,7 +35,7 @@ def test_streamlit_takes_what_the_setting_says(
     monkeypatch.delenv("FCN_MAX_UPLOAD_MB", raising=False)
     if setting is not None:
         monkeypatch.setenv("FCN_MAX_UPLOAD_MB", setting)
-    streamlit_patches._let_in()
+    streamlit_patches._set_upload_limit()
     assert config.get_option("server.maxUploadSize") == megabytes
 
 

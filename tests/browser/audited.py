@@ -80,7 +80,7 @@ if __name__ == "__main__":
     sys.addaudithook(write_down)
     from app import streamlit_patches
 
-    streamlit_patches._EVERY = 1.0  # closed sessions are looked for sooner
+    streamlit_patches._SWEEP_SECONDS = 1.0  # closed sessions are looked for sooner
     from streamlit.web import cli
 
     sys.argv = ["streamlit", "run", "streamlit_app.py", "--server.port", str(PORT), *sys.argv[3:]]

@@ -35,7 +35,7 @@ _FLAGS = (
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip before the app is started, and all at this line: the summary folds them into one."""
+    """Skip before the app is started, and always at this line, so that the summary folds all skips into one."""
     if "chromium_browser" in getattr(item, "fixturenames", ()) and CHROMIUM is None:
         if os.environ.get("FCN_REQUIRE_BROWSER") == "1":
             pytest.fail("Chromium is not installed, and FCN_REQUIRE_BROWSER=1", pytrace=False)
@@ -49,7 +49,7 @@ def _hold(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hold(_hold: Path) -> Iterator[Path]:
-    """Where this file is, the app's analyses wait in the middle of a scale."""
+    """While this file exists, the app's analyses wait in the middle of a scale."""
     yield _hold
     _hold.unlink(missing_ok=True)
 
@@ -84,7 +84,7 @@ def serve(port: int, log: Path, hold: Path) -> subprocess.Popen[bytes]:
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any, _hold: Path) -> Iterator[str]:
-    """Where the app runs (`lite2`: its graph is prepared)."""
+    """The address of the running app (`lite2`: its graph is prepared)."""
     port, log = free_port(), tmp_path_factory.mktemp("app") / "log"
     server = serve(port, log, _hold)
     try:
@@ -98,7 +98,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, lite2: Any, _hold: Path) -
 
 @pytest.fixture(scope="module")
 def chromium_browser() -> Iterator[Any]:
-    """The system's Chromium. While Playwright drives it, no other test could run a loop of its own."""
+    """The system's Chromium, per module: while Playwright runs, no other test can run an event loop."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=1000 * PATIENCE)
@@ -112,7 +112,7 @@ def chromium_browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def context(chromium_browser: Any) -> Iterator[Any]:
-    """What all pages share: the scripts that were loaded and compiled for the first."""
+    """A browser context that all pages share, so that scripts are loaded once."""
     context = chromium_browser.new_context(accept_downloads=True)
     context.set_default_timeout(1000 * PATIENCE)
     yield context
@@ -121,7 +121,7 @@ def context(chromium_browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
-    """Open pages of the app, each in a session of its own; no page may report an error of its scripts."""
+    """Open pages of the app, each in its own session, and check at the end that their scripts had no errors."""
     pages, faults = [], []
 
     def open_page(path: str = "/", width: int = 1280, height: int = 900, wait: bool = True) -> Any:
@@ -142,12 +142,12 @@ def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
 
 
 def is_forbidden(said: str) -> bool:
-    """Whether the browser complains of something that the server's policy does not let the page do."""
+    """Return whether a console message reports a violation of the Content-Security-Policy."""
     return "Content Security Policy" in said
 
 
 def settle(page: Any) -> None:
-    """Wait until nothing runs and nothing is missing."""
+    """Wait until the script has ended and all pictures are there."""
     page.wait_for_function(
         """() => {
             const app = document.querySelector('[data-testid="stApp"]')

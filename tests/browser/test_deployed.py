@@ -1,4 +1,4 @@
-"""The page in Chromium, by TLS through nginx, below a path."""
+"""The page in Chromium, over TLS through nginx, below a base path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(os.name == "nt", reason="n
 
 @pytest.fixture
 def page(site: Site, chromium_browser: Browser) -> Iterator[Page]:  # noqa: F811
-    """A page that reports no error of its scripts, and is refused nothing it asks for."""
+    """A page without script errors and failed requests."""
     faults: list[str] = []
     context = chromium_browser.new_context(ignore_https_errors=True)
     context.set_default_timeout(1000 * PATIENCE)
@@ -37,7 +37,7 @@ def test_a_picture_is_uploaded_and_answered(site: Site, page: Page, coffee: np.n
     larger = np.asarray(Image.fromarray(coffee).resize((1620, 1080))).astype(int)
     grainy = larger + np.random.default_rng(7).integers(-9, 10, larger.shape)
     Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(stream, "PNG")
-    assert len(stream.getvalue()) > 3 * 2**20, "more than nginx keeps in memory of itself"
+    assert len(stream.getvalue()) > 3 * 2**20, "more than nginx keeps in memory by default"
     page.goto(f"https://localhost:{site.port}{site.base}/")
     settle(page)
     page.locator(".st-key-source button", has_text="Upload").click()

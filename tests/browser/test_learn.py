@@ -1,4 +1,4 @@
-"""The lesson in Chromium: every step by its address, every slider and reveal, the handout, present mode."""
+"""The lesson in Chromium: every step, slider and answer, the handout, present mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.lesson.text import Proof, Question, read_lesson
+from app.lesson.text import CheckBlock, Question, read_lesson
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
@@ -21,7 +21,7 @@ Visit = Callable[..., Page]
 
 
 def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
-    """Go to an address of the lesson and wait until nothing is computed any more."""
+    """Go to an address of the lesson and wait until all figures are drawn."""
     page = visit("/learn?" + "&".join(f"{k}={v}" for k, v in query.items()), width, wait=False)
     expect(page.locator(".st-key-lesson-end")).to_be_attached()
     _settle(page)
@@ -29,7 +29,7 @@ def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
 
 
 def _settle(page: Page, rest: int = 300) -> None:
-    """Wait until the script rests, no figure is missing, and it stays so for some milliseconds."""
+    """Wait until the script has ended and all figures are drawn, for `rest` milliseconds."""
     page.wait_for_function(
         """rest => {
             const app = document.querySelector("[data-testid=stApp]")
@@ -70,11 +70,11 @@ def test_a_step_by_its_address(visit: Visit, number: int) -> None:
         if isinstance(block, Question):
             asked = page.locator(f".st-key-question-{number}-{n}")
             asked.locator("[role=radiogroup] label").nth(block.right).click()
-            expect(asked.get_by_text("As you said.")).to_be_visible()
+            expect(asked.get_by_text("Correct.")).to_be_visible()
     _settle(page)
     for block in lesson.blocks:
-        if isinstance(block, Proof) and block.name != "proof":
-            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Check: it holds.")
+        if isinstance(block, CheckBlock) and block.name != "proof":
+            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Check passed.")
     formulas = page.locator(".st-key-lesson .katex").count()
     assert formulas or number in (4, 9)
     expect(page.locator(".st-key-lesson .katex-error")).to_have_count(0)
@@ -96,7 +96,7 @@ def test_next_and_previous_change_the_address_and_start_at_the_top(visit: Visit)
     expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[1].title)
 
 
-def test_present_mode_shows_the_lesson_alone_and_large(visit: Visit) -> None:
+def test_present_mode_is_large_and_has_no_sidebar(visit: Visit) -> None:
     page = _open(visit, step="3")
     size = "parseFloat(getComputedStyle(document.querySelector('.st-key-lesson p')).fontSize)"
     plain = page.evaluate(size)
@@ -113,7 +113,7 @@ def test_a_phone_shows_a_step_without_scrolling_sideways(visit: Visit) -> None:
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
 
 
-def test_the_handout_holds_the_lesson_and_needs_no_network(visit: Visit, tmp_path: Path) -> None:
+def test_the_handout_is_complete_and_needs_no_network(visit: Visit, tmp_path: Path) -> None:
     page = _open(visit, step="all")
     button = page.get_by_role("button", name="Handout")
     expect(button).to_be_enabled()
@@ -123,7 +123,7 @@ def test_the_handout_holds_the_lesson_and_needs_no_network(visit: Visit, tmp_pat
     download.value.save_as(path)
     text = path.read_text(encoding="utf-8")
     assert "{{" not in text
-    assert "it fails" not in text
+    assert "Check failed" not in text
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises of the page, in Chromium against the running app."""
+"""The promises of SECURITY.md about the page, tested in Chromium with the running app."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class App:
         return [json.loads(line) for line in self.log.read_bytes()[start:].splitlines()]
 
     def files(self) -> dict[str, tuple[int, int]]:
-        """Every file the app could leave something in, with size and time."""
+        """Return every file in the app's folders, with size and time."""
         found = {}
         for folder in self.folders:
             for path in folder.rglob("*"):
@@ -85,12 +85,12 @@ def _free_ports() -> int:
             with contextlib.suppress(OSError, OverflowError):
                 second.bind(("127.0.0.1", port + 1))
                 return port
-    raise OSError("no two free ports in a row")
+    raise OSError("no two consecutive free ports")
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: Browser) -> Iterator[App]:
-    """The app as shipped, but that it forgets closed sessions sooner, under watch (`lite2`: its graph is there)."""
+    """The app as shipped, audited, with closed sessions dropped sooner (`lite2`: its graph is prepared)."""
     folder = tmp_path_factory.mktemp("app")
     home, temporary = folder / "home", folder / "tmp"
     home.mkdir()
@@ -122,7 +122,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: 
 
 @pytest.fixture
 def visit(app: App, context: BrowserContext) -> Iterator[Callable[[str], Page]]:
-    """Open pages; every request, dialog and error of theirs is watched until the test ends."""
+    """Open pages, and check their requests, dialogs and policy violations at the end of the test."""
     pages: list[Page] = []
     asked: list[str] = []
     dialogs: list[str] = []
@@ -147,14 +147,14 @@ def visit(app: App, context: BrowserContext) -> Iterator[Callable[[str], Page]]:
         for url in asked
         if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).port != app.port
     ]
-    assert not foreign, "requests to others"
-    assert not forbidden, "what the server's own policy forbids"
+    assert not foreign, "requests to other hosts"
+    assert not forbidden, "violations of the Content-Security-Policy"
     assert asked
     assert not dialogs
 
 
 def settle(page: Page) -> None:
-    """Wait until the script has run and nothing more is being computed."""
+    """Wait until the script has run and nothing is computed any more."""
     page.wait_for_selector('[data-testid="stApp"]', timeout=1000 * PATIENCE)
     page.wait_for_function(
         """() => {
@@ -167,7 +167,7 @@ def settle(page: Page) -> None:
 
 
 def assert_harmless(page: Page) -> None:
-    """Nothing that was typed became part of the page but as text."""
+    """Check that user input appears in the page as text only."""
     assert page.evaluate("window.hacked") is None
     found = page.evaluate(
         """() => [...document.querySelectorAll('*')].flatMap(element => [
@@ -180,7 +180,7 @@ def assert_harmless(page: Page) -> None:
 
 
 def png(seed: int, side: int, **options: Any) -> bytes:
-    """A picture that does not compress."""
+    """Return a picture of noise, which does not compress."""
     noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG", **options)
@@ -197,18 +197,18 @@ def upload(page: Page, name: str, data: bytes) -> None:
     settle(page)
 
 
-# Nothing goes out
+# No requests to other hosts
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_ask_nobody_else(visit: Callable[[str], Page], path: str) -> None:
+def test_pages_request_nothing_from_other_hosts(visit: Callable[[str], Page], path: str) -> None:
     page = visit(path)
     page.wait_for_timeout(500)
     assert page.locator('[data-testid="stException"]').count() == 0
 
 
-def test_what_is_not_the_apps_own_does_not_run(app: App, chromium_browser: Browser) -> None:
-    """Scripts put into the page, and pages around it."""
+def test_foreign_scripts_and_frames_are_blocked(app: App, chromium_browser: Browser) -> None:
+    """Scripts added to the page, and the page in a frame of another site."""
     context = chromium_browser.new_context()
     context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
@@ -241,7 +241,7 @@ def test_what_is_not_the_apps_own_does_not_run(app: App, chromium_browser: Brows
 @pytest.mark.parametrize(
     "path", ["/", "/learn", "/nothing", "/_stcore/health", "/_stcore/nothing", "/readyz", "/static/nothing"]
 )
-def test_every_answer_protects_the_browser(app: App, path: str) -> None:
+def test_every_response_has_the_security_headers(app: App, path: str) -> None:
     _, headers, _ = app.ask("GET", path)
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -250,19 +250,21 @@ def test_every_answer_protects_the_browser(app: App, path: str) -> None:
     assert not {"'unsafe-inline'", "'unsafe-eval'", "*"} & set(policy["script-src"].split())
 
 
-# What is typed stays text
+# User input stays text
 
 
 @pytest.mark.parametrize("turn", [0, 2])
 @pytest.mark.parametrize("path", ["/", "/compare", "/learn", "/models"])
-def test_parameters_of_the_address_are_text(visit: Callable[[str], Page], path: str, turn: int) -> None:
+def test_parameters_of_the_address_are_shown_as_text(
+    visit: Callable[[str], Page], path: str, turn: int
+) -> None:
     query = {name: PAYLOADS[(i + turn) % len(PAYLOADS)] for i, name in enumerate(PARAMETERS)}
     page = visit(f"{path}?{urlencode(query, quote_via=quote)}")
     assert_harmless(page)
     assert page.locator('[data-testid="stException"]').count() == 0
 
 
-def test_file_names_and_metadata_are_text(visit: Callable[[str], Page]) -> None:
+def test_file_names_and_metadata_are_shown_as_text(visit: Callable[[str], Page]) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     page = visit("/")
@@ -280,7 +282,7 @@ def test_file_names_and_metadata_are_text(visit: Callable[[str], Page]) -> None:
     "address",
     ["http://127.0.0.1:{port}/", "http://[::1]/", 'http://a.test/<img src=x onerror="window.hacked=1">'],
 )
-def test_addresses_that_lead_inside_are_refused_in_words(
+def test_addresses_of_the_local_network_are_refused_with_a_message(
     app: App, visit: Callable[[str], Page], address: str
 ) -> None:
     start = app.log.stat().st_size
@@ -294,7 +296,7 @@ def test_addresses_that_lead_inside_are_refused_in_words(
 # Uploads
 
 
-def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_browser: Browser) -> None:
+def test_uploads_stay_in_memory_and_are_removed_with_the_session(app: App, chromium_browser: Browser) -> None:
     context = chromium_browser.new_context()
     context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
@@ -303,7 +305,7 @@ def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_brows
     wait_until(lambda: not app.held()["jobs"], app.held, pause=0.1)  # the model warms up behind the page
     start, files = app.log.stat().st_size, app.files()
     picture = png(7, 1100)
-    assert len(picture) > 3 * 2**20, "larger than what web servers keep in memory of themselves"
+    assert len(picture) > 3 * 2**20, "larger than web servers keep in memory by default"
     upload(page, "very-private.png", picture)
     wait_until(lambda: "very-private.png" in app.held()["pictures"], app.held, pause=0.1)
     settle(page)
@@ -323,7 +325,7 @@ def test_uploads_stay_in_memory_and_go_with_the_session(app: App, chromium_brows
     assert "very-private" not in (app.log.parent / "log").read_text(encoding="utf-8")
 
 
-def test_all_this_while_the_server_asked_nobody(app: App, visit: Callable[[str], Page]) -> None:
+def test_the_server_contacts_no_other_host(app: App, visit: Callable[[str], Page]) -> None:
     visit("/")
     outward = [
         event
@@ -331,7 +333,7 @@ def test_all_this_while_the_server_asked_nobody(app: App, visit: Callable[[str],
         if event[0] in ("socket.getaddrinfo", "socket.connect", "socket.sendto", "urllib.Request")
         and not any(inside in str(event) for inside in ("127.0.0.1", "localhost", "'::1'", "'a.test'", "'/"))
     ]
-    assert outward == [], "but what a link named"
+    assert outward == [], "except the hosts of links"
 
 
 def test_an_upload_needs_the_session_and_its_token(app: App) -> None:
@@ -352,7 +354,7 @@ def test_an_upload_beyond_the_limit_is_refused_before_it_is_read(app: App) -> No
 # The server
 
 
-def test_cookies_and_cross_origin_answers(app: App) -> None:
+def test_cookies_and_cross_origin_requests(app: App) -> None:
     _, headers, _ = app.ask("GET", "/_stcore/health", Origin="http://evil.test")
     assert "SameSite=Lax" in headers["set-cookie"]
     assert "access-control-allow-origin" not in headers
@@ -371,7 +373,7 @@ def test_cookies_and_cross_origin_answers(app: App) -> None:
     "path",
     ["/_stcore/agent/interact", "/_stcore/agent/mcp"],
 )
-def test_nothing_but_the_page_drives_the_app(app: App, path: str) -> None:
+def test_no_other_interface_controls_the_app(app: App, path: str) -> None:
     status, _, body = app.ask("POST", path, b"{}")
     assert status in (400, 403, 404, 405), body
     assert b"result" not in body
@@ -389,7 +391,7 @@ def test_no_file_of_the_server_is_handed_out(app: App, path: str) -> None:
         assert secret not in body
 
 
-def test_no_telemetry_and_no_details_of_faults() -> None:
+def test_no_telemetry_and_no_details_of_errors() -> None:
     from streamlit import config
 
     for option, expected in (

@@ -27,7 +27,7 @@ PING = 30  # seconds between two of a page's socket, as Streamlit has it where n
 def test_nginx_takes_what_the_app_takes() -> None:
     location = NGINX.partition("/_stcore/upload_file/ {")[2]
     assert f"client_max_body_size {Limits().max_bytes / 2**20:g}m;" in location
-    assert f"client_body_timeout   {uploads._QUIET:g}s;" in NGINX
+    assert f"client_body_timeout   {uploads._TIMEOUT:g}s;" in NGINX
     (pages,) = re.findall(r"limit_conn fcn_pages (\d+);", NGINX)
     assert 40 < int(pages) <= server._MOST_PAGES / 5, "a class has room, and leaves room"
     (silence,) = re.findall(r"proxy_read_timeout +(\d+)s;", NGINX)
@@ -110,4 +110,4 @@ def test_the_page_on_deployment_states_the_limits_that_nginx_and_the_app_have(
     monkeypatch.setattr(server.connections, "files", lambda: 65536)
     for memory in (450, 690, 1500):
         monkeypatch.setenv("FCN_MEMORY_MB", str(memory))
-        assert re.search(rf"{server._pages()} (open pages )?in {memory}\b", told)
+        assert re.search(rf"{server._most_pages()} (open pages )?in {memory}\b", told)

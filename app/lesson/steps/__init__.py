@@ -1,1 +1,1 @@
-"""The steps of the lesson."""
+"""The figures of the lesson, one module per step."""

@@ -1,4 +1,4 @@
-"""Figures of step one: the tower of layers, the grid of cells."""
+"""Figures of step one: the layers, and the grid of cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fcn_core.networks.geometry import CellGrid
 
 
 def layers(stage: Stage) -> None:
-    """Every layer with its window and the shape it gives, then the classifier's ending."""
+    """Draw a table of the layers with window and output shape, ending with the classifier's last layers."""
     size = stage.spec.input_size
     rows = experiments.layer_table(stage.geometry(), size, size)
     table = [
@@ -23,8 +23,8 @@ def layers(stage: Stage) -> None:
             "Window": r.window,
             "Shape": shape(*r.shape),
             "Cells": r.shape[0] * r.shape[1],
-            "Patterns": r.shape[2],
-            "Pixels a cell": str(r.stride),
+            "Channels": r.shape[2],
+            "Pixels per cell": str(r.stride),
         }
         for r in rows[:-1]
     ]
@@ -34,14 +34,14 @@ def layers(stage: Stage) -> None:
         ("softmax", "", CLASSES),
     ]
     table += [
-        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Patterns": c, "Pixels a cell": ""}
+        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Channels": c, "Pixels per cell": ""}
         for n, w, c in ending
     ]
     every = st.toggle(
         f"All {len(table)} layers",
         key="lesson_all_layers",
         persist_state="session",
-        help="Otherwise only those that make the map smaller, and the last.",
+        help="If off, only the layers that make the map smaller, and the last ones.",
     )
     if not every:
         shown = {r.name for r in shrinking(rows[:-1])}
@@ -50,11 +50,11 @@ def layers(stage: Stage) -> None:
     draw.table(
         stage,
         table,
-        "Table of the network's layers with window, shape, cells and patterns.",
+        "Table of the network's layers with window, shape, cells and channels.",
         height=420 if every else "content",
         columns={
             "Cells": st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
-            "Patterns": st.column_config.ProgressColumn(
+            "Channels": st.column_config.ProgressColumn(
                 format="localized", min_value=0, max_value=stage.spec.features
             ),
         },
@@ -62,13 +62,13 @@ def layers(stage: Stage) -> None:
 
 
 def shrinking(rows: Sequence[LayerRow]) -> list[LayerRow]:
-    """The layers whose windows move by more than a cell, each the first of its stride, and the last layer."""
+    """Return the layers that increase the stride, and the last layer."""
     before = [1, *(r.stride for r in rows)]
     return [r for r, stride in zip(rows, before, strict=False) if r.stride != stride or r is rows[-1]]
 
 
 def grid_of_cells(stage: Stage) -> None:
-    """A picture of chosen size under its cells, and what one cell can see."""
+    """Draw the picture at a chosen size under its grid of cells, and the receptive field of one cell."""
     geometry = stage.geometry()
     first, second = st.columns(2)
     height = first.slider(
@@ -96,14 +96,14 @@ def grid_of_cells(stage: Stage) -> None:
 
 
 def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> int:
-    """Which row or column, counted from zero; the middle at first."""
+    """Ask for a row or column and return it counted from zero; it starts in the middle."""
     if cells == 1:
         place.caption(f"{label}: there is only one.")
         return 0
     return (
         int(
             place.slider(
-                label, 1, cells, (cells + 1) // 2, key=f"lesson_{label}_{cells}", persist_state="session"
+                label, 1, cells, (cells + 1) // 2, key=f"lesson_cell_{label}_{cells}", persist_state="session"
             )
         )
         - 1
@@ -111,9 +111,9 @@ def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> i
 
 
 def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bool) -> tuple[str, str]:
-    """SVG of the picture stretched to the size, its grid and one cell, and what it shows in words.
+    """Return SVG of the picture at its size with the grid and one marked cell, and a description.
 
-    With `whole` the drawing is wide enough for the square that the cell can see.
+    With `whole` the drawing also contains the cell's whole receptive field.
     """
     height, width, stride = cells.y.input_size, cells.x.input_size, cells.y.stride
     margin = max(0.0, cells.y.extent / 2 - min(height, width) / 2) if whole else 0.0

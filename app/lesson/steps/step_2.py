@@ -1,4 +1,4 @@
-"""Figures of step two: the toy with numbers to change, the proof, the order of softmax and average."""
+"""Figures of step two: an editable example, the proof, and the order of softmax and average."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import streamlit as st
 from app.lesson import draw, experiments
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
+from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
 from app.state import caches
 from fcn_core.images.scales import Scale
@@ -18,18 +19,18 @@ _PROOF_LIMIT = 1e-4
 
 
 def toy(stage: Stage) -> None:
-    """Numbers to change, and both orders of average and Dense beside each other."""
+    """Draw an editable table, and the results of both orders of average and Dense."""
     features, kernel, bias = experiments.toy_features(1, _TOY_SIDE, _TOY_CHANNELS)
     left, right = st.columns([1, 1], gap="large")
     columns = [f"column {k + 1}" for k in range(_TOY_SIDE)]
     with left:
-        st.markdown("**Pattern one, in every cell**")
+        st.markdown("**The first channel, in every cell**")
         edited = st.data_editor(
             [dict(zip(columns, row, strict=True)) for row in features[..., 0].tolist()],
             hide_index=True,
             key="lesson_toy",
             column_config={c: st.column_config.NumberColumn(c, required=True, step=0.1) for c in columns},
-            alt="A map of numbers that can be changed.",
+            alt="An editable map of numbers.",
         )
     features[..., 0] = [[float(row[c] or 0) for c in columns] for row in edited]
     one, other = (
@@ -55,30 +56,31 @@ def toy(stage: Stage) -> None:
 
 
 def proof(stage: Stage) -> bool:
-    """The real network against the real classifier, on demand."""
-    wanted = f"lesson_proof_{stage.model.name}"
-    if not st.session_state.get(wanted):
+    """Compare the real network with the real classifier, on request."""
+    proved = lesson_state().proved
+    if stage.model.name not in proved:
         st.button(
             "Run the proof",
             key="lesson_prove",
             icon=":material/science:",
             type="primary",
-            on_click=lambda: st.session_state.update({wanted: True}),
-            help="Loads the original classifier and TensorFlow in a process of its own: up to a minute and a gigabyte "
-            "of memory.",
+            on_click=proved.add,
+            args=(stage.model.name,),
+            help="Loads the original classifier and TensorFlow in a separate process. This takes up to a minute and "
+            "1 GB of memory.",
         )
         return False
     future = caches.proof_of(stage.model.name)
     try:
-        found = stage.result_of(future, "the original classifier is loaded and asked")
+        found = stage.result_of(future, "the original classifier is loading and running")
     except Exception:
-        if future.done():  # let it be tried again
+        if future.done():  # the user may try again
             caches.proof_of.clear(stage.model.name)
-            st.session_state.pop(wanted, None)
+            proved.discard(stage.model.name)
         raise
     first, second, third = st.columns(3)
     first.metric("Cells averaged", grid(*found.grid))
-    second.metric("Largest logit less smallest", f"{found.span:.2f}")
+    second.metric("Largest minus smallest logit", f"{found.span:.2f}")
     third.metric("Largest difference", f"{found.relative * found.span:.1e}")
     stage.say(
         proof_grid=grid(*found.grid),
@@ -91,7 +93,7 @@ def proof(stage: Stage) -> bool:
 
 
 def after(stage: Stage) -> None:
-    """Softmax of the mean beside the mean of the softmaxes, for the classes the network thinks of first."""
+    """Compare the softmax of the mean with the mean of the softmaxes, for the five most probable classes."""
     size = stage.spec.input_size
     (class_map,) = stage.class_maps("native", stage.picture, (Scale(size, size),), "exact").values()
     first, second = experiments.two_answers(class_map)

@@ -16,7 +16,7 @@ def _bars(values: list[float]) -> dict[str, float]:
 
 
 def cell(stage: Stage) -> None:
-    """One cell's values before and after."""
+    """Draw one cell's values before and after the softmax."""
     logits = experiments.random_logits()
     after = experiments.softmax(logits)
     places = st.columns(3)
@@ -41,7 +41,7 @@ def cell(stage: Stage) -> None:
 
 
 def overflow(stage: Stage) -> None:
-    """Scale the logits until the plain formula breaks."""
+    """Multiply the logits until the plain formula overflows."""
     factor = st.select_slider(
         "Multiply all logits by", _FACTORS, 1, key="lesson_factor", persist_state="session"
     )
@@ -66,7 +66,7 @@ def overflow(stage: Stage) -> None:
 
 
 def temperature(stage: Stage) -> None:
-    """The same cell, softer or harder."""
+    """Draw the probabilities of one cell at a chosen temperature."""
     warmth = st.slider("Temperature T", 0.1, 5.0, 1.0, 0.1, key="lesson_temperature", persist_state="session")
     logits = experiments.random_logits()[0, 0, 0]
     result = experiments.softmax(logits, warmth)

@@ -1,4 +1,4 @@
-"""Figures of step four: noise of any size."""
+"""Figures of step four: random pixels of any size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _size() -> tuple[int, int]:
 
 
 def size(stage: Stage) -> None:
-    """Choose the size, see the noise, and say what to expect."""
+    """Ask for a size, draw random pixels, and prepare the choices of the question."""
     first, second = st.columns(2)
     height = first.slider(
         "Height, in pixels", 32, 640, ASKED[0], key="lesson_noise_height", persist_state="session"
@@ -46,7 +46,7 @@ def size(stage: Stage) -> None:
 
 
 def noise(stage: Stage) -> bool:
-    """Run the network on the noise, and hold the result against what was said."""
+    """Run the network on the random pixels, and compare the shape of its result with the predicted one."""
     if not st.toggle("Run the network on the noise", key="lesson_noise_run", persist_state="session"):
         return False
     height, width = _size()

@@ -1,4 +1,4 @@
-"""Figures of step five: the hierarchy, two ways to one class, what counting twice does."""
+"""Figures of step five: the hierarchy, two paths to one class, and the effect of counting twice."""
 
 from __future__ import annotations
 
@@ -10,67 +10,64 @@ import streamlit as st
 from app.lesson import draw, experiments
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
+from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
 from fcn_core import render
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.maps.heatmap import synset_heatmap
 from fcn_core.synsets.ontology import Ontology
 
-_HERE = "lesson_here"
-_TWICE = ("n02123394", "n02085620")  # classes with two ways up, the first that the hierarchy has is shown
+_TWICE = ("n02123394", "n02085620")  # classes with two parents; the first one in the hierarchy is shown
 
 
 def _go(key: str) -> None:
     chosen = st.session_state.get(key)
     if chosen is not None:
-        st.session_state[_HERE] = chosen
+        lesson_state().synset = chosen
         st.session_state[key] = None
 
 
 def tree(stage: Stage) -> None:
-    """Where one is, the way up and the ways down, with counts."""
+    """Draw the current synset, the path to it and its children, with counts of classes."""
     ontology = stage.ontology
-    here = st.session_state.setdefault(_HERE, ontology.find("dog").wnid)
-    here = ontology.collapse(here)
+    here = ontology.collapse(lesson_state().synset or ontology.find("dog").wnid)
 
     def label(wnid: str) -> str:
         return f"{ontology.label(wnid)} · {ontology.count(wnid)}"
 
     up = ontology.breadcrumb(here)
     st.pills(
-        "The way up",
+        "Above",
         up[:-1],
         format_func=label,
         key="lesson_up",
         on_change=_go,
         args=("lesson_up",),
-        help="From the top of the hierarchy down to where you are; the number counts ImageNet's classes.",
+        help="The path from the top of the hierarchy. The number counts ImageNet's classes.",
     )
     st.markdown(f"#### {ontology.label(here)}\n\n{ontology[here].gloss}")
     down = ontology.visible_children(here)
     if down:
-        st.pills(
-            "The ways down", down, format_func=label, key="lesson_down", on_change=_go, args=("lesson_down",)
-        )
+        st.pills("Below", down, format_func=label, key="lesson_down", on_change=_go, args=("lesson_down",))
     else:
-        st.caption("A class of ImageNet; nothing lies below it.")
+        st.caption("This is a class of ImageNet. It has nothing below it.")
     stage.say(here=ontology.label(here), here_classes=ontology.count(here))
 
 
 def paths(stage: Stage) -> None:
-    """Two ways from "animal" down to one class, as two columns."""
+    """Draw two paths from "animal" down to one class."""
     ontology = stage.ontology
     animal = ontology.find("animal").wnid
     wnid = next(w for w in _TWICE if len(experiments.paths_between(ontology, animal, w)) > 1)
     ways = experiments.paths_between(ontology, animal, wnid)
     draw.drawing(
-        stage, paths_drawing(ontology, ways), "Ways down the hierarchy that part and meet again.", width=520
+        stage, paths_drawing(ontology, ways), "Paths down the hierarchy that split and meet again.", width=520
     )
     stage.say(twice_class=ontology.label(wnid), twice_paths=len(ways))
 
 
 def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
-    """SVG of several ways from one synset to another, that part and meet."""
+    """Return SVG of several paths from one synset to another that split and meet."""
     shared_top = next(i for i, step in enumerate(zip(*ways, strict=False)) if len(set(step)) > 1)
     backwards = [way[::-1] for way in ways]
     shared_end = next(i for i, step in enumerate(zip(*backwards, strict=False)) if len(set(step)) > 1)
@@ -103,14 +100,14 @@ def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
     height = max(y for _, y in spots.values()) + 34
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width + 4} {height + 4}" role="img" '
-        f'aria-label="Ways down the hierarchy that part and meet again." '
+        f'aria-label="Paths down the hierarchy that split and meet again." '
         f'width="{width + 4}" height="{height + 4:.0f}">'
         f"{''.join(edges)}{''.join(boxes)}</svg>"
     )
 
 
 def double(stage: Stage) -> None:
-    """One heatmap summed rightly and with classes counted twice."""
+    """Draw one heatmap with each class counted once, and one as the notebook's search counts."""
     ontology = stage.ontology
     twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
     wnid = st.selectbox(
@@ -130,7 +127,7 @@ def double(stage: Stage) -> None:
     left, right = st.columns(2)
     for place, heatmap, name in (
         (left, ours, "each class once"),
-        (right, theirs, "as found, repetitions and all"),
+        (right, theirs, "repetitions included"),
     ):
         draw.cells(
             stage,

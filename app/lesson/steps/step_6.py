@@ -1,4 +1,4 @@
-"""Figures of step six: four sizes, where cells look, and what moves them."""
+"""Figures of step six: four sizes, the centres of cells, and their effective receptive fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FITS: dict[Fit, str] = {"aspect": "proportions kept", "exact": "stretched, as t
 
 
 def pyramid(stage: Stage) -> None:
-    """Heatmaps of the four sizes side by side."""
+    """Draw the heatmaps of the four sizes side by side."""
     fit: Fit = st.segmented_control(
         "Fit",
         tuple(_FITS),
@@ -43,7 +43,7 @@ def pyramid(stage: Stage) -> None:
         )
         shown = grid(class_map.scale.height, class_map.scale.width)
         column.caption(
-            f"**{name}**  \nshown {shown}  \n{grid(*heatmap.grid)} cells  \npeak **{heatmap.peak:.2f}**"
+            f"**{name}**  \ninput {shown}  \n{grid(*heatmap.grid)} cells  \npeak **{heatmap.peak:.2f}**"
         )
     first, last = heatmaps[0], heatmaps[-1]
     stage.say(
@@ -56,7 +56,7 @@ def pyramid(stage: Stage) -> None:
 
 
 def centres(stage: Stage) -> None:
-    """Where the cells of one size look, and where even spreading would put them."""
+    """Draw the centres of the cells at one size, and where an even grid would put them."""
     choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
     chosen = st.segmented_control(
         "Size", choices, default=choices[0], required=True, key="lesson_centres", persist_state="session"
@@ -84,7 +84,7 @@ def centres(stage: Stage) -> None:
 
 
 def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
-    """SVG: dots where cells look, rings at even spreading."""
+    """Return SVG with dots at the centres of cells and rings on an even grid, and a description."""
     height, width = cells.y.input_size, cells.x.input_size
     radius = cells.y.stride / 6
     even = [
@@ -99,15 +99,18 @@ def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
     ]
     marks = [svg.dots(even, radius, ring=True), svg.dots(true, radius)]
     shown = svg.stretched(stage.picture.pixels, 300, 451)
-    alt = "The cat; a dot where each cell looks, beside it a ring where even spreading would put it."
+    alt = (
+        "The cat, with a dot at the centre of each cell's field, and a ring where an even grid would put it."
+    )
     return svg.picture(shown, marks, alt, size=(height, width), margin=cells.y.stride * 0.75), alt
 
 
 def field(stage: Stage) -> None:
-    """What moves two cells, as it was measured, in a picture that is larger than it."""
+    """Draw the measured effective receptive fields of two cells."""
     geometry = stage.geometry()
     measured = stage.result_of(
-        shared_queue.queue().field(stage.model, session=session_id()), "what moves a cell is being measured"
+        shared_queue.queue().field(stage.model, session=session_id()),
+        "the effective receptive field is being measured",
     )
     picture = stage.picture
     (plan,) = plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[1:2])
@@ -125,7 +128,7 @@ def field(stage: Stage) -> None:
 
 
 def field_drawing(stage: Stage, cells: CellGrid, measured: EffectiveField) -> tuple[str, str]:
-    """SVG: a frame around what moves a cell in the middle and one in the last column, dots at their centres."""
+    """Return SVG with the effective field of a cell inside and of one in the last column, and a description."""
     height, width = cells.y.input_size, cells.x.input_size
     row, half = cells.y.size // 2, measured.side / 2
     marks = []
@@ -138,7 +141,7 @@ def field_drawing(stage: Stage, cells: CellGrid, measured: EffectiveField) -> tu
         )
         marks.append(svg.dots([(x, y)], 6))
     shown = svg.stretched(stage.picture.pixels, 300, 451)
-    alt = f"The cat with a frame of {measured.side} pixels a side around a cell in it, and one cut off by its border."
+    alt = f"The cat with a frame of {measured.side} pixels a side around a cell, and another one cut off by the border."
     return svg.picture(shown, marks, alt, size=(height, width), margin=12), alt
 
 

@@ -1,4 +1,4 @@
-"""Figures of step seven: power means, a veto, what each size contributes."""
+"""Figures of step seven: power means, a veto, and the contribution of each size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fcn_core.maps.heatmap import Heatmap, combine, place, synset_heatmap
 
 
 def heatmaps(stage: Stage) -> dict[str, Heatmap]:
-    """The cat at the four sizes."""
+    """Return the heatmaps of the cat at the four sizes."""
     ids = stage.ontology.class_ids(SYNSET)
     maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, "aspect")
     return {key.replace("x", " × "): synset_heatmap(m, ids) for key, m in maps.items()}
@@ -22,7 +22,7 @@ _NAMED = {-1.0: "the harmonic mean", 0.0: "the geometric mean", 1.0: "the arithm
 
 
 def word(q: float) -> str:
-    """Where a power mean lies among those that have names: it never falls as q grows."""
+    """Name a power mean, or the named means around it: power means grow with q."""
     if q in _NAMED:
         return _NAMED[q]
     below = [name for power, name in _NAMED.items() if power < q]
@@ -35,7 +35,7 @@ def word(q: float) -> str:
 
 
 def power(stage: Stage) -> None:
-    """The mean at a chosen power between the geometric and the arithmetic one."""
+    """Draw the mean at a chosen power beside the geometric and the arithmetic mean."""
     maps = tuple(heatmaps(stage).values())
     q = float(
         st.slider(
@@ -72,7 +72,7 @@ def power(stage: Stage) -> None:
 
 
 def veto(stage: Stage) -> None:
-    """The four values in the cell where the means differ most."""
+    """Draw the four values in the cell where the means differ most."""
     maps = heatmaps(stage)
     found = experiments.strongest_veto(maps)
     no = min(found.values, key=lambda k: found.values[k])
@@ -81,7 +81,7 @@ def veto(stage: Stage) -> None:
         stage,
         values,
         "probability",
-        "Bars: what each size says in that cell, and both means.",
+        "Bars: the value of each size in that cell, and both means.",
         top=1.0,
         marked=no,
     )
@@ -98,7 +98,7 @@ def veto(stage: Stage) -> None:
 
 
 def contribution(stage: Stage) -> None:
-    """How much the mean changes without each size."""
+    """Draw how much the mean changes without each size."""
     changes = experiments.leave_one_out(heatmaps(stage), float(st.session_state.get("lesson_power", 1.0)))
     most = max(changes, key=lambda k: changes[k])
     draw.bars(

@@ -1,4 +1,4 @@
-"""Figures of step eight: the truth, the mask, saturation."""
+"""Figures of step eight: ground truth, mask, saturation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRUTHS = ("the outline", "a box")
 
 
 def _truth(stage: Stage) -> tuple[npt.NDArray[np.bool_], str]:
-    """The truth as chosen, and the mark that shows it."""
+    """Return the chosen ground truth as a mask, and its SVG mark."""
     height, width = stage.picture.height, stage.picture.width
     if st.session_state.get("lesson_truth", _TRUTHS[0]) == _TRUTHS[0]:
         return experiments.polygon_mask(cat_outline(), height, width), svg.polygon(cat_outline(), 2)
@@ -30,9 +30,14 @@ def _truth(stage: Stage) -> tuple[npt.NDArray[np.bool_], str]:
 
 
 def truth(stage: Stage) -> None:
-    """Choose the outline, or a box by its sides."""
+    """Ask for the ground truth: the outline, or a box by its sides."""
     chosen = st.segmented_control(
-        "Truth", _TRUTHS, default=_TRUTHS[0], required=True, key="lesson_truth", persist_state="session"
+        "Ground truth",
+        _TRUTHS,
+        default=_TRUTHS[0],
+        required=True,
+        key="lesson_truth",
+        persist_state="session",
     )
     picture = stage.picture
     if chosen == _TRUTHS[1]:
@@ -54,7 +59,7 @@ def truth(stage: Stage) -> None:
             persist_state="session",
         )
     mask, mark = _truth(stage)
-    said = f"The cat with {chosen} that is taken for the truth."
+    said = f"The cat with {chosen} that is the ground truth."
     draw.drawing(stage, svg.picture(picture.pixels, [mark], said), said, width=540)
     stage.say(truth_name=chosen, truth_share=percent(float(mask.mean())))
 
@@ -74,7 +79,7 @@ def _fine(stage: Stage, kind: str, snap: bool) -> npt.NDArray[np.float32]:
 
 
 def mask(stage: Stage) -> None:
-    """Cut the map at a threshold and compare with the truth."""
+    """Threshold the map and compare the mask with the ground truth."""
     first, second = st.columns(2)
     kind = first.segmented_control(
         "Map",
@@ -88,7 +93,7 @@ def mask(stage: Stage) -> None:
         "Follow the picture's regions",
         key="lesson_snap",
         persist_state="session",
-        help="Complete the object along regions that are alike, as the program does for its masks: from probability "
+        help="Complete the object along similar regions, as the program does for its masks. This uses both probability "
         "and evidence, whichever map is chosen.",
     )
     fine = _fine(stage, kind, snap)
@@ -99,7 +104,7 @@ def mask(stage: Stage) -> None:
     picture, (wanted, mark) = stage.picture, _truth(stage)
     found = threshold_mask(fine, cut)
     left, right = st.columns(2)
-    said = "The cat; all but the mask is grey, and the truth is outlined."
+    said = "The cat: everything outside the mask is grey, and the ground truth is outlined."
     veiled = svg.picture(render.draw_mask(picture.pixels, found), [mark], said)
     draw.drawing(stage, veiled, said, place=left, width="stretch")
     thresholds, scores = experiments.iou_curve(fine, wanted)
@@ -128,7 +133,7 @@ def mask(stage: Stage) -> None:
 
 
 def saturation(stage: Stage) -> None:
-    """Probability and evidence of the same cells."""
+    """Draw probability and evidence of the same cells."""
     class_map, ids = _maps(stage)[0], stage.ontology.class_ids(SYNSET)
     wanted, _ = _truth(stage)
     columns = st.columns(2)

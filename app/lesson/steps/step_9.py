@@ -1,4 +1,4 @@
-"""Figure of step nine: old lines tried on this machine."""
+"""Figure of step nine: old lines of code, run on this machine."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from app.lesson.stage import Stage
 
 
 def changes(stage: Stage) -> None:
-    """Try what needs no Keras, and say what happened."""
+    """Draw a table of old lines with their outcome today."""
     draw.table(
         stage,
         [
-            {"The old line": t.line, "From": t.source, "Written now": t.today, "Tried now": t.outcome}
+            {"Old line": t.line, "From": t.source, "Today": t.today, "Result now": t.outcome}
             for t in experiments.old_lines()
         ],
-        "Old lines of code, what happened when they were tried now, and how they are written today.",
+        "Old lines of code, their form today, and the result of running them now.",
     )
 
 

@@ -12,7 +12,8 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-_MISTAKE = "The program made a mistake. It was logged; your picture and choices are still here."
+FAULT = "Something went wrong in the program. The error was logged. Your picture and choices are unchanged."
+"""What users are told of an error that is not theirs."""
 
 
 def record_run(info: ModelInfo, job: Job, *, cache_hit: bool) -> None:
@@ -54,4 +55,4 @@ def message_for_user(error: Exception) -> str:
     """Return what to tell the user about a failure."""
     if isinstance(error, MemoryError):
         return "Out of memory. Choose smaller scales."
-    return str(error) if isinstance(error, FcnError) else _MISTAKE
+    return str(error) if isinstance(error, FcnError) else FAULT

@@ -71,7 +71,7 @@ class Loader:
 
     def failed(self, model: ModelKey, error: Exception) -> None:
         """Record that a model could not be loaded, or failed in its first use."""
-        fault = f"The program made a mistake ({type(error).__name__}); see the log."
+        fault = f"Something went wrong in the program ({type(error).__name__}); see the log."
         self._failures[model] = str(error) if isinstance(error, FcnError) else fault
 
     def health(self, model: ModelKey) -> Health:

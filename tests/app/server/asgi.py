@@ -1,4 +1,4 @@
-"""What a server gives an application, and what it takes from it, without a server."""
+"""ASGI scopes, clients and applications for tests without a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ App = Callable[..., Awaitable[None]]
 
 
 def scope(kind: str = "http", path: str = "/", method: str = "GET", **headers: str) -> dict[str, Any]:
-    """A request from this machine; names of headers with underscores for dashes."""
+    """Return the scope of a request from this machine; header names have underscores for dashes."""
     return {
         "type": kind,
         "method": method,
@@ -25,7 +25,7 @@ def scope(kind: str = "http", path: str = "/", method: str = "GET", **headers: s
 
 
 class Client:
-    """The other side of one request or socket."""
+    """The client of one request or socket."""
 
     def __init__(self, messages: Iterable[Message] = ()) -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -58,7 +58,7 @@ class Client:
 
 
 def answering(status: int = 200, body: bytes = b"", **headers: str) -> App:
-    """An application that answers so, whatever is asked."""
+    """Return an application that gives this response to every request."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         listed = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
@@ -69,6 +69,6 @@ def answering(status: int = 200, body: bytes = b"", **headers: str) -> App:
 
 
 async def settled(rounds: int = 50) -> None:
-    """Let everything that can go on go on."""
+    """Let all tasks run that can."""
     for _ in range(rounds):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Connections that nothing moves on give way, and honest ones stay."""
+"""Idle connections are closed, and active ones stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.server.connections import Connections
 
 
 class Loop:
-    """Calls what is due when a test says so."""
+    """An event loop whose time a test advances."""
 
     def __init__(self) -> None:
         self.now, self.due = 0.0, []
@@ -21,7 +21,7 @@ class Loop:
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         self.due.append((self.now + seconds, call))
 
-    def pass_(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         end = self.now + seconds
         while due := [entry for entry in self.due if entry[0] <= end]:
             first = min(due, key=lambda entry: entry[0])
@@ -34,7 +34,7 @@ class Loop:
 class Fake:
     def __init__(self, loop: Loop, name: str) -> None:
         self._loop, self.name = loop, name
-        self.open, self.waiting, self.unsent, self.progress = True, True, 0, 0
+        self.open, self.idle, self.unsent, self.progress = True, True, 0, 0
 
     def close(self) -> None:
         assert self.open, f"{self.name} was closed twice"
@@ -59,27 +59,27 @@ def is_open(made: list[Fake]) -> list[bool]:
     return [fake.open for fake in made]
 
 
-def test_of_those_that_wait_the_newest_stay() -> None:
+def test_the_newest_idle_connections_stay() -> None:
     loop = Loop()
-    made = many(10, Connections(waiting=4, most=100, patience=20), loop)
+    made = many(10, Connections(most_idle=4, most=100, patience=20), loop)
     assert is_open(made) == [False] * 6 + [True] * 4
 
 
-def test_those_that_are_answered_stay() -> None:
+def test_connections_with_a_request_stay() -> None:
     loop = Loop()
-    guard = Connections(waiting=4, most=100, patience=20)
-    answered = many(10, guard, loop, waiting=False)
+    guard = Connections(most_idle=4, most=100, patience=20)
+    answered = many(10, guard, loop, idle=False)
     many(50, guard, loop)
-    loop.pass_(1000)
+    loop.advance(1000)
     assert all(is_open(answered))
 
 
-def test_beyond_the_most_first_those_that_wait_go_then_the_oldest() -> None:
+def test_beyond_the_maximum_idle_ones_are_closed_first_then_the_oldest() -> None:
     loop = Loop()
-    guard = Connections(waiting=5, most=6, patience=20)
-    answered = many(4, guard, loop, waiting=False)
+    guard = Connections(most_idle=5, most=6, patience=20)
+    answered = many(4, guard, loop, idle=False)
     waiting = many(2, guard, loop)
-    more = many(3, guard, loop, waiting=False)
+    more = many(3, guard, loop, idle=False)
     assert is_open(waiting) == [False, False]
     assert is_open(answered) == [False, True, True, True]
     assert all(is_open(more))
@@ -88,32 +88,30 @@ def test_beyond_the_most_first_those_that_wait_go_then_the_oldest() -> None:
 @pytest.mark.parametrize(
     ("state", "moves", "stays"),
     [
-        ({"waiting": True}, False, False),
-        ({"waiting": True}, True, True),  # another request came in the meantime
-        ({"waiting": False}, False, True),  # an analysis takes its time
-        ({"waiting": False, "unsent": 9}, False, False),  # an answer nobody reads
-        ({"waiting": False, "unsent": 9}, True, True),  # one that is read slowly
+        ({"idle": True}, False, False),
+        ({"idle": True}, True, True),  # another request arrived
+        ({"idle": False}, False, True),  # an analysis is running
+        ({"idle": False, "unsent": 9}, False, False),  # a response nobody reads
+        ({"idle": False, "unsent": 9}, True, True),  # a response read slowly
     ],
 )
-def test_nobody_waits_for_a_client_that_does_nothing(
-    state: dict[str, object], moves: bool, stays: bool
-) -> None:
+def test_a_connection_without_progress_is_closed(state: dict[str, object], moves: bool, stays: bool) -> None:
     loop = Loop()
-    guard = Connections(waiting=5, most=10, patience=20)
+    guard = Connections(most_idle=5, most=10, patience=20)
     (fake,) = many(1, guard, loop, **state)
     for second in range(200):
         fake.progress = second if moves else 0
-        loop.pass_(1)
+        loop.advance(1)
     assert fake.open is stays
 
 
-def test_what_was_closed_is_forgotten_and_nothing_is_called_for_nobody() -> None:
+def test_closed_connections_are_forgotten_and_checks_stop() -> None:
     loop = Loop()
-    guard = Connections(waiting=500, most=1000, patience=20)
+    guard = Connections(most_idle=500, most=1000, patience=20)
     for fake in many(300, guard, loop):
         fake.open = False
-    assert len(loop.due) == 1, "one call for all, or each closed connection is held until its own"
-    loop.pass_(20)
+    assert len(loop.due) == 1, "one scheduled check for all connections"
+    loop.advance(20)
     assert guard._open == {}
     assert loop.due == []
     many(1, guard, loop)
@@ -133,7 +131,7 @@ def test_what_was_closed_is_forgotten_and_nothing_is_called_for_nobody() -> None
         (1048576, 1048576, False, 1048576),
     ],
 )
-def test_the_process_asks_for_the_files_it_may_have(
+def test_the_limit_of_open_files_is_raised(
     monkeypatch: pytest.MonkeyPatch, soft: int | str, hard: int | str, refused: bool, found: int
 ) -> None:
     import resource
@@ -149,18 +147,18 @@ def test_the_process_asks_for_the_files_it_may_have(
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
     monkeypatch.setattr(resource, "setrlimit", ask)
-    assert connections.files() == found
+    assert connections.most_files() == found
     assert all(hard == limits[1] for _, hard in asked)
 
 
 @pytest.mark.parametrize(
     ("memory", "files", "most"), [(450, 65536, 360), (100_000, 65536, 4096), (8000, 256, 64)]
 )
-def test_memory_and_files_say_how_many_there_may_be(
+def test_the_maximum_follows_from_memory_and_files(
     monkeypatch: pytest.MonkeyPatch, memory: int, files: int, most: int
 ) -> None:
     monkeypatch.setenv("FCN_MEMORY_MB", str(memory))
-    monkeypatch.setattr(connections, "files", lambda: files)
+    monkeypatch.setattr(connections, "most_files", lambda: files)
     watched = SimpleNamespace()
     monkeypatch.setattr(
         connections.streamlit_patches,
@@ -170,5 +168,5 @@ def test_memory_and_files_say_how_many_there_may_be(
     connections.watch()
     guard = watched.found.__self__
     assert guard._most == most
-    assert guard._may_wait == min(128, most)
+    assert guard._most_idle == min(128, most)
     assert watched.longest == 100_000

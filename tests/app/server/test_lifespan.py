@@ -1,4 +1,4 @@
-"""The server makes the app ready, and keeps trying."""
+"""The server loads the default model, and retries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.state.queue.loader import Health
 from tests.waiting import PATIENCE
 
 
-def test_a_model_that_could_not_be_loaded_is_tried_again(
+def test_loading_the_model_is_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[str] = []
@@ -36,7 +36,7 @@ def test_a_model_that_could_not_be_loaded_is_tried_again(
             await asyncio.wait_for(tried.wait(), PATIENCE)
 
     monkeypatch.setattr(shared_queue, "queue", make_ready)
-    monkeypatch.setattr(server, "_AGAIN", 0.0)
+    monkeypatch.setattr(server, "_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(server.log_limit, "limit", lambda: None)
     monkeypatch.setattr(server.connections, "watch", lambda: None)
     asyncio.run(scene())
@@ -44,9 +44,9 @@ def test_a_model_that_could_not_be_loaded_is_tried_again(
     assert "could not be made ready" in caplog.text
 
 
-@pytest.mark.parametrize(("made", "ready", "prepared"), [(1, False, 1), (1, True, 0), (0, False, 0)])
-def test_what_is_ready_or_not_begun_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, made: int, ready: bool, prepared: int
+@pytest.mark.parametrize(("made", "ready", "warmed"), [(1, False, 1), (1, True, 0), (0, False, 0)])
+def test_retrying_only_concerns_a_failed_model(
+    monkeypatch: pytest.MonkeyPatch, made: int, ready: bool, warmed: int
 ) -> None:
     class Queue:
         count = 0
@@ -67,4 +67,4 @@ def test_what_is_ready_or_not_begun_is_left_alone(
     monkeypatch.setattr(shared_queue, "_queue", there := Made())
     monkeypatch.setattr(shared_queue, "health", lambda: Health(ready, ""))
     shared_queue.try_again()
-    assert there.queue.count == prepared
+    assert there.queue.count == warmed

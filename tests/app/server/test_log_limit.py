@@ -1,4 +1,4 @@
-"""The log stays small, and tells what it left out."""
+"""Repeated log records are omitted and counted."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def logger() -> Iterator[tuple[logging.Logger, io.StringIO, Clock]]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger.addHandler(handler)
-    logger.addFilter(log_limit.AtMost(3, 60.0, lambda: clock.now))
+    logger.addFilter(log_limit.RateLimit(3, 60.0, lambda: clock.now))
     yield logger, stream, clock
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
-def test_equal_records_pass_so_often_and_then_are_counted(
+def test_repeated_records_pass_up_to_a_limit_and_are_counted(
     logger: tuple[logging.Logger, io.StringIO, Clock], level: int
 ) -> None:
     log, stream, clock = logger
@@ -46,17 +46,17 @@ def test_equal_records_pass_so_often_and_then_are_counted(
     assert tell(100) == []
     clock.now = 60.0
     assert tell(5) == [
-        f"{name} request 0 (and 197 more like this before, left out)",
+        f"{name} request 0 (and 197 similar records before, omitted)",
         f"{name} request 1",
         f"{name} request 2",
     ]
     clock.now = 120.0
-    assert tell(1) == [f"{name} request 0 (and 2 more like this before, left out)"]
+    assert tell(1) == [f"{name} request 0 (and 2 similar records before, omitted)"]
     clock.now = 180.0
     assert tell(1) == [f"{name} request 0"]
 
 
-def test_other_places_and_other_faults_are_counted_for_themselves(
+def test_other_lines_and_other_exceptions_are_counted_separately(
     logger: tuple[logging.Logger, io.StringIO, Clock],
 ) -> None:
     log, stream, _ = logger
@@ -98,12 +98,12 @@ async def main():
 asyncio.run(main())
 later = [logging.getLogger(name) for name in ("uvicorn.error", "app.later", "fcn_core.jobs")]
 for log in (before, get_logger("streamlit.imported_later"), *later):
-    for _ in range(99):  # each from a place of its own
+    for _ in range(99):  # logged at a different line each
         log.handle(log.makeRecord(log.name, logging.WARNING, log.name, 1, f"{log.name} said this", (), None))
 """
 
 
-def test_every_logger_of_the_server_is_bounded_whenever_it_is_made(fresh_python) -> None:  # type: ignore[no-untyped-def]
+def test_every_logger_of_the_server_is_limited_whenever_it_is_created(fresh_python) -> None:  # type: ignore[no-untyped-def]
     said = fresh_python(LIMIT).stderr
     for name in ("streamlit.imported_before", "streamlit.imported_later", "uvicorn.error", "app.later"):
         assert said.count(f"{name} said this") == 10, name
@@ -113,28 +113,30 @@ def test_every_logger_of_the_server_is_bounded_whenever_it_is_made(fresh_python)
     assert said.count("fcn_core.jobs said this") == 99
 
 
-def test_asyncio_says_what_it_knows_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_asyncio_errors_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.new_event_loop()
     try:
-        log_limit._say(loop, {"message": "Task was destroyed"})
+        log_limit._handle_error(loop, {"message": "Task was destroyed"})
     finally:
         loop.close()
     assert "Task was destroyed" in caplog.text
 
 
-def test_a_server_that_ends_while_it_cannot_listen_leaves_a_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_retry_after_the_end_of_the_server_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.new_event_loop()
     try:
         failed = ValueError("Invalid file descriptor: -1")
-        log_limit._say(loop, {"message": "Exception in callback X._start_serving(...)", "exception": failed})
+        log_limit._handle_error(
+            loop, {"message": "Exception in callback X._start_serving(...)", "exception": failed}
+        )
     finally:
         loop.close()
     assert "Traceback" not in caplog.text
     assert len(caplog.records) == 1
 
 
-def test_faults_of_a_page_are_logged_and_not_printed_past_the_log() -> None:
-    """Streamlit prints them by Rich where that is installed, and Keras brings it."""
+def test_exceptions_of_a_page_are_logged_and_not_printed() -> None:
+    """Streamlit prints them with Rich if that is installed, and Keras installs it."""
     shipped = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
     assert shipped["logger"]["enableRich"] is False
     logged = inspect.getsource(error_util._log_uncaught_app_exception)

@@ -1,4 +1,4 @@
-"""A session is the browser's that began it."""
+"""A session belongs to the browser that started it."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> Owners:
         "long",
     ],
 )
-def test_who_may_use_it(owners: Owners, cookie: str | None, may: bool) -> None:
+def test_only_the_owner_may_use_a_session(owners: Owners, cookie: str | None, may: bool) -> None:
     assert owners.may_use("one", of(cookie)) is may
     assert owners.may_use("unknown", of(cookie))
 
 
-def test_who_takes_it_up_does_not_become_its_owner(owners: Owners) -> None:
+def test_resuming_does_not_change_the_owner(owners: Owners) -> None:
     owners.add("one", of(generate_xsrf_token_string(b"the-token-of-another", 1)))
     assert owners.may_use("one", of(OWNER))
 
 
-def test_sessions_that_are_gone_are_forgotten(owners: Owners) -> None:
+def test_ended_sessions_are_forgotten(owners: Owners) -> None:
     owners.add("closed", of(OWNER))
     owners.add("two", of(None))
     assert set(owners._browsers) == {"one", "two"}

@@ -1,4 +1,4 @@
-"""What is there, what is not, and what only this machine is told."""
+"""Unknown paths are 404, metrics are local, and readiness is reported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def asked(path: str, app: Any = None, method: str = "GET", host: str = "127.0.0.
         ("/component/nothing", 404, b"Not Found"),
     ],
 )
-def test_where_there_is_nothing_it_says_so(base: str, path: str, found: int, body: bytes) -> None:
+def test_unknown_paths_are_404(base: str, path: str, found: int, body: bytes) -> None:
     client = asked(base + path)
     assert (client.status, client.body) == (found, body)
 
@@ -62,14 +62,14 @@ def test_where_there_is_nothing_it_says_so(base: str, path: str, found: int, bod
 @pytest.mark.parametrize(
     ("status_", "kind"), [(200, "application/javascript"), (304, "text/html"), (405, "text/html"), (200, "")]
 )
-def test_other_answers_stay_as_they_are(status_: int, kind: str) -> None:
+def test_other_responses_are_unchanged(status_: int, kind: str) -> None:
     client = asked(
         "/static/x.js", answering(status_, b"as it was", **({"content_type": kind} if kind else {}))
     )
     assert (client.status, client.body) == (status_, b"as it was")
 
 
-def test_a_report_that_is_taken_away_is_no_page(base: str) -> None:
+def test_a_downloaded_report_is_not_a_page(base: str) -> None:
     app = answering(
         body=b"report", content_type="text/html", content_disposition='attachment; filename="r.html"'
     )
@@ -99,9 +99,7 @@ def test_metrics_are_for_this_machine_without_a_proxy(
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_a_monitor_is_told_whether_it_can_answer(
-    base: str, ready: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readiness_is_reported(base: str, ready: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_queue, "health", lambda: shared_queue.Health(ready, "the reason"))
     routes = Starlette(routes=status.routes())
 

@@ -1,4 +1,4 @@
-"""What may be uploaded, and what goes for it."""
+"""Uploads are limited, and files are removed with their sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITS = FileLimits(files=3, bytes=50 * MB, stored=60 * MB)
 
 
 class Server:
-    """Streamlit's store of files, and sessions; what is uploaded is stored as Streamlit does."""
+    """Streamlit's store of files and sessions behind the guard; uploads are stored as Streamlit does."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.files = MemoryUploadedFileManager("/upload")
@@ -41,7 +41,7 @@ class Server:
         )
         monkeypatch.setattr(streamlit_patches.runtime, "get_instance", lambda: running)
         monkeypatch.setattr(FileLimits, "from_settings", lambda: LIMITS)
-        self.guard = UploadGuard(self._app, Owners(), arrivals=4)
+        self.guard = UploadGuard(self._app, Owners(), most_uploads=4)
 
     def open(self, *names: str) -> None:
         self.sessions.update(names)
@@ -81,7 +81,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     ("sizes", "kept"),
     [
         ([1, 1, 1], ["0", "1", "2"]),
-        ([1, 1, 1, 1], ["1", "2", "3"]),  # three in number
+        ([1, 1, 1, 1], ["1", "2", "3"]),  # three files at most
         ([25, 25], ["0", "1"]),
         ([25, 25, 1], ["1", "2"]),
         ([25, 20, 10], ["1", "2"]),
@@ -94,14 +94,14 @@ def test_a_session_keeps_its_newest_files(server: Server, sizes: list[float], ke
     assert server.held == {"one": kept}
 
 
-def test_the_same_file_again_and_again_is_one(server: Server) -> None:
+def test_repeated_uploads_of_one_file_are_stored_once(server: Server) -> None:
     server.open("one")
     for _ in range(20):
         assert server.put("one", "same", 24) == 204
     assert server.held == {"one": ["same"]}
 
 
-def test_for_a_new_file_goes_the_oldest_of_who_holds_most(server: Server) -> None:
+def test_a_new_file_evicts_the_oldest_of_the_largest_session(server: Server) -> None:
     server.open("modest", "greedy", "new")
     for session, file, size in (("modest", "a", 10), ("greedy", "b", 24), ("greedy", "c", 24)):
         assert server.put(session, file, size) == 204
@@ -109,7 +109,7 @@ def test_for_a_new_file_goes_the_oldest_of_who_holds_most(server: Server) -> Non
     assert server.held == {"modest": ["a"], "greedy": ["c"], "new": ["d"]}
 
 
-def test_who_holds_most_may_be_the_one_that_sends(server: Server) -> None:
+def test_the_sending_session_may_be_the_largest(server: Server) -> None:
     server.open("modest", "greedy")
     for session, file, size in (
         ("greedy", "a", 24),
@@ -121,7 +121,7 @@ def test_who_holds_most_may_be_the_one_that_sends(server: Server) -> None:
     assert server.held == {"greedy": ["b", "d"], "modest": ["c"]}
 
 
-def test_what_gives_way_can_no_longer_be_read(server: Server) -> None:
+def test_an_evicted_file_cannot_be_read(server: Server) -> None:
     server.open("one", "two", "three")
     assert server.put("one", "a", 24) == 204
     file = StoredFile(server.files, "one", "a")
@@ -135,7 +135,7 @@ def test_what_gives_way_can_no_longer_be_read(server: Server) -> None:
         file.read()
 
 
-def test_a_deleted_file_takes_no_room(server: Server) -> None:
+def test_a_deleted_file_frees_its_space(server: Server) -> None:
     server.open("one", "two")
     for i in range(5):
         assert server.put("one", f"{i}", 24) == 204
@@ -147,9 +147,11 @@ def test_a_deleted_file_takes_no_room(server: Server) -> None:
 @pytest.mark.parametrize(
     ("known", "active", "status"),
     [(True, True, 204), (True, False, 204), (False, False, 410)],
-    ids=["there", "away for a moment", "gone"],
+    ids=["connected", "reconnecting", "ended"],
 )
-def test_no_file_outlives_its_session(server: Server, known: bool, active: bool, status: int) -> None:
+def test_a_file_of_an_ended_session_is_refused(
+    server: Server, known: bool, active: bool, status: int
+) -> None:
     server.open("one")
     if not active:
         server.active.remove("one")
@@ -160,7 +162,7 @@ def test_no_file_outlives_its_session(server: Server, known: bool, active: bool,
 
 
 class Endless(Client):
-    """A client that sends part after part when it is told to."""
+    """A client that sends each part on demand."""
 
     def __init__(self, server: Server, session: str) -> None:
         super().__init__()
@@ -174,7 +176,7 @@ class Endless(Client):
         await settled()
 
 
-def test_of_files_on_their_way_the_oldest_of_who_sends_most_gives_way(server: Server) -> None:
+def test_too_many_bytes_in_progress_evict_the_oldest_upload_of_the_largest_sender(server: Server) -> None:
     async def scene() -> None:
         server.open("honest", "greedy")
         honest = Endless(server, "honest")
@@ -190,10 +192,10 @@ def test_of_files_on_their_way_the_oldest_of_who_sends_most_gives_way(server: Se
             assert client.status == 204
 
     asyncio.run(scene())
-    assert server.guard._arriving == {}
+    assert server.guard._uploads == {}
 
 
-def test_files_on_their_way_are_counted_however_little_came_of_them(server: Server) -> None:
+def test_too_many_uploads_in_progress_evict_the_oldest_of_the_largest_sender(server: Server) -> None:
     async def scene() -> None:
         server.open("honest", "greedy")
         clients = [Endless(server, "honest"), *(Endless(server, "greedy") for _ in range(9))]
@@ -206,12 +208,12 @@ def test_files_on_their_way_are_counted_however_little_came_of_them(server: Serv
     asyncio.run(scene())
 
 
-def test_silence_ends_an_upload(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_without_data_is_aborted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> Endless:
         server.open("one")
         client = Endless(server, "one")
         await client.part(1)
-        monkeypatch.setattr(uploads, "_QUIET", 0.0)
+        monkeypatch.setattr(uploads, "_TIMEOUT", 0.0)
         await client.part(1)
         await asyncio.wait_for(client.task, PATIENCE)
         return client
@@ -220,10 +222,10 @@ def test_silence_ends_an_upload(server: Server, monkeypatch: pytest.MonkeyPatch)
     assert client.status == 408
     assert client.headers["connection"] == "close"
     assert server.held == {}
-    assert server.guard._arriving == {}
+    assert server.guard._uploads == {}
 
 
-def test_who_leaves_in_the_middle_is_no_fault(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disconnect_during_an_upload_is_no_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> Endless:
         server.open("one")
         client = Endless(server, "one")
@@ -233,10 +235,10 @@ def test_who_leaves_in_the_middle_is_no_fault(server: Server, monkeypatch: pytes
         return client
 
     assert asyncio.run(scene()).sent == []
-    assert server.guard._arriving == {}
+    assert server.guard._uploads == {}
 
 
-def test_other_faults_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise ValueError("a fault")
 
@@ -250,7 +252,7 @@ def test_other_faults_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 @pytest.mark.parametrize("prefix", ["", "/base"])
 @pytest.mark.parametrize("file", ["x", "%2e", "\u00e9\u4e2d", "x" * 5000, "x\n"])
-def test_another_browsers_files_cannot_be_touched(
+def test_files_of_another_browser_cannot_be_changed(
     server: Server, monkeypatch: pytest.MonkeyPatch, method: str, prefix: str, file: str
 ) -> None:
     monkeypatch.setattr(server.guard._owners, "may_use", lambda session, _: session != "one")
@@ -272,7 +274,7 @@ def test_another_browsers_files_cannot_be_touched(
         ("/_stcore/health", "GET"),
     ],
 )
-def test_what_is_no_upload_passes(path: str, method: str) -> None:
+def test_other_requests_pass(path: str, method: str) -> None:
     client = Client()
     guard = UploadGuard(answering(418), Owners())
     asyncio.run(guard(scope(path=path, method=method), client.receive, client.send))
@@ -283,7 +285,7 @@ def test_what_is_no_upload_passes(path: str, method: str) -> None:
     ("memory", "upload", "stored"),
     [(450, 25, 54), (690, 25, 82), (100, 25, 50), (8192, 25, 983), (450, 100, 200)],
 )
-def test_the_settings_say_what_there_is_room_for(
+def test_the_limits_follow_from_the_settings(
     monkeypatch: pytest.MonkeyPatch, memory: int, upload: int, stored: int
 ) -> None:
     monkeypatch.setenv("FCN_MEMORY_MB", str(memory))

@@ -1,0 +1,71 @@
+"""Messages on the page: errors, warnings, small print."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from app.state.queue.job_log import FAULT
+from fcn_core.errors import FcnError
+from fcn_core.images.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Show an `FcnError` as a message; log any other exception and show `FAULT`."""
+    try:
+        yield
+    except FcnError as error:
+        problem(str(error))
+    except Exception as error:
+        if type(error).__module__.startswith(
+            "streamlit"
+        ):  # a fragment's exception, which Streamlit has shown
+            raise
+        logger.exception("%s failed", what)
+        problem(FAULT)
+
+
+def problem(message: str) -> None:
+    """Show an error message as plain text."""
+    st.error(escape_markdown(message), icon=":material/error:")
+
+
+def gone() -> None:
+    """Say that an uploaded picture is no longer stored."""
+    minutes = st.get_option("server.disconnectedSessionTTL") / 60
+    st.warning(
+        "Your picture is gone, because pictures are kept in memory only. Either the server was "
+        f"restarted, or the page was reloaded, or you were away for more than {minutes:g} minutes, or somebody else "
+        "opened its address. Please upload it again. Until then a sample is shown.",
+        icon=":material/hide_image:",
+    )
+
+
+def undelivered(limits: Limits) -> str:
+    """Return HTML that says what to do when an upload fails.
+
+    Streamlit offers no way to change its own message. So the page always contains this one, and the style sheet shows
+    it while the uploader reports an error and has no complete file.
+    """
+    return (
+        '<div class="fcn-undelivered" role="alert">The picture did not arrive. Possible reasons: it is larger than '
+        f"{limits.max_bytes / 2**20:.4g} MB (a proxy may allow less); the server has no memory for pictures at the "
+        "moment, so try again in a few minutes; or the connection was lost, so reload the page and try again.</div>"
+    )
+
+
+def escape_markdown(text: str) -> str:
+    """Escape text so that Streamlit's Markdown shows it unchanged."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in text)
+
+
+def note(text: str) -> None:
+    """Show small print as plain text."""
+    st.html(f'<p class="fcn-note">{html.escape(text)}</p>')
