@@ -60,9 +60,27 @@ def pick() -> None:
         session.explore().cell = max(0, int(cell[0])), max(0, int(cell[1]))
 
 
-def _type() -> None:
+def _type(serial: int) -> None:
     """Choose the cell whose row and column were typed."""
-    session.explore().cell = int(st.session_state["row"]), int(st.session_state["column"])
+    page = session.explore()
+    if page.inputs == serial:  # not inputs that have been replaced meanwhile
+        page.cell = page.typed = (
+            int(st.session_state[f"row-{serial}"]),
+            int(st.session_state[f"column-{serial}"]),
+        )
+
+
+def _inputs(cell: tuple[int, int], grid: tuple[int, int]) -> None:
+    """Draw the inputs of row and column; new ones if the cell has changed otherwise than by typing."""
+    page, state = session.explore(), st.session_state
+    if cell != page.typed:
+        page.typed, page.inputs = cell, page.inputs + 1
+    serial = page.inputs
+    for place, label, index in zip(st.columns(2), ("Row", "Column"), (0, 1), strict=True):
+        key = f"row-{serial}" if label == "Row" else f"column-{serial}"
+        if key not in state:
+            state[key] = cell[index]
+        place.number_input(label, 0, grid[index] - 1, key=key, on_change=_type, args=(serial,))
 
 
 def draw(chosen: Selection, view: View, maps: SynsetMaps) -> None:
@@ -73,12 +91,9 @@ def draw(chosen: Selection, view: View, maps: SynsetMaps) -> None:
         return
     class_maps = view.class_maps
     row, column = cell_of(chosen, maps)
-    st.session_state["row"], st.session_state["column"] = row, column
     left, right = st.columns([2, 3])
     with left:
-        down, across = st.columns(2)
-        down.number_input("Row", 0, rows - 1, key="row", on_change=_type)
-        across.number_input("Column", 0, columns - 1, key="column", on_change=_type)
+        _inputs((row, column), (rows, columns))
         notices.note(
             f"In the finest grid, {rows} × {columns} cells. To choose another cell, click the large map above, or use "
             "the arrow keys and Enter on it."

@@ -39,7 +39,18 @@ STATE: Mapping[str, str] = {
 WIDGETS = (
     *BOUND,  # kept equal to the address by Streamlit
     *("source", "picture", "upload*", "camera", "link"),
-    *("scale-*", "new-scale", "weight-*", "power", "threshold-*", "snap", "row", "column", "pointer", "png"),
+    *(
+        "scale-*",
+        "new-scale",
+        "weight-*",
+        "power",
+        "threshold-*",
+        "snap",
+        "row-*",
+        "column-*",
+        "pointer",
+        "png",
+    ),
     *("chip-*", "*-step-*", "*-pick-*", "*-sense-*"),
     *("stop", "export-*", "ask-again"),
     *("compare", "compare-model-?", "compare-picture-?"),
@@ -59,9 +70,9 @@ class ExplorePage:
         The last picture that could be opened.
     picture_gone : bool
         Whether the address names an uploaded picture that this session does not have.
-    uploader, slider : int
-        Serial numbers of the uploader and of the threshold slider: a new number makes a new widget, so a value of the
-        old one that is still on its way from the browser is ignored.
+    uploader, slider, inputs : int
+        Serial numbers of the uploader, the threshold slider and the inputs of row and column: a new number makes a new
+        widget, so a value of the old one that is still on its way from the browser is ignored.
     scales : tuple of Scale
         On offer, coarse first.
     synset_chosen : bool
@@ -72,6 +83,8 @@ class ExplorePage:
         None: the suggested one.
     cell : (int, int) or None
         Row and column to inspect; None: the cell with the highest value.
+    typed : (int, int) or None
+        The cell in the inputs of row and column.
     job : Job or None
         What the page has asked for.
     shown : (Job, Picture) or None
@@ -95,6 +108,8 @@ class ExplorePage:
     threshold: float | None = None
     slider: int = 0
     cell: tuple[int, int] | None = None
+    typed: tuple[int, int] | None = None
+    inputs: int = 0
     job: Job | None = None
     shown: tuple[Job, Picture] | None = None
     stopped: JobKey | None = None

@@ -56,5 +56,5 @@ def queue(network: Network) -> Iterator[Queue]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(job_queue, "time", clock)
-    monkeypatch.setattr(jobs, "ABANDONED_AFTER", 1e9)  # seconds fly here, and somebody looks at all of these
+    monkeypatch.setattr(jobs, "ABANDONED_AFTER", 1e9)  # the clock jumps here; no job is abandoned
     return clock

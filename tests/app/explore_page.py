@@ -18,14 +18,14 @@ CAT, ESPRESSO, DOG = "n02121620", "n07920052", "n02084071"
 
 
 def settled(page: AppTest) -> AppTest:
-    """Run until nothing is computed any more."""
+    """Run the page until its job is finished."""
     wait_until(lambda: not any(b.key == "stop" for b in page.run().button), lambda: text(page), pause=0.1)
     assert not page.exception, page.exception
     return page
 
 
 def settled_until(page: AppTest, holds: Callable[[], bool]) -> None:
-    """Settle until something holds: on a busy machine the queue may end a job between two runs."""
+    """Run the page until a condition holds: on a busy machine the queue may end a job between two runs."""
     wait_until(lambda: settled(page) and holds(), lambda: text(page))
 
 
@@ -52,6 +52,10 @@ def png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+def number_input(page: AppTest, label: str) -> Any:
+    return next(each for each in page.number_input if each.label == label)
 
 
 def address(page: AppTest) -> dict[str, str]:

@@ -24,7 +24,7 @@ SCALES = NOTEBOOK_SCALES[:3]
 
 
 class Network:
-    """Counts its runs; waits at a gate where there is one."""
+    """Counts its runs, and waits at its gate if it has one."""
 
     info = ModelInfo("fake", "Fake", "random", None, "none", 32)
 

@@ -28,9 +28,9 @@ def test_the_cache_evicts_the_least_recently_used() -> None:
     cache.put("a", KEY, small)
     cache.put("a", KEY, large)
     cache.put("a", KEY, small)
-    assert cache.nbytes == small.logits.nbytes + large.logits.nbytes, "putting again replaces"
+    assert cache.nbytes == small.logits.nbytes + large.logits.nbytes, "a second put replaces the first"
     cache.put("b", KEY, small)
-    assert cache.get("a", KEY, large.scale) is None, "the one not used longest went"
+    assert cache.get("a", KEY, large.scale) is None, "the least recently used was evicted"
     assert cache.get("a", KEY, small.scale) is small
     assert ClassMapCache(10).nbytes == 0
     tiny = ClassMapCache(10)
@@ -47,14 +47,14 @@ def test_class_maps_are_evicted_if_a_pass_does_not_fit_beside_them(queue: Queue,
     network.refuses = lambda: full if queue.cache.get("others", KEY, plan) else None
     second = finished(queue, queue.submit(picture(1), KEY, SCALES, "exact", session="one"))
     assert (second.state, list(second.class_maps)) == ("done", [str(s) for s in SCALES])
-    assert queue.look(first).state == "cancelled", "its page asks anew"
+    assert queue.look(first).state == "cancelled", "its page asks again"
     assert not queue.look(first).class_maps
     kept = queue.cache.nbytes
     network.refuses, network.missing_mb = lambda: full, 1000.0
     assert (
         finished(queue, queue.submit(picture(2), KEY, SCALES, "exact", session="one")).error == "does not fit"
     )
-    assert queue.cache.nbytes == kept > 0, "nobody loses anything to what would not fit either way"
+    assert queue.cache.nbytes == kept > 0, "nothing is evicted for a pass that would not fit anyway"
 
 
 def test_large_class_maps_are_evicted_before_small_ones(queue: Queue, network: Network) -> None:
@@ -78,11 +78,11 @@ def test_finished_jobs_are_bounded_and_the_one_shown_last_stays(network: Network
             "too large for the cache, yet held"
         )
     assert len(network.runs) == 6
-    assert [j.state for j in given] == ["cancelled", "cancelled", "done"], "13 kB each, 12 kB in all"
+    assert [j.state for j in given] == ["cancelled", "cancelled", "done"], "13 kB each, 12 kB in total"
     assert [bool(j.class_maps) for j in given] == [False, False, True]
     again = queue.submit(picture(0), KEY, SCALES[:2], "exact", session="one")
     assert again is not given[0] and finished(queue, again).state == "done"
-    assert len(network.runs) == 8, "what has given way is computed anew"
+    assert len(network.runs) == 8, "evicted class maps are computed again"
     assert given[2].state == "cancelled"
     queue.close()
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("prepared_app")
 
 
 def test_the_first_run_is_complete_without_a_model_and_without_tensorflow(fresh_python: Any) -> None:
-    """Nothing may wait for the network: the queue's thread is kept from loading anything."""
+    """The page must not wait for the network: here the queue's thread never loads a model."""
     code = """
 import sys, threading
 import app.explore.running, app.state.predictors
@@ -175,7 +175,7 @@ def test_weight_0_excludes_a_scale_and_all_0_is_reported(shared: AppTest) -> Non
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_the_row_of_scales_is_a_true_equation(count: int) -> None:
-    """The signs with the maps' values between them, read as Python."""
+    """The signs, with values between them, are evaluated as Python."""
     values = [1.0, 1.0, 0.99, 0.5][:count]
     signs = scale_row.signs_of(count)
     assert len(signs) == count + 2
@@ -211,7 +211,7 @@ def test_invalid_parameters_of_the_address_are_ignored() -> None:
 def test_the_synset_of_the_first_scales_is_preliminary(
     monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray, meanwhile: str | None
 ) -> None:
-    """Held after the first scale, which sees a dog; all of them see a cat. What is chosen meanwhile stays."""
+    """The first scale sees a dog, all scales see a cat. A synset chosen in between stays."""
     compute, goes_on = job_queue.compute_class_map, threading.Event()
     begun: list[Any] = []
 
@@ -228,7 +228,7 @@ def test_the_synset_of_the_first_scales_is_preliminary(
     page = opened(scales="200x320,400x640")
     group(page, "source").set_value("Upload")
     page.run()
-    seed = 1 if meanwhile is None else 2  # a picture of its own each: nothing is computed yet
+    seed = 1 if meanwhile is None else 2  # each case has its own picture, for which nothing is cached
     page.file_uploader("upload").set_value(("new.png", png(coffee[: -8 * seed]), "image/png"))
     try:
         wait_until(lambda: page.run().session_state["synset"] == DOG, lambda: text(page), pause=0.1)
@@ -247,7 +247,7 @@ def test_a_chosen_synset_stays_if_the_next_picture_shows_it() -> None:
     food = page.session_state["synset"]
     group(page, "picture").set_value("cat")
     settled(page)
-    assert page.session_state["synset"] == CAT, "no food there: the picture decides"
+    assert page.session_state["synset"] == CAT, "no food in it: the picture decides"
     page = opened(synset="entity")
     group(page, "picture").set_value("coffee")
     settled(page)

@@ -96,10 +96,10 @@ def test_a_missing_upload_is_reported_until_the_next_one(coffee: np.ndarray) -> 
     page = opened(picture="upload", scales="200x320")
     assert "Your picture is gone" in page.warning[0].value
     assert group(page, "source").value == "Upload"
-    assert "chelsea.png" in text(page), "a sample stands in its place"
+    assert "chelsea.png" in text(page), "a sample is shown instead"
     page.checkbox("scale-400x640").check()
     settled(page)
-    assert len(page.warning) == 1 and page.query_params["picture"] == "upload", "and still after a reload"
+    assert len(page.warning) == 1 and page.query_params["picture"] == "upload", "also after a reload"
     page.file_uploader("upload").set_value(("mine.png", png(coffee), "image/png"))
     settled(page)
     assert not page.warning and "mine.png" in text(page)
@@ -153,7 +153,7 @@ def test_a_model_without_weights_keeps_the_last_result(
         return load(self, key)
 
     def draw_late(*arguments: Any) -> None:
-        """The job has failed by the time the page, which still saw it waiting, draws its progress."""
+        """The page sees the job waiting; it has failed when the page draws its progress."""
         wait_until(lambda: not shared_queue.queue()._jobs)
         draw(*arguments)
 

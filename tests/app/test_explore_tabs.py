@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.explore import inspect_tab
-from app.state import caches, shared_queue
+from app.state import caches, session, shared_queue
 from app.state.queue.jobs import ModelKey
+from app.state.session import ExplorePage
 from fcn_core.engines import effective_field
 from fcn_core.networks.geometry import CellAxis
 from tests.app.explore_page import (
     APP,
     group,
+    number_input,
     opened,
     png,
     settled,
@@ -49,15 +52,15 @@ def test_the_mask_follows_the_threshold(shared: AppTest) -> None:
 
 def test_the_inspect_tab_follows_row_and_column() -> None:
     page = opened(tab="Inspect", row="3", column="4")
-    assert (page.number_input("row").value, page.number_input("column").value) == (3, 4)
+    assert (number_input(page, "Row").value, number_input(page, "Column").value) == (3, 4)
     before = text(page)
     assert "Egyptian cat" in before or "cat" in before
-    page.number_input("row").set_value(20)
+    number_input(page, "Row").set_value(20)
     settled(page)
     assert text(page) != before
     assert "entity" in text(page)
     far = opened(tab="Inspect", row="9999", column="9999")
-    at = (far.number_input("row").value, far.number_input("column").value)
+    at = (number_input(far, "Row").value, number_input(far, "Column").value)
     assert at == (15, 26), "outside the grid: the strongest cell"
 
 
@@ -88,7 +91,7 @@ def test_the_inspect_tab_draws_the_measured_field(lite2: Any, monkeypatch: pytes
 def test_a_frame_has_the_size_of_the_field_and_is_clipped_to_the_picture(
     cell: int, frame: tuple[int, int]
 ) -> None:
-    """Cells at 36 + 32 i of 320 pixels; 100 pixels to each, shown at the same size and at half of it."""
+    """Cells at 36 + 32 i of 320 pixels, with frames of 100 pixels; shown at full and at half size."""
     axis = CellAxis(320, 10, 32, 35.5, 851)
     assert inspect_tab.frame(axis, cell, 100, 320) == frame
     assert inspect_tab.frame(axis, 4, 100, 160) == (57, 107)
@@ -125,3 +128,28 @@ def test_compare_starts_with_two_different_synsets(synset: str, other: str) -> N
     synsets = caches.ontology()
     found = [page.session_state[name] for name in ("compare-synset", "compare-other")]
     assert found == [synsets.collapse(synsets.find(word).wnid) for word in (synset, other)]
+
+
+@pytest.mark.parametrize(("serial", "cell"), [(1, (5, 6)), (2, (2, 3))])
+def test_a_stale_value_of_the_inputs_does_not_undo_a_pick(
+    monkeypatch: pytest.MonkeyPatch, serial: int, cell: tuple[int, int]
+) -> None:
+    """After a click on the map the browser may still send a value of the inputs that were replaced."""
+    remembered = ExplorePage(cell=(5, 6), typed=(5, 6), inputs=2)
+    monkeypatch.setattr(session, "explore", lambda: remembered)
+    values = {f"row-{serial}": 2, f"column-{serial}": 3}
+    monkeypatch.setattr(inspect_tab, "st", SimpleNamespace(session_state=values))
+    inspect_tab._type(serial)
+    assert remembered.cell == cell
+
+
+def test_another_cell_gets_new_inputs_and_a_typed_one_keeps_them() -> None:
+    page = opened(tab="Inspect", row="3", column="4", scales="200x320,400x640")
+    first = number_input(page, "Row").key
+    number_input(page, "Row").set_value(2)
+    settled(page)
+    assert number_input(page, "Row").key == first
+    page.session_state["explore"].cell = (5, 6)  # as a click does
+    settled(page)
+    assert number_input(page, "Row").key != first
+    assert (number_input(page, "Row").value, number_input(page, "Column").value) == (5, 6)

@@ -45,7 +45,7 @@ def test_a_users_error_is_explained_and_a_fault_is_logged(
 
 
 def test_every_run_is_logged_without_the_picture(caplog: pytest.LogCaptureFixture) -> None:
-    """Model, scales, seconds, peak memory and whether it was cached; never the picture nor its name."""
+    """Model, scales, seconds, peak memory and cache hit; neither the picture nor its name."""
     network = Network()
     queue = Queue(lambda _: network, ClassMapCache(10**7))  # type: ignore[arg-type,return-value]
     image = image_from_array(np.zeros((200, 300, 3), np.uint8), "holiday.jpg")

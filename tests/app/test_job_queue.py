@@ -29,7 +29,7 @@ def test_scales_come_coarse_first_and_once(queue: Queue, network: Network) -> No
     assert network.runs == [(s.height, s.width) for s in SCALES]
     again = queue.look(queue.submit(picture(), KEY, SCALES, "exact", session="one"))
     assert again.state == "done"
-    assert len(network.runs) == 3, "nothing is run twice"
+    assert len(network.runs) == 3, "no scale runs twice"
 
 
 def test_an_added_scale_runs_alone_and_the_others_are_shown_at_once(queue: Queue, network: Network) -> None:
@@ -76,7 +76,7 @@ def test_an_abandoned_job_is_cancelled(
     network.gate = threading.Event()
     job = queue.submit(picture(), KEY, SCALES, "exact", session="one")
     wait_until(lambda: job.state == "cancelled")
-    assert job.image is None, "its picture is gone"
+    assert job.image is None, "its picture is released"
 
 
 def test_looking_changes_nothing_and_does_not_keep_a_job_alive(
@@ -91,7 +91,7 @@ def test_looking_changes_nothing_and_does_not_keep_a_job_alive(
         queue.keep_alive(shown, session="one")
         queue.look(seen)
     assert (shown.alive_at, seen.alive_at) == (clock.now, 0.0)
-    queue.submit(picture(2), KEY, SCALES, "exact", session="two")  # drops what is abandoned
+    queue.submit(picture(2), KEY, SCALES, "exact", session="two")  # drops abandoned jobs
     assert (seen.state, shown.state) == ("cancelled", "running")
     queue.keep_alive(shown, session="a stranger")
     clock.now += 25.0
@@ -123,7 +123,7 @@ def test_jobs_of_different_kinds_are_different_jobs() -> None:
 
 
 def test_the_plan_of_a_scale_is_computed_as_it_is(queue: Queue, network: Network) -> None:
-    """The class map has the plan that was asked for, with its requested scale, not a new one of the same size."""
+    """A class map refers to the plan of its job, not to an exact plan of the same size."""
     job = queue.submit(picture(), KEY, SCALES[:2], "aspect", session="one")
     maps = finished(queue, job).class_maps
     assert tuple(m.scale for m in maps.values()) == plan_scales(50, 80, SCALES[:2], "aspect")
@@ -154,7 +154,7 @@ def test_jobs_of_the_app_wait_for_those_of_users(queue: Queue, network: Network)
     later = queue.submit(picture(2), KEY, SCALES[2:], "exact", session="one")
     assert (queue.look(later).place, queue.look(warming).place) == (1, 2)
     assert queue.prepare(picture(1), KEY, session="two") is warming
-    assert (queue.look(warming).place, queue.look(later).place) == (1, 2), "now somebody waits for it"
+    assert (queue.look(warming).place, queue.look(later).place) == (1, 2), "now a session waits for it"
     network.gate.set()
     finished(queue, later)
     assert [size[0] for size in network.runs] == [200, 400, 800]
@@ -168,7 +168,7 @@ def test_preparation_computes_cached_class_maps_again(queue: Queue, network: Net
     job = queue.prepare(picture(1), KEY, SCALES[:1])
     finished(queue, job)
     assert not queue.busy(KEY)
-    assert len(network.runs) in (1, 2), "warming without scales runs nothing"
+    assert len(network.runs) in (1, 2), "preparation without scales runs nothing"
     queue.add_precomputed(KEY, Network.info, picture().sha256, [old])
     assert queue.info(KEY) == Network.info
 
@@ -194,7 +194,7 @@ def test_a_picture_is_decoded_when_its_turn_comes(queue: Queue, network: Network
     assert finished(queue, waiting).state == "done"
     assert (later.decoded, never.decoded) == (1, 0)
     queue.submit(later, KEY, SCALES, "exact", session="one")
-    assert later.decoded == 1, "what is found needs no picture"
+    assert later.decoded == 1, "cached class maps need no picture"
 
 
 def test_a_picture_is_decoded_again_only_after_a_turn_of_another(clock: Clock) -> None:
@@ -206,7 +206,7 @@ def test_a_picture_is_decoded_again_only_after_a_turn_of_another(clock: Clock) -
     network.gate.set()
     for job in asked:
         finished(queue, job)
-    assert queue._decoded is None, "and it is not kept"
+    assert queue._decoded is None, "it is not kept"
     order = [size[0] for size in network.runs]
     assert order == [200, 200, 400, 400, 800, 800]
     assert (first.decoded, second.decoded) == (3, 3)

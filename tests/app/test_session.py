@@ -15,7 +15,7 @@ from app.state import selection, session
 from app.state.selection import BOUND, BY_HAND, Selection, write
 from app.state.session import STATE, WIDGETS
 from fcn_core.images.scales import Scale
-from tests.app.explore_page import CAT, DOG, address, button, group, opened, settled, text
+from tests.app.explore_page import CAT, DOG, address, button, group, number_input, opened, settled, text
 from tests.places import ROOT
 
 # The list of keys
@@ -186,7 +186,7 @@ def test_a_chosen_cell_is_obeyed_and_no_cell_stays_no_cell(
     page = opened(**write(selected(tab="Inspect", row=row, column=column)))
     assert {(each.row, each.column) for each in read} == {(row, column)}
     assert ("row" in page.query_params, "column" in page.query_params) == (cell is not None,) * 2
-    page.number_input("row").set_value(4)
+    number_input(page, "Row").set_value(4)
     settled(page)
     assert (read[-1].row, address(page)["row"]) == (4, "4")
 
