@@ -16,7 +16,7 @@ from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
-from fcn_core.images.scales import plan_scales
+from fcn_core.images.scales import Scale, plan_scales
 from tests.app.fake_network import KEY, SCALES, Later, Network, Timed, finished, picture
 from tests.waiting import PATIENCE, Clock, wait_until
 
@@ -124,9 +124,10 @@ def test_jobs_of_different_kinds_are_different_jobs() -> None:
 
 def test_the_plan_of_a_scale_is_computed_as_it_is(queue: Queue, network: Network) -> None:
     """A class map refers to the plan of its job, not to an exact plan of the same size."""
-    job = queue.submit(picture(), KEY, SCALES[:2], "aspect", session="one")
+    scales = Scale(200, 200), Scale(600, 300)  # of another shape than the picture
+    job = queue.submit(picture(), KEY, scales, "aspect", session="one")
     maps = finished(queue, job).class_maps
-    assert tuple(m.scale for m in maps.values()) == plan_scales(50, 80, SCALES[:2], "aspect")
+    assert tuple(m.scale for m in maps.values()) == plan_scales(50, 80, scales, "aspect")
     assert network.runs == [(plan.height, plan.width) for plan in job.plans]
 
 
