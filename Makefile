@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint coverage wheel docs
+.PHONY: run test lint coverage wheel
 
 run: .venv/app
 	$(BIN)/python -m streamlit run streamlit_app.py --server.port 8501
@@ -24,9 +24,6 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-
 $(BIN)/pip:
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || { \
 		echo 'Python 3.11 to 3.14 with venv is needed (Debian, Ubuntu: apt install python3-venv), or name one: make PYTHON=...'; \
@@ -42,6 +39,10 @@ $(BIN)/pip:
 	$(PIP) install -r requirements-dev.txt
 	$(PIP) install --no-deps -e .
 	touch .venv/app $@
+
+.PHONY: docs
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/docs: requirements-docs.txt | $(BIN)/pip
 	$(PIP) install -r requirements-docs.txt

@@ -68,7 +68,8 @@ def work(name: str, sizes: str, keep: bool) -> None:
 
     assert all((matplotlib, skimage.segmentation, streamlit))
     from fcn_core.engines.load import load_model
-    from fcn_core.images.scales import ResizedImage, Scale
+    from fcn_core.images.resize import ResizedImage
+    from fcn_core.images.scales import Scale
     from fcn_core.system import memory
 
     memory.limit_free_heap()
@@ -92,8 +93,8 @@ def work(name: str, sizes: str, keep: bool) -> None:
             {
                 "what": text, "peak": watch.lap(), "seconds": seconds, "cpu": cpu,
                 "foreseen": foreseen.memory_mb, "foreseen_seconds": foreseen.seconds,
-                "bands": foreseen.plan and [len(t.windows) for t in foreseen.plan.parts],
-                "strips": foreseen.plan and len(foreseen.plan.strips.windows),
+                "bands": foreseen.plan and [len(part.bands) for part in foreseen.plan.parts],
+                "strips": foreseen.plan and len(foreseen.plan.strips.bands),
                 "megapixels": scale.height * scale.width / 1e6,
             }
         )  # fmt: skip

@@ -24,15 +24,10 @@ from fcn_core.evaluation import metrics
 from fcn_core.evaluation.evaluate import read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import read_image
-from fcn_core.images.scales import resize_image
+from fcn_core.images.resize import resize_image
+from fcn_core.maps.fine_map import fine_map, segment
 from fcn_core.maps.heatmap import Heatmap, place
-from fcn_core.maps.region import (
-    fine_map,
-    normalise,
-    segment,
-    suggest_threshold,
-    threshold_mask,
-)
+from fcn_core.maps.region import normalise, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology
 
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.transform import resize
 
-from fcn_core.images import scales
 from fcn_core.images.read import read_image
+from fcn_core.images.resize import ResizedImage, resize_image
+from fcn_core.images.scales import NOTEBOOK_SCALES
 
 BAND = 128
 
@@ -46,13 +47,13 @@ def peak_mb(function: Callable[[], object]) -> float:
 
 
 def in_bands(pixels: NDArray[np.uint8], height: int, width: int) -> None:
-    image = scales.ResizedImage(pixels, height, width)
+    image = ResizedImage(pixels, height, width)
     for top in range(0, height, BAND):
         image.rows(top, min(top + BAND, height))
 
 
 def measure(pixels: NDArray[np.uint8], height: int, width: int, repeat: int) -> dict[str, Any]:
-    ours = scales.resize_image(pixels, height, width)
+    ours = resize_image(pixels, height, width)
     begin = time.perf_counter()
     theirs = resize(pixels, (height, width), mode="reflect", preserve_range=True)
     theirs_seconds = time.perf_counter() - begin
@@ -65,7 +66,7 @@ def measure(pixels: NDArray[np.uint8], height: int, width: int, repeat: int) -> 
         theirs_seconds,
         best(lambda: resize(pixels, (height, width), mode="reflect", preserve_range=True), repeat - 1),
     )
-    ours_seconds = best(lambda: scales.resize_image(pixels, height, width), repeat)
+    ours_seconds = best(lambda: resize_image(pixels, height, width), repeat)
     return {
         "from": f"{pixels.shape[0]}x{pixels.shape[1]}",
         "to": f"{height}x{width}",
@@ -75,7 +76,7 @@ def measure(pixels: NDArray[np.uint8], height: int, width: int, repeat: int) -> 
         "times": theirs_seconds / ours_seconds,
         "error": error,
         "pillow_error": pillow_error,
-        "mb": peak_mb(lambda: scales.resize_image(pixels, height, width)),
+        "mb": peak_mb(lambda: resize_image(pixels, height, width)),
         "bands_mb": peak_mb(lambda: in_bands(pixels, height, width)),
     }
 
@@ -93,7 +94,7 @@ def main() -> None:
     else:
         pixels = np.random.default_rng(0).integers(0, 256, (300, 451, 3), dtype=np.uint8)
     records = [
-        measure(pixels, scale.height, scale.width, max(options.repeat, 2)) for scale in scales.NOTEBOOK_SCALES
+        measure(pixels, scale.height, scale.width, max(options.repeat, 2)) for scale in NOTEBOOK_SCALES
     ]
     if options.json:
         print(json.dumps(records))

@@ -47,7 +47,8 @@ Logits = NDArray[np.float32]
 
 def _means(image: Any, logits_of: Callable[[Any], Logits], geometry: Any) -> tuple[Any, Any]:
     """From a picture to the two means, by our own code around any engine."""
-    from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage, plan_scales
+    from fcn_core.images.resize import ResizedImage
+    from fcn_core.images.scales import NOTEBOOK_SCALES, plan_scales
     from fcn_core.maps.heatmap import ClassMap, combine, synset_heatmap
 
     heatmaps = []
@@ -78,8 +79,8 @@ def _notebook(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
         for scale in NOTEBOOK_SCALES:
             size = (scale.height, scale.width)
             pixels = resize(image.pixels, size, mode="reflect", preserve_range=True).astype(np.float32)
-            batch = np.moveaxis(spec.preprocessing(np.moveaxis(pixels, -1, 0)), 0, -1)[None]
-            maps.append(np.asarray(network(np.ascontiguousarray(batch)))[0, :, :, 151:269].sum(-1))
+            batch = spec.preprocessing.batch(pixels)
+            maps.append(np.asarray(network(batch))[0, :, :, 151:269].sum(-1))
         finest = maps[-1].shape
         maps = [resize(m, finest, mode="reflect", preserve_range=True) for m in maps]
         np.mean(maps, axis=0)
@@ -93,7 +94,8 @@ def _function(spec: Any, weights: Path | None, data: bytes) -> Callable[[], floa
     import tensorflow
 
     from fcn_core.images.read import read_image
-    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
 
     network = to_fully_convolutional(build_classifier(spec, weights), output="logits")
@@ -143,7 +145,8 @@ def _bare(spec: Any, graph_path: Path, data: bytes) -> Callable[[], float]:
     import openvino
 
     from fcn_core.images.read import read_image
-    from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage
+    from fcn_core.images.resize import ResizedImage
+    from fcn_core.images.scales import NOTEBOOK_SCALES
 
     image = read_image(data)
     batches = [_ready(spec, ResizedImage(image.pixels, s.height, s.width)) for s in NOTEBOOK_SCALES]

@@ -12,16 +12,12 @@ from scipy import ndimage
 
 from fcn_core.engines.load import load_model
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import ResizedImage, Scale, plan_scales, resize_image
-from fcn_core.maps import region
+from fcn_core.images.resize import ResizedImage, resize_image
+from fcn_core.images.scales import Scale, plan_scales
+from fcn_core.maps import fine_map as internals
+from fcn_core.maps.fine_map import SNAPPING, Snapping, fine_map, segment
 from fcn_core.maps.heatmap import ClassMap, Heatmap, place, synset_heatmap
-from fcn_core.maps.region import (
-    SNAPPING,
-    Snapping,
-    fine_map,
-    normalise,
-    segment,
-)
+from fcn_core.maps.region import normalise
 from fcn_core.networks.geometry import CellAxis, CellGrid, trace
 from fcn_core.networks.zoo import model_spec
 
@@ -55,7 +51,7 @@ class Picture:
 
     def small(self) -> np.ndarray:
         """The picture at the size at which regions are sought, 0 to 1."""
-        height, width = region._bounded(self.image.height, self.image.width, region._SNAP_SIDE)
+        height, width = internals._bounded(self.image.height, self.image.width, internals._SNAP_SIDE)
         return self.once("small", lambda: resize_image(self.image.pixels, height, width) / 255)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -204,16 +200,16 @@ def with_features(picture: Picture, ids: tuple[int, ...]) -> np.ndarray:
     """Steps that also heed the features at stride 16, where the graph is cut for bands: 88 channels at scale 400."""
     regions = segment(picture.image.pixels)
     features = picture.once("features", lambda: _features(picture))
-    at = region._logits_at(features, regions)
-    apart = region._squared_distances(at - at.mean(axis=0))
+    at = internals._logits_at(features, regions)
+    apart = internals._squared_distances(at - at.mean(axis=0))
     apart /= np.median(apart)
-    transitions = region._transitions
+    transitions = internals._transitions
     shares = iter((0.3, 0.1))  # nearby, anywhere
-    region._transitions = lambda differences: transitions(differences + apart / next(shares))
+    internals._transitions = lambda differences: transitions(differences + apart / next(shares))
     try:
         return fine(replace(SNAPPING, answer=0.41, far_answer=1e3, far_colour=7))(picture, ids)
     finally:
-        region._transitions = transitions
+        internals._transitions = transitions
 
 
 def _features(picture: Picture) -> ClassMap:
@@ -247,11 +243,11 @@ def answers_alone(picture: Picture, ids: tuple[int, ...]) -> np.ndarray:
 
 def confidence_alone(picture: Picture, ids: tuple[int, ...]) -> np.ndarray:
     regions = segment(picture.image.pixels)
-    return region._confidence(regions, picture.maps(), ids, SNAPPING)[regions.labels]
+    return internals._confidence(regions, picture.maps(), ids, SNAPPING)[regions.labels]
 
 
 def _parts(picture: Picture, ids: tuple[int, ...], choose: Callable[..., np.ndarray]) -> np.ndarray:
-    complete, walk, walks = region._complete, region._walk, []
+    complete, walk, walks = internals._complete, internals._walk, []
 
     def recorded(*arguments: np.ndarray) -> np.ndarray:
         walks.append(walk(*arguments))
@@ -259,12 +255,12 @@ def _parts(picture: Picture, ids: tuple[int, ...], choose: Callable[..., np.ndar
 
     regions = segment(picture.image.pixels)
     maps = picture.maps()
-    region._walk = recorded
+    internals._walk = recorded
     try:
-        confidence = region._confidence(regions, maps, ids, SNAPPING)
-        complete(regions, region._steps(regions, maps, SNAPPING), confidence, SNAPPING)
+        confidence = internals._confidence(regions, maps, ids, SNAPPING)
+        complete(regions, internals._steps(regions, maps, SNAPPING), confidence, SNAPPING)
     finally:
-        region._walk = walk
+        internals._walk = walk
     return choose(*walks)[regions.labels]
 
 

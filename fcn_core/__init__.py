@@ -18,16 +18,19 @@ from fcn_core.system import openvino_telemetry_off
 
 if TYPE_CHECKING:
     from fcn_core import errors, export, render
-    from fcn_core.engines.load import ModelInfo, Predictor, load_model
+    from fcn_core.engines.base import ModelInfo, Predictor
+    from fcn_core.engines.load import load_model
     from fcn_core.errors import FcnError
     from fcn_core.evaluation import metrics
-    from fcn_core.images.read import Limits, RGBImage, image_from_array, read_image
-    from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales, resize_image
+    from fcn_core.images.limits import Limits
+    from fcn_core.images.read import RGBImage, image_from_array, read_image
+    from fcn_core.images.resize import resize_image
+    from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales
     from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
     from fcn_core.networks.zoo import MODELS
-    from fcn_core.pipeline import Analysis, analyse, compute_class_maps, interpret
+    from fcn_core.pipeline import Analysis, MapOptions, analyse, compute_class_maps, interpret
     from fcn_core.synsets.ontology import Ontology, Synset
 
 __version__ = "1.0.0"
@@ -43,10 +46,11 @@ _HOME: dict[str, str] = {
     "ClassMap": "maps.heatmap",
     "FcnError": "errors",
     "Heatmap": "maps.heatmap",
-    "Limits": "images.read",
-    "ModelInfo": "engines.load",
+    "Limits": "images.limits",
+    "MapOptions": "pipeline",
+    "ModelInfo": "engines.base",
     "Ontology": "synsets.ontology",
-    "Predictor": "engines.load",
+    "Predictor": "engines.base",
     "RGBImage": "images.read",
     "Scale": "images.scales",
     "SoftmaxMap": "networks.layers",
@@ -66,7 +70,7 @@ _HOME: dict[str, str] = {
     "plan_scales": "images.scales",
     "read_image": "images.read",
     "render": "",
-    "resize_image": "images.scales",
+    "resize_image": "images.resize",
     "synset_heatmap": "maps.heatmap",
 }
 
@@ -78,6 +82,7 @@ __all__ = [
     "FcnError",
     "Heatmap",
     "Limits",
+    "MapOptions",
     "ModelInfo",
     "Ontology",
     "Predictor",

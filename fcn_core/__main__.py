@@ -1,4 +1,4 @@
-"""``python -m fcn_core``."""
+"""Run the command line as ``python -m fcn_core``."""
 
 import sys
 

@@ -1,45 +1,45 @@
-"""What can go wrong through a user's doing.
+"""The errors that a user can cause.
 
     FcnError
-    ├── ImageError            bytes that are no picture, or a picture beyond the limits
-    ├── ScaleError            a scale that cannot be read, or a pyramid without one
+    ├── ImageError            a file that is not a picture, or a picture beyond the limits
+    ├── ScaleError            an invalid scale, or no scale
     ├── SynsetError
     │   ├── UnknownSynset     no synset has this wnid or word
-    │   ├── AmbiguousSynset   several senses of the word; the message lists them
-    │   └── HierarchyInvalid  a file of synsets that is not what it should be
+    │   ├── AmbiguousSynset   the word has several senses; the message lists them
+    │   └── HierarchyInvalid  synsets that do not form a hierarchy
     ├── ModelError
-    │   ├── UnknownModel      no such name in the zoo
-    │   ├── WeightsUnavailable   not on this machine and not to be had now (exit status 3)
-    │   ├── WeightsInvalid    a file that is not what it should be
-    │   ├── ConversionError   a classifier whose head is not pooling + Dense
-    │   └── EngineError       the engine is missing or failed on this machine
-    ├── StorageError          no folder takes what must be written
-    ├── MemoryBudgetError     no plan fits into the memory the app may use
-    ├── FetchError            a picture's address that is refused or does not answer
-    ├── DatasetError          an evaluation index that cannot be read
-    ├── SettingInvalid        an environment variable that is not what it should be
-    ├── OutputError           standard output that cannot be written
-    └── Cancelled             the user stopped it
+    │   ├── UnknownModel      no model has this name
+    │   ├── WeightsUnavailable   weights not found locally that cannot be downloaded (exit status 3)
+    │   ├── WeightsInvalid    a damaged or wrong weights file
+    │   ├── ConversionError   a classifier that cannot be converted
+    │   └── EngineError       the engine is not installed, or failed
+    ├── StorageError          no folder is writable or has enough space
+    ├── MemoryBudgetError     the work does not fit into the memory budget
+    ├── FetchError            a web address that is refused or does not answer
+    ├── DatasetError          an evaluation index, or one of its files, that cannot be read
+    ├── SettingInvalid        an invalid environment variable
+    ├── OutputError           standard output or the output folder cannot be written
+    └── Cancelled             the user stopped the analysis
 
-Every message says what was received, what was expected and what to do. Anything that is not an
-``FcnError`` is a fault of the program.
+Every message says what was expected, what was received, and what to do, in this order. Any other exception is an
+internal error of the program.
 """
 
 
 class FcnError(Exception):
-    """Base of everything a user can cause and mend."""
+    """Base class of the errors that a user can cause and correct."""
 
 
 class ImageError(FcnError):
-    """Bytes that are no picture, or a picture beyond the limits."""
+    """A file is not a picture, or the picture is beyond the limits."""
 
 
 class ScaleError(FcnError):
-    """A scale that cannot be read, or a pyramid without one."""
+    """A scale is invalid, or there is none."""
 
 
 class SynsetError(FcnError):
-    """A synset, or a hierarchy of them, that cannot be had from what was given."""
+    """Base class of the errors of synsets."""
 
 
 class UnknownSynset(SynsetError):
@@ -47,59 +47,59 @@ class UnknownSynset(SynsetError):
 
 
 class AmbiguousSynset(SynsetError):
-    """Several senses of a word; the message lists them."""
+    """A word has several senses; the message lists them."""
 
 
 class HierarchyInvalid(SynsetError):
-    """A file of synsets that is not what it should be."""
+    """Synsets do not form a hierarchy."""
 
 
 class ModelError(FcnError):
-    """A model that cannot be had, read, converted or run."""
+    """Base class of the errors of models."""
 
 
 class UnknownModel(ModelError):
-    """No model of this name in the zoo."""
+    """No model has this name."""
 
 
 class WeightsUnavailable(ModelError):
-    """Weights are neither on this machine nor to be had now."""
+    """Weights were not found locally and cannot be downloaded."""
 
 
 class WeightsInvalid(ModelError):
-    """A weights file that is not what it should be."""
+    """A weights file is damaged or wrong."""
 
 
 class ConversionError(ModelError):
-    """A classifier whose head is not global average pooling and Dense."""
+    """A classifier cannot be converted: its head is not global average pooling and a dense layer."""
 
 
 class EngineError(ModelError):
-    """An inference engine that is missing or failed on this machine."""
+    """An inference engine is not installed, or failed."""
 
 
 class StorageError(FcnError):
-    """What must be written can be written nowhere: disks are full, read-only or closed to this user."""
+    """No folder is writable or has enough space."""
 
 
 class MemoryBudgetError(FcnError):
-    """No plan fits into the memory the app may use."""
+    """The work does not fit into the memory budget."""
 
 
 class FetchError(FcnError):
-    """An address that is refused, does not answer, or answers with something else."""
+    """A web address is refused, does not answer, or answers with something else than a picture."""
 
 
 class DatasetError(FcnError):
-    """An evaluation index or one of its files cannot be read."""
+    """An evaluation index, or one of its files, cannot be read."""
 
 
 class SettingInvalid(FcnError):
-    """An environment variable that is not what it should be."""
+    """An environment variable has an invalid value."""
 
 
 class OutputError(FcnError):
-    """Standard output cannot be written."""
+    """Standard output or the output folder cannot be written."""
 
 
 class Cancelled(FcnError):

@@ -1,8 +1,8 @@
-"""Structured log: one record an analysis, on standard error.
+"""A structured log on standard error: one record per analysis.
 
-``FCN_LOG`` chooses: ``json`` (one object a line), ``text``, or ``off``. A record says which model ran at which
-scales, how long, and what it took; never the picture, its name or what was looked for. Of a fault of the
-program it keeps the kind and the place, not the message, which may quote a file's name.
+``FCN_LOG`` chooses the style: ``json`` (one object per line), ``text``, or ``off``. A record holds the model, the
+scales, the time and the memory, but never the picture, its name or the synset. The record of an internal error holds
+its type and stack, but not its message, which could quote the name of a file.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fcn_core import settings
 
 if TYPE_CHECKING:
-    from fcn_core.engines.load import ModelInfo
+    from fcn_core.engines.base import ModelInfo
     from fcn_core.pipeline import Analysis
 
 logger = logging.getLogger(__name__)
 
 
 def configure(default: str = "off", stream: TextIO | None = None) -> str:
-    """Set the log up as ``FCN_LOG`` asks; calling it again replaces what was set up.
+    """Configure the log as ``FCN_LOG`` says; a second call replaces the configuration.
 
     Parameters
     ----------
     default : {"json", "text", "off"}
-        Where ``FCN_LOG`` is not set.
+        Style if ``FCN_LOG`` is not set.
     stream : text stream, optional
-        Standard error by default.
+        Default: standard error.
 
     Returns
     -------
     str
-        The style in force.
+        The style.
 
     Raises
     ------
     SettingInvalid
-        ``FCN_LOG`` is something else.
+        ``FCN_LOG`` is not a style.
     """
     style = settings.LOG.value() or default
     for name in ("fcn_core", "app"):
@@ -58,13 +58,13 @@ def configure(default: str = "off", stream: TextIO | None = None) -> str:
 
 
 def log_analysis(analysis: Analysis, *, cache_hit: bool) -> None:
-    """Record an analysis.
+    """Log an analysis.
 
     Parameters
     ----------
     analysis : Analysis
     cache_hit : bool
-        Whether its class maps were there already, so that no network ran.
+        Whether its class maps were cached, so that no network ran.
     """
     log_run(
         analysis.model,
@@ -86,7 +86,7 @@ def log_run(
     cache_hit: bool,
     **choices: str,
 ) -> None:
-    """Record what a model did; `choices` are settings that tell nothing of the picture."""
+    """Log the run of a model; `choices` are settings that reveal nothing about the picture."""
     fields = {
         "model": model.name,
         "weights": model.weights,

@@ -1,7 +1,7 @@
-"""From a picture to an analysis: the network once a scale, then everything that is cheap.
+"""From a picture to an analysis: run the network once per scale, then compute what is cheap.
 
-:func:`compute_class_maps` is the expensive half and knows no synset; :func:`interpret` is the cheap half, so a
-new synset, mean or threshold never runs the network again. :func:`analyse` is both.
+:func:`compute_class_maps` runs the network and knows no synset. :func:`interpret` reads one synset out of its
+result, so a new synset, mean or threshold never runs the network again. :func:`analyse` does both.
 """
 
 from __future__ import annotations
@@ -10,23 +10,26 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import ModelInfo, Predictor
+from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, ScaleError
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, ResizedImage, Scale, plan_scales
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
-from fcn_core.maps.region import Box, Regions, boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import Box, boxes_of, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system import memory
 
-# Name in a manifest -> the distributions that may bring it.
+# Name in a manifest -> the distributions that may provide it.
 _VERSIONS = {
     **{name: (name,) for name in ("numpy", "openvino", "keras", "scikit-image", "scipy", "pillow")},
     "tensorflow": ("tensorflow-cpu", "tensorflow"),
@@ -35,16 +38,18 @@ _VERSIONS = {
 
 @dataclass(frozen=True)
 class Step:
-    """How far an analysis has come: within one scale, or at its end with its class map.
+    """Progress of :func:`compute_class_maps`.
 
     Attributes
     ----------
     scale : PlannedScale
-        The one at work, the `index`-th of `count`, coarse first.
+        The scale that is being computed.
+    index, count : int
+        Its position, from 0, among all scales (coarse first), and their number.
     share : float
-        Of this scale, from 0 to 1.
+        Finished part of this scale, from 0 to 1.
     class_map : ClassMap or None
-        Once the scale is done.
+        The result, once the scale is done.
     """
 
     scale: PlannedScale
@@ -57,59 +62,163 @@ class Step:
 Progress = Callable[[Step], None]
 
 
-@dataclass(frozen=True, eq=False)
-class SynsetMaps:
-    """One picture, one synset and one model: a heatmap a scale, and their means.
+class MapKeywords(TypedDict, total=False):
+    """The fields of :class:`MapOptions` as keyword arguments."""
+
+    kind: MapKind
+    fit: Fit
+    threshold: float | Literal["auto"]
+    snap: bool
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How maps are computed from a network's answers.
 
     Attributes
     ----------
-    class_maps, heatmaps : mapping
+    kind : {"probability", "evidence"}
+        What a heatmap shows: the probabilities of the synset's classes, summed as in the notebook, or the positive
+        part of their largest logit.
+    fit : {"aspect", "exact"}
+        How a picture is resized to a scale: with its proportions kept at the same number of pixels, or stretched as
+        in the notebook.
+    threshold : float in [0, 1] or "auto"
+        Value of the fine map from which a pixel belongs to the mask; "auto" selects Otsu's threshold.
+    snap : bool
+        Whether the fine map follows the picture's regions. It is then computed from probability and evidence
+        together; otherwise it is the mean of the heatmaps of `kind`.
+
+    Raises
+    ------
+    FcnError
+        An option has a value that does not exist.
+    """
+
+    kind: MapKind = "probability"
+    fit: Fit = "aspect"
+    threshold: float | Literal["auto"] = "auto"
+    snap: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("kind", self.kind, get_args(MapKind)), ("fit", self.fit, get_args(Fit))):
+            if value not in known:
+                raise FcnError(
+                    f"Expected {name}={' or '.join(map(repr, known))}. Received {value!r}. Choose one of the two."
+                )
+        if self.threshold != "auto" and not 0 <= self.threshold <= 1:
+            raise FcnError(
+                f"Expected a threshold from 0 to 1, or 'auto'. Received {self.threshold!r}. Choose for example 0.5."
+            )
+
+    def updated(self, keywords: MapKeywords) -> MapOptions:
+        """Return a copy with some options replaced.
+
+        Raises
+        ------
+        TypeError
+            A keyword is not an option.
+        """
+        known = [each.name for each in fields(self)]
+        unknown = [name for name in keywords if name not in known]
+        if unknown:
+            raise TypeError(f"Expected the options {', '.join(known)}. Received {', '.join(unknown)}.")
+        return replace(self, **keywords)
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Where one model sees one synset in one picture.
+
+    Heatmaps and their means are there from the start. The fine map, the threshold, the mask and the boxes are
+    computed when they are first read, and kept.
+
+    Attributes
+    ----------
+    image : RGBImage
+    model : ModelInfo
+    synset : Synset
+    class_ids : tuple of int
+        ImageNet classes of the synset, 0 to 999.
+    options : MapOptions
+    class_maps, heatmaps : mapping of str to ClassMap, Heatmap
         By scale as requested ("200x320"), coarse first.
     arithmetic, geometric : Heatmap
         Means over the scales at the finest grid, by the notebook's formulas.
+    heatmap_seconds : float
+        Time that the heatmaps and their means took.
+    make_fine : callable or None
+        Returns the fine map where the caller keeps it; None: it is computed here.
     """
 
     image: RGBImage
     model: ModelInfo
     synset: Synset
     class_ids: tuple[int, ...]
-    kind: MapKind
-    fit: Fit
+    options: MapOptions
     class_maps: Mapping[str, ClassMap]
     heatmaps: Mapping[str, Heatmap]
     arithmetic: Heatmap
     geometric: Heatmap
+    heatmap_seconds: float
+    make_fine: Callable[[], NDArray[np.float32]] | None = field(default=None, repr=False)
 
+    @property
+    def kind(self) -> MapKind:
+        """What the heatmaps show."""
+        return self.options.kind
 
-@dataclass(frozen=True, eq=False)
-class Analysis(SynsetMaps):
-    """Everything about one picture, one synset and one model: the heatmaps, and the region made of them.
+    @property
+    def fit(self) -> Fit:
+        """How the picture was resized to the scales."""
+        return self.options.fit
 
-    Attributes
-    ----------
-    fine : ndarray of shape (H, W)
-        0 to 1, at the picture's size, every cell placed at its receptive field's centre: mask and boxes come from it.
-    threshold : float
-        Where `fine` was cut.
-    mask : bool ndarray of shape (H, W)
-    boxes : tuple of Box
-        One a connected part of the mask, largest first.
-    snapped : bool
-        Whether `fine` follows the picture's regions; it is then made from probability and evidence, whatever `kind`
-        says.
-    seconds : float
-        From the decoded picture to this record.
-    peak_rss_mb : float
-        Largest memory the process has had so far.
-    """
+    @property
+    def snapped(self) -> bool:
+        """Whether the fine map follows the picture's regions."""
+        return self.options.snap
 
-    snapped: bool
-    fine: NDArray[np.float32]
-    threshold: float
-    mask: NDArray[np.bool_]
-    boxes: tuple[Box, ...]
-    seconds: float
-    peak_rss_mb: float
+    @cached_property
+    def _timed_fine(self) -> tuple[NDArray[np.float32], float]:
+        start = time.perf_counter()
+        if self.make_fine is not None:
+            fine = self.make_fine()
+        else:
+            class_maps = tuple(self.class_maps.values())
+            kind = "evidence" if self.snapped else self.kind
+            fine = fine_map(self.image.pixels, class_maps, self.class_ids, snap=self.snapped, kind=kind)
+        return fine, time.perf_counter() - start
+
+    @property
+    def fine(self) -> NDArray[np.float32]:
+        """Fine map at the picture's size, (H, W), from 0 to 1; mask and boxes are made from it."""
+        return self._timed_fine[0]
+
+    @cached_property
+    def threshold(self) -> float:
+        """Value of the fine map from which a pixel belongs to the mask."""
+        chosen = self.options.threshold
+        return suggest_threshold(self.fine) if chosen == "auto" else float(chosen)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Pixels of the object, (H, W)."""
+        return threshold_mask(self.fine, self.threshold)
+
+    @cached_property
+    def boxes(self) -> tuple[Box, ...]:
+        """Bounding box of each connected part of the mask, largest part first."""
+        return boxes_of(self.mask, self.fine)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the forward passes (also of those done earlier), the heatmaps and the fine map together."""
+        return sum(m.seconds for m in self.class_maps.values()) + self.heatmap_seconds + self._timed_fine[1]
+
+    @property
+    def peak_rss_mb(self) -> float:
+        """Largest memory of this process so far, in megabytes."""
+        return memory.peak_rss_mb()
 
 
 def compute_class_maps(
@@ -120,7 +229,7 @@ def compute_class_maps(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, ClassMap]:
-    """Run the network once a scale, coarse first.
+    """Run the network once per scale, coarse first.
 
     Parameters
     ----------
@@ -128,24 +237,25 @@ def compute_class_maps(
     model : Predictor
     scales : sequence of Scale
     fit : {"aspect", "exact"}
-        Keep the picture's proportions at the same number of pixels, or stretch as the notebook does.
+        Keep the picture's proportions at the same number of pixels, or stretch it as in the notebook.
     progress : callable, optional
-        Called between bands and with each finished scale.
+        Called with a :class:`Step` between bands and after each scale.
     cancelled : callable, optional
-        Asked between scales and bands whether to stop.
+        Called between bands and scales; the work stops when it returns true.
 
     Returns
     -------
     dict of str to ClassMap
+        By scale as requested ("200x320").
 
     Raises
     ------
     ScaleError
-        No scale was given, or one cannot be planned.
+        There is no scale, or one cannot be planned.
     MemoryBudgetError
-        A scale does not fit even in bands.
+        A scale does not fit into memory even in bands.
     Cancelled
-        `cancelled` said so.
+        `cancelled` returned true.
     """
     plans = plan_scales(image.height, image.width, scales, fit)
     class_maps: dict[str, ClassMap] = {}
@@ -153,7 +263,7 @@ def compute_class_maps(
 
         def checkpoint(share: float, index: int = index, plan: PlannedScale = plan) -> None:
             if cancelled is not None and cancelled():
-                raise Cancelled(f"Stopped before scale {plan.requested} was done.")
+                raise Cancelled(f"Cancelled before scale {plan.requested} was done.")
             if progress is not None:
                 progress(Step(plan, index, len(plans), share))
 
@@ -167,116 +277,68 @@ def compute_class_maps(
     return class_maps
 
 
-def read_maps(
-    image: RGBImage,
-    class_maps: Mapping[str, ClassMap],
-    synset: Synset,
-    model: ModelInfo,
-    *,
-    kind: MapKind = "probability",
-    fit: Fit = "aspect",
-    ontology: Ontology | None = None,
-) -> SynsetMaps:
-    """Read a synset's heatmaps out of class maps that are already there: no network, and no region.
-
-    Parameters
-    ----------
-    image, class_maps, synset, model, kind, fit, ontology
-        See :func:`interpret`.
-
-    Raises
-    ------
-    ScaleError
-        There is no class map.
-    """
-    if not class_maps:
-        raise ScaleError("Expected at least one scale. Received none; choose for example 400x640.")
-    class_ids = (ontology or Ontology.load()).class_ids(synset.wnid)
-    heatmaps = {key: synset_heatmap(m, class_ids, kind) for key, m in class_maps.items()}
-    return SynsetMaps(
-        image=image,
-        model=model,
-        synset=synset,
-        class_ids=class_ids,
-        kind=kind,
-        fit=fit,
-        class_maps=class_maps,
-        heatmaps=heatmaps,
-        arithmetic=combine(tuple(heatmaps.values()), power=1.0),
-        geometric=combine(tuple(heatmaps.values()), power=0.0),
-    )
-
-
 def interpret(
     image: RGBImage,
     class_maps: Mapping[str, ClassMap],
     synset: Synset,
     model: ModelInfo,
+    options: MapOptions | None = None,
     *,
-    kind: MapKind = "probability",
-    fit: Fit = "aspect",
-    threshold: float | Literal["auto"] = "auto",
-    snap: bool = True,
-    regions: Regions | None = None,
-    fine: NDArray[np.float32] | None = None,
+    fine: NDArray[np.float32] | Callable[[], NDArray[np.float32]] | None = None,
     ontology: Ontology | None = None,
-    started: float | None = None,
+    **keywords: Unpack[MapKeywords],
 ) -> Analysis:
-    """Make an analysis from class maps that are already there: no network.
+    """Make an analysis of class maps that exist already, without running the network.
 
     Parameters
     ----------
-    image, class_maps, synset, model
-        As they are.
-    kind : {"probability", "evidence"}
-        The notebook's summed probabilities, or the positive part of the largest logit.
-    fit : {"aspect", "exact"}
-        How the class maps were made, for the record.
-    threshold : float in [0, 1] or "auto"
-        Where to cut the fine map.
-    snap : bool
-        Whether the fine map follows the picture's regions (from probability and evidence alike); if not, it is the mean
-        of the heatmaps of `kind`.
-    regions : Regions, optional
-        From :func:`fcn_core.maps.region.segment`: saves its time where only the synset changed.
-    fine : ndarray of shape (H, W), optional
-        That of an earlier analysis: saves its time where only the threshold changed.
+    image : RGBImage
+    class_maps : mapping of str to ClassMap
+        From :func:`compute_class_maps`.
+    synset : Synset
+    model : ModelInfo
+        Of the model that computed the class maps.
+    options : MapOptions, optional
+        `fit` only records how the class maps were computed.
+    fine : (H, W) float32 ndarray, or callable that returns it, optional
+        The fine map, where it is known from an analysis that differs in its threshold alone. A callable is called
+        when the fine map is first read.
     ontology : Ontology, optional
         The shipped one by default.
-    started : float, optional
-        ``time.perf_counter()`` at which the work began, for the record.
+    **keywords
+        Single options (`kind`, `fit`, `threshold`, `snap`), which replace those of `options`.
+
+    Returns
+    -------
+    Analysis
 
     Raises
     ------
     ScaleError
         There is no class map.
     FcnError
-        The threshold is not from 0 to 1.
+        An option has a value that does not exist.
     """
-    started = time.perf_counter() if started is None else started
-    maps = read_maps(image, class_maps, synset, model, kind=kind, fit=fit, ontology=ontology)
-    if threshold != "auto" and not 0 <= threshold <= 1:
-        raise FcnError(f"Expected a threshold from 0 to 1, or auto. Received {threshold!r}.")
-    if fine is None:
-        fine = fine_map(
-            image.pixels,
-            tuple(class_maps.values()),
-            maps.class_ids,
-            snap=snap,
-            kind="evidence" if snap else kind,
-            regions=regions,
-        )
-    cut = suggest_threshold(fine) if threshold == "auto" else float(threshold)
-    mask = threshold_mask(fine, cut)
+    options = (options or MapOptions()).updated(keywords)
+    if not class_maps:
+        raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
+    start = time.perf_counter()
+    class_ids = (ontology or Ontology.load()).class_ids(synset.wnid)
+    heatmaps = {key: synset_heatmap(m, class_ids, options.kind) for key, m in class_maps.items()}
+    arithmetic = combine(tuple(heatmaps.values()), power=1.0)
+    geometric = combine(tuple(heatmaps.values()), power=0.0)
     return Analysis(
-        **vars(maps),
-        snapped=snap,
-        fine=fine,
-        threshold=cut,
-        mask=mask,
-        boxes=boxes_of(mask, fine),
-        seconds=time.perf_counter() - started,
-        peak_rss_mb=memory.peak_rss_mb(),
+        image=image,
+        model=model,
+        synset=synset,
+        class_ids=class_ids,
+        options=options,
+        class_maps=class_maps,
+        heatmaps=heatmaps,
+        arithmetic=arithmetic,
+        geometric=geometric,
+        heatmap_seconds=time.perf_counter() - start,
+        make_fine=fine if fine is None or callable(fine) else lambda: fine,
     )
 
 
@@ -285,14 +347,11 @@ def analyse(
     synset: str | Synset,
     model: Predictor,
     scales: Sequence[Scale] = NOTEBOOK_SCALES,
+    options: MapOptions | None = None,
     *,
-    kind: MapKind = "probability",
-    fit: Fit = "aspect",
-    threshold: float | Literal["auto"] = "auto",
-    snap: bool = True,
-    ontology: Ontology | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    **keywords: Unpack[MapKeywords],
 ) -> Analysis:
     """Show where a synset is in a picture: :func:`compute_class_maps`, then :func:`interpret`.
 
@@ -304,10 +363,11 @@ def analyse(
         A word ("dog"), a wnid ("n02084071"), or a synset of the ontology.
     model : Predictor
         From :func:`fcn_core.load_model`.
-    scales, fit, progress, cancelled
+    scales, progress, cancelled
         See :func:`compute_class_maps`.
-    kind, threshold, snap, ontology
-        See :func:`interpret`.
+    options : MapOptions, optional
+    **keywords
+        Single options (`kind`, `fit`, `threshold`, `snap`), which replace those of `options`.
 
     Returns
     -------
@@ -316,28 +376,16 @@ def analyse(
     Raises
     ------
     FcnError
-        Whatever the two halves raise, and :class:`fcn_core.errors.SynsetError` for `synset`.
+        What the two functions raise, and :class:`fcn_core.errors.SynsetError` for `synset`.
     """
-    started = time.perf_counter()
-    ontology = ontology or Ontology.load()
-    found = ontology.find(synset) if isinstance(synset, str) else synset
-    class_maps = compute_class_maps(image, model, scales, fit, progress, cancelled)
-    return interpret(
-        image,
-        class_maps,
-        found,
-        model.info,
-        kind=kind,
-        fit=fit,
-        threshold=threshold,
-        snap=snap,
-        ontology=ontology,
-        started=started,
-    )
+    options = (options or MapOptions()).updated(keywords)
+    found = Ontology.load().find(synset) if isinstance(synset, str) else synset
+    class_maps = compute_class_maps(image, model, scales, options.fit, progress, cancelled)
+    return interpret(image, class_maps, found, model.info, options)
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what the numbers depend on."""
+    """Return the versions of Python and of the packages that the numbers depend on."""
     found = {"python": platform.python_version()}
     for name, distributions in _VERSIONS.items():
         for distribution in distributions:

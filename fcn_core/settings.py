@@ -1,7 +1,7 @@
-"""The environment variables that the program reads: what each means, what it may be, what is wrong with it.
+"""The environment variables that the program reads: their meaning, their values, and their checks.
 
-Whoever needs one asks here, as in ``ENGINE.value()``, which refuses text that means nothing. :func:`check` says before
-any work begins what is wrong with all of them, and with the machine they are meant for.
+All code reads them here, as in ``ENGINE.value()``, which refuses an invalid value. :func:`check` reports all problems,
+including those of this machine, before any work begins.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _PREFIX = "FCN_"
 MODEL_NAMES = ("efficientnet-lite2", "efficientnet-lite0", "resnet50")
 ENGINES = ("auto", "openvino", "tensorflow")
 LOG_STYLES = ("json", "text", "off")
-MOST_MEGAPIXELS = 89  # above it Pillow warns of a bomb, on its own
-MOST_UPLOAD_MB = 1024  # so many pixels, uncompressed, of four channels of 16 bits are 680
-LEAST_MEMORY_MB = 160  # a command that runs the smallest model over the smallest scale takes 158
-_MOST_MEMORY_MB = 2**24  # 16 TB: whoever writes more counts bytes
+MOST_MEGAPIXELS = 89  # above this, Pillow itself warns of a decompression bomb
+MOST_UPLOAD_MB = 1024  # 89 megapixels of four uncompressed 16-bit channels are 680
+LEAST_MEMORY_MB = 160  # the command with the smallest model and the smallest scale needs 158
+_MOST_MEMORY_MB = 2**24  # 16 TB: a larger number is probably meant in bytes
 
-#: Read by the project's own tests, in environments where the program runs too.
+#: Read by the project's tests, which can share an environment with the program.
 FOR_TESTS = frozenset(
     ("FCN_SHARED", "FCN_TEST_CACHE_DIR", "FCN_REQUIRE_BROWSER", "FCN_REQUIRE_NGINX", "FCN_FUZZ_EXAMPLES")
 )
@@ -40,20 +40,23 @@ def _nothing_wrong(_: Any) -> str:
 
 @dataclass(frozen=True)
 class Setting(Generic[T]):
-    """One environment variable. Where it is not set, or blank, the default holds.
+    """One environment variable. If it is not set, or blank, the default is used.
 
     Attributes
     ----------
     name : str
+        Name of the variable.
     meaning, default_words : str
-        For the README.
+        Description and default in the README.
     expected : str
-        What a value is, to stand behind "Expected".
+        Description of valid values in messages.
     default : object
+        Value if the variable is not set.
     read : callable
-        Text to value. Its ValueError may say in words, which begin with a comma, why the text is none.
+        Converts text to a value. The message of its ValueError, if any, begins with a comma and continues the
+        sentence about the received value.
     examine : callable
-        What is wrong with a value on this machine, in such words; "" where nothing is.
+        Returns what is wrong with a value on this machine, in the same form; "" if nothing is.
     """
 
     name: str
@@ -65,16 +68,16 @@ class Setting(Generic[T]):
     examine: Callable[[T], str] = _nothing_wrong
 
     def given(self, environ: Mapping[str, str] = os.environ) -> bool:
-        """Whether it is set, to whatever."""
+        """Return whether the variable is set, to any value."""
         return bool(environ.get(self.name, "").strip())
 
     def value(self, environ: Mapping[str, str] = os.environ) -> T:
-        """What it is set to.
+        """Return the value.
 
         Raises
         ------
         SettingInvalid
-            To something that means nothing.
+            The text is not a valid value.
         """
         if not self.given(environ):
             return self.default
@@ -84,7 +87,7 @@ class Setting(Generic[T]):
             raise SettingInvalid(self._refusal(environ, str(error))) from error
 
     def fault(self, environ: Mapping[str, str] = os.environ) -> str:
-        """What is wrong with it, in one line; "" where nothing is."""
+        """Return what is wrong with the value, also on this machine, in one line; "" if nothing is."""
         if not self.given(environ):
             return ""
         try:
@@ -96,33 +99,35 @@ class Setting(Generic[T]):
     def _refusal(self, environ: Mapping[str, str], why: str) -> str:
         text = environ[self.name]
         shown = repr(text if len(text) <= 80 else f"{text[:79]}…")
-        return f"{self.name} is {shown}{why}. Expected {self.expected}. Correct it or remove it."
+        return f"Expected {self.expected} in {self.name}. Received {shown}{why}. Correct it or remove it."
 
 
 def check(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Say what is wrong with the settings.
+    """Return what is wrong with the settings.
 
     Returns
     -------
     tuple of str
-        One line a fault: the name, what was received, what was expected, what to do. Empty where all is well.
+        One line per problem: what was expected in which variable, what was received, what to do. Empty if there is
+        none.
     """
     known = [setting.name for setting in SETTINGS]
     faults = [setting.fault(environ) for setting in SETTINGS]
     if not any(faults) and MEMORY_MB.given(environ) and MAX_UPLOAD_MB.given(environ):
-        most = max(1, (MEMORY_MB.value(environ) or 0) // 4)  # two files are there while two arrive
+        most = max(1, (MEMORY_MB.value(environ) or 0) // 4)  # two files are in memory while two more arrive
         if MAX_UPLOAD_MB.value(environ) > most:
             faults.append(
-                f"FCN_MAX_UPLOAD_MB is {environ['FCN_MAX_UPLOAD_MB']!r} with FCN_MEMORY_MB={environ['FCN_MEMORY_MB']}. "
-                f"Expected at most a quarter of that, {most}. Correct one of them."
+                f"Expected at most {most} in FCN_MAX_UPLOAD_MB, a quarter of FCN_MEMORY_MB={environ['FCN_MEMORY_MB']}. "
+                f"Received {environ['FCN_MAX_UPLOAD_MB']!r}. Correct one of them."
             )
     for name in sorted(environ):
         if name.startswith(_PREFIX) and name not in known and name not in FOR_TESTS:
-            tails = [each.removeprefix(_PREFIX) for each in known]  # all are alike before
+            tails = [each.removeprefix(_PREFIX) for each in known]  # the common prefix would make all similar
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), tails, 1)
             expected = f"{_PREFIX}{near[0]}" if near else f"one of {', '.join(known)}"
             faults.append(
-                f"{name[:60]!r} is no setting of this program. Expected {expected}. Correct the name or remove it."
+                f"Expected {expected}. Received {name[:60]!r}, which is not a setting of this program. Correct "
+                "the name or remove it."
             )
     return tuple(filter(None, faults))
 
@@ -171,29 +176,29 @@ def _folder(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise ValueError(", and where that home folder is, is not known here") from error
+        raise ValueError(", whose home folder is unknown") from error
 
 
 def _wrong_engine(engine: str) -> str:
-    there = engine == "auto" or importlib.util.find_spec(engine) is not None
-    return "" if there else ", which is not installed"
+    installed = engine == "auto" or importlib.util.find_spec(engine) is not None
+    return "" if installed else ", which is not installed"
 
 
 def _wrong_memory(megabytes: int | None) -> str:
     enough = megabytes is None or megabytes >= LEAST_MEMORY_MB
-    return "" if enough else ", in which no model runs"
+    return "" if enough else ", which is too little for any model"
 
 
 def _wrong_cache(folder: Path | None) -> str:
-    """Where graphs are ready, they serve from a folder that cannot be written, too."""
+    """A folder that holds exported graphs need not be writable."""
     if folder is None:
         return ""
-    failed = "made"
+    failed = "created"
     try:
         nearest = next(path for path in (folder, *folder.parents) if path.is_symlink() or path.exists())
         if not nearest.is_dir():
-            return f", and {str(nearest)!r} is no folder"
-        failed = "written" if nearest == folder else "made"
+            return f", and {str(nearest)!r} is not a folder"
+        failed = "written" if nearest == folder else "created"
         with tempfile.TemporaryFile(dir=nearest):
             return ""
     except OSError as error:
@@ -203,64 +208,67 @@ def _wrong_cache(folder: Path | None) -> str:
 def _holds_graphs(folder: Path) -> bool:
     try:
         return any(folder.glob("graphs/*/meta.json"))
-    except OSError:  # its name is too long, or it may not be looked into
+    except OSError:  # the name is too long, or the folder is not readable
         return False
 
 
 def _wrong_weights(path: Path | None) -> str:
-    """A weights file itself is taken as well as its folder."""
+    """The path of a weights file is accepted, too."""
     if path is None:
         return ""
     try:
         (os.scandir(path) if path.is_dir() else path.open("rb")).close()
     except FileNotFoundError:
-        return ", which is not there"
+        return ", which does not exist"
     except OSError as error:
         return f", which cannot be read ({error.strerror})"
     return ""
 
 
 MODEL = Setting(
-    "FCN_MODEL", "the model where none is named", f"`{MODEL_NAMES[0]}`",
+    "FCN_MODEL", "model that is used if none is named", f"`{MODEL_NAMES[0]}`",
     _any_of(MODEL_NAMES), MODEL_NAMES[0], _one_of(MODEL_NAMES),
 )  # fmt: skip
 ENGINE = Setting(
     "FCN_ENGINE", "`auto`, `openvino` or `tensorflow`",
-    "`auto`: OpenVINO where it works, else TensorFlow where its 0.7 to 0.9 GB fit",
+    "`auto`: OpenVINO if it works, else TensorFlow if its 0.7 to 0.9 GB fit into memory",
     _any_of(ENGINES), ENGINES[0], _one_of(ENGINES), _wrong_engine,
 )  # fmt: skip
 CACHE_DIR: Setting[Path | None] = Setting(
     "FCN_CACHE_DIR", "folder of exported graphs and downloaded weights",
-    "the user's cache folder; without a home, a temporary one",
-    "the whole path of a folder that can be written, or made", None, _folder, _wrong_cache,
+    "the user's cache folder; a temporary folder if there is no home",
+    "the path of a folder that is writable or can be created", None, _folder, _wrong_cache,
 )  # fmt: skip
 WEIGHTS_DIR: Setting[Path | None] = Setting(
-    "FCN_WEIGHTS_DIR", "folder of weight files you bring", "none",
-    "the whole path of a folder that can be read", None, _folder, _wrong_weights,
+    "FCN_WEIGHTS_DIR", "folder of weight files that you provide", "none",
+    "the path of a readable folder", None, _folder, _wrong_weights,
 )  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
     "FCN_MEMORY_MB",
-    f"memory the program may use, at least {LEAST_MEMORY_MB}; it bounds [the largest picture](docs/pictures.md), too",
-    "what the container or machine has",
+    f"megabytes of memory that the program may use, at least {LEAST_MEMORY_MB}; they also limit "
+    "[the largest picture](docs/pictures.md)",
+    "the memory of the container or machine",
     f"a whole number of megabytes from {LEAST_MEMORY_MB} to {_MOST_MEMORY_MB}, for example 690",
     None, _whole(_MOST_MEMORY_MB), _wrong_memory,
 )  # fmt: skip
 MAX_UPLOAD_MB = Setting(
-    "FCN_MAX_UPLOAD_MB", "largest picture file", "25",
+    "FCN_MAX_UPLOAD_MB", "largest picture file, in megabytes", "25",
     f"a whole number of megabytes from 1 to {MOST_UPLOAD_MB}, for example 25", 25, _whole(MOST_UPLOAD_MB),
 )  # fmt: skip
 MAX_MEGAPIXELS = Setting(
     "FCN_MAX_MEGAPIXELS",
-    "largest picture, known before it is decoded; [fewer](docs/pictures.md) where memory or a format asks for it", "64",
+    "largest picture, in megapixels, checked before decoding; [fewer](docs/pictures.md) if memory or the format "
+    "requires it",
+    "64",
     f"a number above 0 and at most {MOST_MEGAPIXELS}, for example 64", 64.0, _megapixels,
 )  # fmt: skip
 ALLOW_URLS = Setting(
-    "FCN_ALLOW_URLS", "`0`: the page fetches no picture by its address; `1`: it does", "`1`",
+    "FCN_ALLOW_URLS", "whether the page fetches pictures from web addresses: `0` no, `1` yes", "`1`",
     "0 or 1", True, _switch,
 )  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
-    "`json`, `text` or `off`: one record an analysis, without the picture, its name, or what was looked for",
+    "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
     "`text` in the app, `off` on the command line",
     _any_of(LOG_STYLES), None, _one_of(LOG_STYLES),
 )  # fmt: skip

@@ -19,7 +19,7 @@ def main() -> None:
     with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
         import pillow_heif  # noqa: F401 - the target imports them late
 
-        import fcn_core.networks.efficientnet_lite  # noqa: F401
+        import fcn_core.networks.checkpoint  # noqa: F401
         from fuzz.targets import TARGETS
     name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
     if name not in TARGETS:

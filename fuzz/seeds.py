@@ -6,7 +6,6 @@ were found by fuzzing.
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import struct
@@ -15,18 +14,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 
 from fcn_core.networks.geometry import Geometry, Node, Window
-from tests import hostile
-from tests.hostile import saved as _saved
+from tests import encoded
+from tests.encoded import saved as _saved
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def images() -> dict[str, bytes]:
     """One of each kind of file that is read, and their variants that take other ways through the reader."""
-    rgb, grey, alpha = (hostile.sample(mode, 9, 7) for mode in ("RGB", "L", "RGBA"))
+    rgb, grey, alpha = (encoded.sample(mode, 9, 7) for mode in ("RGB", "L", "RGBA"))
     palette = rgb.quantize(8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -55,8 +53,8 @@ def images() -> dict[str, bytes]:
         "tiff-deflate": _saved(rgb.convert("CMYK"), "TIFF", compression="tiff_adobe_deflate"),
         "tiff-jpeg": _saved(rgb, "TIFF", compression="jpeg"),
         "tiff-fax": _saved(grey.convert("1"), "TIFF", compression="group4"),
-        "bmp-fields": hostile.variants()["bmp-fields"],
-        "bmp-runs": hostile.variants()["bmp-runs-4-bit"],
+        "bmp-fields": encoded.variants()["bmp-fields"],
+        "bmp-runs": encoded.variants()["bmp-runs-4-bit"],
         "png-profile": _saved(grey, "PNG", icc_profile=_profile()),
         "jpeg-no-end": _saved(rgb, "JPEG", progressive=True)[:-2],
     }
@@ -128,27 +126,6 @@ class _TorchPickle:
         return b"(" + b"".join(b"K" + bytes([n]) for n in numbers) + b"t"
 
 
-def devkits() -> dict[str, bytes]:
-    """A hierarchy of three synsets, plain and compressed, as ``meta_clsloc.mat`` has it."""
-    rows = [
-        ("n00000002", "dog, Canis", "barks", []),
-        ("n00000003", "cat", "purrs", []),
-        ("n00000001", "animal", "", [1, 2]),
-    ]
-    fields = ("ILSVRC2014_ID", "WNID", "words", "gloss", "num_children", "children")
-    synsets = np.zeros((1, 3), [(name, object) for name in fields])
-    for i, (wnid, words, gloss, children) in enumerate(rows):
-        synsets[0, i] = (i + 1, wnid, words, gloss, len(children), np.array([children], np.uint16))
-    found = {}
-    for compress in (False, True):
-        file = io.BytesIO()
-        savemat(file, {"synsets": synsets}, do_compression=compress)
-        data = bytearray(file.getvalue())
-        data[:116] = b"MATLAB 5.0".ljust(116)  # without the date of writing
-        found["compressed" if compress else "plain"] = bytes(data)
-    return found
-
-
 def graphs() -> dict[str, bytes]:
     """The manifest of an exported graph."""
     same = Window(3, 2, same=True)
@@ -179,7 +156,6 @@ def main() -> None:
     makers = {
         "image": images,
         "weights": weights,
-        "devkit": devkits,
         "graph": graphs,
         "text": texts,
     }

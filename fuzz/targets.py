@@ -21,17 +21,15 @@ from fcn_core.engines.graph_cache import _meta_digest, load_graph
 from fcn_core.errors import (
     FcnError,
     FetchError,
-    HierarchyInvalid,
     ImageError,
     ScaleError,
     WeightsInvalid,
 )
 from fcn_core.images import fetch
-from fcn_core.images.read import Limits, clean_name, read_image
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import clean_name, read_image
 from fcn_core.images.scales import parse_scales
 from fcn_core.networks.weights import digest
-from fcn_core.synsets.devkit import read_devkit
-from fcn_core.synsets.ontology import Ontology
 
 os.environ.setdefault("KERAS_BACKEND", "openvino")  # the weights reader's module imports Keras
 
@@ -56,7 +54,7 @@ def image(data: bytes) -> bool:
 
 def weights(data: bytes) -> bool:
     """`read_torch_weights`: arrays that lie inside the file, or WeightsInvalid."""
-    from fcn_core.networks.efficientnet_lite import read_torch_weights
+    from fcn_core.networks.checkpoint import read_torch_weights
 
     try:
         tensors = read_torch_weights(_file(data))
@@ -70,19 +68,6 @@ def weights(data: bytes) -> bool:
             low, high = np.lib.array_utils.byte_bounds(tensor)
             _hold(high - low <= len(data), "reaches outside the file")
             float(tensor.flat[0]), float(tensor.flat[-1])
-    return True
-
-
-def devkit(data: bytes) -> bool:
-    """`read_devkit` and the ontology made of it: synsets, or HierarchyInvalid."""
-    try:
-        nodes = read_devkit(_file(data))
-        _hold(
-            all(child in {n.wnid for n in nodes} for node in nodes for child in node.children), "a lost child"
-        )
-        list(Ontology(nodes))
-    except HierarchyInvalid as error:
-        return _said(error)
     return True
 
 
@@ -128,7 +113,6 @@ def text(data: bytes) -> bool:
 TARGETS: dict[str, Callable[[bytes], bool]] = {
     "image": image,
     "weights": weights,
-    "devkit": devkit,
     "graph": graph,
     "text": text,
 }

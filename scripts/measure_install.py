@@ -106,10 +106,8 @@ def measure(folder: Path, extras: list[str], compiled: bool) -> dict[str, dict[s
 
 def run(command: list[str], folder: Path) -> None:
     """Run a command in `folder` with a cache of its own; raise CalledProcessError where it fails."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("FCN_", "PYTHON"))
-    }
-    environment["FCN_CACHE_DIR"] = str(folder / "cache")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FCN", "PYTHON"))}
+    environment = dict(kept, FCN_CACHE_DIR=str(folder / "cache"))
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, encoding="utf-8")  # noqa: S603
 
 

@@ -123,7 +123,7 @@ def coffee() -> np.ndarray:
 @pytest.fixture(scope="session")
 def resized() -> Callable[[np.ndarray, int, int], Any]:
     """Make the input of a `Predictor` from pixels."""
-    from fcn_core.images.scales import ResizedImage
+    from fcn_core.images.resize import ResizedImage
 
     return ResizedImage
 

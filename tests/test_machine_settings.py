@@ -1,4 +1,4 @@
-"""Settings of the user's machine and process: ours do not depend on them, and theirs are left as they were."""
+"""Settings of the user's machine and process have no effect here, and are not changed."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ BACKENDS = ("", "jax", "torch", "nonsense", "tensorflow")
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """Put what stands in `FILES` where Keras looks for its settings."""
+    """Write an entry of `FILES` where Keras reads its settings."""
 
     def put(name):
         file = tmp_path / "keras home" / "keras.json"
@@ -78,7 +78,7 @@ with keras_settings("channels_first"):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_child_takes_no_setting_of_keras(name, settings, tmp_path, monkeypatch):
+def test_the_child_ignores_settings_of_keras(name, settings, tmp_path, monkeypatch):
     file = settings(name)
     before = file.stat().st_mtime_ns, sorted(file.parent.iterdir())
     monkeypatch.setenv("KERAS_BACKEND", BACKENDS[len(name) % len(BACKENDS)])
@@ -100,7 +100,7 @@ def test_the_child_takes_no_setting_of_keras(name, settings, tmp_path, monkeypat
 
 
 def test_float16_in_keras_json_changes_nothing(settings, tmp_path, monkeypatch, lite0):
-    """Neither what is exported under it, nor what is loaded when it has gone."""
+    """Neither the export with it nor loading without it."""
     settings("float16")
     expected = lite0._graph.path
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
@@ -122,7 +122,7 @@ def _types(description):
 
 @pytest.fixture
 def exported(lite0):
-    """Files as the child makes them."""
+    """The files that the child process writes."""
     folder = lite0._graph.path.parent
     files = {name: (folder / name).read_bytes() for name in ("graph.xml", "graph.bin")}
     geometry = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["geometry"]
@@ -138,7 +138,7 @@ def _export(monkeypatch, files):
 
 
 def _half(exported, folder):
-    """What OpenVINO makes of the graph when it saves it in half precision."""
+    """Return the files of the graph saved by OpenVINO in half precision."""
     import openvino
 
     for name, content in exported.items():
@@ -150,7 +150,7 @@ def _half(exported, folder):
 
 
 @pytest.mark.parametrize("precision", ["saved in half", "f16", "f64", "bf16", "f8e4m3", "nf4"])
-def test_another_precision_is_neither_kept_nor_loaded(precision, exported, tmp_path, monkeypatch):
+def test_another_precision_is_neither_saved_nor_loaded(precision, exported, tmp_path, monkeypatch):
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
     wrong = dict(exported)
     if precision == "saved in half":
@@ -180,7 +180,7 @@ ENGINE = """
 import os, sys
 import numpy as np
 import fcn_core as fcn
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 
 pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
 image = ResizedImage(pixels, 96, 128)
@@ -207,7 +207,7 @@ keras.utils.clear_session()
 
 
 @pytest.mark.tensorflow
-def test_tensorflow_computes_in_float32_and_leaves_the_settings(settings, lite0, fresh_python):
+def test_tensorflow_computes_in_float32_and_restores_the_settings(settings, lite0, fresh_python):
     settings("float64, channels first")
     child = fresh_python(ENGINE, "torch", KERAS_BACKEND="torch")
     assert [float(line) < 1e-5 for line in child.stdout.split()] == [True, True], child.stdout
@@ -215,7 +215,7 @@ def test_tensorflow_computes_in_float32_and_leaves_the_settings(settings, lite0,
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", sorted(BREAKS_KERAS))
-def test_settings_that_keras_refuses_are_named(name, settings, fresh_python):
+def test_invalid_settings_of_keras_are_named(name, settings, fresh_python):
     file = settings(name)
     code = """
 import fcn_core as fcn
@@ -228,7 +228,7 @@ for _ in range(2):
     lines = fresh_python(code).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert line.startswith("EngineError Keras on tensorflow cannot be loaded here (")
+        assert line.startswith("EngineError Keras on tensorflow cannot be loaded (")
         assert str(file) in line
         assert "choose engine openvino" in line
 
@@ -248,7 +248,7 @@ def test_the_proof_holds_under_other_settings(arguments, settings, lite0):
 
 
 @pytest.mark.tensorflow
-def test_settings_are_given_back_whatever_happens_within():
+def test_settings_are_restored_after_errors_too():
     import keras
 
     def now():
@@ -295,7 +295,7 @@ def test_settings_are_given_back_whatever_happens_within():
 
 @pytest.fixture
 def homeless(monkeypatch):
-    """A user without HOME and passwd entry."""
+    """Simulate a user without HOME and without a passwd entry."""
     pwd = pytest.importorskip("pwd")
 
     def unknown(_):
@@ -313,7 +313,7 @@ def homeless(monkeypatch):
     folders.temporary_root.cache_clear()
 
 
-def test_without_a_home_the_cache_is_temporary_and_that_is_said_once(homeless, caplog):
+def test_without_a_home_the_cache_is_temporary_with_one_warning(homeless, caplog):
     with caplog.at_level(logging.WARNING):
         found = {cache_dir() for _ in range(3)}
     (folder,) = found
@@ -325,7 +325,7 @@ def test_without_a_home_the_cache_is_temporary_and_that_is_said_once(homeless, c
     assert str(folder) in record.getMessage()
 
 
-def test_without_a_home_and_a_temporary_folder_it_is_told(homeless, monkeypatch):
+def test_without_a_home_and_a_temporary_folder_an_error_is_raised(homeless, monkeypatch):
     def nowhere(**_):
         raise FileNotFoundError("No usable temporary directory found")
 
@@ -334,7 +334,7 @@ def test_without_a_home_and_a_temporary_folder_it_is_told(homeless, monkeypatch)
         cache_dir()
 
 
-def test_without_a_home_a_named_cache_is_taken(homeless, monkeypatch, tmp_path, caplog):
+def test_without_a_home_a_cache_that_is_set_is_used(homeless, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir() == tmp_path / "fcn_core"
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "own"))
@@ -372,7 +372,7 @@ def test_commands_without_a_home(arguments, tmp_path):
 
 @pytest.mark.parametrize("variable", ["FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"])
 @pytest.mark.parametrize("value", ["~/x", "~", "~nobody-of-this-name/x"])
-def test_a_tilde_is_the_home_folder_or_told(variable, value, homeless, monkeypatch, tmp_path):
+def test_a_tilde_is_the_home_folder_or_refused(variable, value, homeless, monkeypatch, tmp_path):
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv(variable, value)
     with pytest.raises(FcnError, match=variable) as refusal:
@@ -384,8 +384,8 @@ def test_a_tilde_is_the_home_folder_or_told(variable, value, homeless, monkeypat
         assert setting.value() == Path(value.replace("~", str(tmp_path)))
 
 
-def test_a_home_that_may_not_be_looked_into(monkeypatch, caplog, tmp_path):
-    """As where HOME is still that of the user one was before."""
+def test_a_home_that_may_not_be_read(monkeypatch, caplog, tmp_path):
+    """As after a change of user, with HOME still set to the other home."""
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "another's"))
     looked_into = Path.is_file
 
@@ -400,8 +400,8 @@ def test_a_home_that_may_not_be_looked_into(monkeypatch, caplog, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_without_a_temporary_folder_tensorflow_runs_all_the_same(lite0):
-    """Nothing but start-up notes on standard error, which are kept in a temporary file elsewhere."""
+def test_tensorflow_runs_without_a_temporary_folder(lite0):
+    """Only start-up notes go to standard error, which otherwise are collected in a temporary file."""
     code = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; "
     code += "runpy.run_module('fcn_core', run_name='__main__', alter_sys=True)"
     done = subprocess.run(

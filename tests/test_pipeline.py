@@ -1,6 +1,7 @@
 """From a picture to an analysis: order, progress, cancelling, grids, the notebook's means, odd sizes."""
 
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from fcn_core import pipeline
 from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
 from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
-from fcn_core.maps.region import segment
-from fcn_core.pipeline import Step, analyse, compute_class_maps, interpret, versions
+from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret, versions
 from fcn_core.synsets.ontology import Ontology
+from tests.places import ROOT
 from tests.waiting import Ticks
 
 SMALL = parse_scales("96x128,64x64,128x192")
@@ -44,7 +45,7 @@ def test_scales_run_coarse_first_whatever_their_order(cat, lite0):
     assert all(m.logits.shape == (*m.grid, 1000) and m.logits.dtype == np.float32 for m in maps.values())
 
 
-def test_progress_never_falls_and_hands_over_every_class_map(cat, lite0):
+def test_progress_never_decreases_and_passes_every_class_map(cat, lite0):
     steps: list[Step] = []
     maps = compute_class_maps(cat, lite0, SMALL, progress=steps.append)
     whole = [(s.index + s.share) / s.count for s in steps]
@@ -56,7 +57,7 @@ def test_progress_never_falls_and_hands_over_every_class_map(cat, lite0):
     assert {s.count for s in steps} == {3}
 
 
-def test_a_cancel_is_heeded_between_scales(cat, lite0):
+def test_cancelling_stops_between_scales(cat, lite0):
     finished: list[str] = []
 
     def progress(step: Step) -> None:
@@ -68,7 +69,7 @@ def test_a_cancel_is_heeded_between_scales(cat, lite0):
     assert finished == ["64x64"]
 
 
-def test_what_the_progress_callback_raises_comes_through_and_the_model_still_runs(cat, lite0):
+def test_errors_of_the_progress_callback_propagate_and_the_model_still_runs(cat, lite0):
     def progress(_: Step) -> None:
         raise KeyError("mine")
 
@@ -79,7 +80,7 @@ def test_what_the_progress_callback_raises_comes_through_and_the_model_still_run
 
 class _NoNetwork:
     def __getattr__(self, name: str):
-        raise AssertionError(f"interpret asked the network for {name}")
+        raise AssertionError(f"the network was used: {name}")
 
 
 def test_a_new_synset_reuses_the_class_maps_and_runs_no_network(
@@ -166,14 +167,65 @@ def test_the_snapped_map_is_of_evidence_whatever_the_kind_and_the_plain_one_is_o
     assert np.abs(fine("probability", False) - fine("evidence", False)).max() > 0.05
 
 
-def test_regions_may_be_given_and_change_nothing(cat, cat_maps, cat_analysis, lite0):
-    regions = segment(cat.pixels)
-    again = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, regions=regions)
-    np.testing.assert_array_equal(again.fine, cat_analysis.fine)
+def test_a_given_fine_map_is_requested_late_and_once(cat, cat_maps, cat_analysis, lite0):
+    asked: list[bool] = []
+
+    def kept():
+        asked.append(True)
+        return cat_analysis.fine
+
+    again = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=0.3, fine=kept)
+    assert again.arithmetic.peak > 0.5
+    assert not asked, "heatmaps need no fine map"
+    np.testing.assert_array_equal(again.mask, cat_analysis.fine >= 0.3)
+    assert again.boxes
+    assert again.fine is cat_analysis.fine
+    assert len(asked) == 1
+    given = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, fine=cat_analysis.fine)
+    assert given.fine is cat_analysis.fine
+
+
+def test_an_analysis_can_be_pickled(cat_analysis):
+    copy = pickle.loads(pickle.dumps(replace(cat_analysis)))
+    np.testing.assert_array_equal(copy.fine, cat_analysis.fine)
+    assert copy.boxes == cat_analysis.boxes
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, MapOptions()),
+        ({"options": MapOptions(kind="evidence")}, MapOptions(kind="evidence")),
+        ({"threshold": 0.25, "fit": "exact"}, MapOptions(threshold=0.25, fit="exact")),
+        ({"options": MapOptions("evidence", snap=False), "snap": True}, MapOptions("evidence")),
+    ],
+)
+def test_options_are_a_record_or_keywords(cat, cat_maps, cat_analysis, lite0, given, expected):
+    result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, **given)
+    assert result.options == expected
+    assert (result.kind, result.fit, result.snapped) == (expected.kind, expected.fit, expected.snap)
+
+
+@pytest.mark.parametrize("function", [interpret, analyse])
+def test_an_unknown_keyword_is_named_in_the_error(cat, cat_maps, cat_analysis, lite0, function, monkeypatch):
+    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    arguments = {
+        interpret: (cat, cat_maps, cat_analysis.synset, lite0.info),
+        analyse: (cat, "cat", lite0, SMALL),
+    }
+    with pytest.raises(TypeError, match="kind, fit, threshold, snap"):
+        function(*arguments[function], treshold=0.5)
+
+
+@pytest.mark.parametrize("option", [{"kind": "logits"}, {"fit": "stretch"}, {"threshold": 2}])
+def test_an_unknown_option_is_an_error_before_the_network_runs(cat, lite0, option, monkeypatch):
+    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    with pytest.raises(FcnError, match=r"Expected .* Received .* Choose"):
+        analyse(cat, "cat", lite0, SMALL, **option)
 
 
 @pytest.mark.parametrize(("threshold", "share"), [(0, 1.0), (0.0, 1.0), (1, None), (0.25, None)])
-def test_a_threshold_is_taken_as_given(cat, cat_maps, cat_analysis, lite0, threshold, share):
+def test_a_given_threshold_is_used(cat, cat_maps, cat_analysis, lite0, threshold, share):
     result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=threshold)
     assert result.threshold == threshold
     assert result.mask.mean() == (share if share is not None else (cat_analysis.fine >= threshold).mean())
@@ -181,19 +233,19 @@ def test_a_threshold_is_taken_as_given(cat, cat_maps, cat_analysis, lite0, thres
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.01, float("nan"), float("inf")])
-def test_a_threshold_out_of_range_is_refused(cat, cat_maps, cat_analysis, lite0, threshold):
+def test_a_threshold_out_of_range_is_an_error(cat, cat_maps, cat_analysis, lite0, threshold):
     with pytest.raises(FcnError, match="from 0 to 1"):
         interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=threshold)
 
 
-def test_without_a_scale_there_is_nothing_to_say(cat, cat_analysis, lite0):
+def test_an_analysis_needs_a_scale(cat, cat_analysis, lite0):
     with pytest.raises(ScaleError, match="at least one"):
         interpret(cat, {}, cat_analysis.synset, lite0.info)
     with pytest.raises(ScaleError, match="at least one"):
         compute_class_maps(cat, lite0, ())
 
 
-def test_an_unknown_synset_is_refused_before_the_network_runs(cat, lite0, monkeypatch):
+def test_an_unknown_synset_is_an_error_before_the_network_runs(cat, lite0, monkeypatch):
     monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
     with pytest.raises(UnknownSynset):
         analyse(cat, "flibbertigibbet", lite0)
@@ -212,7 +264,7 @@ def test_tiny_pictures_and_strips_give_maps_of_their_size(lite0, height, width, 
     assert next(iter(result.class_maps.values())).scale.enlarges == (height * width < 64 * 96)
 
 
-def test_a_picture_of_one_colour_has_no_preferred_place_but_an_analysis(lite0):
+def test_a_picture_of_one_colour_can_be_analysed(lite0):
     result = analyse(image_from_array(np.full((60, 80, 3), 127, np.uint8)), "dog", lite0, [Scale(64, 64)])
     assert result.fine.shape == (60, 80)
     assert 0 <= result.threshold <= 1
@@ -220,16 +272,19 @@ def test_a_picture_of_one_colour_has_no_preferred_place_but_an_analysis(lite0):
 
 def test_an_analysis_is_frozen(cat_analysis):
     with pytest.raises(AttributeError):
-        cat_analysis.threshold = 0.5
-    assert replace(cat_analysis, threshold=0.5).threshold == 0.5
+        cat_analysis.options = MapOptions()
+    changed = replace(cat_analysis, options=MapOptions(threshold=0.5))
+    assert changed.threshold == 0.5
+    np.testing.assert_array_equal(changed.mask, cat_analysis.fine >= 0.5)
 
 
+@pytest.mark.tensorflow
 def test_versions_name_what_the_numbers_depend_on():
     assert {"python", "numpy", "openvino", "keras", "tensorflow", "scikit-image"} <= set(versions())
 
 
 def _shared() -> Path:
-    return Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "shared")
+    return Path(os.environ.get("FCN_SHARED") or ROOT.parent / "shared")
 
 
 @pytest.mark.skipif(

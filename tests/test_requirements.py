@@ -36,10 +36,17 @@ def normalised(requirements: Any) -> set[str]:
     [
         ("requirements.txt", [*PROJECT["dependencies"], *EXTRAS["app"], *EXTRAS["tensorflow"]]),
         ("requirements-dev.txt", EXTRAS["dev"]),
+        ("requirements-docs.txt", EXTRAS["docs"]),
     ],
 )
 def test_the_file_lists_what_the_project_declares(file: str, listed: list[str]) -> None:
     assert lines(file) == normalised(listed)
+
+
+def test_every_file_and_every_extra_is_held() -> None:
+    files = {path.name for path in ROOT.glob("requirements*.txt")}
+    assert files == {"requirements.txt", "requirements-dev.txt", "requirements-docs.txt"}
+    assert set(EXTRAS) == {"app", "tensorflow", "dev", "docs"}
 
 
 def test_the_developers_need_all_that_the_app_needs() -> None:

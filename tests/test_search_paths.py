@@ -22,17 +22,18 @@ OTHERS = (
     "deploy/fcn@.service",
 )
 # Files that run a command which is documented for the checkout's folder: Streamlit reads .streamlit/ there, pytest its
-# tests. They may name that folder as the working directory.
+# tests, MkDocs its settings. They may name that folder as the working directory.
 IN_THE_CHECKOUT = {
     "benchmarks/app.py",
     "benchmarks/load.py",
     "scripts/take_screenshots.py",
-    "tests/app/test_hostile_clients.py",
+    "tests/app/audited_server.py",
     "tests/browser/conftest.py",
     "tests/browser/test_security.py",
     "tests/deploy/conftest.py",
     "tests/deploy/test_plain_script.py",
     "tests/deploy/test_replicas.py",
+    "tests/docs/test_site.py",
     "tests/test_tests.py",
 }
 # Tests of what another search path does, and this file.

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or closed: what is served all the same, what is said, and that nothing half stays."""
+"""Disks that are full, read-only or not accessible: what still works, the messages, and no unfinished files."""
 
 import errno
 import json
@@ -26,7 +26,7 @@ ROOM = 41  # MB on disk, that making it takes
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """The cache, the temporary folder and the one in memory: three folders of this test."""
+    """Three folders of this test: the cache, the temporary folder and the one in memory."""
     found = {name: tmp_path / name for name in ("cache", "temporary", "memory")}
     for name in ("temporary", "memory"):
         found[name].mkdir()
@@ -39,7 +39,7 @@ def places(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, lite0):
-    """Files as the child makes them."""
+    """The files that the child process writes."""
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(lite0._graph.path.parent, folder, dirs_exist_ok=True)
     (folder / "geometry.json").write_text(json.dumps(lite0.geometry.to_json()), encoding="utf-8")
@@ -49,7 +49,7 @@ def exported(tmp_path_factory, lite0):
 
 @pytest.fixture
 def children(monkeypatch, exported):
-    """Take the files that are there for those of a child; note where they are asked for."""
+    """Copy existing files instead of starting a child, and record where."""
     calls = []
 
     def copy(spec, weights, output_stride, folder):
@@ -61,7 +61,7 @@ def children(monkeypatch, exported):
 
 
 def left(places):
-    """All files and folders but those of a graph that is whole."""
+    """Return all files and folders except those of complete graphs."""
     found = []
     for root in places.values():
         for path in root.rglob("*") if root.is_dir() else ():
@@ -72,7 +72,7 @@ def left(places):
 
 @contextmanager
 def full(patch, *roots):
-    """Have the system say that there is next to no room below these."""
+    """Make the system report almost no free space below these folders."""
 
     def usage(folder):
         inside = any(Path(folder).is_relative_to(root) for root in roots)
@@ -87,7 +87,7 @@ SETS = [set(), {"cache"}, {"temporary"}, {"cache", "temporary"}, {"cache", "memo
 
 
 @pytest.mark.parametrize("names", SETS, ids=lambda names: "+".join(sorted(names)) or "none")
-def test_where_one_place_is_full_another_serves(names, places, children, monkeypatch, caplog):
+def test_if_one_place_is_full_another_is_used(names, places, children, monkeypatch, caplog):
     with full(monkeypatch, *(places[name] for name in names)):
         graph = prepare_graph(LITE)
     (made_in,) = children
@@ -102,16 +102,16 @@ def test_where_one_place_is_full_another_serves(names, places, children, monkeyp
             assert words in told[0]
 
 
-def test_where_all_are_full_each_is_named_and_later_it_works(places, children, monkeypatch):
+def test_if_all_places_are_full_each_is_named(places, children, monkeypatch):
     with full(monkeypatch, *places.values()), pytest.raises(StorageError) as refusal:
         prepare_graph(LITE)
     for words in (
         *map(str, places.values()),
         "No space left",
-        "Give one of them that much room, or set FCN_CACHE_DIR",
+        "Free that much in one of them, or set FCN_CACHE_DIR",
     ):
         assert words in str(refusal.value)
-    assert f"takes {ROOM} MB on disk" in str(refusal.value)
+    assert f"Expected {ROOM} MB of disk space" in str(refusal.value)
     assert children == []  # nothing was begun in vain
     assert left(places) == []
     assert prepare_graph(LITE).cached  # there is room again, in the same process
@@ -132,9 +132,7 @@ STEPS = ["the folder", "the folder for the making", "the child", "the descriptio
 
 @pytest.mark.parametrize("cause", CAUSES, ids=errno.errorcode.get)
 @pytest.mark.parametrize("step", STEPS)
-def test_whatever_cannot_be_written_in_the_cache_is_done_without(
-    step, cause, places, children, monkeypatch, caplog
-):
+def test_errors_of_the_cache_do_not_stop_the_export(step, cause, places, children, monkeypatch, caplog):
     def refused(call, place=0):
         def refuse(*arguments, **options):
             where = options.get("dir") or arguments[place]
@@ -162,7 +160,7 @@ def test_whatever_cannot_be_written_in_the_cache_is_done_without(
     assert prepare_graph(LITE).cached
 
 
-def test_a_graph_in_memory_is_the_graph(places, children, exported, monkeypatch):
+def test_a_graph_in_memory_equals_the_one_on_disk(places, children, exported, monkeypatch):
     with full(monkeypatch, places["cache"]):
         held = prepare_graph(LITE)
     kept = prepare_graph(LITE)
@@ -172,7 +170,7 @@ def test_a_graph_in_memory_is_the_graph(places, children, exported, monkeypatch)
     assert not held.path.exists()
 
 
-def test_no_place_at_all(places, children, monkeypatch):
+def test_no_place_to_write(places, children, monkeypatch):
     def none():
         raise FileNotFoundError("No usable temporary directory found")
 
@@ -182,7 +180,7 @@ def test_no_place_at_all(places, children, monkeypatch):
         prepare_graph(LITE)
 
 
-def test_what_a_killed_process_left_half_made_elsewhere_goes(places, children, monkeypatch):
+def test_unfinished_graphs_of_killed_processes_are_removed(places, children, monkeypatch):
     old, new = (places["temporary"] / f"fcn_core-making-{name}" for name in ("old", "new"))
     for folder in (old, new):
         folder.mkdir()
@@ -192,7 +190,7 @@ def test_what_a_killed_process_left_half_made_elsewhere_goes(places, children, m
     assert (old.exists(), new.exists()) == (False, True)
 
 
-def test_a_second_process_that_cannot_be_started_is_no_fault_of_the_disk(places, monkeypatch):
+def test_a_process_that_cannot_be_started_does_not_blame_the_disk(places, monkeypatch):
     def refuse(*_, **__):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -203,8 +201,8 @@ def test_a_second_process_that_cannot_be_started_is_no_fault_of_the_disk(places,
     assert left(places) == []
 
 
-def test_what_openvino_cannot_do_is_no_fault_of_the_disk(tmp_path, monkeypatch):
-    """And where nothing more can be written, the system says so."""
+def test_errors_of_openvino_do_not_blame_the_disk(tmp_path, monkeypatch):
+    """Unless nothing can be written: then the error of the system is raised."""
 
     def failing():
         with graph_cache._naming_full_disks(tmp_path, 10, "It cannot be read"):
@@ -226,7 +224,7 @@ def test_what_openvino_cannot_do_is_no_fault_of_the_disk(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Make small disks, where this user may mount any."""
+    """Mount small disks, if this user may."""
     mounted = []
 
     def make(name, size):
@@ -248,8 +246,8 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("size", ["1m", "30m"])
-def test_a_disk_that_fills_while_the_child_writes(size, small_disk, monkeypatch, caplog, tmp_path):
-    """In the export, and in the folding: the system did not say beforehand that there is too little."""
+def test_a_disk_that_fills_during_the_export(size, small_disk, monkeypatch, caplog, tmp_path):
+    """During the export, and during the folding; the free space was not known before."""
     cache = small_disk("cache", size)
     monkeypatch.setenv("FCN_CACHE_DIR", str(cache))
     monkeypatch.setattr(graph_cache, "require_room", lambda *_: None)
@@ -261,8 +259,8 @@ def test_a_disk_that_fills_while_the_child_writes(size, small_disk, monkeypatch,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
-def test_files_that_may_not_grow(tmp_path, fresh_python):
-    """The system refuses all bytes of a file beyond the first million, in the child too."""
+def test_a_limit_on_file_sizes(tmp_path, fresh_python):
+    """The system refuses to write more than a million bytes into a file, in the child too."""
     child = fresh_python(
         """
 import resource, sys
@@ -300,7 +298,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture
 def heatmap(tmp_path):
-    """Run the command where cache, temporary folder and memory are what they are said to be."""
+    """Run the command with this cache, temporary folder and folder in memory."""
     from PIL import Image
 
     Image.new("RGB", (80, 60), "red").save(tmp_path / "red.png")
@@ -335,8 +333,8 @@ def heatmap(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no folder in memory there")
 @pytest.mark.parametrize("disks", ["full", "none", "no temporary one"])
-def test_in_690_mb_disks_are_done_without_and_that_is_told(disks, heatmap, tmp_path, request):
-    """Without any disk, too, where Matplotlib would not find a place for its settings."""
+def test_in_690_mb_without_a_disk_the_command_works_and_warns(disks, heatmap, tmp_path, request):
+    """Even without any disk, where Matplotlib would not find a folder for its settings."""
     if disks == "full":
         small_disk = request.getfixturevalue("small_disk")
         cache, temporary, reason = small_disk("cache", "1m"), small_disk("temporary", "1m"), "No space left"
@@ -358,26 +356,27 @@ def test_in_690_mb_disks_are_done_without_and_that_is_told(disks, heatmap, tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="caches lie elsewhere there")
-def test_in_690_mb_nothing_is_fallen_back_on_that_takes_more(heatmap, tmp_path):
-    """A file lies in the place of each folder: the message names it, and asks for no other scale."""
+@pytest.mark.tensorflow
+def test_in_690_mb_tensorflow_does_not_replace_openvino(heatmap, tmp_path):
+    """Each folder is a file: the message names it, and does not ask for another scale."""
     obstacle = tmp_path / "obstacle"
     obstacle.touch()
     done = heatmap(obstacle, obstacle, obstacle)
     assert done.returncode == 2
     (told,) = done.stderr.splitlines()
     assert f"the cache {obstacle}/" in told
-    assert "TensorFlow, which would serve instead, takes about" in told
+    assert "TensorFlow could serve instead, but needs about" in told
     assert "690 MB are allowed" in told
     assert "scale" not in told
 
 
-def test_an_output_on_a_full_disk_is_told_and_nothing_half_written_stays(
+def test_an_output_on_a_full_disk_is_reported_and_leaves_no_unfinished_files(
     heatmap, small_disk, tmp_path, lite0
 ):
     out = small_disk("output", "32k")
     done = heatmap(lite0._graph.path.parents[2], tmp_path, tmp_path, out)
     assert done.returncode == 2
     told = done.stderr.splitlines()[-1]
-    assert f"{out / 'red'} cannot be written ([Errno 28] No space left on device)" in told
+    assert f"{out / 'red'}, which cannot be written ([Errno 28] No space left on device)" in told
     assert "Free some space there, or choose another --out" in told
     assert not [path for path in out.rglob("*") if path.name.startswith(".") or path.name == "manifest.json"]

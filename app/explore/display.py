@@ -13,7 +13,7 @@ from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.maps.heatmap import Heatmap
 from fcn_core.maps.region import contours_of
-from fcn_core.pipeline import Analysis, SynsetMaps
+from fcn_core.pipeline import Analysis
 
 _EVIDENCE_TOP = (
     20.0  # 2 % of four samples' cells exceed it, a fifth at 200x320; those cells get the last colour
@@ -72,7 +72,7 @@ def card_photo(picture: Picture, size: tuple[int, int], chosen: Selection) -> ND
     return photo(picture, size) if chosen.cards == "Overlay" else None
 
 
-def span_of(maps: SynsetMaps, chosen: Selection) -> Span | None:
+def span_of(maps: Analysis, chosen: Selection) -> Span | None:
     """Return the values of the first and the last colour, or None if each map has its own."""
     if chosen.range == "Per map":
         return None

@@ -87,8 +87,8 @@ def draw(chosen: Selection, view: View, shown: Analysis) -> None:
     with right:
         st.markdown("**The same in a terminal**")
         st.code(files.command_line(shown), language="bash", wrap_lines=True)
-        if files.renamed(shown):
-            notices.note(files.renamed(shown))
+        if files.rename_note(shown):
+            notices.note(files.rename_note(shown))
         st.markdown("**The same in Python**")
         st.code(files.python_snippet(shown), language="python", wrap_lines=True)
         st.markdown("**Share this page**")

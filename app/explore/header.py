@@ -42,7 +42,7 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
 
 
 def _peak(view: View, wnid: str) -> float:
-    return view.maps(replace(Selection(), synset=wnid)).arithmetic.peak
+    return view.analysis(replace(Selection(), synset=wnid)).arithmetic.peak
 
 
 def draw(chosen: Selection, view: View | None) -> None:

@@ -21,7 +21,7 @@ from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import Box
 from fcn_core.networks.geometry import CellAxis, CellGrid
-from fcn_core.pipeline import SynsetMaps
+from fcn_core.pipeline import Analysis
 
 # Okabe and Ito's colours, one a scale: readers with any kind of colour blindness can tell them apart.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
@@ -39,7 +39,7 @@ def top_classes(
     return index.reshape(finest.grid), [synsets.label(synsets.classes[i]) for i in ids.tolist()]
 
 
-def cell_of(chosen: Selection, maps: SynsetMaps) -> tuple[int, int]:
+def cell_of(chosen: Selection, maps: Analysis) -> tuple[int, int]:
     """Return the chosen cell, or the one with the highest value if none is chosen or the grid is too small for it."""
     rows, columns = maps.arithmetic.grid
     if chosen.row is None or chosen.column is None or chosen.row >= rows or chosen.column >= columns:
@@ -47,7 +47,7 @@ def cell_of(chosen: Selection, maps: SynsetMaps) -> tuple[int, int]:
     return chosen.row, chosen.column
 
 
-def marked_cell(chosen: Selection, maps: SynsetMaps) -> tuple[int, int] | None:
+def marked_cell(chosen: Selection, maps: Analysis) -> tuple[int, int] | None:
     """Return the cell to mark on the large map, if any: a chosen one, or the one that this tab shows."""
     is_chosen = chosen.row is not None and chosen.column is not None
     return cell_of(chosen, maps) if is_chosen or chosen.tab == "Inspect" else None
@@ -83,7 +83,7 @@ def _inputs(cell: tuple[int, int], grid: tuple[int, int]) -> None:
         place.number_input(label, 0, grid[index] - 1, key=key, on_change=_type, args=(serial,))
 
 
-def draw(chosen: Selection, view: View, maps: SynsetMaps) -> None:
+def draw(chosen: Selection, view: View, maps: Analysis) -> None:
     """Draw the tab."""
     rows, columns = maps.arithmetic.grid
     cells = maps.arithmetic.cells
@@ -98,12 +98,11 @@ def draw(chosen: Selection, view: View, maps: SynsetMaps) -> None:
             f"In the finest grid, {rows} × {columns} cells. To choose another cell, click the large map above, or use "
             "the arrow keys and Enter on it."
         )
-        place = (
-            (cells.y.centre(row) + 0.5) / cells.y.input_size,
-            (cells.x.centre(column) + 0.5) / cells.x.input_size,
-        )
         at = {
-            key: (_nearest(m.cells.y, place[0]), _nearest(m.cells.x, place[1]))
+            key: (
+                round(m.cells.y.index(cells.y.centre(row), cells.y.input_size)),
+                round(m.cells.x.index(cells.x.centre(column), cells.x.input_size)),
+            )
             for key, m in class_maps.items()
         }
         _frames(view, at)
@@ -111,11 +110,6 @@ def draw(chosen: Selection, view: View, maps: SynsetMaps) -> None:
         probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
         _strongest(probabilities, maps, at)
         _path(probabilities, chosen.synset)
-
-
-def _nearest(axis: CellAxis, share: float) -> int:
-    position = (share * axis.input_size - 0.5 - axis.first) / axis.stride
-    return min(max(round(position), 0), axis.size - 1)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -189,14 +183,12 @@ def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
     pixels : int
         Length of the shown picture along this axis.
     """
-    scale = pixels / axis.input_size
-    low = (axis.centre(cell) - side / 2 + 0.5) * scale
-    high = (axis.centre(cell) + side / 2 + 0.5) * scale
-    return max(0, round(low)), min(pixels, max(round(high), round(low) + 1))
+    low, high = map(round, axis.span(cell, side, pixels))
+    return low, max(high, min(low + 1, pixels))
 
 
 def _strongest(
-    probabilities: Mapping[str, NDArray[np.float32]], maps: SynsetMaps, at: Mapping[str, tuple[int, int]]
+    probabilities: Mapping[str, NDArray[np.float32]], maps: Analysis, at: Mapping[str, tuple[int, int]]
 ) -> None:
     synsets = caches.ontology()
     st.markdown("**Strongest classes here**")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from app.explore import inspect_tab
@@ -14,60 +12,58 @@ from app.state.view import View, coverage
 from app.ui import figures
 from app.ui.pointer_map import PointerMap, pointer_map
 from fcn_core.maps.heatmap import Heatmap
-from fcn_core.pipeline import Analysis, SynsetMaps
-
-Analyse = Callable[[], Analysis]
-"""Returns the analysis; called only by what shows a region, as it takes longer than the heatmaps."""
+from fcn_core.pipeline import Analysis
 
 
-def draw(chosen: Selection, view: View, maps: SynsetMaps, analyse: Analyse, size: tuple[int, int]) -> None:
+def draw(chosen: Selection, view: View, analysis: Analysis, size: tuple[int, int]) -> None:
     """Draw the map at a size (height, width)."""
     look, picture = look_of(chosen), view.picture
     lossless = False
     if chosen.view == "Mean":
-        span = own_span(maps.arithmetic, span_of(maps, chosen))
-        pixels = figures.paint(photo(picture, size), maps.arithmetic, size, span, look)
+        span = own_span(analysis.arithmetic, span_of(analysis, chosen))
+        pixels = figures.paint(photo(picture, size), analysis.arithmetic, size, span, look)
         lossless = not look.smooth
     elif chosen.view == "Fine":
-        fine = Heatmap(analyse().fine, maps.kind)
+        fine = Heatmap(analysis.fine, analysis.kind)
         pixels = figures.paint(photo(picture, size), fine, size, (0.0, 1.0), look)
     else:
         mask = chosen.view == "Mask"
-        pixels = outlined(analyse(), size, veil=mask, boxes=not mask)
+        pixels = outlined(analysis, size, veil=mask, boxes=not mask)
     name = caches.ontology().label(chosen.synset)
-    classes, names = inspect_tab.top_classes(view.class_maps, maps.arithmetic.cells)
+    classes, names = inspect_tab.top_classes(view.class_maps, analysis.arithmetic.cells)
     shown = PointerMap(
         pixels,
         lossless,
-        f"{chosen.view} of {name}: peak {figures.number(maps.arithmetic.peak)}",
-        maps.arithmetic.values,
+        f"{chosen.view} of {name}: peak {figures.number(analysis.arithmetic.peak)}",
+        analysis.arithmetic.values,
         classes,
         names,
-        maps.arithmetic.cells if look.placement == "centres" else None,
+        analysis.arithmetic.cells if look.placement == "centres" else None,
     )
-    pointer_map(shown, inspect_tab.marked_cell(chosen, maps), key="pointer", on_pick=inspect_tab.pick)
+    pointer_map(shown, inspect_tab.marked_cell(chosen, analysis), key="pointer", on_pick=inspect_tab.pick)
 
 
-def draw_legend(chosen: Selection, maps: SynsetMaps, analyse: Analyse) -> None:
+def draw_legend(chosen: Selection, analysis: Analysis) -> None:
     """Draw what the colours, or the outlines, mean."""
-    peak = maps.arithmetic.peak
+    peak = analysis.arithmetic.peak
     note = ""
-    if maps.kind == "probability" and peak < figures.LOW_PEAK:
+    if analysis.kind == "probability" and peak < figures.LOW_PEAK:
         note = f"The peak is only {peak:.2f}: the network hardly sees this here."
     if chosen.view == "Fine":
-        basis = "probability and evidence, completed along regions" if chosen.snap else MAP_LABELS[maps.kind]
+        basis = (
+            "probability and evidence, completed along regions" if chosen.snap else MAP_LABELS[analysis.kind]
+        )
         label = f"fine map: {basis}, stretched from its lowest to its highest"
         st.html(figures.legend((0.0, 1.0), chosen.colours, label, note))
         return
     if chosen.view == "Mean":
         how = {"Fixed": "fixed", "Shared": "shared by these maps", "Per map": "each map's own"}[chosen.range]
-        label = f"{MAP_LABELS[maps.kind]}, {how} range"
-        st.html(figures.legend(span_of(maps, chosen), chosen.colours, label, note))
+        label = f"{MAP_LABELS[analysis.kind]}, {how} range"
+        st.html(figures.legend(span_of(analysis, chosen), chosen.colours, label, note))
         return
-    region = analyse()
-    count = len(region.boxes)
+    count = len(analysis.boxes)
     text = (
-        f"threshold {region.threshold:.2f}, {coverage(region):.0%} of the picture, "
+        f"threshold {analysis.threshold:.2f}, {coverage(analysis):.0%} of the picture, "
         f"{count} region{'' if count == 1 else 's'}"
     )
     st.html(

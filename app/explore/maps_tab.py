@@ -11,12 +11,12 @@ from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
 from fcn_core.maps.heatmap import Heatmap, combine, spread
-from fcn_core.pipeline import SynsetMaps
+from fcn_core.pipeline import Analysis
 
 _SIZE = (540, 420)
 
 
-def draw(chosen: Selection, maps: SynsetMaps, picture: Picture) -> None:
+def draw(chosen: Selection, maps: Analysis, picture: Picture) -> None:
     """Draw the tab."""
     size = figures.shown_size(picture, *_SIZE)
     photo, look, span = card_photo(picture, size, chosen), look_of(chosen), span_of(maps, chosen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
 
 import streamlit as st
 
@@ -15,7 +14,7 @@ from app.state.selection import Selection
 from app.state.view import View
 from app.ui import figures, notices
 from fcn_core.images.scales import PlannedScale
-from fcn_core.pipeline import Analysis, SynsetMaps
+from fcn_core.pipeline import Analysis
 
 _SIZE = (640, 560)
 
@@ -75,17 +74,16 @@ def draw(
                 progress()
             scale_row.draw(chosen, None, picture, plans)
             return
-        maps = view.maps(chosen)
-        analyse = cache(partial(view.analysis, chosen))
+        analysis = view.analysis(chosen)
         with right:
-            large_map.draw(chosen, view, maps, analyse, size)
-        large_map.draw_legend(chosen, maps, analyse)
+            large_map.draw(chosen, view, analysis, size)
+        large_map.draw_legend(chosen, analysis)
         if progress is not None:
             progress()
         elif view.complete:
             _summary(view)
-        scale_row.draw(chosen, maps, picture, plans)
-        _tabs(chosen, view, maps, analyse)
+        scale_row.draw(chosen, analysis, picture, plans)
+        _tabs(chosen, view, analysis)
 
 
 def _summary(view: View) -> None:
@@ -97,7 +95,7 @@ def _summary(view: View) -> None:
     )
 
 
-def _tabs(chosen: Selection, view: View, maps: SynsetMaps, analyse: Callable[[], Analysis]) -> None:
+def _tabs(chosen: Selection, view: View, analysis: Analysis) -> None:
     tabs = st.tabs(selection.TABS, key="tab", on_change="rerun", bind="query-params")
     for tab, name in zip(tabs, selection.TABS, strict=True):
         if not tab.open:
@@ -105,10 +103,10 @@ def _tabs(chosen: Selection, view: View, maps: SynsetMaps, analyse: Callable[[],
         with tab:
             match name:
                 case "Maps":
-                    maps_tab.draw(chosen, maps, view.picture)
+                    maps_tab.draw(chosen, analysis, view.picture)
                 case "Mask":
-                    mask_tab.draw(chosen, analyse(), view.picture)
+                    mask_tab.draw(chosen, analysis, view.picture)
                 case "Inspect":
-                    inspect_tab.draw(chosen, view, maps)
+                    inspect_tab.draw(chosen, view, analysis)
                 case _:
-                    export_tab.draw(chosen, view, analyse())
+                    export_tab.draw(chosen, view, analysis)

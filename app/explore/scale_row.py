@@ -10,20 +10,18 @@ from app.ui import figures
 from app.ui.figures import Card
 from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.heatmap import Heatmap
-from fcn_core.pipeline import SynsetMaps
+from fcn_core.pipeline import Analysis
 
 _SIZE = (260, 260)
 
 
-def draw(
-    chosen: Selection, maps: SynsetMaps | None, picture: Picture, plans: tuple[PlannedScale, ...]
-) -> None:
+def draw(chosen: Selection, maps: Analysis | None, picture: Picture, plans: tuple[PlannedScale, ...]) -> None:
     """Draw the row: the sum of the scales over their number is the arithmetic mean; beside it the geometric mean.
 
     Parameters
     ----------
     chosen : Selection
-    maps : SynsetMaps or None
+    maps : Analysis or None
         None before the first scale is computed.
     picture : Picture
     plans : tuple of PlannedScale

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from fcn_core.evaluation.metrics import iou
-from fcn_core.images.scales import resize_array
+from fcn_core.images.resize import resize_array
 from fcn_core.maps.heatmap import ClassMap, Heatmap, combine
 from fcn_core.maps.region import normalise, threshold_mask
 from fcn_core.networks.geometry import CellAxis, Geometry, Node, trace
@@ -97,8 +97,8 @@ def grid_check(geometry: Geometry, first: int = 32, last: int = 1024) -> Check:
 
 def field_of(axis: CellAxis, index: int) -> tuple[float, float]:
     """Return the first and last input pixel in the receptive field of a cell, clipped to the picture."""
-    centre, half = axis.centre(index), (axis.extent - 1) / 2
-    return max(centre - half, 0.0), min(centre + half, axis.input_size - 1.0)
+    low, high = axis.span(index, axis.extent, axis.input_size)
+    return low, high - 1
 
 
 # --- 2  Dense becomes a 1x1 convolution -------------------------------------------------------------------------

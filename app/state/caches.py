@@ -24,14 +24,15 @@ from app.state.queue.forecasts import Forecasts
 from app.state.queue.jobs import JobKey, ModelKey
 from app.state.samples import SAMPLES
 from fcn_core import settings
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import resize_image
-from fcn_core.maps.findings import Finding, what_is_in
+from fcn_core.images.resize import resize_image
+from fcn_core.maps import findings as maps_findings
+from fcn_core.maps.fine_map import Regions, fine_map, segment
 from fcn_core.maps.heatmap import ClassMap, MapKind
-from fcn_core.maps.region import Regions, fine_map, segment
+from fcn_core.synsets.labels import picker_labels
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
 
@@ -60,24 +61,8 @@ def ontology() -> Ontology:
 
 @st.cache_resource(show_spinner=False)
 def synset_choices() -> dict[str, str]:
-    """Return the choices of a synset picker, wnid to label: one synset for each distinct map, most classes first."""
-    synsets = ontology()
-    wnids = {synsets.collapse(s.wnid) for s in synsets}
-    ordered = sorted(wnids, key=lambda w: (-synsets.count(w), synsets.label(w).casefold(), w))
-    names: dict[str, list[str]] = {}
-    for wnid in ordered:
-        names.setdefault(synsets.label(wnid).casefold(), []).append(wnid)
-    choices = {}
-    for wnid in ordered:
-        count = synsets.count(wnid)
-        name = synsets.label(wnid)
-        if len(names[name.casefold()]) > 1:  # crane (wading bird), crane (lifting device)
-            name += f" ({synsets.label(synsets[wnid].parents[0])})"
-        choices[wnid] = f"{name} · {count} class{'' if count == 1 else 'es'}"
-    taken: dict[str, int] = {}
-    for label in choices.values():
-        taken[label] = taken.get(label, 0) + 1
-    return {w: f"{label} · {w}" if taken[label] > 1 else label for w, label in choices.items()}
+    """Return the entries of a synset picker: label by wnid."""
+    return picker_labels(ontology())
 
 
 @st.cache_resource(show_spinner=False)
@@ -206,9 +191,9 @@ def fine(
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
-def findings(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[Finding, ...]:
+def findings(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[maps_findings.Finding, ...]:
     """Find what the network sees in a picture."""
-    return what_is_in(tuple(_class_maps.values()), ontology())
+    return maps_findings.findings(_class_maps)
 
 
 def identity(class_maps: ClassMaps) -> Identity:

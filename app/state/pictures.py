@@ -13,7 +13,8 @@ from fcn_core.errors import ScaleError
 from fcn_core.images.decoding import Reduction
 from fcn_core.images.limits import Limits, budget_in_words
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.images.scales import PlannedScale, resize_image
+from fcn_core.images.resize import resize_image
+from fcn_core.images.scales import PlannedScale
 
 #: Pixels of the largest working copy; the network and exported files get the whole picture.
 WORKING_PIXELS = 800_000

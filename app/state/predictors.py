@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from app.state.queue.jobs import ModelKey
-from fcn_core.engines.load import Predictor, load_model
+from fcn_core.engines.base import Predictor
+from fcn_core.engines.load import load_model
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
 from fcn_core.system import memory
 

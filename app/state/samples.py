@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.images.scales import PlannedScale, Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellAxis, CellGrid

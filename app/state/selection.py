@@ -16,7 +16,7 @@ from fcn_core.errors import FcnError
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale, parse_scales
 from fcn_core.maps.heatmap import MapKind
 from fcn_core.networks.zoo import MODELS, model_spec
-from fcn_core.render import COLOUR_MAPS
+from fcn_core.render.colours import COLOUR_MAPS
 from fcn_core.synsets.ontology import Ontology
 
 #: Stands in the address for an uploaded picture, which exists in one session only.

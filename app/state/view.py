@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.state import caches, shared_queue
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, coarse_first
 from app.state.selection import Selection
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.pipeline import Analysis, SynsetMaps, interpret, read_maps
+from fcn_core.pipeline import Analysis, MapOptions, interpret
 from fcn_core.synsets.ontology import Ontology
 
 
@@ -47,58 +50,37 @@ class View:
         """What the network sees in the picture, strongest first."""
         return caches.findings(self.job.key, caches.identity(self.class_maps), self.class_maps)
 
-    def maps(self, chosen: Selection) -> SynsetMaps:
-        """Return the heatmaps of the chosen synset; cheap."""
-        return read_maps(
-            self.picture.working,
-            self.class_maps,
-            caches.ontology()[chosen.synset],
-            self.info,
-            kind=chosen.kind,
-            fit=self.job.fit,
-            ontology=caches.ontology(),
-        )
-
     def analysis(self, chosen: Selection) -> Analysis:
-        """Return the heatmaps and the region of the chosen synset, at the page's working size."""
+        """Return the analysis of the chosen synset at the page's working size; its region is computed when read."""
         picture = self.picture.working
-        fine = caches.fine(
-            self.job.key,
-            caches.identity(self.class_maps),
-            chosen.synset,
-            chosen.kind,
-            chosen.snap,
-            picture,
-            self.class_maps,
-        )
+
+        def fine() -> NDArray[np.float32]:
+            identity = caches.identity(self.class_maps)
+            return caches.fine(
+                self.job.key, identity, chosen.synset, chosen.kind, chosen.snap, picture, self.class_maps
+            )
+
+        synsets = caches.ontology()
         return interpret(
             picture,
             self.class_maps,
-            caches.ontology()[chosen.synset],
+            synsets[chosen.synset],
             self.info,
-            kind=chosen.kind,
-            fit=self.job.fit,
-            threshold=chosen.cut,
-            snap=chosen.snap,
+            self._options(chosen),
             fine=fine,
-            ontology=caches.ontology(),
+            ontology=synsets,
         )
+
+    def _options(self, chosen: Selection) -> MapOptions:
+        return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap)
 
     def whole_analysis(self, chosen: Selection) -> Callable[[], Analysis]:
         """Return what computes the analysis of the whole picture, once: files are made outside the page's thread."""
 
         @cache
         def compute() -> Analysis:
-            return interpret(
-                self.picture.whole(),
-                self.class_maps,
-                Ontology.load()[chosen.synset],
-                self.info,
-                kind=chosen.kind,
-                fit=self.job.fit,
-                threshold=chosen.cut,
-                snap=chosen.snap,
-            )
+            synset = Ontology.load()[chosen.synset]
+            return interpret(self.picture.whole(), self.class_maps, synset, self.info, self._options(chosen))
 
         return compute
 

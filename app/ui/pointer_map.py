@@ -58,27 +58,6 @@ class PointerMap:
     cells: CellGrid | None
 
 
-def edges(axis: CellAxis | None, size: int) -> list[float]:
-    """Return where cells meet along one side of the picture: half-way between their centres.
-
-    Parameters
-    ----------
-    axis : CellAxis or None
-        Where the cells look; None divides the picture evenly.
-    size : int
-        Number of cells.
-
-    Returns
-    -------
-    list of float
-        ``size + 1`` values from 0 to 1, as shares of the side.
-    """
-    if axis is None:
-        return [i / size for i in range(size + 1)]
-    middles = [(axis.centre(i) + axis.centre(i + 1)) / 2 + 0.5 for i in range(size - 1)]
-    return [0.0, *(min(max(m / axis.input_size, 0.0), 1.0) for m in middles), 1.0]
-
-
 def pointer_map(
     shown: PointerMap, picked: tuple[int, int] | None, key: str, on_pick: Callable[[], None]
 ) -> None:
@@ -108,8 +87,8 @@ def pointer_map(
                 "digits": 3 if float(shown.values.max()) <= 1 else 2,
                 "classes": shown.classes.ravel().tolist(),
                 "names": shown.names,
-                "ys": edges(shown.cells.y if shown.cells else None, rows),
-                "xs": edges(shown.cells.x if shown.cells else None, columns),
+                "ys": (shown.cells.y if shown.cells else CellAxis.even(rows)).edges(),
+                "xs": (shown.cells.x if shown.cells else CellAxis.even(columns)).edges(),
                 "picked": list(picked) if picked is not None else None,
             }
         ],

@@ -1,7 +1,8 @@
-"""Standard output and standard error, whatever they are connected to.
+"""Make standard output and standard error safe to write to.
 
-They may be closed (``>&-``), full (``/dev/full``), a pipe whose reader has gone, or of an encoding that lacks a
-sign. What was to be printed and could not be is said; a complaint that nobody can read is no failure of the work.
+They may be closed (``>&-``), full (``/dev/full``), a pipe without a reader, or in an encoding that lacks a character.
+A failure of standard output is an error. A failure of standard error is ignored, because the work itself has not
+failed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _OUTPUT, _ERROR = 1, 2
 
 
 class _Output(io.FileIO):
-    """A descriptor whose first failure is told; what comes after is dropped, the interpreter's last flush too."""
+    """A file descriptor that reports its first failure and ignores all later writes, including the last flush."""
 
     _lost = False
 
@@ -29,7 +30,7 @@ class _Output(io.FileIO):
         if self._lost:
             return memoryview(data).nbytes
         try:
-            while (written := super().write(data)) is None:  # whoever made the pipe set it not to wait
+            while (written := super().write(data)) is None:  # a non-blocking pipe is full
                 select.select([], [self], [])
         except BrokenPipeError:
             self._lost = True
@@ -38,13 +39,13 @@ class _Output(io.FileIO):
             self._lost = True
             how = "is closed" if error.errno == errno.EBADF else f"cannot be written ({error.strerror})"
             raise OutputError(
-                f"Standard output {how}. Send it to a file or program that takes it."
+                f"Expected a writable standard output. Received one that {how}. Send it to another file or program."
             ) from error
         return written
 
 
 class _Complaints(_Output):
-    """A descriptor that takes what it can."""
+    """A file descriptor that ignores failures."""
 
     def write(self, data: Any) -> int:
         with suppress(OSError, OutputError):
@@ -54,16 +55,16 @@ class _Complaints(_Output):
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Let printing within raise no other error than these, and files opened within be no standard stream.
+    """Limit the errors of printing to those below, and keep new files from becoming standard streams.
 
-    Signs that the encoding lacks are printed as escapes. A stream that was redirected in Python is left as it is.
+    Characters that the encoding lacks are printed as escapes. A stream that was redirected in Python is not changed.
 
     Raises
     ------
     OutputError
         Standard output is closed, or cannot be written.
     BrokenPipeError
-        Whoever read it has gone.
+        The reader of standard output has gone.
     """
     _open_closed()
     before = sys.stdout, sys.stderr
@@ -83,9 +84,9 @@ def standard_streams() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Give closed descriptors something, or the next file that is opened would become standard output.
+    """Open closed descriptors, because the next file that is opened would become a standard stream.
 
-    Standard output gets what cannot be written, so that what is printed is missed.
+    Standard output becomes a file that cannot be written, so that printing fails.
     """
     for descriptor in range(3):
         try:
@@ -101,7 +102,7 @@ def _open_closed() -> None:
 def _guarded(stream: TextIO | None, kind: type[_Output], descriptor: int) -> TextIO:
     if (
         stream is not None and stream.isatty()
-    ):  # a terminal is never full, and Windows has its own way to write to it
+    ):  # a terminal is never full, and Windows writes to it in another way
         return stream
     return io.TextIOWrapper(
         io.BufferedWriter(kind(descriptor, "w", closefd=False)),

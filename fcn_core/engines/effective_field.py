@@ -1,13 +1,13 @@
-"""What moves a cell: the effective receptive field, measured on a sample picture.
+"""The effective receptive field: the pixels that a cell really depends on, measured on a sample picture.
 
-All pixels of a cell's receptive field (:mod:`fcn_core.networks.geometry`) can change its logits, but those
-near the middle do so
-far more than the others (Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
-Networks", NeurIPS 2016). How much a pixel does is the sum of the squared gradients of the cell's logits after it.
+All pixels of a cell's receptive field (:mod:`fcn_core.networks.geometry`) can change its logits, but those near the
+middle change them far more (Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
+Networks", NeurIPS 2016). The influence of a pixel is the sum of the squared gradients of the cell's logits with respect
+to it.
 
-No gradients are needed to measure it. Noise of a small standard deviation s on some pixels alone changes the logits by
-a sum of squares whose expectation is s**2 times the squared gradients after those pixels. So the picture is cut into
-strips, across and along, and each strip gets noise in a pass of its own: every pass tells of all cells at once.
+It is measured without gradients. Noise of a small standard deviation s on some pixels changes the logits; the expected
+sum of squared changes is s**2 times the squared gradients with respect to these pixels. So the picture is divided into
+horizontal and vertical strips, and in each pass one strip gets noise. Each pass measures all cells at once.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import EngineError
-from fcn_core.images.scales import ResizedImage, resize_image
+from fcn_core.images.resize import ResizedImage, resize_image
 from fcn_core.networks.geometry import CellAxis
 
 SIDE = 384
-"""Pixels of the sample, in height and width: the cells in its middle have most of their fields within."""
+"""Height and width of the sample, in pixels: large enough for most of the field of a cell in the middle."""
 _STRIP = 32  # pixels
-# Of a grey level of 255. Where a picture is smooth, ten times as much already takes the network beyond where it is
-# linear, and the fields come out wider; a thousand times less would drown in float32's rounding.
+# Standard deviation, in grey levels of 255. With ten times more, the network is no longer linear where a picture is
+# smooth, and the fields come out wider; a thousand times less would be lost in the rounding of float32.
 _NOISE = 0.02
-_WITHIN = 0.95  # of the squared gradients, along each side: then at least 0.9 of them are within the square
+_WITHIN = 0.95  # share of the squared gradients along each side: then the square holds at least 0.9 of them
 _EDGES = np.arange(0, SIDE + 1, _STRIP)
 PASSES = 1 + 2 * (_EDGES.size - 1)
-"""That a measurement takes."""
+"""Forward passes of a measurement."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class EffectiveField:
     Attributes
     ----------
     side : int
-        A square so large around a cell's centre holds about nine tenths of the squared gradients of its logits: in
-        height and in width it holds 0.95 of them, in the median of the sample's cells.
+        A square of this size around a cell's centre holds about nine tenths of the squared gradients of its logits:
+        0.95 of them in height and in width. Median over the cells of the sample.
     low, high : int
-        The same of the cells at the lower and the upper tenth.
+        The same at the lower and the upper tenth of the cells.
     inward : int
-        How far the measured centre of a cell at the border of the picture (the mean place of its squared gradients)
-        lies nearer to the middle than its theoretical one; mean of a row or column, on the side where it is most.
+        Distance from the theoretical centre of a cell at the border to its measured centre (the mean position of its
+        squared gradients), towards the middle. Mean of a row or column, on the side where it is largest.
     """
 
     side: int
@@ -69,9 +69,9 @@ def measure(model: Predictor, checkpoint: Callable[[float], None] | None = None)
     Raises
     ------
     EngineError
-        The network says the same whatever the pixels are, as one with broken weights may.
+        The logits do not depend on the pixels, as with broken weights.
     FcnError
-        Whatever a pass of the model raises.
+        As raised by a pass of the model.
     """
     energies = _energies(model, sample(), checkpoint)
     cells = model.cells(SIDE, SIDE)
@@ -80,22 +80,22 @@ def measure(model: Predictor, checkpoint: Callable[[float], None] | None = None)
     for energy, axis in zip(energies, (cells.y, cells.x), strict=True):
         for index in range(axis.size):
             if _is_inner(axis, index):
-                sides += [_side(strips, axis.centre(index)) for strips in _alive(energy[:, index])]
+                sides += [_side(strips, axis.centre(index)) for strips in _shares(energy[:, index])]
         for index, sign in ((0, 1), (axis.size - 1, -1)):
-            alive = _alive(energy[:, index])
-            measured = [float((_EDGES[:-1] + _EDGES[1:] - 1) @ strips / 2) for strips in alive]
+            found = _shares(energy[:, index])
+            measured = [float((_EDGES[:-1] + _EDGES[1:] - 1) @ strips / 2) for strips in found]
             shifts += [sign * (float(np.mean(measured)) - axis.centre(index))] if measured else []
     if not sides:
         raise EngineError(
-            f"Expected a network whose answer depends on the picture. Received {model.info.title} with "
-            f"{model.info.weights} weights, which says the same everywhere; check the weights file."
+            f"Expected a network whose logits depend on the picture. Received {model.info.title} with "
+            f"{model.info.weights} weights, whose logits are the same everywhere; check the weights file."
         )
     low, side, high = (round(float(np.quantile(sides, share))) for share in (0.1, 0.5, 0.9))
     return EffectiveField(side, low, high, round(max([0.0, *shifts])))
 
 
 def sample() -> NDArray[np.float32]:
-    """The picture that is measured on: the astronaut Eileen Collins, by NASA, of shape (384, 384, 3), 0 to 255."""
+    """Return the sample picture: the astronaut Eileen Collins, by NASA, of shape (384, 384, 3), 0 to 255."""
     import skimage.data
 
     return np.asarray(resize_image(skimage.data.astronaut(), SIDE, SIDE), np.float32)
@@ -104,12 +104,12 @@ def sample() -> NDArray[np.float32]:
 def _energies(
     model: Predictor, picture: NDArray[np.float32], checkpoint: Callable[[float], None] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Squared change of every cell's logits by noise in each strip.
+    """Compute the squared change of every cell's logits by noise in each strip.
 
     Returns
     -------
     (strips, rows, columns) and (strips, columns, rows) float64 ndarray
-        For strips along y and along x.
+        For the strips along y and along x.
     """
     rng = np.random.default_rng(0)
     noise = (_NOISE * rng.standard_normal(picture.shape)).astype(np.float32)
@@ -133,21 +133,21 @@ def _energies(
 
 
 def _is_inner(axis: CellAxis, index: int) -> bool:
-    """Whether a cell looks at the middle third, so that the picture's border takes little of its field."""
+    """Return whether a cell lies in the middle third, where the border cuts off little of its field."""
     return axis.input_size / 3 <= axis.centre(index) <= axis.input_size * 2 / 3
 
 
-def _alive(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shares of the strips for each of some cells, (cells, strips), without cells that nothing moves."""
+def _shares(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the shares of the strips (cells, strips), without cells that no strip changes."""
     total = energy.sum(axis=0)
     shares: NDArray[np.float64] = (energy[:, total > 0] / total[total > 0]).T
     return shares
 
 
 def _side(strips: NDArray[np.float64], centre: float) -> float:
-    """Pixels around a centre that hold `_WITHIN` of what is in the strips, evenly spread within each."""
+    """Return the pixels around a centre that hold `_WITHIN` of the strips' total, spread evenly in each strip."""
     halves = np.arange(0.5, SIDE, 0.5)
     up_to = np.append(0.0, np.cumsum(strips))
     edges = _EDGES - 0.5  # the centre of pixel 0 is 0.0
-    held = np.interp(centre + halves, edges, up_to) - np.interp(centre - halves, edges, up_to)
-    return 2 * float(halves[np.searchsorted(held, _WITHIN)])
+    within = np.interp(centre + halves, edges, up_to) - np.interp(centre - halves, edges, up_to)
+    return 2 * float(halves[np.searchsorted(within, _WITHIN)])

@@ -1,11 +1,14 @@
-"""Exported graphs: made once a model by Keras in a child process, kept on disk, checked at every load.
+"""Exported graphs: made once per model by Keras in a child process, saved on disk, checked whenever they are loaded.
 
-The child runs Keras on its OpenVINO backend with channels first: no TensorFlow is loaded. It takes no setting of
-Keras from this machine or process, and a graph of another precision than float32 is neither kept nor loaded. A second
-child, in which Keras's memory is not held any more, folds every normalisation into its convolution, so that the parent,
-which never imports Keras, compiles the graph in a tenth of a second and holds its weights once.
+The child runs Keras on its OpenVINO backend with channels first, without TensorFlow. It ignores the Keras settings of
+this machine and process; a graph of another precision than float32 is neither saved nor loaded. A second child, free of
+Keras' memory, folds every normalisation into its convolution. The parent never imports Keras: it compiles the graph in
+a tenth of a second and has its weights in memory once.
 
-Where the cache takes nothing, a graph is made in a temporary folder, or in one in memory, and this process holds it.
+If the cache cannot be written, the graph is made in a temporary folder, on disk or in memory, and kept in this process.
+
+The second child uses a private name of OpenVINO 2026.4, ``openvino._offline_transformations``;
+``tests/networks/test_graph.py`` checks it and fails first when OpenVINO changes it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ import mmap
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,24 +35,24 @@ from fcn_core.engines import housekeeping
 from fcn_core.errors import EngineError, StorageError
 from fcn_core.networks import random_weights
 from fcn_core.networks.geometry import Geometry
-from fcn_core.networks.weights import Progress, digest
+from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
 from fcn_core.system.child import module_command
 from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 6  # of what lies in a graph's folder
+_FORMAT = 6  # of the files in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
-# Types in a graph's description, of its tensors and of what they are converted to, that are not float32 but fractions.
-_OTHER_FRACTIONS = re.compile(
+# Floating-point types other than float32 in a graph's description, of its tensors and of conversions.
+_OTHER_FLOATS = re.compile(
     rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
 )
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
 _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-_ROOM = 2.2  # of the weights' size: a graph as exported and as folded lie side by side while it is made
+_ROOM = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
 _TIMEOUT = 900
 _REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 
@@ -59,19 +61,19 @@ _REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 class Graph:
     """An exported network: OpenVINO's two files, and its geometry.
 
-    What is held here was checked and stays as it is, whatever becomes of the files.
+    Its contents are checked and do not change when the files do.
 
     Attributes
     ----------
     path : Path
-        Of the description; where the graph is not `cached`, it is gone.
+        Of the description; it no longer exists if the graph is not `cached`.
     description : bytes
     weights : mmap
-        Mapped from the file, or where the graph is not `cached`, in this process's own memory.
+        Mapped from the file, or in this process's own memory if the graph is not `cached`.
     made : str
-        Differs from one making to the next.
+        Identifies this export.
     fresh : bool
-        Made by this very call.
+        Whether it was exported by this call.
     """
 
     path: Path
@@ -87,7 +89,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What a graph is made of."""
+    """What a graph is exported from."""
 
     spec: ModelSpec
     weights: Path | None
@@ -96,14 +98,14 @@ class _Recipe:
 
     @property
     def room(self) -> int:
-        """Bytes on disk that making it takes."""
+        """Bytes on disk that the export needs."""
         return int(self.spec.weights.size * _ROOM)
 
 
 def graph_folder(
     spec: ModelSpec, weights_sha256: str | None, output_stride: int, root: Path | None = None
 ) -> Path:
-    """Where the graph of these weights, made by these versions, belongs; `root` is the cache by default."""
+    """Return the folder for the graph of these weights and versions; `root` is the cache by default."""
     weights = weights_sha256 or f"random {random_weights.SCHEME}"
     made_by = [*_made_by().values(), weights, output_stride]
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
@@ -115,19 +117,18 @@ def _made_by() -> Mapping[str, object]:
 
 
 def load_graph(folder: Path) -> Graph | None:
-    """Read a graph; None where it is missing, any of its bytes changed, or its precision is not float32."""
+    """Load a graph; return None if it is missing, damaged, or not in float32."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta.pop("meta_sha256") != _meta_digest(meta):
             return None
         description = (folder / _FILES[0]).read_bytes()
-        with (folder / _FILES[1]).open("rb") as file:  # what is mapped is what was checked
+        with (folder / _FILES[1]).open("rb") as file:  # the file that is mapped is the one that was checked
             found = hashlib.sha256(description).hexdigest(), hashlib.file_digest(file, "sha256").hexdigest()
             if found != tuple(meta["sha256"][name] for name in _FILES) or not _is_float32(description):
                 return None
-            weights = mmap.mmap(
-                file.fileno(), 0, access=mmap.ACCESS_COPY
-            )  # nothing is written: the copy is none
+            # Copy on write: nothing is written, so nothing is copied.
+            weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         return Graph(
             folder / _FILES[0],
             Geometry.from_json(meta["geometry"]),
@@ -142,8 +143,8 @@ def load_graph(folder: Path) -> Graph | None:
 
 
 def _is_float32(description: bytes) -> bool:
-    """Whether the graph takes, holds and gives no fractions but float32."""
-    return b'element_type="f32"' in description and not _OTHER_FRACTIONS.search(description)
+    """Return whether all floating-point tensors of the graph are float32."""
+    return b'element_type="f32"' in description and not _OTHER_FLOATS.search(description)
 
 
 def _meta_digest(meta: dict[str, Any]) -> str:
@@ -155,13 +156,13 @@ def prepare_graph(
     *,
     random: bool = False,
     output_stride: int = 32,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     rejected: Graph | None = None,
 ) -> Graph:
-    """Give the model's exported graph, making it first where it is missing, damaged or out of date.
+    """Return the model's exported graph; export it first if it is missing, damaged or out of date.
 
-    Safe when several processes prepare the same model: each writes a folder of its own, and one of them is
-    moved into place whole. Where the cache cannot be written, the graph is held in memory, which a warning says.
+    Several processes may prepare the same model: each writes a folder of its own, and one folder is moved into place.
+    If the cache cannot be written, the graph is kept in memory, with a warning.
 
     Parameters
     ----------
@@ -174,14 +175,14 @@ def prepare_graph(
     progress : callable, optional
         For a download of weights, see :func:`fcn_core.networks.zoo.require_weights`.
     rejected : Graph, optional
-        One that the engine did not take: it is removed, if it is there still, and made anew.
+        A graph that the engine rejected: it is removed if it is still there, and exported again.
 
     Raises
     ------
     WeightsUnavailable, WeightsInvalid
         See :func:`fcn_core.networks.zoo.require_weights`.
     StorageError
-        The graph can be written nowhere.
+        The graph cannot be written anywhere.
     EngineError
         The export failed.
     """
@@ -193,7 +194,7 @@ def prepare_graph(
         housekeeping.remove(folder)
         graph = None
     elif graph is None and there:
-        logger.warning("The graph of %s in %s is damaged. It is made again.", spec.title, folder)
+        logger.warning("The graph of %s in %s is damaged. Exporting it again.", spec.title, folder)
     if graph is not None:
         housekeeping.mark_used(folder)
         return graph
@@ -208,14 +209,14 @@ def prepare_graph(
             failures.append(f"{place} ({_reason(error)})")
             continue
         logger.warning(
-            "The graph of %s cannot be kept in %s. It is held in memory, %s MB, for this process only, and made again "
-            "for the next. Give it %s MB of room, or set FCN_CACHE_DIR to a folder that has them.",
+            "The graph of %s cannot be saved in %s. It is kept in memory (%s MB) for this process only; the next one "
+            "exports it again. Free %s MB, or set FCN_CACHE_DIR to a folder with that much space.",
             spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.room),
         )  # fmt: skip
         return graph
     raise StorageError(
-        f"Making {spec.title} ready takes {megabytes(recipe.room)} MB on disk for a moment, and no folder takes them: "
-        f"{', nor '.join(failures)}. Give one of them that much room, or set FCN_CACHE_DIR to a folder that has it."
+        f"Expected {megabytes(recipe.room)} MB of disk space to prepare {spec.title}. No folder can be used: "
+        f"{', nor '.join(failures)}. Free that much in one of them, or set FCN_CACHE_DIR to a folder that has it."
     )
 
 
@@ -236,20 +237,20 @@ def _make(recipe: _Recipe, folder: Path) -> Graph:
         _export_in_child(spec, recipe.weights, recipe.output_stride, new)
         if not _is_float32((new / _FILES[0]).read_bytes()):
             raise EngineError(
-                f"The graph of {spec.title} was exported in another precision than float32 and is not kept. "
-                f"Choose engine tensorflow."
+                f"Expected a graph of {spec.title} in float32. Keras exported another precision than float32, which is "
+                f"not saved; choose engine tensorflow."
             )
         _write_meta(new, recipe)
         graph = _move_into_place(new, folder)
     if graph is None:
         raise EngineError(
-            f"The graph of {spec.title} was exported to {folder} but does not read back. Try again."
+            f"The graph of {spec.title} was exported to {folder} but cannot be loaded from there. Try again."
         )
     return graph
 
 
 def _make_in_memory(recipe: _Recipe, place: Path) -> Graph:
-    """Make a graph in a folder that is gone when it is read: a killed process leaves none of those behind."""
+    """Export a graph into a temporary folder and read it into memory; clean up after killed processes."""
     housekeeping.remove_abandoned(place, _SCRATCH)
     with tempfile.TemporaryDirectory(dir=place, prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
         folder = graph_folder(recipe.spec, recipe.weights_sha256, recipe.output_stride, Path(scratch))
@@ -262,13 +263,13 @@ def _make_in_memory(recipe: _Recipe, place: Path) -> Graph:
 
 def _move_into_place(new: Path, folder: Path) -> Graph | None:
     graph = load_graph(folder)
-    if graph is not None:  # another process was quicker
+    if graph is not None:  # another process has exported it
         return graph
     with suppress(FileNotFoundError):
         folder.rename(new.parent / "damaged")
     try:
         new.rename(folder)
-    except OSError:  # another process moved its own in between
+    except OSError:  # another process moved its folder there in between
         if load_graph(folder) is None:
             raise
     graph = load_graph(folder)
@@ -293,7 +294,7 @@ def _write_meta(folder: Path, recipe: _Recipe) -> None:
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
-    own = folder.with_name("child")  # for what the children write beside the graph: settings, temporary files
+    own = folder.with_name("child")  # for other files of the children: settings, temporary files
     own.mkdir()
     _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
     _run_child(spec, own, "fold", spec.name, str(folder))
@@ -305,10 +306,10 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
         "KERAS_BACKEND": "openvino",
-        "KERAS_HOME": str(own),  # where there is no keras.json
+        "KERAS_HOME": str(own),  # a folder without keras.json
         "TMPDIR": str(own),
         "PYTHONIOENCODING": "utf-8",
-        "PYTHONWARNINGS": "ignore",  # or "error" stops it where Keras uses what NumPy will drop
+        "PYTHONWARNINGS": "ignore",  # "error" would stop Keras where it uses deprecated names of NumPy
     }
     try:
         child = subprocess.run(  # noqa: S603
@@ -325,10 +326,10 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         raise EngineError(
             f"Preparing {spec.title} took longer than {_TIMEOUT} seconds. Try again."
         ) from error
-    except OSError as error:  # no fault of any folder
+    except OSError as error:  # not the fault of any folder
         raise EngineError(
-            f"Preparing {spec.title} takes a second Python process, and the system starts none ({_reason(error)}). "
-            f"It may lack memory or processes; try again."
+            f"Preparing {spec.title} needs a second Python process, which cannot be started ({_reason(error)}). "
+            f"Memory or processes may be exhausted; try again."
         ) from error
     if child.returncode == 0:
         return
@@ -340,16 +341,17 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         raise OSError(message)
     how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
     raise EngineError(
-        f"Preparing {spec.title} {how} ({last[:300]}). Try again; if it was stopped, the machine may lack memory."
+        f"Preparing {spec.title} {how} ({last[:300]}). Try again; if it was stopped, memory may be exhausted."
     )
 
 
 def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
-    """Build, convert and export a model; run in a child process whose Keras backend is OpenVINO."""
+    """Build, convert and export a model; called in a child process whose Keras backend is OpenVINO."""
     import keras
 
-    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.convert import to_fully_convolutional
     from fcn_core.networks.keras_settings import keras_settings
+    from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
 
     with keras_settings("channels_first"):
@@ -365,12 +367,12 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
 
 
 def fold(spec: ModelSpec, folder: Path) -> None:
-    """Fold an exported graph's constants and turn its logits channels last; run in a child process of its own."""
+    """Fold the constants of an exported graph and move the channels of its logits last; called in a child process."""
     import openvino
     from openvino._offline_transformations import apply_moc_transformations
 
     core = openvino.Core()
-    with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be folded and read back"):
+    with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be folded and loaded"):
         network = core.read_model(folder / _EXPORTED[0])
         logits = network.results[0].input(0)
         order = openvino.opset13.constant([0, 2, 3, 1])
@@ -382,7 +384,7 @@ def fold(spec: ModelSpec, folder: Path) -> None:
 
 @contextmanager
 def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
-    """Have the system say why a file of that size cannot be written: OpenVINO does not, and may cut it off silently."""
+    """Let the system say why a file of that size cannot be written: OpenVINO does not, and may truncate it silently."""
     try:
         yield
     except RuntimeError as error:
@@ -390,13 +392,8 @@ def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
         raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
 
 
-def remove_graphs() -> None:
-    """Delete every exported graph; they are made again when needed."""
-    shutil.rmtree(cache_dir() / "graphs", ignore_errors=True)
-
-
 def _main(step: str, *arguments: str) -> int:
-    """Do one step of the export in this process; on failure the last line on standard error says what happened."""
+    """Do one step of the export in this process; if it fails, the last line on standard error is the reason."""
     try:
         if step == "export":
             name, weights, output_stride, folder = arguments
@@ -419,5 +416,5 @@ def _one_line(error: Exception) -> str:
 
 if __name__ == "__main__":
     for _name in _UNUSED:
-        sys.modules[_name] = None  # type: ignore[assignment] # as though it were not installed
+        sys.modules[_name] = None  # type: ignore[assignment] # as if it were not installed
     sys.exit(_main(*sys.argv[1:]))

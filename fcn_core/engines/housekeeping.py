@@ -1,7 +1,7 @@
-"""What may stay in the folder of exported graphs: nothing left half made, and none of other versions without use.
+"""Clean the folder of exported graphs: remove unfinished graphs, and unused ones of other versions.
 
-Only what this program names is touched, and no link is followed. Several processes, of several versions, may share the
-folder: what goes is moved aside in one step first, and whoever has loaded a graph needs its files no longer.
+Only files with names of this program are removed, and no link is followed. Processes of several versions may share the
+folder. So a graph is first renamed in one step; a process that has loaded a graph does not need its files any more.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from pathlib import Path
 
 from fcn_core.networks.zoo import MODELS
 
-MAKING = ".making-"  # what is under way is called so
-MOST = 32  # graphs that are kept, of all models, weights and versions
-UNUSED = 30 * 86400.0  # seconds, for those of other versions
+MAKING = ".making-"  # prefix of an unfinished graph
+MOST = 32  # graphs in the folder, of all models, weights and versions
+UNUSED = 30 * 86400.0  # seconds until an unused graph of another version is removed
 _DAY = 86400.0
 _ABANDONED = 3600.0  # seconds; an export takes a few
 _NAME = re.compile(rf"(?:{'|'.join(map(re.escape, MODELS))})-(?:8|16|32)-[0-9a-f]{{16}}")
 
 
 def mark_used(folder: Path) -> None:
-    """Leave word, in its time of modification, that a graph is in use; in a folder of others that is not possible."""
+    """Set the modification time of a graph to now; does nothing in a folder of another user."""
     with suppress(OSError):
         os.utime(folder)
 
 
 def tidy(graphs: Path, made_by: Mapping[str, object]) -> None:
-    """Delete what was left half made, what other versions made and nobody used for a month, and what is too much.
+    """Delete unfinished graphs, graphs of other versions that were not used for a month, and graphs beyond `MOST`.
 
     Parameters
     ----------
     graphs : Path
         The folder of graphs.
     made_by : mapping
-        What this version writes into a graph's description under that name.
+        Versions of this program, as it writes them under that name into a graph's description.
     """
     remove_abandoned(graphs, MAKING)
     found = sorted(((_age(folder), folder) for folder in _graphs(graphs)), key=lambda each: abs(each[0]))
@@ -51,7 +51,7 @@ def tidy(graphs: Path, made_by: Mapping[str, object]) -> None:
 
 
 def remove_abandoned(place: Path, prefix: str) -> None:
-    """Delete folders called so that processes which were killed have left, an hour old or more."""
+    """Delete folders with this prefix that are at least an hour old: killed processes have left them."""
     user = os.getuid() if hasattr(os, "getuid") else None
     with suppress(OSError):
         for folder in list(place.glob(f"{prefix}*")):
@@ -63,17 +63,17 @@ def remove_abandoned(place: Path, prefix: str) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a graph: out of its place in one step, so that nobody finds half of it."""
+    """Delete a graph; it is renamed first, so that no process finds half of it."""
     aside = folder.with_name(f"{MAKING}{folder.name}-{secrets.token_hex(4)}")
     with suppress(OSError):
-        folder.rename(aside)  # no folder is made for it: the disk may be full
+        folder.rename(aside)  # not moved into a new folder: the disk may be full
         if aside.is_symlink():
             aside.unlink()
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def held_bytes(cache: Path) -> int:
-    """Bytes of all files in the cache, links not followed."""
+    """Return the size of all files in the cache, without following links."""
     total = 0
     for folder, _, names in os.walk(cache):
         for name in names:
@@ -90,7 +90,7 @@ def _graphs(graphs: Path) -> Iterator[Path]:
 
 
 def _age(folder: Path) -> float:
-    """Seconds since a graph was last used, as far as its times tell: earlier versions leave no mark, but read it."""
+    """Return the seconds since a graph was last used; earlier versions set no time, but reading changes one."""
     times = [0.0]
     with suppress(OSError):
         times += [folder.lstat().st_mtime]
@@ -100,7 +100,7 @@ def _age(folder: Path) -> float:
 
 
 def _older(age: float, seconds: float) -> bool:
-    return not -_DAY < age < seconds  # from the future: the clock was moved back
+    return not -_DAY < age < seconds  # a time in the future: the clock was set back
 
 
 def _made_by(folder: Path) -> object:

@@ -1,9 +1,9 @@
-"""What a forward pass will hold and compute, foreseen from the geometry alone.
+"""Memory and multiply-adds of a forward pass, computed from the geometry alone.
 
-OpenVINO gives the tensors of a network of free input size to a few blocks, each to the first block that is free
-when the tensor is made, and a block grows to its largest tensor. The same rule is followed here. The parts of a
-banded pass are compiled as one network (see :mod:`fcn_core.engines.openvino_tiles`) and so share their blocks;
-there some tensors were seen to get another block than by the rule, so that the largest is counted twice.
+OpenVINO puts the tensors of a network of free input size into a few blocks of memory: each tensor into the first block
+that is free when the tensor is made, and a block grows to its largest tensor. The same rule is used here. The parts of
+a pass in bands are compiled as one network (:mod:`fcn_core.engines.openvino_parts`) and share their blocks. Some of
+their tensors do not follow the rule, so the largest block is counted twice there.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from functools import lru_cache
 from itertools import pairwise, product
 from typing import NamedTuple
 
-from fcn_core.engines.tiling import Plan, Tiling, strips, tilings
+from fcn_core.engines.bands import Bands, Plan, covers, strips
 from fcn_core.networks.geometry import Geometry, Node, Trace, trace
 
 _STEPS = (512, 384, 256, 192, 160, 128, 96, 80, 64, 48, 40, 32, 24, 16, 12, 8)  # rows
 _STRIPS = (1, 2, 3, 4, 6, 8, 12)
 _FLOAT = 4 / 2**20  # megabytes
-_CALL = 1e8  # multiply-adds in the time that calling a part costs
-_PRICES = (0, 10, 30, 100, 300, 1000, 3000, 10000)  # of a float held, in multiply-adds
+_CALL = 1e8  # multiply-adds that take as long as calling a part
+_PRICES = (0, 10, 30, 100, 300, 1000, 3000, 10000)  # of a float in memory, in multiply-adds
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Memory (MB) and multiply-adds of a pass: over the whole where ``plan`` is None, else in bands."""
+    """Memory (MB) and multiply-adds of a pass: over the whole picture if ``plan`` is None, else in bands."""
 
     mb: float
     macs: float
     plan: Plan | None = None
 
 
-class _Tensor(NamedTuple):  # thousands are made: half the time of a dataclass
-    """Floats that are held from the node that makes them to the last that reads them."""
+class _Lifetime(NamedTuple):  # thousands are made: half the time of a dataclass
+    """A tensor of `size` floats: the node that makes it and the last node that reads it."""
 
     made: int
     read: int
@@ -43,15 +43,15 @@ class _Tensor(NamedTuple):  # thousands are made: half the time of a dataclass
 
 
 def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -> float:
-    """Floats that OpenVINO holds while it runs `nodes` on an input of ``(1, channels, height, width)``."""
+    """Return the floats in memory while OpenVINO runs `nodes` on an input (1, channels, height, width)."""
     rows, columns = trace(nodes, "y", height), trace(nodes, "x", width)
     return float(sum(_blocks(_tensors(nodes, rows, columns, channels * height * width))))
 
 
 def _tensors(
     nodes: Sequence[Node], rows: Sequence[Trace], columns: Sequence[Trace], floats: int
-) -> tuple[_Tensor, ...]:
-    """What `nodes` make of an input of so many `floats`, in that order; first the input."""
+) -> tuple[_Lifetime, ...]:
+    """Return the input, of so many `floats`, and the tensors that `nodes` make, in the order they are made."""
     sizes = [n.channels * r.size * c.size for n, r, c in zip(nodes, rows, columns, strict=True)]
     readers: dict[int, list[int]] = {}
     for i, node in enumerate(nodes):
@@ -59,27 +59,25 @@ def _tensors(
             readers.setdefault(source, []).append(i)
     never = len(nodes)
     place = {-1: -1}  # node -> the tensor that holds its cells
-    tensors = {-1: _Tensor(-1, max(readers[-1]), floats)}
+    tensors = {-1: _Lifetime(-1, max(readers[-1]), floats)}
     for i, node in enumerate(nodes):
         last, made = max(readers.get(i, [never])), i
-        if (
-            len(node.inputs) > 1
-        ):  # a sum goes with the convolution before it, and into the other summand if it can
+        if len(node.inputs) > 1:  # a sum is fused with the convolution before it, in place if possible
             other, newest = min(node.inputs), max(node.inputs)
             if readers[newest] == [i] and place[newest] == newest:
                 made = tensors.pop(newest).made
             if max(readers[other]) == i:
                 place[i] = place[other]
                 held = tensors[place[other]]
-                tensors[place[other]] = _Tensor(held.made, last, max(held.size, sizes[i]))
+                tensors[place[other]] = _Lifetime(held.made, last, max(held.size, sizes[i]))
                 continue
         place[i] = i
-        tensors[i] = _Tensor(made, last, sizes[i])
+        tensors[i] = _Lifetime(made, last, sizes[i])
     return tuple(sorted(tensors.values(), key=lambda t: (t.made, t.read, t.size)))
 
 
-def _blocks(tensors: Iterable[_Tensor]) -> list[int]:
-    """Floats of each of the blocks that hold `tensors`, given in the order they are made."""
+def _blocks(tensors: Iterable[_Lifetime]) -> list[int]:
+    """Return the floats of each block that OpenVINO needs for `tensors`, in the order they are made."""
     blocks: list[list[int]] = []  # busy until, floats
     for tensor in tensors:
         for block in blocks:
@@ -93,33 +91,33 @@ def _blocks(tensors: Iterable[_Tensor]) -> list[int]:
 
 @lru_cache(maxsize=256)
 def whole_demand(geometry: Geometry, height: int, width: int) -> Demand:
-    """Demand of one pass over everything: activations, the input, the logits as computed and as given."""
+    """Return the demand of a pass over the whole: activations, input, and logits as computed and as returned."""
     h, w = geometry.grid(height, width)
-    given = (3 * height * width + 2 * geometry.nodes[-1].channels * h * w) * _FLOAT
-    return Demand(held_mb(geometry, height, width) + given, geometry.macs(height, width))
+    exchanged = (3 * height * width + 2 * geometry.nodes[-1].channels * h * w) * _FLOAT
+    return Demand(cached_mb(geometry, height, width) + exchanged, geometry.macs(height, width))
 
 
 @lru_cache(maxsize=256)
-def held_mb(geometry: Geometry, height: int, width: int) -> float:
-    """Memory (MB) that OpenVINO keeps after one pass over everything, for the next."""
+def cached_mb(geometry: Geometry, height: int, width: int) -> float:
+    """Return the memory (MB) that OpenVINO caches after a pass over the whole for the next one."""
     return activations(geometry.nodes, height, width, 3) * _FLOAT
 
 
 def banded_demand(geometry: Geometry, height: int, width: int, available_mb: float) -> Demand:
-    """Demand of the pass in bands, and strips if need be, that computes least among those that fit.
+    """Return the demand of the fastest pass in bands that fits into `available_mb`, with strips if needed.
 
-    Where none fits, the one that holds least.
+    If none fits, return that of the pass that needs the least memory.
     """
-    (unbanded,) = _banded(geometry, height, width, None, (height,))
-    if unbanded.mb <= available_mb:
-        return unbanded
+    (undivided,) = _demands(geometry, height, width, None, (height,))
+    if undivided.mb <= available_mb:
+        return undivided
     best: Demand | None = None
     smallest: Demand | None = None
     for count in _STRIPS:
         strip = None if count == 1 else -(-width // count)
-        if best is not None and _banded(geometry, height, width, strip, (height,))[0].macs >= best.macs:
-            break  # bands add to what such strips compute
-        demands = _banded(geometry, height, width, strip)
+        if best is not None and _demands(geometry, height, width, strip, (height,))[0].macs >= best.macs:
+            break  # bands can only add to what these strips compute
+        demands = _demands(geometry, height, width, strip)
         smallest = demands[0] if smallest is None or demands[0].mb < smallest.mb else smallest
         fitting = next((d for d in reversed(demands) if d.mb <= available_mb), None)
         if best is not None and (fitting is None or fitting.macs > best.macs):
@@ -130,62 +128,59 @@ def banded_demand(geometry: Geometry, height: int, width: int, available_mb: flo
 
 
 @dataclass(frozen=True)
-class _Band:
-    """One way to run a part: its tensors, the floats beside them, and its multiply-adds in one strip."""
+class _Way:
+    """One way to run a part in bands: its bands, its memory in floats, and its multiply-adds in one strip."""
 
-    tiling: Tiling
-    tensors: tuple[_Tensor, ...]
+    bands: Bands
+    tensors: tuple[_Lifetime, ...]
     running: float  # of these tensors
-    given: int  # its window, and its output as given
-    row: int  # floats of a row of its output
+    exchanged: int  # of its input and output
+    row: int  # of a row of its output
     macs: float
 
 
 @lru_cache(maxsize=28)
-def _banded(
+def _demands(
     geometry: Geometry, height: int, width: int, strip: int | None, steps: tuple[int, ...] = _STEPS
 ) -> tuple[Demand, ...]:
-    """Demands of passes in bands, from the least memory to the fewest multiply-adds; none is worse in both.
+    """Return the demands of passes in bands, from the least memory to the fewest multiply-adds.
 
-    In each pass all parts may use the same memory while they run, and weigh what they hold all the time against what
-    they compute twice by the same price; all such memories and some prices are tried.
+    In a pass, all parts may use the same memory while they run, and all weigh the memory they keep during the whole
+    pass against repeated computation by the same price. All limits of the former and some prices are tried; demands
+    that are worse than another in both respects are left out.
     """
     across = strips(geometry, width, strip)
     h, w = geometry.grid(height, width)
-    parts: list[list[_Band]] = []
+    parts: list[list[_Way]] = []
     size, columns, channels = height, across.length, 3
     for part in geometry.parts():
         parts.append(_ways(part, size, columns, channels, steps))
         size, columns = trace(part, "y", size)[-1].size, trace(part, "x", columns)[-1].size
         channels = part[-1].channels
     demands: dict[tuple[int, ...], Demand] = {}
-    for most, price in product(sorted({band.running for bands in parts for band in bands}), _PRICES):
+    for most, price in product(sorted({way.running for ways in parts for way in ways}), _PRICES):
         chosen = [
             min(
-                (b for b in bands if b.running <= most),
-                key=lambda b: b.macs + price * b.given,
-                default=bands[-1],
+                (way for way in ways if way.running <= most),
+                key=lambda way: way.macs + price * way.exchanged,
+                default=ways[-1],
             )
-            for bands in parts
+            for ways in parts
         ]
         key = tuple(map(id, chosen))
         if key in demands:
             continue
-        pool, first = list[_Tensor](), 0
-        for part, band in zip(geometry.parts(), chosen, strict=True):
-            pool += [_Tensor(t.made + first, t.read + first, t.size) for t in band.tensors]
+        tensors, first = list[_Lifetime](), 0
+        for part, way in zip(geometry.parts(), chosen, strict=True):
+            tensors += [_Lifetime(t.made + first, t.read + first, t.size) for t in way.tensors]
             first += len(part) + 2
-        blocks = _blocks(pool)
-        held = (
-            sum(blocks)
-            + max(blocks)
-            + sum(band.given for band in chosen)
-            + geometry.nodes[-1].channels * h * w
-        )
-        held += sum(_left(a.tiling, b.tiling) * a.row for a, b in pairwise(chosen))
-        macs = sum(band.macs for band in chosen) * len(across.windows)
-        plan = Plan(tuple(band.tiling for band in chosen), across)
-        demands[key] = Demand(held * _FLOAT, macs, plan)
+        blocks = _blocks(tensors)
+        floats = sum(blocks) + max(blocks) + geometry.nodes[-1].channels * h * w
+        floats += sum(way.exchanged for way in chosen)
+        floats += sum(_most_waiting(a.bands, b.bands) * a.row for a, b in pairwise(chosen))
+        macs = sum(way.macs for way in chosen) * len(across.bands)
+        plan = Plan(tuple(way.bands for way in chosen), across)
+        demands[key] = Demand(floats * _FLOAT, macs, plan)
     best: list[Demand] = []
     for demand in sorted(demands.values(), key=lambda d: (d.mb, d.macs)):
         if not best or demand.macs < best[-1].macs:
@@ -193,22 +188,22 @@ def _banded(
     return tuple(best)
 
 
-def _ways(part: Sequence[Node], height: int, width: int, channels: int, steps: Sequence[int]) -> list[_Band]:
-    """The bands in which a part may run, from the largest to the smallest."""
+def _ways(part: Sequence[Node], height: int, width: int, channels: int, steps: Sequence[int]) -> list[_Way]:
+    """Return the ways to run a part, from the largest bands to the smallest."""
     columns = trace(part, "x", width)
     row = part[-1].channels * columns[-1].size
-    bands: list[_Band] = []
-    for tiling in dict.fromkeys(tilings(part, "y", height, steps)):
-        rows = trace(part, "y", tiling.length)
-        tensors = _tensors(part, rows, columns, channels * tiling.length * width)
+    ways: list[_Way] = []
+    for bands in dict.fromkeys(covers(part, "y", height, steps)):
+        rows = trace(part, "y", bands.length)
+        tensors = _tensors(part, rows, columns, channels * bands.length * width)
         macs = sum(n.macs * r.size * c.size for n, r, c in zip(part, rows, columns, strict=True)) + _CALL
-        given = channels * tiling.length * width + row * tiling.cells
-        bands.append(_Band(tiling, tensors, sum(_blocks(tensors)), given, row, macs * len(tiling.windows)))
-    return bands
+        exchanged = channels * bands.length * width + row * bands.cells
+        ways.append(_Way(bands, tensors, sum(_blocks(tensors)), exchanged, row, macs * len(bands.bands)))
+    return ways
 
 
-def _left(source: Tiling, target: Tiling) -> int:
-    """Most rows that the windows of `source` have given and those of `target` have not yet taken."""
-    given = [window.last for window in source.windows]
-    ends = [window.start + target.length for window in target.windows]
-    return max(given[bisect_left(given, end)] - end for end in ends)
+def _most_waiting(source: Bands, target: Bands) -> int:
+    """Return the most rows that `source` has computed and `target` has not read yet."""
+    computed = [band.last for band in source.bands]
+    ends = [band.start + target.length for band in target.bands]
+    return max(computed[bisect_left(computed, end)] - end for end in ends)

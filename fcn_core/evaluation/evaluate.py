@@ -1,10 +1,10 @@
-"""Measure localisation on pictures with masks or boxes: ours and the peers' ways, on one network in one run.
+"""Measure localisation on pictures with masks or boxes: this program's maps and others, on one network in one run.
 
-The index is a CSV file with the columns ``image,synset_wnid`` and ``mask``, ``boxes`` or both, of which a row needs
-one; paths are relative to it. In a mask 255 is the object, 0 background, and 128 void, which takes part in nothing
-(see :mod:`fcn_core.evaluation.masks`). Boxes are ``x0 y0 x1 y1`` in pixels with semicolons between; where
-there are none, those
-of the mask's connected regions are taken. Rows with boxes alone take part in the pointing game and MaxBoxAccV2.
+The index is a CSV file with the columns ``image`` and ``synset_wnid``, and ``mask``, ``boxes`` or both; a row needs a
+mask or boxes. Paths are relative to the index. In a mask 255 is the object, 0 the background and 128 void: void pixels
+are ignored (see :mod:`fcn_core.evaluation.masks`). Boxes are ``x0 y0 x1 y1`` in pixels, separated by semicolons; a row
+without boxes gets those of the mask's connected regions. A row with boxes alone is measured by the pointing game and
+MaxBoxAccV2.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import DatasetError, SynsetError
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.evaluation.metrics import PictureScore, Scores, Summary, score_boxes, score_picture
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.images.scales import Fit, ResizedImage, Scale, plan_scales, resize_array
+from fcn_core.images.resize import resize_array
+from fcn_core.images.scales import Fit, Scale
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, combine, place, synset_heatmap
-from fcn_core.maps.region import boxes_of, fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import boxes_of, suggest_threshold, threshold_mask
+from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
 
 if TYPE_CHECKING:
     from fcn_core.evaluation.gradcam import GradCAM
 
-#: What can be measured, by name.
+#: The ways of making a map that can be measured, by name.
 WAYS: Mapping[str, str] = {
     "fine": "fine map (ours)",
     "probability": "probability, cells placed, mean",
@@ -44,17 +47,17 @@ WAYS: Mapping[str, str] = {
     "gradcam-224": "Grad-CAM at 224x224",
 }
 
-#: The three scales at which the measures are stated: the fourth doubles the time and finds little more.
+#: The three scales at which the measures are stated: the fourth doubles the time and improves little.
 EVALUATION_SCALES = (Scale(200, 320), Scale(400, 640), Scale(800, 1280))
 
 Float32 = NDArray[np.float32]
-Progress = Callable[[int, int], None]
+RowProgress = Callable[[int, int], None]
 Maker = Callable[[RGBImage, Sequence[ClassMap], Sequence[int]], Float32]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of an index: find this synset in this picture.
+    """One row of an index: one synset in one picture.
 
     Attributes
     ----------
@@ -63,9 +66,9 @@ class Case:
         Wnid or word.
     mask : Path or None
     boxes : tuple of (x0, y0, x1, y1)
-        Empty where the index has none; then there is a mask.
+        Empty if the row has none; it then has a mask.
     line : int
-        In the index, for messages.
+        Line of the index, for messages.
     """
 
     image: Path
@@ -76,8 +79,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Result:
-    """One way's measures over an index.
+class Evaluation:
+    """The measures of one way over an index.
 
     Attributes
     ----------
@@ -85,9 +88,9 @@ class Result:
         Key of `WAYS`.
     summary : Summary
     seconds : float
-        Mean time from a decoded picture to its map: all forward passes and what follows.
+        Mean time from a decoded picture to its map, forward passes included.
     forward_seconds : float
-        The forward passes' part of it.
+        The part of it that the forward passes took.
     """
 
     way: str
@@ -96,7 +99,7 @@ class Result:
     forward_seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, keyed by the measures' names."""
+        """Return plain data, keyed by the names of the measures."""
         return {
             "way": self.way,
             "title": WAYS[self.way],
@@ -112,7 +115,7 @@ def read_index(path: Path) -> tuple[Case, ...]:
     Raises
     ------
     DatasetError
-        It cannot be read, lacks a column, or a row names a file that is not there.
+        It cannot be read, lacks a column, or names a file that does not exist.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -127,7 +130,9 @@ def read_index(path: Path) -> tuple[Case, ...]:
             f"image, synset_wnid and mask or boxes."
         ) from error
     if not cases:
-        raise DatasetError(f"Expected at least one row below the head of {path.name}. Received none.")
+        raise DatasetError(
+            f"Expected at least one row below the head of {path.name}. Received none. Add a row for each picture."
+        )
     return cases
 
 
@@ -141,7 +146,7 @@ def _check_columns(columns: Sequence[str], name: str) -> None:
         )
         raise DatasetError(
             f"Expected the columns image, synset_wnid and mask or boxes (or both) in {name}. Received "
-            f"{', '.join(columns)[:200] or 'an empty file'}: {', '.join(missing)} is missing.{separated}"
+            f"{', '.join(columns)[:200] or 'an empty file'}. Add: {', '.join(missing)}.{separated}"
         )
 
 
@@ -149,17 +154,19 @@ def _case(row: dict[Any, Any], index: Path, line: int) -> Case:
     where = f"Line {line} of {index.name}"
     if None in row:
         raise DatasetError(
-            f"{where} has more fields than the head has columns. Put quotes around a field that holds a comma."
+            f"{where}: Expected as many fields as columns. Received more. Put quotes around a field that has a comma."
         )
     image, synset, mask, boxes = (
         (row.get(name) or "").strip() for name in ("image", "synset_wnid", "mask", "boxes")
     )
     if not (image and synset and (mask or boxes)):
-        raise DatasetError(f"{where} lacks an image, a synset, or both mask and boxes. Fill it or remove it.")
+        raise DatasetError(
+            f"{where}: Expected an image, a synset, and a mask or boxes. Received less. Complete the row or remove it."
+        )
     for name in filter(None, (image, mask)):
         if not (index.parent / name).is_file():
             raise DatasetError(
-                f"{where} names {name!r}, which is not there. Paths are relative to the index."
+                f"{where}: Expected a path relative to the index. Received {name!r}, which does not exist. Correct it."
             )
     return Case(
         index.parent / image, synset, index.parent / mask if mask else None, _boxes(boxes, where), line
@@ -173,8 +180,8 @@ def _boxes(text: str, where: str) -> tuple[tuple[float, ...], ...]:
         boxes = ((),)
     if any(len(b) != 4 or not (b[0] < b[2] and b[1] < b[3]) for b in boxes) or (text and not boxes):
         raise DatasetError(
-            f"{where} has the boxes {text[:60]!r}. "
-            f"Expected 'x0 y0 x1 y1' with x0 < x1 and y0 < y1, and semicolons between several."
+            f"{where}: Expected boxes as 'x0 y0 x1 y1' with x0 < x1 and y0 < y1. Received {text[:60]!r}. Separate "
+            f"several boxes by semicolons."
         )
     return boxes
 
@@ -187,14 +194,14 @@ def evaluate_index(
     ways: Sequence[str] = ("fine",),
     scales: Sequence[Scale] = EVALUATION_SCALES,
     fit: Fit = "aspect",
-    progress: Progress | None = None,
-) -> tuple[Result, ...]:
+    progress: RowProgress | None = None,
+) -> tuple[Evaluation, ...]:
     """Measure several ways of making maps on the pictures of an index.
 
     Parameters
     ----------
     index : path
-        CSV file, see the module.
+        The CSV file; see the module's docstring.
     model : Predictor
         From `fcn_core.engines.load.load_model`.
     ontology : Ontology, optional
@@ -202,24 +209,24 @@ def evaluate_index(
     ways : sequence of str
         Keys of `WAYS`.
     scales, fit
-        Of the multi-scale ways; Grad-CAM has its own size.
+        Scales of the multi-scale ways; Grad-CAM has its own size.
     progress : callable, optional
-        Called with (rows done, rows in all).
+        Called with (rows done, number of rows).
 
     Returns
     -------
-    tuple of Result
-        One a way, in the order asked for. `Summary.mask_iou` is that of the suggested threshold, which
-        is chosen without the truth.
+    tuple of Evaluation
+        One per way, in the order of `ways`. `Summary.mask_iou` is measured at the suggested threshold, which is
+        chosen without knowledge of the truth.
 
     Raises
     ------
     DatasetError
-        The index or one of its masks cannot be read, a box leaves its picture, or a synset is unknown.
+        The index or one of its masks cannot be read, a box exceeds its picture, or a synset is unknown.
     FcnError
-        What reading pictures, planning scales and running the network raise.
+        A picture cannot be read, a scale cannot be planned, or the network cannot run.
     ValueError
-        If a way is unknown.
+        A way is unknown.
     """
     unknown = [way for way in ways if way not in WAYS]
     if unknown or not ways:
@@ -233,13 +240,13 @@ def evaluate_index(
     seconds = dict.fromkeys(ways, 0.0)
     forward = 0.0
     image = read_image(cases[0].image)
-    class_maps = _class_maps(image, model, scales, fit) if multiscale else ()
+    class_maps = tuple(compute_class_maps(image, model, scales, fit).values()) if multiscale else ()
     for done, (case, ids) in enumerate(zip(cases, class_ids, strict=True)):
         if progress is not None:
             progress(done, len(cases))
         if done and case.image != cases[done - 1].image:
             image = read_image(case.image)
-            class_maps = _class_maps(image, model, scales, fit) if multiscale else ()
+            class_maps = tuple(compute_class_maps(image, model, scales, fit).values()) if multiscale else ()
         forward += sum(m.seconds for m in class_maps)
         try:
             measured = _measure(case, image)
@@ -253,14 +260,14 @@ def evaluate_index(
     if progress is not None:
         progress(len(cases), len(cases))
     return tuple(
-        Result(way, scores[way].summary(), (seconds[way] + own) / len(cases), own / len(cases))
+        Evaluation(way, scores[way].summary(), (seconds[way] + own) / len(cases), own / len(cases))
         for way in ways
         for own in [0.0 if way.startswith("gradcam") else forward]
     )
 
 
-def table(results: Sequence[Result]) -> str:
-    """Lay results out for a terminal, one row a way."""
+def table(results: Sequence[Evaluation]) -> str:
+    """Format results as a table for a terminal, one row per way."""
     head = ("", "pointing", "PxAP", "MaxBoxAccV2", "mean IoU", "at", "IoU, own threshold", "s/image")
     rows: list[tuple[str, ...]] = [head]
     for result in results:
@@ -278,12 +285,12 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _measure(case: Case, image: RGBImage) -> Callable[[Float32], PictureScore]:
-    """For a row of the index the function that measures a map of its picture."""
+    """Return the function that measures a map of the row's picture."""
     for x0, y0, x1, y1 in case.boxes:
         if x0 < 0 or y0 < 0 or x1 > image.width or y1 > image.height:
             raise DatasetError(
-                f"The box {x0:g} {y0:g} {x1:g} {y1:g} leaves its picture of {image.width}x{image.height} pixels. "
-                f"Expected 'x0 y0 x1 y1' in pixels of the picture as it is seen."
+                f"Expected boxes within the picture of {image.width}x{image.height} pixels. Received {x0:g} {y0:g} "
+                f"{x1:g} {y1:g}. Give 'x0 y0 x1 y1' in pixels of the upright picture."
             )
     if case.mask is None:
         return partial(score_boxes, boxes=case.boxes)
@@ -301,18 +308,8 @@ def _class_ids(ontology: Ontology, case: Case, index: Path) -> tuple[int, ...]:
         raise DatasetError(f"Line {case.line} of {index.name}: {error}") from error
 
 
-def _class_maps(image: RGBImage, model: Predictor, scales: Sequence[Scale], fit: Fit) -> tuple[ClassMap, ...]:
-    maps = []
-    for plan in plan_scales(image.height, image.width, scales, fit):
-        start = time.perf_counter()
-        logits = model.logits(ResizedImage(image.pixels, plan.height, plan.width))
-        seconds = time.perf_counter() - start
-        maps.append(ClassMap(logits, model.cells(plan.height, plan.width), plan, seconds))
-    return tuple(maps)
-
-
 def _makers(ways: Sequence[str], model: Predictor) -> dict[str, Maker]:
-    """For each way the function from a picture, its class maps and a synset's classes to a map of its size."""
+    """Return for each way the function from a picture, its class maps and a synset's classes to a map of its size."""
     makers: dict[str, Maker] = {
         "fine": lambda image, maps, ids: fine_map(image.pixels, maps, ids),
         "probability": lambda image, maps, ids: fine_map(

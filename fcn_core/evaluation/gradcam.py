@@ -1,13 +1,13 @@
-"""Grad-CAM, the peers' way, on the same network: what our maps are compared with.
+"""Grad-CAM on the same network, for comparison.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017:
-the last feature maps A_k weighted by the spatial mean of the class score's gradient, and the positive part of
-their sum, ``relu(sum_k mean(dy/dA_k) A_k)``, spread evenly over the picture.
+the last feature maps A_k are weighted by the spatial mean of the class score's gradient; the map is the positive part
+of their sum, ``relu(sum_k mean(dy/dA_k) A_k)``, spread evenly over the picture.
 
-On networks that end in average and Dense, as those of the zoo, that gradient is the Dense layer's weight over the
-number of cells: the map is that of CAM (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR
-2016), its negative part cut off. So is, but for the Dense layer's constant, the evidence of one class; what we add are
-the scales, the classes of a synset, the placement and what follows.
+The networks of this program end in global average pooling and Dense. That gradient is then the Dense layer's weight
+divided by the number of cells, so the map is CAM (Zhou et al., "Learning Deep Features for Discriminative
+Localization", CVPR 2016) without its negative part. The evidence of one class is the same up to the Dense layer's
+bias; this program adds the scales, the classes of a synset, the placement of cells and the fine map.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.load import TensorFlowEngine
-from fcn_core.images.scales import resize_image
+from fcn_core.engines.tensorflow import TensorFlowEngine
+from fcn_core.images.resize import resize_image
 from fcn_core.networks.zoo import model_spec
 
 
@@ -36,7 +36,7 @@ class GradCAM:
     Raises
     ------
     UnknownModel, WeightsUnavailable, WeightsInvalid, EngineError
-        As `fcn_core.engines.load.load_model`.
+        See `fcn_core.engines.load.load_model`.
     """
 
     def __init__(self, name: str | None = None, random: bool = False) -> None:
@@ -57,7 +57,7 @@ class GradCAM:
     def __call__(
         self, pixels: NDArray[np.uint8], class_ids: Sequence[int], size: int = 224
     ) -> NDArray[np.float32]:
-        """Map of the synset's class with the highest score.
+        """Compute the map of the synset's class with the highest score.
 
         Parameters
         ----------
@@ -65,18 +65,15 @@ class GradCAM:
         class_ids : sequence of int
             Classes of the synset.
         size : int
-            Side of the square that the picture is stretched to, as is customary.
+            Side of the square to which the picture is stretched, as is usual for Grad-CAM.
 
         Returns
         -------
         (size / 32, size / 32) float32 ndarray
-            From 0 up.
+            Values of 0 or more.
         """
-        planes = np.moveaxis(resize_image(pixels, size, size), -1, 0)
-        batch = np.moveaxis(self._preprocessing(planes), 0, -1)[None]
-        cam: NDArray[np.float32] = np.asarray(
-            self._traced(np.ascontiguousarray(batch), np.asarray(class_ids, np.int32))
-        )
+        batch = self._preprocessing.batch(resize_image(pixels, size, size))
+        cam: NDArray[np.float32] = np.asarray(self._traced(batch, np.asarray(class_ids, np.int32)))
         return cam
 
     def _map(self, batch: Any, class_ids: Any) -> Any:
@@ -84,7 +81,7 @@ class GradCAM:
         features = self._body(batch, training=False)
         with tf.GradientTape() as tape:
             tape.watch(features)
-            # The spatial mean of the map of logits is the classifier's own logits: pooling and Dense are linear.
+            # The spatial mean of the map of logits equals the classifier's logits: pooling and Dense are linear.
             scores = tf.reduce_mean(self._head(features), axis=(0, 1, 2))
             score = tf.reduce_max(tf.gather(scores, class_ids))
         weights = tf.reduce_mean(tape.gradient(score, features), axis=(0, 1, 2))

@@ -1,8 +1,8 @@
-"""Mask files: which pixels are the object, which are void; what leaves room for doubt is refused in words.
+"""Mask files: which pixels are the object and which are void. An ambiguous file is refused.
 
-A mask says 255 or 1 (in 16 bits 65535) where the object is, 0 where it is not, and 128 (32896) where a pixel shall
-take part in nothing. It may say so in grey, in black and white, in the colours or the numbers of a palette, or in
-transparency: opaque is the object. Where it can be read in two ways that differ, neither is taken.
+A mask is 255 or 1 (in 16 bits 65535) at the object, 0 at the background, and 128 (32896) at void pixels, which are
+ignored. These values may be grey levels, black and white, the colours or the indices of a palette, or transparency
+(opaque is the object). A file that can be read in two ways with different results is refused.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from fcn_core.errors import DatasetError
 
 Bools = NDArray[np.bool_]
 
-# Without those that run other programs or hold documents.
+# Without formats that run other programs or contain documents.
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "PPM")
 _CODES = ((255, 128), (1, None), (65535, 32896))  # of object and void; background is 0
-_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _UPRIGHT = 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """One way to understand a mask: the object's pixels, and those that are not void."""
+    """One way to read a mask: the object's pixels, and the pixels that are not void."""
 
     truth: Bools
     valid: Bools
@@ -40,41 +40,41 @@ class _Reading:
 
 
 def exif_orientation(path: Path) -> int:
-    """How a picture's file says it is turned, from 1 to 8; 1, upright, where it says nothing.
+    """Return the EXIF orientation of a picture file, from 1 to 8; 1, upright, if it has none.
 
-    A file that cannot be read counts as upright: whoever reads it complains.
+    A file that cannot be read counts as upright here; reading the picture raises the error.
     """
     try:
         with Image.open(path) as file:
             return _orientation(file) or _UPRIGHT
-    except Exception as error:  # damaged metadata raise many kinds
+    except Exception as error:  # damaged metadata raises many kinds of errors
         if isinstance(error, MemoryError):
             raise
         return _UPRIGHT
 
 
 def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) -> tuple[Bools, Bools]:
-    """Read a mask file: the object's pixels, and those that are not void.
+    """Read a mask file: the object's pixels, and the pixels that are not void.
 
     Parameters
     ----------
     path : Path
     height, width : int
-        Of the picture as it is seen, upright.
+        Size of the upright picture.
     orientation : int
-        The picture's, by EXIF. A mask that says its own is turned by that; one that says none is turned with its
-        picture where its size tells that it is not turned yet.
+        EXIF orientation of the picture. A mask with an orientation of its own is rotated by that. A mask without one
+        is rotated as its picture if its size shows that it is not rotated yet.
 
     Returns
     -------
     truth, valid : (height, width) bool ndarray
-        The object's pixels; all pixels but the void ones.
+        The object's pixels; all pixels except the void ones.
 
     Raises
     ------
     DatasetError
-        It cannot be read, has another size than its picture, says something else than the module's numbers, can
-        be understood in two ways, or holds no pixel of the object.
+        It cannot be read, its size differs from the picture's, it has other values than those above, it is
+        ambiguous, or it has no pixel of the object.
     """
     try:
         with warnings.catch_warnings():
@@ -84,8 +84,8 @@ def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) 
                 frames = getattr(file, "n_frames", 1)
                 if frames > 1:
                     raise DatasetError(
-                        f"Expected one picture in the mask {path.name}. Received {frames}. Save the one that is meant "
-                        f"as a grey PNG."
+                        f"Expected one picture in the mask {path.name}. Received {frames}. Save one of them as a grey "
+                        f"PNG."
                     )
                 file.load()
                 reading = _understood(file, path.name)
@@ -97,42 +97,42 @@ def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) 
         ) from error
     if not reading.truth.any():
         raise DatasetError(
-            f"The mask {path.name} holds no pixel of an object (255), so there is nothing to find. Mark the object, "
-            f"or remove the row."
+            f"Expected pixels of an object (255) in the mask {path.name}. Received none. Mark the object, or remove "
+            f"the row."
         )
     return _turned(reading.truth, turn), _turned(reading.valid, turn)
 
 
 def _orientation(file: Image.Image) -> int | None:
-    """What the file says, None where it says nothing."""
+    """Return the EXIF orientation of the file, None if it has none."""
     found = file.getexif().get(ExifTags.Base.Orientation)
     return found if isinstance(found, int) and 1 <= found <= 8 else None
 
 
 def _turn(file: Image.Image, name: str, size: tuple[int, int], picture: int) -> int:
-    """By which orientation to turn the mask, so that it has its picture's size (width, height)."""
+    """Return the orientation by which to rotate the mask to its picture's size (width, height)."""
     upright, stored = file.size == size, file.size == size[::-1]
-    if upright or stored:  # before the metadata: to find them Pillow may decode all of the file
+    if upright or stored:  # check before reading metadata, for which Pillow may decode the whole file
         own = _orientation(file)
         if own is None and picture in _TURNS and upright != stored:
             return _UPRIGHT if upright else picture
         if own is None and picture != _UPRIGHT and upright:
             raise DatasetError(
-                f"The picture of the mask {name} is turned by EXIF (orientation {picture}), the mask does not say "
-                f"whether it is turned already, and its size does not tell. Save both upright, without EXIF, or give "
-                f"the mask an orientation, too."
+                f"Expected a mask that is upright or has an EXIF orientation. Received {name}, which is ambiguous: "
+                f"its picture has the orientation {picture}, the mask has none, and its size fits both. Save both "
+                f"upright and without EXIF, or give the mask an orientation too."
             )
         turn = own or _UPRIGHT
         if stored if turn in _TURNS else upright:
             return turn
     raise DatasetError(
-        f"Expected the mask {name} to be {size[0]}x{size[1]} pixels, as its picture. "
-        f"Received {file.size[0]}x{file.size[1]}."
+        f"Expected the mask {name} to have the {size[0]}x{size[1]} pixels of its picture. "
+        f"Received {file.size[0]}x{file.size[1]}. Resize it without interpolation."
     )
 
 
 def _turned(layer: Bools, orientation: int) -> Bools:
-    """Turn a layer upright, as Pillow turns a picture."""
+    """Rotate a layer upright, as Pillow rotates a picture."""
     if orientation == _UPRIGHT:
         return layer
     picture = Image.fromarray(layer)
@@ -141,17 +141,19 @@ def _turned(layer: Bools, orientation: int) -> Bools:
 
 
 def _understood(file: Image.Image, name: str) -> _Reading:
-    """Read a mask in every way there is; those that can be read must agree."""
+    """Read a mask in all possible ways; the results must agree."""
     shown, alpha = _shown(file, name), _alpha(file)
     if alpha is None or (_constant(alpha) and alpha.any()):
         return _agreed(shown, name)
     if _constant(alpha):
-        raise DatasetError(f"The mask {name} is transparent everywhere. Save it as a grey PNG.")
+        raise DatasetError(
+            f"Expected opaque pixels in the mask {name}. Received a transparent picture. Save it as a grey PNG."
+        )
     colours = shown["colours"]
     if _decoded(colours) is None and not _constant(colours[alpha > 0]):
         raise DatasetError(
-            f"Expected a mask, of one colour where it is not transparent. Received {name}, which shows "
-            f"{_values(colours)}: a picture, cut out. Save what is opaque as a grey PNG of 255 and 0."
+            f"Expected a mask with one colour where it is opaque. Received {name} with {_values(colours)}: a picture "
+            f"with a transparent background. Save its opaque part as a grey PNG of 255 and 0."
         )
     return _agreed(
         {"transparency": alpha} if _constant(colours) else {"colours": colours, "transparency": alpha}, name
@@ -159,9 +161,9 @@ def _understood(file: Image.Image, name: str) -> _Reading:
 
 
 def _shown(file: Image.Image, name: str) -> dict[str, NDArray[Any]]:
-    """What a mask shows, transparency apart: one layer, and of a palette its numbers as well.
+    """Return the layers of a mask without its transparency: one, and for a palette its indices too.
 
-    Colours that are not grey stand as negative numbers.
+    Colours that are not grey become negative numbers.
     """
     if file.mode.startswith("I") or file.mode == "F":
         return {"greys": np.asarray(file)}
@@ -173,7 +175,7 @@ def _shown(file: Image.Image, name: str) -> dict[str, NDArray[Any]]:
         layers = {"colours": np.where(grey, red, -1 - (red << 16 | green << 8 | blue))}
         return {**layers, "palette": np.asarray(file)} if file.mode == "P" else layers
     raise DatasetError(
-        f"Expected a mask in grey, in black and white or with a palette. Received {name} of Pillow's mode "
+        f"Expected a mask in grey, in black and white or with a palette. Received {name} in Pillow's mode "
         f"{file.mode}. Save it as a grey PNG."
     )
 
@@ -190,13 +192,13 @@ def _agreed(layers: Mapping[str, NDArray[Any]], name: str) -> _Reading:
         found = " and ".join(f"{_values(layer)} in its {way}" for way, layer in layers.items())
         raise DatasetError(
             f"Expected 255 or 1 (object), 0 (background) and 128 (void) in the mask {name}. Received {found}. "
-            f"Save it in grey with these numbers alone, without compression losses, as PNG."
+            f"Save it as a grey PNG with these values only."
         )
     first, *others = readings.values()
     if not all(first.agrees(other) for other in others):
         raise DatasetError(
-            f"The mask {name} can be understood in ways that differ: by its {' and by its '.join(readings)}. Save it "
-            f"as a grey PNG of 255 (object), 0 (background) and 128 (void)."
+            f"Expected a mask with one meaning. Received {name}, whose {' and '.join(readings)} differ. Save it as a "
+            f"grey PNG of 255 (object), 0 (background) and 128 (void)."
         )
     return first
 
@@ -210,16 +212,16 @@ def _decoded(layer: NDArray[Any]) -> _Reading | None:
 
 
 def _distinct(layer: NDArray[Any]) -> list[float]:
-    """The numbers in a layer, in order."""
-    if layer.dtype.itemsize == 1:  # far quicker than sorting
+    """Return the values in a layer, sorted."""
+    if layer.dtype.itemsize == 1:  # much faster than sorting
         return list(np.flatnonzero(np.bincount(layer.ravel(), minlength=1)).tolist())
     return list(np.unique(layer).tolist())
 
 
 def _values(layer: NDArray[Any]) -> str:
-    """The first numbers of a layer, in words."""
+    """Return the first values of a layer as text."""
     values = _distinct(layer)
-    words = list(dict.fromkeys("some that are not grey" if v < 0 else f"{v:g}" for v in values))
+    words = list(dict.fromkeys("colours that are not grey" if v < 0 else f"{v:g}" for v in values))
     return ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
 
 

@@ -1,25 +1,26 @@
-"""How well a score map finds an object whose pixels are known.
+"""Measures of how well a score map finds an object whose pixels or boxes are known.
 
 Definitions
 -----------
 Pointing game
-    Share of pictures whose maximum lies on the object (Zhang et al., "Top-down Neural Attention by Excitation
-    Backprop", ECCV 2016). They let it miss by 15 pixels; here it may miss by `tolerance`, which is 0 wherever this
+    Share of pictures whose maximum is on the object (Zhang et al., "Top-down Neural Attention by Excitation
+    Backprop", ECCV 2016). They tolerate a distance of 15 pixels; here it is `tolerance`, which is 0 wherever this
     program states the measure.
 PxAP
-    Area under the precision-recall curve of all pixels of all pictures together, over the thresholds
+    Area under the precision-recall curve of the pixels of all pictures together, at the thresholds
     0, 0.001 ... 0.999 and 1 (Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
     CVPR 2020): ``sum_k precision(t_k) * (recall(t_k) - recall(t_k+1))``.
 MaxBoxAccV2
     Share of pictures in which the box of any connected region ``score >= t`` matches any true box with an IoU of at
-    least d, at the best t for the whole data set; the mean over d = 0.3, 0.5 and 0.7 (Choe et al., "Evaluation for
+    least d, at the t that is best for the whole data set; mean over d = 0.3, 0.5 and 0.7 (Choe et al., "Evaluation for
     Weakly Supervised Object Localization: Protocol, Metrics, and Datasets", arXiv 2020, TPAMI 2022).
 Mean IoU
-    Intersection over union of ``score >= t`` and the object, averaged over pictures, at the one best t for all.
+    Intersection over union of ``score >= t`` and the object, averaged over the pictures, at the t that is best for all
+    of them together.
 
-Every score map is first stretched to 0 .. 1 by itself at the size of the picture, as in the reference
-implementation; that one also shrinks all pictures to one size, while here they weigh in PxAP by their pixels. Void
-pixels take part in nothing. Boxes are ``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive; fractions are allowed.
+Each score map is first scaled to 0 to 1 at the size of its picture, as in the reference implementation. That one also
+resizes all pictures to one size; here a picture counts in PxAP by its pixels. Void pixels are ignored. Boxes are
+``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive; fractions are allowed.
 """
 
 from __future__ import annotations
@@ -31,25 +32,38 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.morphology import max_tree
 
 from fcn_core.errors import DatasetError
+from fcn_core.evaluation.boxes import (
+    IOU_LEVELS,
+    THRESHOLDS,
+    Counts,
+    Float64,
+    Mask,
+    box_hits_at_thresholds,
+    box_iou,
+    boxes_at_thresholds,
+)
 from fcn_core.maps.region import normalise
 
-Mask = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
+__all__ = [
+    "IOU_LEVELS",
+    "THRESHOLDS",
+    "PictureScore",
+    "Scores",
+    "Summary",
+    "box_hits_at_thresholds",
+    "box_iou",
+    "boxes_at_thresholds",
+    "iou",
+    "iou_at_thresholds",
+    "pixel_histograms",
+    "pointing_hit",
+    "pxap",
+    "score_boxes",
+    "score_picture",
+]
 
-THRESHOLDS: Float64 = np.arange(1000) / 1000
-"""The thresholds of Choe et al.: 0, 0.001 ... 0.999."""
-THRESHOLDS.flags.writeable = False
-
-IOU_LEVELS = (0.3, 0.5, 0.7)
-"""How well a box must match in MaxBoxAccV2."""
-
-# Regions for boxes are found on every k-th row and column, so that no more pixels are looked at than about this.
-# The reference implementation shrinks everything to 224 x 224.
-_BOX_PIXELS = 100_000
 _EDGES = np.append(THRESHOLDS, 1.0)
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
@@ -57,10 +71,10 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 def pointing_hit(
     score_map: npt.ArrayLike, truth: Mask, valid: Mask | None = None, tolerance: float = 0.0
 ) -> bool:
-    """Whether the maximum of a score map lies on the object.
+    """Return whether the maximum of a score map is on the object.
 
-    Where the maximum is shared by several pixels, the centroid of their largest connected group counts, not the
-    first of them: bilinear maps have plateaus, and their corner says nothing.
+    If several pixels have the maximum, the centroid of their largest connected group counts, not the first of them:
+    bilinear maps have plateaus, and the corner of a plateau is arbitrary.
 
     Parameters
     ----------
@@ -68,9 +82,9 @@ def pointing_hit(
     truth : (H, W) bool ndarray
         The object's pixels.
     valid : (H, W) bool ndarray, optional
-        False where a pixel is void; the maximum is sought elsewhere.
+        False at void pixels, which cannot be the maximum.
     tolerance : float
-        Distance from the object, in pixels, that still counts; Zhang et al. used 15.
+        Distance from the object, in pixels, that still counts as a hit; Zhang et al. used 15.
     """
     scores, truth, valid = _checked(score_map, truth, valid)
     row, column = _peak(scores, valid)
@@ -86,7 +100,7 @@ def pointing_hit(
 
 
 def iou(mask: Mask, truth: Mask, valid: Mask | None = None) -> float:
-    """Intersection over union of two masks (H, W), void pixels left out; 1 where both are empty."""
+    """Return the intersection over union of two masks (H, W) without void pixels; 1 if both are empty."""
     if mask.shape != truth.shape or (valid is not None and valid.shape != truth.shape):
         raise ValueError(f"Expected masks of one shape. Received: {mask.shape} and {truth.shape}")
     both, either = mask & truth, mask | truth
@@ -96,30 +110,19 @@ def iou(mask: Mask, truth: Mask, valid: Mask | None = None) -> float:
     return float(np.count_nonzero(both) / union) if union else 1.0
 
 
-def box_iou(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Float64:
-    """Intersection over union of every box (n, 4) with every other (m, 4), as an array (n, m)."""
-    a = np.asarray(boxes, np.float64).reshape(-1, 1, 4)
-    b = np.asarray(others, np.float64).reshape(1, -1, 4)
-    overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = overlap.clip(0).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
-    ratio: Float64 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return ratio
-
-
 def pixel_histograms(scores: npt.ArrayLike, truth: Mask, valid: Mask | None = None) -> Counts:
-    """Count pixels by score: in the first row those of the object, in the second those of the background.
+    """Count pixels by score: the object's in the first row, the background's in the second.
 
     Parameters
     ----------
     scores : (H, W) array_like
-        From 0 to 1, already normalised.
+        Normalised, from 0 to 1.
     truth, valid : (H, W) bool ndarray
 
     Returns
     -------
     (2, 1001) int64 ndarray
-        Column k counts the scores from ``k / 1000`` up to the next; the last those of exactly 1.
+        Column k counts scores from ``k / 1000`` to below ``(k + 1) / 1000``, the last column scores of exactly 1.
     """
     array, truth, valid = _checked(scores, truth, valid)
     level = np.searchsorted(_EDGES, array[valid].astype(np.float64), side="right") - 1
@@ -130,101 +133,43 @@ def pixel_histograms(scores: npt.ArrayLike, truth: Mask, valid: Mask | None = No
 
 
 def pxap(histograms: Counts) -> float:
-    """PxAP of `pixel_histograms`, of one picture or summed over a data set.
+    """Return the PxAP of `pixel_histograms`, of one picture or summed over a data set.
 
     Raises
     ------
     DatasetError
-        If there is no pixel of an object.
+        There is no pixel of an object.
     """
     true, false = histograms[:, ::-1].cumsum(axis=1)
     if true[-1] == 0:
-        raise DatasetError("The masks hold no pixel of an object (255), so there is nothing to find.")
+        raise DatasetError(
+            "Expected pixels of an object (255) in the masks. Received none. Mark the objects."
+        )
     precision = true / np.maximum(true + false, 1)
     return float(np.sum(precision * np.diff(true / true[-1], prepend=0.0)))
 
 
 def iou_at_thresholds(histograms: Counts) -> Float64:
-    """IoU of one picture at every one of `THRESHOLDS`, from its `pixel_histograms`; (1000,)."""
+    """Return the IoU of one picture at each of `THRESHOLDS`, (1000,), from its `pixel_histograms`."""
     true, false = histograms[:, ::-1].cumsum(axis=1)[:, ::-1]
     ratio: Float64 = true / np.maximum(true[0] + false, 1)
     return ratio[: THRESHOLDS.size]
 
 
-def boxes_at_thresholds(scores: npt.ArrayLike) -> tuple[Float64, Counts]:
-    """Boxes of all connected regions at all thresholds at once.
-
-    The regions ``score >= t`` are nested; the tree of them (Salembier, Oliveras and Garrido, "Antiextensive
-    Connected Operators for Image and Sequence Processing", 1998) is built once.
-
-    Parameters
-    ----------
-    scores : (H, W) array_like
-        From 0 to 1. Maps of more than 100 000 pixels are looked at on every k-th row and column, and boxes are then
-        exact to k pixels.
-
-    Returns
-    -------
-    boxes : (n, 4) float64 ndarray
-        ``x0, y0, x1, y1``
-    spans : (n, 2) int64 ndarray
-        Each box belongs to a region at ``THRESHOLDS[first:stop]``.
-    """
-    array = np.asarray(scores)
-    height, width = array.shape
-    step = max(1, math.ceil(math.sqrt(array.size / _BOX_PIXELS)))
-    thinned = array[::step, ::step].astype(np.float64)
-    # The map gets a rim of -1, below every threshold: it becomes the root, and regions at its border its children.
-    level = np.full((thinned.shape[0] + 2, thinned.shape[1] + 2), -1, np.int16)
-    level[1:-1, 1:-1] = np.searchsorted(THRESHOLDS, thinned, side="right") - 1
-    parents, _ = max_tree(level, connectivity=2)
-    values, parents = level.ravel(), parents.ravel()
-    rows, columns = np.divmod(np.arange(values.size), level.shape[1])
-    extents = np.stack([columns, rows, -columns, -rows])  # minima all four: one accumulation for every side
-    nodes = np.flatnonzero(values[parents] < values)  # one pixel stands for each region
-    _into_parents(extents, np.flatnonzero(values[parents] == values), parents)
-    for members in np.split(nodes[np.argsort(-values[nodes], kind="stable")], _steps(-values[nodes])):
-        _into_parents(extents, members, parents)
-    x0, y0, x1, y1 = extents[:, nodes]
-    boxes = np.stack([x0 - 1, y0 - 1, -x1, -y1], axis=1) * float(step)
-    np.minimum(boxes, (width, height, width, height), out=boxes)
-    return boxes, np.stack([values[parents[nodes]] + 1, values[nodes] + 1], axis=1).astype(np.int64)
-
-
-def box_hits_at_thresholds(scores: npt.ArrayLike, boxes: npt.ArrayLike) -> Mask:
-    """At which thresholds a region's box matches one of the true boxes (m, 4).
-
-    Returns
-    -------
-    (3, 1000) bool ndarray
-        One row for each of `IOU_LEVELS`, one column for each of `THRESHOLDS`.
-    """
-    found, spans = boxes_at_thresholds(scores)
-    best = box_iou(found, boxes).max(axis=1, initial=0.0)
-    hits = np.zeros((len(IOU_LEVELS), THRESHOLDS.size), bool)
-    for row, level in enumerate(IOU_LEVELS):
-        changes = np.zeros(THRESHOLDS.size + 1, np.int64)
-        chosen = spans[best >= level]
-        np.add.at(changes, chosen[:, 0], 1)
-        np.add.at(changes, chosen[:, 1], -1)
-        hits[row] = changes.cumsum()[:-1] > 0
-    return hits
-
-
 @dataclass(frozen=True, eq=False)
 class PictureScore:
-    """What one picture contributes, a few kilobytes whatever its size.
+    """The measurement of one picture: a few kilobytes, whatever its size.
 
     Attributes
     ----------
     pointing : bool
-        Whether the maximum lies on the object.
+        Whether the maximum is on the object.
     histograms : (2, 1001) int64 ndarray or None
-        See `pixel_histograms`; None where the object's pixels are not known.
+        See `pixel_histograms`; None if the object's pixels are not known.
     box_hits : (3, 1000) bool ndarray or None
-        See `box_hits_at_thresholds`; None where no true boxes are known.
+        See `box_hits_at_thresholds`; None if no true boxes are known.
     mask_iou : float or None
-        IoU of a mask made without knowing the truth.
+        IoU of a mask that was made without the truth.
     """
 
     pointing: bool
@@ -241,33 +186,35 @@ def score_picture(
     mask: Mask | None = None,
     tolerance: float = 0.0,
 ) -> PictureScore:
-    """Measure one score map against its picture's truth.
+    """Compare one score map with the true mask of its picture.
 
     Parameters
     ----------
     score_map : (H, W) array_like
-        Any finite range; it is stretched to 0 .. 1 here.
+        Of any finite range; it is scaled to 0 to 1 here.
     truth : (H, W) bool ndarray
         The object's pixels (255 in a mask file).
     valid : (H, W) bool ndarray, optional
         False at void pixels (128 in a mask file).
     boxes : sequence of (x0, y0, x1, y1)
-        True boxes; none leaves the picture out of MaxBoxAccV2.
+        True boxes; without one the picture is not part of MaxBoxAccV2.
     mask : (H, W) bool ndarray, optional
-        The program's own mask, at its suggested threshold.
+        The mask at the suggested threshold.
     tolerance : float
-        Of the pointing game, in pixels.
+        Tolerance of the pointing game, in pixels.
 
     Raises
     ------
     DatasetError
-        If the truth holds no pixel of an object.
+        The truth has no pixel of an object.
     ValueError
-        If shapes differ or the map has values that are not finite.
+        Shapes differ, or the map has values that are not finite.
     """
     array, truth, valid = _checked(score_map, truth, valid)
     if not (truth & valid).any():
-        raise DatasetError("The mask holds no pixel of an object (255), so there is nothing to find.")
+        raise DatasetError(
+            "Expected pixels of an object (255) in the mask. Received none. Mark the object, or remove the row."
+        )
     scores = normalise(array)
     return PictureScore(
         pointing=pointing_hit(array, truth, valid, tolerance),
@@ -280,32 +227,34 @@ def score_picture(
 def score_boxes(
     score_map: npt.ArrayLike, boxes: Sequence[Sequence[float]], tolerance: float = 0.0
 ) -> PictureScore:
-    """Measure one score map where the object's boxes are known, but not its pixels.
+    """Compare one score map with the true boxes of its picture, where the object's pixels are not known.
 
-    In the pointing game the maximum must lie in one of the boxes. What needs pixels is left out.
+    In the pointing game the maximum must be in one of the boxes. Measures that need pixels are skipped.
 
     Parameters
     ----------
     score_map : (H, W) array_like
-        Any finite range; it is stretched to 0 .. 1 here.
+        Of any finite range; it is scaled to 0 to 1 here.
     boxes : sequence of (x0, y0, x1, y1)
         At least one.
     tolerance : float
-        Of the pointing game, in pixels.
+        Tolerance of the pointing game, in pixels.
 
     Raises
     ------
     DatasetError
-        If there is no box, or none holds the middle of a pixel.
+        There is no box, or none contains the centre of a pixel.
     ValueError
-        If the map has values that are not finite.
+        The map has values that are not finite.
     """
     array = np.asarray(score_map)
     inside = np.zeros(array.shape, bool)
     for x0, y0, x1, y1 in boxes:
         inside[_middles(y0, y1), _middles(x0, x1)] = True
     if not inside.any():
-        raise DatasetError("The boxes hold no pixel of the picture, so there is nothing to find.")
+        raise DatasetError(
+            "Expected boxes that contain a pixel's centre. Received none. Correct the boxes, or remove the row."
+        )
     array, inside, valid = _checked(array, inside, None)
     return PictureScore(
         pointing=pointing_hit(array, inside, valid, tolerance),
@@ -315,28 +264,28 @@ def score_boxes(
 
 
 def _middles(start: float, stop: float) -> slice:
-    """The pixels along one side whose middles lie between two edges."""
+    """Return the pixels along one side whose centres are between two edges."""
     return slice(max(math.ceil(start - 0.5), 0), max(math.ceil(stop - 0.5), 0))
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The measures over a data set, all from 0 to 1; None where nothing was given to measure by.
+    """The measures over a data set, all from 0 to 1; None if the data set has no truth for them.
 
     Attributes
     ----------
     pictures, masks, boxed : int
-        How many pictures, how many of them with their object's pixels, how many with boxes.
+        Number of pictures, of pictures with masks, and of pictures with boxes.
     pointing : float
-        Pointing accuracy, of all pictures.
+        Pointing accuracy over all pictures.
     pxap : float or None
-        Of the pictures with masks, as the other measures of pixels.
+        Over the pictures with masks, as the other measures of pixels.
     max_box_acc_v2 : float or None
-        Of the pictures with boxes; `max_box_acc` holds its three parts, at IoU 0.3, 0.5 and 0.7.
+        Over the pictures with boxes; `max_box_acc` has its three parts, at IoU 0.3, 0.5 and 0.7.
     mean_iou : float or None
-        At `threshold`, the best single one of normalised maps.
+        At `threshold`, the best single threshold of the normalised maps.
     mask_iou : float or None
-        Mean IoU of the masks made without knowing the truth.
+        Mean IoU of the masks that were made without the truth.
     """
 
     pictures: int
@@ -352,7 +301,7 @@ class Summary:
 
 
 class Scores:
-    """Running sums over the pictures of a data set; its memory does not grow with them.
+    """Running sums over the pictures of a data set, in constant memory.
 
     Examples
     --------
@@ -383,13 +332,13 @@ class Scores:
         mask: Mask | None = None,
         tolerance: float = 0.0,
     ) -> PictureScore:
-        """Measure a picture as `score_picture` does and count it in."""
+        """Measure a picture as `score_picture` does, and add it."""
         score = score_picture(score_map, truth, valid, boxes, mask, tolerance)
         self.include(score)
         return score
 
     def include(self, score: PictureScore) -> None:
-        """Count in a picture measured before, for instance to cross-validate over subsets."""
+        """Add a picture that was measured before, for instance to cross-validate over subsets."""
         self.pictures += 1
         self._pointing += score.pointing
         if score.histograms is not None:
@@ -404,15 +353,15 @@ class Scores:
             self._mask_ious += score.mask_iou
 
     def summary(self) -> Summary:
-        """The measures so far.
+        """Return the measures of the pictures added so far.
 
         Raises
         ------
         DatasetError
-            If no picture was added.
+            No picture was added.
         """
         if self.pictures == 0:
-            raise DatasetError("There is no picture to evaluate. The index must name at least one.")
+            raise DatasetError("Expected at least one picture. Received none. Add a row to the index.")
         best = int(self._ious.argmax())
         accuracies = None
         if self._boxed:
@@ -449,14 +398,15 @@ def _checked(
 
 
 def _peak(scores: npt.NDArray[np.floating], valid: Mask) -> tuple[int, int]:
-    """Row and column of the centroid of the largest plateau at the maximum."""
+    """Return row and column of the centroid of the largest plateau at the maximum."""
     if not valid.any():
-        raise DatasetError("The mask is void (128) everywhere.")
+        raise DatasetError(
+            "Expected a mask with pixels that are not void. Received 128 everywhere. Mark the object with 255."
+        )
     known = scores[valid]
     highest, lowest = float(known.max()), float(known.min())
-    plateau = valid & (
-        scores >= highest - 1e-6 * (highest - lowest)
-    )  # interpolation breaks ties in the last digit
+    # Interpolation changes the last digit of equal values.
+    plateau = valid & (scores >= highest - 1e-6 * (highest - lowest))
     labels, count = ndimage.label(plateau, structure=_EIGHT_NEIGHBOURS)
     largest = 1 if count == 1 else int(np.bincount(labels.ravel())[1:].argmax()) + 1
     rows, columns = np.nonzero(labels == largest)
@@ -465,14 +415,3 @@ def _peak(scores: npt.NDArray[np.floating], valid: Mask) -> tuple[int, int]:
         nearest = int(((rows - row) ** 2 + (columns - column) ** 2).argmin())
         row, column = int(rows[nearest]), int(columns[nearest])
     return row, column
-
-
-def _into_parents(extents: Counts, members: npt.NDArray[np.intp], parents: npt.NDArray[np.intp]) -> None:
-    for side in extents:
-        np.minimum.at(side, parents[members], side[members])
-
-
-def _steps(values: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Where sorted values change."""
-    ordered = np.sort(values, kind="stable")
-    return np.flatnonzero(np.diff(ordered)) + 1

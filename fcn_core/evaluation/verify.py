@@ -1,4 +1,4 @@
-"""The conversion, proved: the spatial mean of the map of logits is the classifier's own answer."""
+"""Verify the conversion: the spatial mean of the map of logits equals the classifier's own logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcn_core import settings
 from fcn_core.engines.load import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
-from fcn_core.images.scales import ResizedImage, resize_array
+from fcn_core.images.resize import ResizedImage, resize_array
 from fcn_core.networks.keras_settings import Backend, import_keras, keras_settings
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.zoo import build_classifier, model_spec, require_weights
@@ -26,25 +26,26 @@ _CELLS = (2, 4, 8, 16) * 2
 
 
 @dataclass(frozen=True)
-class Proof:
-    """How far the mean of a map of logits is from the classifier's own answer, and what was compared.
+class Verification:
+    """Difference between the mean of a map of logits and the classifier's own logits, and what was compared.
 
     Attributes
     ----------
     name, weights : str
     engine : str
-        What made the map: an engine, or "keras" for the converted network itself.
+        What computed the map: an engine, or "keras" for the converted network itself.
     backend : str
-        What Keras ran the classifier on: "tensorflow", say.
+        The backend of Keras that ran the classifier, for example "tensorflow".
     size : int
         Side of the square picture.
     grid : (int, int)
         Rows and columns of the map.
     error, span : float
-        Largest absolute difference, and largest less smallest logit of the classifier.
+        Largest absolute difference, and the range of the classifier's logits (largest minus smallest).
     compared, classes : int
-        How many classes were compared, of how many (see :func:`fcn_core.networks.convert.compare_answers`).
-        These, `error` and `span` are those of the picture whose error is the largest share of its range.
+        Number of classes that were compared, and of all classes (see
+        :func:`fcn_core.networks.proof.compare_answers`). These, `error` and `span` belong to the picture whose error
+        is the largest share of its range.
     """
 
     name: str
@@ -60,61 +61,60 @@ class Proof:
 
     @property
     def relative(self) -> float:
-        """The error as a share of the range of the logits; 1 where that is 0, which proves nothing."""
+        """The error as a share of the range of the logits; 1 if the range is 0, which verifies nothing."""
         return self.error / self.span if self.span > 0 else 1.0
 
 
 def reference_backend(engine: str | None = None) -> Backend:
-    """What Keras runs the classifier on: TensorFlow, unless ``KERAS_BACKEND`` is openvino and the engine is, too."""
+    """Return the backend of Keras: TensorFlow, unless both ``KERAS_BACKEND`` and the engine are openvino."""
     tensorflow = (engine or settings.ENGINE.value()) == "tensorflow"
     return "openvino" if os.environ.get("KERAS_BACKEND") == "openvino" and not tensorflow else "tensorflow"
 
 
 def verify_model(
     name: str | None = None, engine: str | None = None, weights: str | None = "imagenet"
-) -> Proof:
-    """Compare a served model, on pictures of noise, with the Keras classifier it was made from.
+) -> Verification:
+    """Compare a served model, on pictures of noise, with the Keras classifier from which it was converted.
 
     Parameters
     ----------
     name, engine, weights
-        As :func:`fcn_core.engines.load.load_model`.
+        See :func:`fcn_core.engines.load.load_model`.
 
     Raises
     ------
     FcnError
-        As :func:`fcn_core.engines.load.load_model`.
+        See :func:`fcn_core.engines.load.load_model`.
     """
     spec = model_spec(name)
     model = load_model(spec.name, engine, weights)
     pictures = _noises(spec.input_size)
     logits = [model.logits(ResizedImage(pixels, spec.input_size, spec.input_size)) for pixels in pictures]
     info = model.info
-    del model  # the classifier needs the memory
+    del model  # release its memory for the classifier
     import_keras(reference_backend(engine))
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
-    planes = [np.moveaxis(pixels, -1, 0).astype(np.float32) for pixels in pictures]
-    batch = np.stack([np.moveaxis(spec.preprocessing(each), 0, -1) for each in planes])
-    return _proof(spec.name, info.weights, info.engine, classifier, batch, logits)
+    batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
+    return _verification(spec.name, info.weights, info.engine, classifier, batch, logits)
 
 
-def verify_application(name: str, weights: str | None = None) -> Proof:
-    """Convert a classifier of ``keras.applications`` and compare.
+def verify_application(name: str, weights: str | None = None) -> Verification:
+    """Convert a classifier of ``keras.applications``, and compare both.
 
     Parameters
     ----------
     name : str
-        Such as ``MobileNetV2``.
+        For example ``MobileNetV2``.
     weights : "imagenet" or None
-        Published weights, which Keras fetches, or random, seeded ones (also by the word "none").
+        Published weights, which Keras downloads, or seeded random weights (also with the word "none").
 
     Raises
     ------
     UnknownModel
         Keras has no such application.
     WeightsUnavailable
-        Its weights could not be fetched.
+        Its weights could not be downloaded.
     ConversionError
         Its head cannot become a convolution.
     """
@@ -127,18 +127,18 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
     if not callable(build):
         known = sorted(n for n in dir(keras.applications) if n[0].isupper())
         raise UnknownModel(
-            f"Expected a classifier of keras.applications. Received {name[:60]!r}; there are {known}."
+            f"Expected a classifier of keras.applications. Received {name[:60]!r}. Choose one of {known}."
         )
     random = weights in (None, "none")
     try:
         with keras_settings():
             classifier = build(weights=None if random else "imagenet")
-    except Exception as cause:  # what Keras raises for a download that fails is not documented
+    except Exception as cause:  # Keras does not document what a failed download raises
         if random:
             raise
         raise WeightsUnavailable(
-            f"The ImageNet weights of {name} could not be fetched ({str(cause)[:160]}). Try --weights none, which "
-            f"proves the same with random weights."
+            f"The ImageNet weights of {name} could not be downloaded ({str(cause)[:160]}). Try --weights none, which "
+            f"verifies the conversion with random weights."
         ) from cause
     size = classifier.input_shape[1]
     preprocess = importlib.import_module(build.__module__).preprocess_input
@@ -148,48 +148,48 @@ def verify_application(name: str, weights: str | None = None) -> Proof:
         seed_weights(classifier, input_square=float(np.mean(batch**2)))
     network = to_fully_convolutional(classifier, output="logits")
     logits = [np.asarray(network(picture[None], training=False))[0] for picture in batch]
-    return _proof(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
+    return _verification(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
 
 
-def _proof(
+def _verification(
     name: str,
     weights: str,
     engine: str,
     classifier: keras.Model,
     batch: NDArray[np.float32],
     logits: Sequence[NDArray[np.float32]],
-) -> Proof:
-    """Ask the classifier itself, and compare picture by picture."""
+) -> Verification:
+    """Run the classifier, compare picture by picture, and return the largest difference."""
     import keras
 
-    from fcn_core.networks.convert import compare_answers
+    from fcn_core.networks.proof import compare_answers
 
-    proofs = []
+    found = []
     for picture, each in zip(batch, logits, strict=True):
         answer = np.asarray(classifier(picture[None], training=False))
-        found = compare_answers(answer, each.mean(axis=(0, 1))[None])
-        proofs.append(
-            Proof(
+        difference = compare_answers(answer, each.mean(axis=(0, 1))[None])
+        found.append(
+            Verification(
                 name=name,
                 weights=weights,
                 engine=engine,
                 backend=keras.backend.backend(),
                 size=batch.shape[1],
                 grid=(each.shape[0], each.shape[1]),
-                error=found.error,
-                span=found.span,
-                compared=found.compared,
-                classes=found.classes,
+                error=difference.error,
+                span=difference.span,
+                compared=difference.compared,
+                classes=difference.classes,
             )
         )
-    return max(proofs, key=lambda proof: proof.relative)
+    return max(found, key=lambda each: each.relative)
 
 
 def _noises(size: int) -> NDArray[np.uint8]:
-    """Noise of single pixels, and smooth noise of so many cells a side.
+    """Return pictures of pixel noise and of smooth noise with several numbers of cells per side.
 
-    A weight is tested where its feature is not zero: of EfficientNet-Lite's features single pixels excite a half or a
-    third, all these four fifths or more.
+    A weight is tested only if its feature is not zero. Pixel noise activates a third to a half of EfficientNet-Lite's
+    features, all these pictures together four fifths or more.
     """
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (size, size, 3), dtype=np.uint8)]

@@ -1,4 +1,4 @@
-"""What can be taken away: manifest, arrays, pictures, report, notebook, command, COCO file."""
+"""Files of an analysis: manifest, arrays, pictures, report, notebook, command, COCO file."""
 
 from fcn_core.export.files import (
     arrays,

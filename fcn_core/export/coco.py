@@ -1,7 +1,7 @@
 """Boxes and outlines in the format of the COCO data set.
 
-See https://cocodataset.org/#format-data. A region without holes is a polygon; one with holes, which a COCO
-polygon cannot say, is an uncompressed run-length encoding (counted down the columns, beginning outside).
+See https://cocodataset.org/#format-data. A region without holes is a polygon. COCO polygons have no holes, so a region
+with holes is an uncompressed run-length encoding (down the columns, beginning outside the region).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def coco_json(analysis: Analysis) -> bytes:
-    """Every box of an analysis as a COCO annotation, with the outline of its region.
+    """Return each box of an analysis as a COCO annotation with the outline of its region.
 
     Returns
     -------
     bytes
         JSON: ``images`` (one), ``categories`` (the synset, with its ``wnid``), ``annotations`` with ``bbox``
-        ``[x, y, width, height]``, ``area`` in pixels, ``segmentation``, and ``score``, the fine map's peak.
+        ``[x, y, width, height]``, ``area`` in pixels, ``segmentation``, and ``score``, the peak of the fine map.
     """
     image, synset = analysis.image, analysis.synset
     note = "" if analysis.model.weights == "imagenet" else f", {analysis.model.weights} weights"
@@ -60,9 +60,8 @@ def _annotation(analysis: Analysis, box: Box) -> dict[str, Any]:
     region = _region(analysis.mask, box)
     corner = np.array([box.x0, box.y0])
     rings = contours_of(region)
-    if all(
-        polygon_area(ring) > 0 for ring in rings
-    ):  # one, or several where a large picture's outline is thinned
+    # One ring; several where the outline of a large picture was thinned.
+    if all(polygon_area(ring) > 0 for ring in rings):
         segmentation: Any = [_in_original(image, ring + corner) for ring in rings]
     else:
         segmentation = {"size": list(image.original), "counts": _runs(region, box, image)}
@@ -77,7 +76,7 @@ def _annotation(analysis: Analysis, box: Box) -> dict[str, Any]:
 
 
 def _region(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
-    """The box's own region within the box: others may reach into it."""
+    """Return the box's own region within the box, without parts of other regions."""
     labels, count = ndimage.label(mask[box.y0 : box.y1, box.x0 : box.x1], structure=_EIGHT_NEIGHBOURS)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     own: NDArray[np.bool_] = labels == 1 + int(np.abs(areas - box.area).argmin())
@@ -91,21 +90,20 @@ def _in_original(image: RGBImage, ring: NDArray[np.float64]) -> list[int]:
 
 
 def _runs(region: NDArray[np.bool_], box: Box, image: RGBImage) -> list[int]:
-    """Lengths of the runs outside and inside, in turn, down the columns of the whole picture."""
+    """Return the lengths of the runs outside and inside the region, in turn, down the picture's columns."""
     height, width = image.original
-    ring = np.pad(region.T, ((0, 0), (1, 1))).astype(np.int8)  # a row a column of the picture
+    ring = np.pad(region.T, ((0, 0), (1, 1))).astype(np.int8)  # each row is a column of the picture
     column, start = np.nonzero(np.diff(ring, axis=1) == 1)
     _, stop = np.nonzero(np.diff(ring, axis=1) == -1)
     start, stop = (original.lines(image, box.y0 + rows, 0) for rows in (start, stop))
     left, right = (original.lines(image, box.x0 + column + side, 1) for side in (0, 1))
-    times = right - left  # columns of the original that have the run
+    times = right - left  # number of columns of the original with this run
     again = np.repeat(left, times) + np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
     start, stop = np.repeat(start, times), np.repeat(stop, times)
     order = np.lexsort((start, again))
     edges = np.column_stack((again * height + start, again * height + stop))[order].ravel()
-    joined = np.flatnonzero(
-        edges[1:-1:2] == edges[2::2]
-    )  # down to the last row, and on at the next column's top
+    # A run that ends in the last row continues at the top of the next column.
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])
     edges = np.delete(edges, np.concatenate((2 * joined + 1, 2 * joined + 2)))
     counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
     return counts if counts[-1] else counts[:-1]

@@ -1,9 +1,9 @@
 """An analysis as files: manifest, arrays, pictures, report, notebook, and all of them in one archive.
 
-Nothing here runs the network. Every file says so where the weights are not the published ones, or the picture was
-decoded at reduced size: the manifest and the texts in words, pictures in a PNG text chunk (the overlay tells of weights
-also across its foot), ``maps.npz`` in the comment of its archive. Boxes, outlines and the mask are in pixels of the
-original all the same.
+Nothing here runs the network. Each file states whether the weights are the published ones and whether the picture was
+decoded at reduced size: the manifest and the texts in their content, pictures in a PNG text chunk (the overlay also
+shows the weights at its bottom edge), ``maps.npz`` in the comment of its archive. Boxes, outlines and the mask are
+always in pixels of the original.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,9 @@ from PIL import Image, ImageDraw, ImageFont
 from fcn_core import render
 from fcn_core.export import original
 from fcn_core.export.coco import coco_json
+from fcn_core.export.figure import report_figure
 from fcn_core.export.report import html_report
-from fcn_core.export.reproduce import command_line, notebook, python_snippet, renamed
+from fcn_core.export.reproduce import command_line, notebook, python_snippet, rename_note
 from fcn_core.images.read import clean_name
 from fcn_core.maps.heatmap import place
 from fcn_core.pipeline import Analysis, versions
@@ -48,7 +47,7 @@ __all__ = [
     "notebook",
     "overlay_png",
     "python_snippet",
-    "renamed",
+    "rename_note",
     "write_folder",
     "zip_all",
 ]
@@ -57,7 +56,7 @@ SCHEMA = "fcn-heatmap/1"
 
 
 def manifest(analysis: Analysis) -> dict[str, Any]:
-    """What was done and found, as plain data for JSON."""
+    """Return what was computed and how, as plain data for JSON."""
     image, model, synset = analysis.image, analysis.model, analysis.synset
     return {
         "schema": SCHEMA,
@@ -100,12 +99,12 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
 
 
 def manifest_json(analysis: Analysis) -> bytes:
-    """The manifest as an indented JSON file."""
+    """Return the manifest as an indented JSON file."""
     return json.dumps(manifest(analysis), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def arrays(analysis: Analysis) -> dict[str, NDArray[np.float32]]:
-    """The maps by name: one a scale at its grid, both means at the finest, and the fine map."""
+    """Return the maps by name: each scale at its grid, both means at the finest grid, and the fine map."""
     return {
         **{key: heatmap.values.astype(np.float32) for key, heatmap in analysis.heatmaps.items()},
         "arithmetic": analysis.arithmetic.values.astype(np.float32),
@@ -115,7 +114,7 @@ def arrays(analysis: Analysis) -> dict[str, NDArray[np.float32]]:
 
 
 def maps_npz(analysis: Analysis) -> bytes:
-    """The maps as a compressed NumPy archive."""
+    """Return the maps as a compressed NumPy archive."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays(analysis))  # type: ignore[arg-type]
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -124,16 +123,16 @@ def maps_npz(analysis: Analysis) -> bytes:
 
 
 def mask_png(analysis: Analysis) -> bytes:
-    """The mask at the original picture's size: 255 inside, 0 outside."""
+    """Return the mask at the size of the original picture: 255 inside, 0 outside."""
     if analysis.image.reduced > 1:
         return _described(original.mask_png(analysis.image, analysis.mask), analysis)
     return _described(render.encode(analysis.mask, "png"), analysis)
 
 
 def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6) -> bytes:
-    """The arithmetic mean over the picture, every cell at its receptive field's centre, with the boxes.
+    """Return the arithmetic mean over the picture, each cell at the centre of its receptive field, with the boxes.
 
-    Probabilities are coloured from 0 to 1, evidence from 0 to its own peak.
+    Probabilities are coloured from 0 to 1, evidence from 0 to its peak.
     """
     image = analysis.image
     values = place(analysis.arithmetic, image.height, image.width)
@@ -146,9 +145,9 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6)
 
 
 def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
-    """Picture, every scale, both means and the fine map side by side."""
+    """Return the report figure: picture, fine map, each scale and both means."""
     buffer = io.BytesIO()
-    figure = render.report_figure(analysis, cmap)
+    figure = report_figure(analysis, cmap)
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     return _described(buffer.getvalue(), analysis)
 
@@ -162,15 +161,14 @@ def _description(analysis: Analysis) -> str:
 
 
 def _described(png: bytes, analysis: Analysis) -> bytes:
-    """Add a text chunk to a PNG, behind its header (PNG specification, 11.3.4.3)."""
-    chunk = b"tEXtDescription\0" + _description(analysis).encode("latin-1", "replace")
-    header = 33  # signature and IHDR
-    checked = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return png[:header] + checked + png[header:]
+    """Insert a text chunk into a PNG, after its header (PNG specification, 11.3.4.3)."""
+    text = b"Description\0" + _description(analysis).encode("latin-1", "replace")
+    header = 33  # bytes of signature and IHDR
+    return png[:header] + original.png_chunk(b"tEXt", text) + png[header:]
 
 
 def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """Write across the foot of a picture."""
+    """Write text at the bottom edge of a picture."""
     canvas = Image.fromarray(picture)
     font = ImageFont.load_default(max(8, canvas.height // 24))
     anchor = (canvas.width // 2, canvas.height - canvas.height // 60)
@@ -181,11 +179,11 @@ def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
 
 def file_stem(name: str) -> str:
-    """What a picture's files and folders are called: its name without suffix, safe on every system."""
+    """Return the name for a picture's files and folders: its own without suffix, safe on every system."""
     return Path(clean_name(name)).stem.rstrip(" .")
 
 
-#: The files of one analysis, each with what makes it.
+#: The files of one analysis, each with the function that makes it.
 FILES: Mapping[str, Callable[[Analysis], bytes]] = {
     "manifest.json": manifest_json,
     "maps.npz": maps_npz,
@@ -196,19 +194,19 @@ FILES: Mapping[str, Callable[[Analysis], bytes]] = {
 
 
 def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
-    """Write all files of an analysis into `folder`, made where missing.
+    """Write all files of an analysis into `folder`, which is created if missing.
 
-    The manifest comes last: where there is one, the other files are whole and belong to it.
+    The manifest is written last: if there is one, the other files are complete and belong to it.
 
     Returns
     -------
     tuple of Path
-        What was written.
+        The files written.
 
     Raises
     ------
     OSError
-        It cannot be written.
+        A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
@@ -226,7 +224,7 @@ def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
 
 
 def _remove_strays(folder: Path) -> None:
-    """Remove what processes that were killed have left half written; those still at work finish theirs."""
+    """Remove incomplete files of processes that no longer run."""
     for name in FILES:
         for part in folder.glob(f".{name}.*"):
             owner = part.name.rpartition(".")[2]
@@ -235,16 +233,16 @@ def _remove_strays(folder: Path) -> None:
 
 
 def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:
-    """Everything there is to take away, in one archive with one folder.
+    """Return all files of an analysis in one ZIP archive with one folder.
 
     Parameters
     ----------
     analysis : Analysis
     picture : bytes, optional
-        The picture's file, for the notebook.
+        The picture's file, which the notebook contains.
     """
     stem = file_stem(analysis.image.name)
-    notes = filter(None, (_description(analysis), renamed(analysis)))
+    notes = filter(None, (_description(analysis), rename_note(analysis)))
     command = "".join(f"# {note}\n" for note in notes) + f"{command_line(analysis)}\n"
     files = {
         **{name: make(analysis) for name, make in FILES.items()},

@@ -1,4 +1,4 @@
-"""How to make an analysis again: the command line, a few lines of Python, a Jupyter notebook."""
+"""How to reproduce an analysis: a command line, a few lines of Python, a Jupyter notebook."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _BASE64_LINE = 100
 
 
 def command_line(analysis: Analysis, image_name: str | None = None, out: str = "out") -> str:
-    """The command that makes the same maps, for POSIX shells, cmd.exe and PowerShell alike.
+    """Return the command that makes the same maps, valid in POSIX shells, cmd.exe and PowerShell.
 
     Parameters
     ----------
     analysis : Analysis
     image_name : str, optional
-        Where the picture lies; its name by default. See :func:`renamed`.
+        Path of the picture; its name by default. See :func:`rename_note`.
     out : str
-        Folder to write to.
+        Folder for the result.
     """
     path = analysis.image.name if image_name is None else image_name
     model = analysis.model
@@ -38,22 +38,25 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     return shells.join([*words, "--out", shells.as_argument(out)])
 
 
-def renamed(analysis: Analysis) -> str:
-    """What to do before the command can be run, where it cannot call the picture by its name; else ""."""
+def rename_note(analysis: Analysis) -> str:
+    """Return a note on renaming the picture if the command cannot use its name, otherwise an empty string."""
     name = shells.harmless(analysis.image.name)
     if name == analysis.image.name:
         return ""
-    return f'The command calls the picture "{name}": shells read some characters of its own name. Rename the file.'
+    return (
+        f'The command names the picture "{name}", because shells interpret some characters of its name. '
+        "Rename the file."
+    )
 
 
 def python_snippet(analysis: Analysis, image_name: str | None = None) -> str:
-    """Lines of Python that make the same analysis.
+    """Return lines of Python that make the same analysis.
 
     Parameters
     ----------
     analysis : Analysis
     image_name : str, optional
-        Where the picture lies; its name by default.
+        Path of the picture; its name by default.
     """
     path = analysis.image.name if image_name is None else image_name
     return (
@@ -92,15 +95,15 @@ def _analyse(analysis: Analysis) -> str:
 
 
 def notebook(analysis: Analysis, picture: bytes | None = None) -> bytes:
-    """A Jupyter notebook that makes the same analysis and shows it, with the picture inside.
+    """Return a Jupyter notebook that contains the picture, makes the same analysis and shows it.
 
-    It needs ``fcn_core`` (start Jupyter in the project's folder) and nothing else.
+    It needs only ``fcn_core`` (start Jupyter in the project's folder).
 
     Parameters
     ----------
     analysis : Analysis
     picture : bytes, optional
-        The picture's file. Without it the pixels are stored as PNG.
+        The picture's file. Without it, the notebook contains the pixels as PNG.
 
     Returns
     -------
@@ -111,19 +114,17 @@ def notebook(analysis: Analysis, picture: bytes | None = None) -> bytes:
         _markdown(_introduction(analysis)),
         _code(_read(analysis, picture), folded=True),
         _code(f"import fcn_core as fcn\n\n{_load(analysis)}model.info"),
-        _markdown("The network runs once a scale, coarse first; `result` keeps everything."),
+        _markdown("The network runs once per scale, coarse first; `result` keeps all maps."),
         _code(
             f"{_analyse(analysis)}{{key: heatmap.values.shape for key, heatmap in result.heatmaps.items()}}"
         ),
         _code(_SHOW_SCALES),
         _markdown(
-            "The means over the scales. Every heatmap is resized to the finest grid; then $(a+b+\\dots)/n$ is the "
+            "The means over the scales. Each heatmap is resized to the finest grid; then $(a+b+\\dots)/n$ is the "
             "arithmetic mean and $(a \\cdot b \\cdots)^{1/n}$ the geometric one."
         ),
         _code(_SHOW_MEANS),
-        _markdown(
-            "The fine map, every cell placed at its field's centre, and the mask and boxes made from it."
-        ),
+        _markdown("The fine map, and the mask and boxes that are made from it."),
         _code(_SHOW_REGION),
     ]
     for number, cell in enumerate(cells):
@@ -144,12 +145,12 @@ def _introduction(analysis: Analysis) -> str:
     name = html.escape(analysis.image.name.replace("`", "'"))
     model, count = analysis.model, len(analysis.class_ids)
     random = "" if model.weights == "imagenet" else f" **The network has {model.weights} weights.**"
-    note = renamed(analysis)
+    note = rename_note(analysis)
     note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
         f"# Where is “{analysis.synset.words[0]}”?\n\n"
         f"`{name}`, {analysis.image.size_in_words}. {model.title} as a fully convolutional "
-        f"network; the synset {analysis.synset.wnid} holds {count} of its 1000 classes.{random}\n\n"
+        f"network; the synset {analysis.synset.wnid} has {count} of its 1000 classes.{random}\n\n"
         f"On the command line:\n\n{note}```sh\n{command_line(analysis)}\n```"
     )
 

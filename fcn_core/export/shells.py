@@ -1,13 +1,14 @@
-"""Commands to be copied: POSIX shells, cmd.exe and PowerShell read each of them as the same words.
+"""Commands to copy: POSIX shells, cmd.exe and PowerShell split each of them into the same words.
 
-Nobody knows where a command is pasted, and a picture may be called ``a&calc&.png``. So a word that is not plain
-stands in double quotes, and what one of the shells reads even there becomes ``_``:
+A command may be pasted into any shell, and a picture may have a name like ``a&calc&.png``. A word with special
+characters is therefore put in double quotes, and characters that a shell interprets even there become ``_``:
 
-- POSIX shells read ``$``, backquote and backslash (Shell Command Language, 2.2.3); bash and zsh ``!``, their history.
-- cmd.exe reads ``%``, and ``!`` where delayed expansion is on; not ``& | < > ^ ( )`` (``cmd /?``, ``set /?``).
-- PowerShell reads ``$`` and backquote, and takes typographic double quotes for plain ones (about_Quoting_Rules).
-  Without quotes, a comma makes two words of one there (about_Parsing).
-- A program on Windows reads a backslash before a quote (CommandLineToArgvW).
+- POSIX shells interpret ``$``, backquote and backslash (Shell Command Language, 2.2.3); bash and zsh also ``!``, for
+  their history.
+- cmd.exe interprets ``%``, and ``!`` with delayed expansion, but not ``& | < > ^ ( )`` (``cmd /?``, ``set /?``).
+- PowerShell interprets ``$`` and backquote, and treats typographic double quotes as plain ones (about_Quoting_Rules).
+  Without quotes, it splits a word at a comma (about_Parsing).
+- Programs on Windows interpret a backslash before a quote (CommandLineToArgvW).
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
-_READ_IN_QUOTES = frozenset('"$`\\!%\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}„')
+_SPECIAL_IN_QUOTES = frozenset('"$`\\!%\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}„')
 _PLAIN = re.compile(r"(--?)?[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def harmless(name: str) -> str:
-    """A name with ``_`` for each character that a shell reads within double quotes, or that cannot be printed."""
-    return "".join("_" if c in _READ_IN_QUOTES or not c.isprintable() else c for c in name)
+    """Return a name with ``_`` for characters that a shell interprets in double quotes or that cannot be printed."""
+    return "".join("_" if c in _SPECIAL_IN_QUOTES or not c.isprintable() else c for c in name)
 
 
 def as_argument(path: str) -> str:
-    """A path that is no option: with ``/`` on Windows, too, and never a dash in front."""
+    """Return a path that is never read as an option: with ``/`` on all systems, and without a dash in front."""
     path = PurePath(path).as_posix()
     return f"./{path}" if path.startswith("-") else path
 
 
 def join(words: Iterable[str]) -> str:
-    """One line that every shell reads as these words, each as harmless as :func:`harmless` makes it."""
+    """Join words into one line that every shell splits into the same words, each made :func:`harmless`."""
     return " ".join(word if _PLAIN.fullmatch(word) else f'"{harmless(word)}"' for word in words)

@@ -1,4 +1,4 @@
-"""The bitmaps that Pillow does not unpack, or unpacks slowly: any bit fields, and run lengths."""
+"""Decode the BMP files that Pillow refuses or decodes slowly: any bit fields, and run-length encoding."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fcn_core.images.bounded import BadFileError
+
 _RUN_LENGTHS = {(1, 8), (2, 4)}  # compression, bits
 _BIT_FIELDS = (3, 6)
-_MAX_RUNS = 4_000_000  # take about 2 s
-
-
-class BitmapError(ValueError):
-    """A bitmap that is damaged, cut off or too laborious; the message says which."""
+_MAX_RUNS = 4_000_000  # need about 2 s
 
 
 @dataclass(frozen=True)
 class Header:
-    """Of a bitmap that is unpacked here; `height` is negative where the first row is the top."""
+    """The header of a bitmap that is decoded here; `height` is negative if the first row is the top."""
 
     size: int
     offset: int
@@ -33,7 +31,7 @@ class Header:
 
 
 def header(data: bytes) -> Header | None:
-    """The header of a bitmap; None where Pillow shall read it."""
+    """Return the header of a bitmap; None if Pillow reads the file."""
     if not data.startswith(b"BM") or len(data) < 54:
         return None
     offset, size, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
@@ -46,12 +44,12 @@ def header(data: bytes) -> Header | None:
 
 
 def unpack(data: bytes, found: Header) -> Image.Image:
-    """The picture of a bitmap whose size has been checked.
+    """Return the picture of a bitmap whose size has been checked.
 
     Raises
     ------
-    BitmapError
-        It is not whole, or takes too long.
+    BadFileError
+        The file is damaged or cut off, or needs too much work.
     """
     if found.compression in _BIT_FIELDS:
         return _fields(data, found)
@@ -67,7 +65,7 @@ def unpack(data: bytes, found: Header) -> Image.Image:
 
 
 def _masks(data: bytes, found: Header) -> tuple[int, ...]:
-    """Of red, green, blue and alpha."""
+    """Return the masks of red, green, blue and alpha."""
     alpha = found.size >= 56 or found.compression == 6
     return struct.unpack_from("<IIII" if alpha else "<III", data.ljust(70, b"\0"), 54) + (
         () if alpha else (0,)
@@ -79,15 +77,15 @@ def _fields(data: bytes, found: Header) -> Image.Image:
     height, width = abs(found.height), found.width
     stride = -(-width * found.bits // 32) * 4
     if len(data) < found.offset + stride * height:
-        raise BitmapError("a damaged or cut off file")
+        raise BadFileError("a damaged or cut off file")
     if not all(masks[:3]) or any(mask >> found.bits for mask in masks):
-        raise BitmapError("a bitmap whose bit fields are damaged")
+        raise BadFileError("a bitmap whose bit fields are damaged")
     words = np.frombuffer(data, np.uint8, stride * height, found.offset)
     words = words.view("<u2" if found.bits == 16 else "<u4").reshape(height, -1)[:, :width]
     planes = [_levels(words, mask) for mask in masks if mask]
     if (
         len(planes) == 4 and not planes[3].any()
-    ):  # whoever wrote it left alpha unset: nothing is meant to be hidden
+    ):  # alpha was left unset, and nothing is meant to be transparent
         planes.pop()
     pixels = np.stack(planes, axis=2)
     return Image.fromarray(pixels if found.height < 0 else np.ascontiguousarray(pixels[::-1]))
@@ -97,22 +95,22 @@ def _levels(words: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
     shift = (mask & -mask).bit_length() - 1
     top = mask >> shift
     if top & (top + 1):
-        raise BitmapError("a bitmap whose bit fields are damaged")
+        raise BadFileError("a bitmap whose bit fields are damaged")
     more = max(top.bit_length() - 8, 0)
     values = ((words & words.dtype.type(mask)) >> (shift + more)).astype(np.uint16)
     return (values * 255 // (top >> more)).astype(np.uint8)
 
 
 def _runs(data: bytes, found: Header) -> NDArray[np.uint8]:
-    """The colours' numbers, in the order of the file: mostly from the bottom up."""
+    """Return the palette indices in the order of the file, usually from the bottom up."""
     width, height, four = found.width, abs(found.height), found.bits == 4
     canvas = bytearray(width * height)
     at, x, y, end = found.offset, 0, 0, len(data) - 1
     for _ in range(_MAX_RUNS):
         if at >= end:
-            if y >= height or (y == height - 1 and x >= width):  # only the mark of the end is missing
+            if y >= height or (y == height - 1 and x >= width):  # only the end marker is missing
                 break
-            raise BitmapError("a damaged or cut off file")
+            raise BadFileError("a damaged or cut off file")
         count, value = data[at], data[at + 1]
         at += 2
         if count:
@@ -124,7 +122,7 @@ def _runs(data: bytes, found: Header) -> NDArray[np.uint8]:
             break
         elif value == 2:
             if at >= end:
-                raise BitmapError("a damaged or cut off file")
+                raise BadFileError("a damaged or cut off file")
             x, y = x + data[at], y + data[at + 1]
             at += 2
             continue
@@ -133,23 +131,23 @@ def _runs(data: bytes, found: Header) -> NDArray[np.uint8]:
             size = (count + 1) // 2 if four else count
             pixels = data[at : at + size]
             if len(pixels) < size:
-                raise BitmapError("a damaged or cut off file")
+                raise BadFileError("a damaged or cut off file")
             at += size + size % 2
             if four:
                 pixels = bytes(half for byte in pixels for half in (byte >> 4, byte & 15))
         if y >= height:
-            raise BitmapError("a damaged or cut off file")
+            raise BadFileError("a damaged or cut off file")
         room = min(count, width - x)
         if room > 0:
             place = y * width + x
             canvas[place : place + room] = pixels[:room]
         x += count
     else:
-        raise BitmapError("a bitmap of too many runs")
+        raise BadFileError("a bitmap of too many runs")
     return np.frombuffer(canvas, np.uint8).reshape(height, width)
 
 
 @cache
 def _repeated(value: int, four: bool) -> bytes:
-    """The longest run of a byte: of one colour, or of two that take turns."""
+    """Return the longest run of a byte: one colour, or two colours that alternate."""
     return bytes((value >> 4, value & 15)) * 128 if four else bytes((value,)) * 255

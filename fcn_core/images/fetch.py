@@ -1,8 +1,8 @@
-"""Fetch a picture from an address that a stranger typed, without being led into the network we stand in.
+"""Fetch a picture from an untrusted web address without giving access to the server's own network.
 
-Every address a name resolves to must be public, the connection goes to the address that was checked (a second
-look-up, which could answer differently, never happens), redirects are checked alike, and size and time are
-bounded for all of it together. Proxies are not asked: one would look the name up by itself.
+Every IP address of the host must be public. The connection uses an address that was checked; the name is not resolved
+again, because a second answer could differ. Redirects are checked in the same way. Limits on size and time hold for
+all requests together. Proxies are not used, because a proxy would resolve the name itself.
 """
 
 from __future__ import annotations
@@ -23,36 +23,38 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from fcn_core import settings
 from fcn_core.errors import FetchError
-from fcn_core.images.read import Limits, clean_name
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import clean_name
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_REDIRECTS = 3
 _MAX_LENGTH = 2048
 _REDIRECTS = (301, 302, 303, 307, 308)
-_OVERHEAD = 2**18  # bytes of headers and chunk sizes on top of the picture, all redirects together
-_AT_ONCE = threading.BoundedSemaphore(4)  # each may hold a whole picture
+_OVERHEAD = 2**18  # bytes of headers and chunk sizes in addition to the picture, for all redirects together
+_MAX_AT_ONCE = 4  # each holds a whole picture in memory
+_AT_ONCE = threading.BoundedSemaphore(_MAX_AT_ONCE)
 _HEADERS = {
     "User-Agent": "fully-convolutional-explorer/1.0",
     "Accept": "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, image/heic, image/avif",
-    "Accept-Encoding": "identity",  # what is not packed cannot unpack to more than was let in
+    "Accept-Encoding": "identity",  # compressed content could decompress to more than the limit
     "Connection": "close",
 }
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# On top of what is not global by the standard library, whose older versions know fewer of them.
+# In addition to those that the standard library knows: older versions of it know fewer.
 _CLOSED = [
     ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8",
-        "100.64.0.0/10",  # carriers' own, and some clouds' metadata
-        "168.63.129.16/32",  # a cloud's own services, in a public range
+        "100.64.0.0/10",  # carrier-grade NAT, and metadata of some clouds
+        "168.63.129.16/32",  # internal services of a cloud, in a public range
         "192.0.0.0/24",
         "192.88.99.0/24",  # 6to4 relays
         "224.0.0.0/3",  # multicast and reserved
-        "2001::/23",  # protocol assignments, Teredo among them
+        "2001::/23",  # protocol assignments, including Teredo
         "2001:db8::/32",
-        "2002::/16",  # 6to4: leads to whatever IPv4 address is written in it
+        "2002::/16",  # 6to4: reaches the IPv4 address that it contains
         "3fff::/20",
     )
 ]
@@ -61,10 +63,10 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an address is one of the public internet.
+    """Return whether an IP address belongs to the public internet.
 
-    IPv4 addresses that are mapped into IPv6, or translated by the well-known NAT64 prefix, are judged by
-    themselves; 6to4 and Teredo, which carry one too, are never public.
+    For an IPv4 address that is mapped into IPv6, or that has the well-known NAT64 prefix, the IPv4 address decides.
+    6to4 and Teredo addresses, which also contain one, are never public.
     """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -86,7 +88,7 @@ def _connect(address: str, port: int, seconds: float) -> socket.socket:
 
 def _trusted() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    with suppress(ImportError, OSError):  # where the system has no certificates of its own
+    with suppress(ImportError, OSError):  # some systems have no certificates
         import certifi
 
         context.load_verify_locations(certifi.where())
@@ -95,16 +97,16 @@ def _trusted() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class Wire:
-    """The network's side of it; tests put their own in place.
+    """The functions that use the network; tests replace them.
 
     Attributes
     ----------
     resolve : callable
-        ``(host, port)`` to addresses as text; raises OSError.
+        Takes (host, port), returns IP addresses as text; raises OSError.
     connect : callable
-        ``(address, port, seconds)`` to a connected socket; raises OSError.
+        Takes (IP address, port, seconds), returns a connected socket; raises OSError.
     trusted : callable
-        Makes the TLS context that certificates are checked against.
+        Returns the TLS context that verifies certificates.
     """
 
     resolve: Callable[[str, int], Iterable[str]] = _resolve
@@ -115,59 +117,68 @@ class Wire:
 def fetch_image_bytes(
     url: str, *, limits: Limits | None = None, seconds: float = 15.0, wire: Wire | None = None
 ) -> bytes:
-    """Fetch what lies at a web address, to be read like an upload by :func:`~fcn_core.images.read.read_image`.
+    """Fetch the content of a web address, for :func:`~fcn_core.images.read.read_image`.
 
     Parameters
     ----------
     url : str
-        ``http://`` or ``https://``, on the usual port, without a user name.
+        It begins with ``http://`` or ``https://`` and has the usual port and no user name.
     limits : Limits, optional
-        Its ``max_bytes`` bounds the answer; default: ``Limits.from_env()``.
+        ``max_bytes`` limits the content. Default: ``Limits.from_env()``.
     seconds : float
-        For all of it: looking up, connecting, redirects, reading.
+        Timeout of the whole: resolving, connecting, redirects, reading.
     wire : Wire, optional
-        How names are resolved and addresses connected.
+        The functions that use the network.
 
     Returns
     -------
     bytes
-        The answer's content, whatever it is.
+        The content, not checked to be a picture.
 
     Raises
     ------
     FetchError
-        The address is refused, does not answer in time, or answers with an error or too much.
+        The address is refused, or the server does not answer in time, answers with an error, or sends too much.
     """
     if not settings.ALLOW_URLS.value():
-        raise FetchError("Addresses are switched off here (FCN_ALLOW_URLS=0). Upload the picture instead.")
+        raise FetchError(
+            "Expected a picture file, because web addresses are disabled here (FCN_ALLOW_URLS=0). "
+            "Received an address. Upload the picture instead."
+        )
     limits = Limits.from_env() if limits is None else limits
     call = _Call(wire or Wire(), limits.max_bytes, time.monotonic() + seconds)
     if not _AT_ONCE.acquire(timeout=max(call.left(), 0)):
-        raise FetchError("Too many pictures are being fetched just now. Try again, or upload the picture.")
+        raise FetchError(
+            f"Expected at most {_MAX_AT_ONCE} downloads at the same time. Received one more. Try again in a minute, "
+            "or upload the picture."
+        )
     try:
         return _follow(url, call)
     except TimeoutError as error:
         raise FetchError(
-            f"{_shown(url)} took longer than {seconds:g} s. Save the picture and upload it."
+            f"Expected a picture within {seconds:g} s. Received none from {_shown(url)}. Save the picture and upload "
+            "it."
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = next(reason for kind, reason in _REASONS.items() if isinstance(error, kind))
-        raise FetchError(f"Received {_shown(url)}, but {reason}. Save the picture and upload it.") from error
+        raise FetchError(
+            f"Expected a picture. Received none from {_shown(url)}: {reason}. Save the picture and upload it."
+        ) from error
     finally:
         _AT_ONCE.release()
 
 
-_REASONS: dict[type[Exception], str] = {  # the first that fits
+_REASONS: dict[type[Exception], str] = {  # the first match counts
     ssl.SSLCertVerificationError: "its certificate is not valid",
-    ssl.SSLError: "it does not speak proper TLS",
+    ssl.SSLError: "the TLS connection failed",
     OSError: "it does not answer",
     http.client.IncompleteRead: "the answer ended too early",
-    Exception: "its answer is not proper HTTP",
+    Exception: "the answer is not valid HTTP",
 }
 
 
 def name_of(url: str) -> str:
-    """What to call the picture at an address: the last part of its path."""
+    """Return a name for the picture at an address: the last part of its path."""
     try:
         return clean_name(unquote(urlsplit(url).path))
     except ValueError:
@@ -176,7 +187,7 @@ def name_of(url: str) -> str:
 
 @dataclass(eq=False)
 class _Call:
-    """What is left of time and bytes, over all redirects."""
+    """The time and bytes that remain, for all redirects together."""
 
     wire: Wire
     max_bytes: int
@@ -199,7 +210,7 @@ class _Call:
 
     def too_much(self) -> FetchError:
         return FetchError(
-            f"The answer is larger than the {self.max_bytes / 2**20:.4g} MB allowed. Choose a smaller picture."
+            f"Expected at most {self.max_bytes / 2**20:.4g} MB. Received a larger answer. Choose a smaller picture."
         )
 
 
@@ -208,7 +219,7 @@ def _follow(url: str, call: _Call) -> bytes:
         parts = _checked(url)
         with _open(parts, call) as connected:
             connection = http.client.HTTPConnection(parts.hostname or "")
-            connection.sock = _Stream(connected, call)  # so that it never connects by itself
+            connection.sock = _Stream(connected, call)  # so that it does not connect itself
             target = quote(parts.path or "/", safe=_SAFE)
             if parts.query:
                 target += "?" + quote(parts.query, safe=_SAFE + "?")
@@ -218,7 +229,7 @@ def _follow(url: str, call: _Call) -> bytes:
                     return _content(response, url, call)
                 url = urljoin(url, response.headers.get("Location", ""))
     raise FetchError(
-        f"The address leads on more than {_MAX_REDIRECTS} times. Give the picture's own address."
+        f"Expected at most {_MAX_REDIRECTS} redirects. Received more. Use the address of the picture itself."
     )
 
 
@@ -226,12 +237,12 @@ _SAFE = "/%:@!$&'()*+,;=~-._"
 
 
 def _checked(url: str) -> SplitResult:
-    """Split an address that may be asked; its netloc is as it goes into the Host header."""
+    """Return the parts of an allowed address; the netloc is the value of the Host header."""
     url = url.strip()
     if len(url) > _MAX_LENGTH or not url.isprintable() or any(c.isspace() or c == "\\" for c in url):
         raise FetchError(
-            f"Received an address of {len(url)} characters. Expected at most {_MAX_LENGTH}, without spaces, "
-            "backslashes or signs that cannot be seen."
+            f"Expected an address of at most {_MAX_LENGTH} visible characters, without spaces and backslashes. "
+            f"Received another one of {len(url)} characters. Correct it, or upload the picture."
         )
     try:
         parts = urlsplit(url)
@@ -240,11 +251,17 @@ def _checked(url: str) -> SplitResult:
     except ValueError:  # UnicodeError is one
         parts, port, host = urlsplit(""), None, ""
     if parts.scheme not in _PORTS or not host or "%" in host:
-        raise FetchError(f"Received {_shown(url)}. Expected an address that begins with http:// or https://.")
+        raise FetchError(
+            f"Expected an address that begins with http:// or https://. Received {_shown(url)}. Correct it."
+        )
     if "@" in parts.netloc:
-        raise FetchError("Received an address with a user name in it. Expected one that all may see.")
+        raise FetchError(
+            "Expected a public address. Received one with a user name. Use a public address, or upload the picture."
+        )
     if port not in (None, _PORTS[parts.scheme]):
-        raise FetchError(f"Received an address with port {port}. Expected the usual one: leave it out.")
+        raise FetchError(
+            f"Expected the usual port, {_PORTS[parts.scheme]}. Received port {port}. Remove it from the address."
+        )
     netloc = f"[{host}]" if ":" in host else host.rstrip(".")
     return SplitResult(parts.scheme, netloc, parts.path, parts.query, "")
 
@@ -252,11 +269,11 @@ def _checked(url: str) -> SplitResult:
 def _open(parts: SplitResult, call: _Call) -> socket.socket:
     host, port = parts.hostname or "", _PORTS[parts.scheme]
     addresses = _look_up(host, port, call)
-    # One answer, whether there is no such name or only one inside: it tells nothing about our network.
+    # The same message for unknown and for internal names, so that it reveals nothing about the internal network.
     if not addresses or not all(map(_is_public_text, addresses)):
         raise FetchError(
-            f"Received {host[:100]}, for which no address on the public internet was found. Check it and the "
-            "network, or upload the picture instead."
+            f"Expected a host on the public internet. Received {host[:100]}, which has no public address. Check the "
+            "address and the network connection, or upload the picture."
         )
     failure: OSError = OSError()
     for address in addresses:
@@ -265,7 +282,7 @@ def _open(parts: SplitResult, call: _Call) -> socket.socket:
             break
         except TimeoutError:
             raise
-        except OSError as error:  # a machine without IPv6, for one
+        except OSError as error:  # for example, a machine without IPv6
             failure = error
     else:
         raise failure
@@ -287,7 +304,7 @@ def _is_public_text(address: str) -> bool:
 
 
 def _look_up(host: str, port: int, call: _Call) -> list[str]:
-    # In a thread of its own, as the system's resolver cannot be given a time.
+    # In a separate thread, because the system's resolver has no timeout.
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -304,7 +321,7 @@ def _look_up(host: str, port: int, call: _Call) -> list[str]:
 
 
 class _Stream:
-    """A socket as `http.client` wants one, that knows how much time and how many bytes are left."""
+    """A socket for `http.client` that enforces the time and bytes that remain."""
 
     def __init__(self, connected: socket.socket, call: _Call) -> None:
         self._socket, self._call = connected, call
@@ -323,7 +340,7 @@ class _Stream:
         return received
 
     def close(self) -> None:
-        """Do nothing: `http.client` lets go before the answer is read."""
+        """Do nothing: `http.client` closes the socket before the answer is read."""
 
 
 class _Reader(io.RawIOBase):
@@ -339,9 +356,14 @@ class _Reader(io.RawIOBase):
 
 def _content(response: http.client.HTTPResponse, url: str, call: _Call) -> bytes:
     if response.status != 200:
-        raise FetchError(f"{_shown(url)} answered {response.status}. Expected a picture: check the address.")
+        raise FetchError(
+            f"Expected a picture. Received the HTTP status {response.status} from {_shown(url)}. Check the address."
+        )
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise FetchError(f"{_shown(url)} answered with packed content. Save the picture and upload it.")
+        raise FetchError(
+            f"Expected uncompressed content. Received compressed content from {_shown(url)}. Save the picture and "
+            "upload it."
+        )
     if response.length is not None and response.length > call.max_bytes:
         raise call.too_much()
     content = bytearray()
@@ -355,6 +377,6 @@ def _content(response: http.client.HTTPResponse, url: str, call: _Call) -> bytes
 
 
 def _shown(url: str) -> str:
-    """An address as a message may show it: short, printable, without what follows the path."""
+    """Return an address for a message: short, printable, without its query."""
     text = "".join(c if c.isprintable() else "?" for c in url.split("?")[0].strip())
     return text if len(text) <= 100 else text[:99] + "…"

@@ -1,8 +1,8 @@
-"""What a HEIC or AVIF file holds, read from its boxes (ISO/IEC 14496-12, 23008-12) before a decoder sees it.
+"""Check the boxes of a HEIC or AVIF file (ISO/IEC 14496-12, 23008-12) before a decoder reads it.
 
-A decoder allocates and works by what the coded parts say, which need not be what the header says. libheif holds the
-parts of a HEIC to the header's size by itself; libavif does not, so the sizes in the AV1 data are read here. What
-still pictures do not have, such as several frames a part, is refused: it is not worth a decoder's risk.
+A decoder allocates memory by the sizes in the coded data, which can differ from those in the header. libheif compares
+both for HEIC; libavif does not, so the sizes in the AV1 data are read here. Structures that still pictures do not have,
+such as several frames in one item, are refused, because decoders are less tested with them.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from fcn_core.images.bounded import BadFileError
+
 _MAX_ENTRIES = 5_000  # of a list; a photograph of 48 megapixels has some 200 parts
 _CODED = (b"hvc1", b"av01")
-_MADE_OF_OTHERS = (b"iovl", b"iden", b"tili")  # beside grids; one may be made of another, and that of a third
+_DERIVED = (b"iovl", b"iden", b"tili")  # items made of others, except grids; they can be nested
 
 _Boxes = dict[bytes, tuple[int, int]]
 
 
-class BoxError(ValueError):
-    """A file that is damaged, or more than a still picture; the message says what it is."""
-
-
 @dataclass(frozen=True)
 class Item:
-    """A part of the file: what kind it is, width and height by the header, and where it lies in the file."""
+    """An item of the file: its kind, the width and height in the header, and its place in the file."""
 
     kind: bytes
     size: tuple[int, int] = (0, 0)
@@ -32,20 +30,25 @@ class Item:
 
     @property
     def pixels(self) -> int:
-        """By the header."""
+        """Return the number of pixels that the header declares."""
         return self.size[0] * self.size[1]
 
     @property
     def length(self) -> int:
-        """Bytes in the file."""
+        """Return the number of bytes in the file."""
         return sum(end - start for start, end in self.extents)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What decoding the picture takes: the pixels before any crop, and memory for `rich` AV1.
+class CodedImage:
+    """The coded image, before any crop: it determines the memory of decoding.
 
-    Rich is more than 8 bits, or colour at full resolution.
+    Attributes
+    ----------
+    width, height : int
+        Size in pixels.
+    rich : bool
+        Whether AV1 data has more than 8 bits, or full-resolution colour.
     """
 
     width: int
@@ -54,7 +57,7 @@ class Picture:
 
 
 def brand(data: bytes) -> str | None:
-    """Pillow's name of the format, "film" for others of the family, None for other files."""
+    """Return Pillow's name of the format, "film" for other files with such boxes, None for files without."""
     if data[4:8] != b"ftyp":
         return None
     for start in (8, *range(16, min(int.from_bytes(data[:4]), 256) - 3, 4)):
@@ -66,16 +69,21 @@ def brand(data: bytes) -> str | None:
     return "film"
 
 
-def check(data: bytes, max_pixels: int) -> Picture:
-    """Hold the parts of a file to what a still picture of `max_pixels` needs; whoever asks checks its own size.
+def check(data: bytes, max_pixels: int) -> CodedImage:
+    """Check that the items of a file need no more than a still picture of `max_pixels`.
+
+    Returns
+    -------
+    CodedImage
+        Its size can be above `max_pixels`: the caller checks it.
 
     Raises
     ------
-    BoxError
-        When they need more, or the structure is another than still pictures have.
+    BadFileError
+        The other items need more, or the structure is not that of a still picture.
     """
     if data[8:12] in (b"avis", b"hevc", b"hevx", b"msf1"):
-        raise BoxError("a moving HEIC or AVIF picture")
+        raise BadFileError("a moving HEIC or AVIF picture")
     items, primary, parts = _items(data)
     kind = items[primary].kind if primary in items else b""
     nested = any(
@@ -83,36 +91,32 @@ def check(data: bytes, max_pixels: int) -> Picture:
         for whole, part in parts
         if whole in items
     )
-    if (
-        nested
-        or kind not in (*_CODED, b"grid")
-        or any(item.kind in _MADE_OF_OTHERS for item in items.values())
-    ):
-        raise BoxError("a HEIC or AVIF picture of an unusual kind")
+    if nested or kind not in (*_CODED, b"grid") or any(item.kind in _DERIVED for item in items.values()):
+        raise BadFileError("a HEIC or AVIF picture of an unusual kind")
     if items[primary].pixels > max_pixels:
-        return Picture(*items[primary].size, rich=False)
+        return CodedImage(*items[primary].size, rich=False)
     uses = Counter(part for _, part in parts)
     coded = {number: item for number, item in items.items() if item.pixels and item.kind != b"grid"}
-    # Beside the picture there are previews, depths, and what makes it brighter.
+    # Besides the picture there can be previews, depth maps and gain maps.
     work = sum(item.pixels * max(1, uses[number]) for number, item in coded.items())
     if work > 4 * max_pixels or max(item.pixels for item in items.values()) > max_pixels:
-        raise BoxError("a HEIC or AVIF picture whose parts are larger than the whole")
+        raise BadFileError("a HEIC or AVIF picture whose parts are larger than the whole")
     notes = sum(item.length for item in items.values() if not item.pixels)
-    if notes * len(items) > 2**26:  # they are copied for each picture in the file
-        raise BoxError("a picture with too much metadata")
+    if notes * len(items) > 2**26:  # the decoder copies the metadata for each picture in the file
+        raise BadFileError("a picture with too much metadata")
     rich = False
     for item in coded.values():
         if item.kind == b"av01":
             sequence = _sequence(b"".join(data[start:end] for start, end in item.extents))
             size = sequence.width, sequence.height
             if any(abs(real - said) > said / 16 + 64 for real, said in zip(size, item.size, strict=True)):
-                raise BoxError("an AVIF picture of another size than its header says")
+                raise BadFileError("an AVIF picture of another size than its header says")
             rich |= sequence.rich
-    return Picture(*items[primary].size, rich)
+    return CodedImage(*items[primary].size, rich)
 
 
 class _Numbers:
-    """The numbers in a part of the file, one after the other."""
+    """The big-endian numbers in a part of the file, read one after the other."""
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         self._data, self._at, self._end = data, start, end
@@ -120,19 +124,19 @@ class _Numbers:
     def next(self, size: int) -> int:
         self._at += size
         if self._at > self._end:
-            raise BoxError("a damaged or cut off file")
+            raise BadFileError("a damaged or cut off file")
         return int.from_bytes(self._data[self._at - size : self._at])
 
     def range(self, size: int) -> range:
-        """As many rounds as the next number says."""
+        """Read a number and return the range of that length."""
         count = self.next(size)
         if count > _MAX_ENTRIES:
-            raise BoxError("a picture of too many parts")
+            raise BadFileError("a picture of too many parts")
         return range(count)
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of what is in each box."""
+    """Yield the kind of each box, and the start and end of its content."""
     for _ in range(_MAX_ENTRIES):
         if start >= end:
             return
@@ -142,45 +146,45 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
         elif size == 0:
             size = end - start
         if size < head or start + size > end:
-            raise BoxError("a damaged or cut off file")
+            raise BadFileError("a damaged or cut off file")
         yield kind, start + head, start + size
         start += size
-    raise BoxError("a picture of too many parts")
+    raise BadFileError("a picture of too many parts")
 
 
 def _unique(boxes: Iterator[tuple[bytes, int, int]], *wanted: bytes) -> _Boxes:
-    """The wanted boxes by kind. Of two readers differ in which they believe, so two are refused."""
+    """Return the wanted boxes by kind. A second box of a kind is refused, because readers differ in which they use."""
     found: _Boxes = {}
     for kind, start, end in boxes:
         if kind in wanted:
             if kind in found:
-                raise BoxError("a HEIC or AVIF picture of an unusual structure")
+                raise BadFileError("a HEIC or AVIF picture of an unusual structure")
             found[kind] = start, end
     return found
 
 
 def _whole(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The outermost boxes; cameras append what is none."""
+    """Yield the outermost boxes; data after the "meta" box need not be boxes, because cameras append other data."""
     seen = False
     try:
         for box in _boxes(data, 0, len(data)):
             seen |= box[0] == b"meta"
             yield box
-    except BoxError:
+    except BadFileError:
         if not seen:
             raise
 
 
 def _items(data: bytes) -> tuple[dict[int, Item], int, list[tuple[int, int]]]:
-    """The items by number, the number of the picture, and which is made of which others."""
+    """Return the items by number, the number of the primary item, and pairs of an item and one that it is made of."""
     meta = _unique(_whole(data), b"meta")
     if b"meta" not in meta:
-        raise BoxError("a damaged or cut off file, or a film")
+        raise BadFileError("a damaged or cut off file, or a film")
     start, end = meta[b"meta"]
     lists = (b"pitm", b"iinf", b"iloc", b"iref", b"iprp", b"idat")
     boxes = _unique(_boxes(data, start + 4, end), *lists)
     if not {b"pitm", b"iinf", b"iloc", b"iprp"} <= boxes.keys():
-        raise BoxError("a damaged or cut off file")
+        raise BadFileError("a damaged or cut off file")
     items = _kinds(data, *boxes[b"iinf"])
     for number, extents in _places(data, boxes):
         if number in items:
@@ -188,10 +192,10 @@ def _items(data: bytes) -> tuple[dict[int, Item], int, list[tuple[int, int]]]:
     for number, size in _sizes(data, *boxes[b"iprp"]):
         if number in items:
             if items[number].pixels:
-                raise BoxError("a HEIC or AVIF picture of an unusual structure")
+                raise BadFileError("a HEIC or AVIF picture of an unusual structure")
             items[number] = replace(items[number], size=size)
     if any(item.kind in _CODED and not (item.pixels and item.length) for item in items.values()):
-        raise BoxError("a damaged or cut off file")
+        raise BadFileError("a damaged or cut off file")
     primary = _Numbers(data, *boxes[b"pitm"])
     number = primary.next(2 if primary.next(4) >> 24 == 0 else 4)
     return items, number, _parts(data, boxes.get(b"iref"))
@@ -204,11 +208,11 @@ def _kinds(data: bytes, start: int, end: int) -> dict[int, Item]:
         numbers = _Numbers(data, begin, stop)
         version = numbers.next(4) >> 24
         if kind != b"infe" or version not in (2, 3):
-            raise BoxError("a HEIC or AVIF picture of an unusual structure")
+            raise BadFileError("a HEIC or AVIF picture of an unusual structure")
         number = numbers.next(version * 2 - 2)
         numbers.next(2)
         if number in items:
-            raise BoxError("a HEIC or AVIF picture of an unusual structure")
+            raise BadFileError("a HEIC or AVIF picture of an unusual structure")
         items[number] = Item(numbers.next(4).to_bytes(4))
     return items
 
@@ -224,7 +228,7 @@ def _places(data: bytes, boxes: _Boxes) -> Iterator[tuple[int, tuple[tuple[int, 
         number = numbers.next(wide)
         inside = numbers.next(2) & 15 if version else 0
         if numbers.next(2) or inside > 1 or number in seen:  # in another file, or in another item
-            raise BoxError("a HEIC or AVIF picture of an unusual structure")
+            raise BadFileError("a HEIC or AVIF picture of an unusual structure")
         seen.add(number)
         first, last = boxes.get(b"idat", (0, 0)) if inside else (0, len(data))
         base = numbers.next(base_size)
@@ -235,7 +239,7 @@ def _places(data: bytes, boxes: _Boxes) -> Iterator[tuple[int, tuple[tuple[int, 
             begin = first + base + numbers.next(offset_size)
             length = numbers.next(length_size)
             if begin > last or begin + length > last:
-                raise BoxError("a damaged or cut off file")
+                raise BadFileError("a damaged or cut off file")
             extents.append((begin, begin + length if length else last))
         yield number, tuple(extents)
 
@@ -257,7 +261,7 @@ def _sizes(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[int, 
             for _ in numbers.range(1):
                 index = numbers.next(wide) & (2 ** (8 * wide - 1) - 1)
                 if index > len(properties):
-                    raise BoxError("a damaged or cut off file")
+                    raise BadFileError("a damaged or cut off file")
                 if index and any(properties[index - 1]):
                     yield number, properties[index - 1]
 
@@ -281,16 +285,16 @@ class _Bits:
     def next(self, count: int) -> int:
         self._left -= count
         if self._left < 0:
-            raise BoxError("a damaged or cut off file")
+            raise BadFileError("a damaged or cut off file")
         return self._bits >> self._left & (1 << count) - 1
 
 
-_ANY = 2  # what a sequence leaves to its frames
+_ANY = 2  # the sequence leaves this choice to its frames
 
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What the sequence header of AV1 says that is needed to read on."""
+    """The fields of an AV1 sequence header that are needed to read further."""
 
     width: int
     height: int
@@ -310,7 +314,7 @@ class _Sequence:
             bits.next(5)
         else:
             if bits.next(1):  # times
-                raise BoxError("a moving AVIF picture")
+                raise BadFileError("a moving AVIF picture")
             delays = bits.next(1)
             for _ in range(bits.next(5) + 1):
                 bits.next(12)
@@ -335,7 +339,7 @@ class _Sequence:
 
 
 def _sequence(data: bytes) -> _Sequence:
-    """What an AV1 part says of the one frame in it (its specification, 5.3 to 5.9)."""
+    """Return the sequence header of AV1 data with one frame (AV1 specification, 5.3 to 5.9)."""
     sequence, frames, at = None, 0, 0
     for _ in range(_MAX_ENTRIES):
         if at >= len(data):
@@ -351,34 +355,34 @@ def _sequence(data: bytes) -> _Sequence:
                 if at > len(data) or not data[at - 1] & 128:
                     break
         if at + size > len(data):
-            raise BoxError("a damaged or cut off file")
+            raise BadFileError("a damaged or cut off file")
         content, kind = data[at : at + min(size, 64)], head >> 3 & 15
         at += size
         if kind == 1:
             found = _Sequence.read(content)
             if sequence not in (None, found):
-                raise BoxError("an AVIF picture of an unusual structure")
+                raise BadFileError("an AVIF picture of an unusual structure")
             sequence = found
         elif kind in (3, 6) and sequence is not None:  # a frame's header, alone or with the frame
             frames += 1
             if not sequence.reduced:
                 _check_frame(content, sequence)
-        elif kind in (3, 6, 7, 8):  # before its sequence, again, or a list of tiles
-            raise BoxError("an AVIF picture of an unusual structure")
+        elif kind in (3, 6, 7, 8):  # a frame before its sequence, a repeated header, or a list of tiles
+            raise BadFileError("an AVIF picture of an unusual structure")
     if sequence is None or frames != 1 or at < len(data):
-        raise BoxError("an AVIF picture of none or several frames")
+        raise BadFileError("an AVIF picture of none or several frames")
     return sequence
 
 
 def _check_frame(content: bytes, sequence: _Sequence) -> None:
-    """That it is a whole picture of the sequence's size."""
+    """Check that a frame is a key frame of the sequence's size."""
     bits = _Bits(content)
-    if bits.next(4) != 1:  # not shown again, a key frame, shown
-        raise BoxError("a moving AVIF picture")
+    if bits.next(4) != 1:  # no repetition, a key frame, shown
+        raise BadFileError("a moving AVIF picture")
     bits.next(1)
     screen = bits.next(1) if sequence.screen_content == _ANY else sequence.screen_content
     if screen and sequence.integer_motion == _ANY:
         bits.next(1)
     bits.next(sequence.frame_id_bits)
     if bits.next(1):
-        raise BoxError("an AVIF picture of another size than its header says")
+        raise BadFileError("an AVIF picture of another size than its header says")

@@ -1,4 +1,4 @@
-"""A picture that can be trusted, from a file, from its bytes or from an array."""
+"""Read pictures from files, bytes and arrays, and check them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fcn_core.errors import ImageError
-from fcn_core.images.decoding import RangeError, Reduction, check_sides, decode, eight_bits, pixels_of
+from fcn_core.images.decoding import Reduction, decode
 from fcn_core.images.limits import Limits as Limits
+from fcn_core.images.limits import check_sides
+from fcn_core.images.pixels import RangeError, eight_bits, pixels_of
 
-# Names of devices in every folder of Windows ("Naming Files, Paths, and Namespaces").
+# Names that mean a device in every folder of Windows ("Naming Files, Paths, and Namespaces").
 _DEVICES = frozenset(
     [
         "CON",
@@ -35,20 +37,20 @@ _DEVICES = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class RGBImage:
-    """A picture that can be trusted.
+    """A checked picture.
 
     Attributes
     ----------
     pixels : ndarray of uint8, shape (H, W, 3), read-only
-        Red, green, blue; upright; transparency laid on white.
+        Red, green, blue; upright; transparent pixels are blended with white.
     name : str
-        Base name without anything that could mislead a page, a terminal or a file system.
+        Base name, safe to show and to use as a file name (see `clean_name`).
     sha256 : str
-        Of the file's bytes, or of the array's shape and pixels: the key under which results are cached.
+        Digest of the file, or of the array's shape and pixels; the key of cached results.
     reduced : int
-        2, 4 or 8 where a JPEG was decoded at that fraction of its size, else 1.
+        2, 4 or 8 for a JPEG that was decoded at 1/2, 1/4 or 1/8 of its height and width, else 1.
     original : tuple of int
-        Height and width in the file; they differ from those of `pixels` where it was decoded at reduced size.
+        Height and width of the picture in the file, before any reduction.
     """
 
     pixels: NDArray[np.uint8]
@@ -63,31 +65,31 @@ class RGBImage:
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom."""
+        """Height in pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Pixels from left to right."""
+        """Width in pixels."""
         return int(self.pixels.shape[1])
 
     def whole(self) -> RGBImage:
-        """The picture itself, for those who take one that is decoded when it is needed."""
+        """Return this picture. Pictures that are decoded on demand have the same method."""
         return self
 
     @property
     def size_in_words(self) -> str:
-        """Width and height of the original, and at what part of them it was decoded."""
+        """Return the width and height of the original, and the reduction if there is one."""
         height, width = self.original
         part = "" if self.reduced == 1 else f", decoded at 1/{self.reduced} of its sides"
         return f"{width} × {height} pixels{part}"
 
 
 class Readable(Protocol):
-    """An open file, or what reads like one."""
+    """An open file, or an object with the same `read`."""
 
     def read(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Return at most `size` bytes, and none at the end."""
 
 
 def read_image(
@@ -97,33 +99,33 @@ def read_image(
     limits: Limits | None = None,
     reduce: Reduction | Literal["auto"] = 1,
 ) -> RGBImage:
-    """Read a picture from a file or from its bytes.
+    """Return a picture from a file or its content.
 
     Parameters
     ----------
     source : str, path, bytes or binary file
-        Path of a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF file, the content of one, or one that is open; that is
-        read from where it stands, and not closed.
+        The path, the content, or the open file of a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF picture. An open
+        file is read from its current position and stays open.
     name : str, optional
-        What to call it; default: the file's name, or "picture".
+        Name of the picture. Default: the file's name, or "picture".
     limits : Limits, optional
         Default: ``Limits.from_env()``.
     reduce : {1, 2, 4, 8, "auto"}
-        Decode a JPEG at this fraction of its sides, which takes a quarter, a sixteenth or a sixty-fourth of the memory,
-        but for what a progressive one holds of the whole. "auto": at the largest size that the limits allow; other
-        formats are then decoded whole.
+        Decode a JPEG at 1, 1/2, 1/4 or 1/8 of its height and width. The memory falls with the number of pixels, but a
+        progressive JPEG also needs memory for its full size. "auto": the largest size that the limits allow; formats
+        other than JPEG are then decoded at full size.
 
     Returns
     -------
     RGBImage
-        Upright as EXIF says. Of an animation, the first frame; 16 bits a channel become 8; transparency is laid
-        on white. Colours are converted from the profile in the file to sRGB; without one, or with one that is broken,
-        they are taken to be sRGB.
+        Rotated as EXIF says; the first frame of an animation; 8 bits per channel; transparent pixels blended with
+        white. Colours are converted from the file's profile to sRGB. Without a valid profile they are assumed to be
+        sRGB.
 
     Raises
     ------
     ImageError
-        Whatever is wrong with the source.
+        The source cannot be read, is not a picture, or exceeds the limits.
     """
     limits = Limits.from_env() if limits is None else limits
     if isinstance(source, (str, os.PathLike)):
@@ -138,7 +140,8 @@ def read_image(
         data = _read_stream(source, name, limits)
     else:
         raise TypeError(
-            f"Received {type(source).__name__}. Expected a path, bytes or a binary file; see image_from_array."
+            f"Expected a path, bytes or a binary file. Received {type(source).__name__}. Use image_from_array for "
+            "arrays."
         )
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(name, len(data), limits)
@@ -149,44 +152,46 @@ def read_image(
 
 
 def image_from_array(pixels: NDArray[Any] | Image.Image, name: str = "array") -> RGBImage:
-    """Take a picture from an array, or from one that Pillow holds.
+    """Return a picture from an array or a Pillow image.
 
     Parameters
     ----------
     pixels : ndarray, shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), or PIL.Image.Image
-        Grey, grey with alpha, RGB or RGBA. Booleans are black and white, 16-bit unsigned integers are 0 to 65535,
-        other integers are 0 to 255, floats 0 to 1, where a rounding error beyond is cut off. A picture of Pillow's is
-        converted from its mode and its colour profile, and turned as its EXIF says, like a file.
+        Grey, grey with alpha, RGB or RGBA. Booleans are black and white; unsigned 16-bit integers range from 0 to
+        65535, other integers from 0 to 255, floats from 0 to 1 (rounding errors are clipped). A Pillow image is
+        converted from its mode and colour profile, and rotated as its EXIF says, like a file.
     name : str
-        What to call it.
+        Name of the picture.
 
     Raises
     ------
     ImageError
-        When shape, type or range are others.
+        The shape, type or range is another.
     """
     if isinstance(pixels, Image.Image):
         check_sides("a picture", pixels.height, pixels.width)
         try:
             return _from_pixels(pixels_of(pixels), name)
         except RangeError as error:
-            raise ImageError(f"Received a picture of {error}") from error
-        except Exception as error:  # it may be a file yet to be decoded
+            raise ImageError(error.about("a picture")) from error
+        except Exception as error:  # Pillow may decode a file only now
             raise ImageError(
-                f"Received a picture of Pillow's mode {pixels.mode} that cannot be converted to RGB. Convert it first."
+                "Expected a Pillow image that can be converted to RGB. Received one that cannot be converted, of mode "
+                f"{pixels.mode}. Convert it first."
             ) from error
     pixels = np.asarray(pixels)
     layers = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if layers.ndim != 3 or not 1 <= layers.shape[2] <= 4:
         raise ImageError(
-            f"Received an array of shape {pixels.shape}. Expected (H, W) or (H, W, 1 to 4 channels)."
+            f"Expected an array of shape (H, W), or (H, W, C) with 1 to 4 channels. Received the shape {pixels.shape}. "
+            "Reshape it."
         )
     height, width, channels = layers.shape
     check_sides("an array", height, width)
     try:
         levels = eight_bits(layers)
     except RangeError as error:
-        raise ImageError(f"Received an array of {error}") from error
+        raise ImageError(error.about("an array")) from error
     if channels in (2, 4):
         alpha = levels[:, :, -1:].astype(np.uint16)
         levels = ((levels[:, :, :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
@@ -201,11 +206,11 @@ def _from_pixels(rgb: NDArray[np.uint8], name: str) -> RGBImage:
 
 
 def clean_name(text: str) -> str:
-    """Make a file's name safe to show and to make a folder of.
+    """Return a file name that is safe to show and to use as the name of a folder.
 
-    The base name (of either path separator) without control and direction-changing characters, without those
-    that Windows forbids and without leading dots; at most 120 bytes of UTF-8, keeping the suffix. One that means a
-    device there, whatever its suffix, begins with ``_``.
+    It is the base name, after slash or backslash, without control characters, characters that change the direction of
+    writing, characters that Windows forbids, and leading dots. It has at most 120 bytes in UTF-8, including the suffix.
+    A name that means a device in Windows is prefixed with ``_``.
     """
     text = re.split(r"[/\\]", text)[-1]
     text = "".join(c for c in text if unicodedata.category(c)[0] not in "CZ" or c == " ")
@@ -224,14 +229,18 @@ def clean_name(text: str) -> str:
 def _read_file(path: str | os.PathLike[str], name: str, limits: Limits) -> bytes:
     try:
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would hang, a device never end
-            raise ImageError(f"Received {name}, which is not a regular file. Name a picture's file.")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe can block, and a device never ends
+            raise ImageError(
+                f"Expected a picture file. Received {name}, which is not a regular file. Choose another file."
+            )
         if status.st_size > limits.max_bytes:
             raise _too_many_bytes(name, status.st_size, limits)
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "its name cannot be a file's"
-        raise ImageError(f"Received {name}, which cannot be read: {why}.") from error
+        why = getattr(error, "strerror", None) or "its name is not a valid file name"
+        raise ImageError(
+            f"Expected a readable file. Received {name}, which cannot be read: {why}. Check the path."
+        ) from error
 
 
 def _read_stream(source: Readable, name: str, limits: Limits) -> bytes:
@@ -240,13 +249,14 @@ def _read_stream(source: Readable, name: str, limits: Limits) -> bytes:
         while left > 0 and (part := source.read(left)):
             if not isinstance(part, (bytes, bytearray, memoryview)):
                 raise TypeError(
-                    f"Received a file of {type(part).__name__}. Expected one opened in binary mode."
+                    f"Expected a file opened in binary mode. Received one that reads {type(part).__name__}."
                 )
             parts.append(bytes(part))
             left -= len(parts[-1])
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"Received {name}, which cannot be read: {error or type(error).__name__}."
+            f"Expected a readable file. Received {name}, which cannot be read: {error or type(error).__name__}. "
+            "Open it again."
         ) from error
     if left <= 0:
         raise _too_many_bytes(name, limits.max_bytes + 1, limits)
@@ -255,5 +265,5 @@ def _read_stream(source: Readable, name: str, limits: Limits) -> bytes:
 
 def _too_many_bytes(name: str, size: int, limits: Limits) -> ImageError:
     return ImageError(
-        f"Received {name} of {size / 2**20:.1f} MB. Expected {limits}. Make it smaller or save it as JPEG."
+        f"Expected {limits}. Received {name} of {size / 2**20:.1f} MB. Make it smaller or save it as JPEG."
     )

@@ -1,1 +1,1 @@
-"""From a network's logits to maps: heatmaps of synsets, regions, findings."""
+"""From a network's logits to heatmaps, fine maps, masks, boxes and findings."""

@@ -1,6 +1,6 @@
-"""From class maps to heatmaps of a synset: summed over classes, averaged over scales, placed on the picture.
+"""From class maps to heatmaps of a synset: sum over classes, average over scales, place on the picture.
 
-The plain averages are those of the notebook: every scale's heatmap is resized to the finest grid with
+The averages are the notebook's: each scale's heatmap is resized to the finest grid with
 ``skimage.transform.resize(mode="reflect")`` and then averaged,
 
     arithmetic  (a + b + c + d) / 4        geometric  (a * b * c * d) ** (1 / 4)
@@ -21,7 +21,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from fcn_core.errors import ScaleError
-from fcn_core.images.scales import PlannedScale, resize_array
+from fcn_core.images.resize import resize_array
+from fcn_core.images.scales import PlannedScale
 from fcn_core.networks.geometry import CellAxis, CellGrid
 
 Float32 = npt.NDArray[np.float32]
@@ -29,24 +30,24 @@ Float64 = npt.NDArray[np.float64]
 MapKind = Literal["probability", "evidence"]
 Placement = Literal["centres", "even"]
 
-# Below this |power| the mean is evaluated around the geometric one, where (...) ** (1/p) would lose digits.
+# Below this |power| the mean is computed by a series around the geometric mean: (...) ** (1/p) would lose digits.
 _NEARLY_GEOMETRIC = 1e-3
-# Below this |power| the mean is the geometric one to the last digit, and power * log may underflow.
+# Below this |power| the mean equals the geometric mean to the last digit, and power * log may underflow.
 _GEOMETRIC = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMap:
-    """What the network says at every cell of one scale.
+    """The network's logits at each cell of one scale.
 
     Attributes
     ----------
     logits : (h, w, C) float32 ndarray
-        Class scores before the softmax, C = 1000 for ImageNet.
+        Class scores before the softmax; C = 1000 for ImageNet.
     cells : CellGrid
-        Where the h x w cells look in the network's input.
+        Positions of the h x w cells in the network's input.
     scale : PlannedScale
-        The scale asked for and the input size it became.
+        The requested scale and the input size planned for it.
     seconds : float
         Time of the forward pass.
     """
@@ -63,27 +64,27 @@ class ClassMap:
 
     @cached_property
     def softmax_terms(self) -> tuple[Float32, Float32]:
-        """Largest logit m and ``sum(exp(logits - m))`` of every cell, each (h, w); computed once and kept."""
+        """Largest logit m and ``sum(exp(logits - m))`` of each cell, both (h, w); computed once and kept."""
         largest = self.logits.max(axis=-1)
         total = np.empty(self.grid, np.float32)
-        for row in range(self.grid[0]):  # a row at a time: the exponentials never exist all at once
+        for row in range(self.grid[0]):  # one row at a time, to save memory
             shifted = self.logits[row] - largest[row, :, None]
             np.exp(shifted, out=shifted).sum(axis=-1, out=total[row])
         return largest, total
 
     @property
     def log_normaliser(self) -> Float32:
-        """``log(sum(exp(logits)))`` of every cell, (h, w): a logit less this is a log-probability."""
+        """``log(sum(exp(logits)))`` of each cell, (h, w): a logit minus this value is a log-probability."""
         largest, total = self.softmax_terms
         return largest + np.log(total)
 
     @property
     def probabilities(self) -> Float32:
-        """Softmax over the classes, (h, w, C), each cell summing to 1; computed anew at every call."""
+        """Softmax over the classes, (h, w, C); each cell sums to 1. Computed at each call, not kept."""
         return self.probabilities_of(slice(None))
 
     def probabilities_of(self, classes: slice | npt.NDArray[np.intp]) -> Float32:
-        """Softmax probabilities of some classes only, (h, w, number of classes)."""
+        """Return the softmax probabilities of some classes, (h, w, number of classes)."""
         largest, total = self.softmax_terms
         chosen = self.logits[..., classes] - largest[..., None]
         np.exp(chosen, out=chosen)
@@ -93,15 +94,15 @@ class ClassMap:
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """One number a cell: how much of a synset is seen there.
+    """One number per cell: how strongly the network sees a synset there.
 
     Attributes
     ----------
     values : (h, w) float32 ndarray
-        For kind "probability" from 0 to 1; for "evidence" from 0 up, in units of logits.
+        For kind "probability" from 0 to 1; for "evidence" 0 or more, in units of logits.
     kind : "probability" or "evidence"
     cells : CellGrid or None
-        Where the cells' fields lie; None for maps that did not come from a network.
+        Positions of the cells; None for maps that do not come from a network.
     """
 
     values: Float32
@@ -125,34 +126,33 @@ class Heatmap:
 
     @property
     def peak_cell(self) -> tuple[int, int]:
-        """Row and column of the largest value; of several equal ones the first in reading order."""
+        """Row and column of the largest value; the first one in reading order if several are equal."""
         row, column = divmod(int(self.values.argmax()), self.values.shape[1])
         return row, column
 
 
 def synset_heatmap(class_map: ClassMap, class_ids: Sequence[int], kind: MapKind = "probability") -> Heatmap:
-    """Heatmap of a synset from the classes below it.
+    """Compute the heatmap of a synset from its classes.
 
     Parameters
     ----------
     class_map : ClassMap
     class_ids : sequence of int
-        Classes of the synset, 0 to C-1. A class given twice counts twice in a probability, as in the
-        notebook's depth-first search; `Ontology.class_ids` never does that.
+        Classes of the synset, 0 to C-1. A class that is given twice counts twice in a probability, as in the
+        notebook's depth-first search; `Ontology.class_ids` returns each class once.
     kind : "probability" or "evidence"
         "probability" sums the softmax over the classes (the notebook's heatmap). "evidence" is the positive
-        part of their largest logit: not squeezed by the competition of the other classes, it outlines objects
-        better.
+        part of their largest logit: other classes do not lower it, so it outlines objects better.
 
     Returns
     -------
     Heatmap
-        At the class map's own grid.
+        With the grid of the class map.
 
     Raises
     ------
     ValueError
-        If there is no class, one is out of range, or the kind is unknown.
+        There is no class, a class is out of range, or the kind is unknown.
     """
     ids = np.asarray(class_ids, dtype=np.intp)
     count = class_map.logits.shape[-1]
@@ -174,29 +174,29 @@ def synset_heatmap(class_map: ClassMap, class_ids: Sequence[int], kind: MapKind 
 def combine(
     heatmaps: Sequence[Heatmap], power: float = 1.0, weights: Sequence[float] | None = None
 ) -> Heatmap:
-    """Weighted power mean of several scales, at the finest of their grids.
+    """Compute the weighted power mean of several scales at their finest grid.
 
     Parameters
     ----------
     heatmaps : sequence of Heatmap
-        Of one kind.
+        All of one kind.
     power : float
-        1 is the arithmetic mean, 0 the geometric (zero where any scale is zero), -1 the harmonic; towards
-        infinity it becomes the maximum, towards minus infinity the minimum.
+        1 is the arithmetic mean, 0 the geometric mean (zero where any scale is zero), -1 the harmonic mean,
+        infinity the maximum, minus infinity the minimum.
     weights : sequence of float, optional
-        One a heatmap, not negative, any sum; 0 leaves the scale out altogether. Equal where not given.
+        One per heatmap, not negative, of any sum; weight 0 leaves a scale out. All equal by default.
 
     Returns
     -------
     Heatmap
-        With the cells of the finest heatmap taking part.
+        With the cells of the finest heatmap that has a weight.
 
     Raises
     ------
     ScaleError
-        If no scale is left to average.
+        No scale is left to average.
     ValueError
-        If kinds are mixed, or weights do not match the heatmaps or are negative.
+        Kinds are mixed, or weights are negative or do not match the heatmaps.
     """
     shares = _shares(len(heatmaps), weights)
     chosen = [heatmap for heatmap, share in zip(heatmaps, shares, strict=True) if share > 0]
@@ -207,9 +207,9 @@ def combine(
 
 
 def spread(heatmaps: Sequence[Heatmap]) -> Heatmap:
-    """How much the scales disagree: the standard deviation over scales, at the finest grid.
+    """Compute the standard deviation over the scales at the finest grid: how much they disagree.
 
-    For probabilities it lies between 0 (all scales agree) and 0.5.
+    For probabilities it is between 0 (all scales agree) and 0.5.
     """
     stack, finest = _on_finest_grid(heatmaps)
     return Heatmap(stack.std(axis=0).astype(np.float32), finest.kind, finest.cells)
@@ -218,15 +218,16 @@ def spread(heatmaps: Sequence[Heatmap]) -> Heatmap:
 def power_mean(
     maps: Sequence[npt.ArrayLike], power: float = 1.0, weights: Sequence[float] | None = None
 ) -> Float32:
-    """Weighted power mean, cell by cell, of equally large maps that are not negative.
+    """Compute the weighted power mean of maps of one size, cell by cell.
 
-    Computed through logarithms, so that neither tiny values nor large powers over- or underflow.
+    Logarithms prevent overflow and underflow of tiny values and large powers.
 
     Parameters
     ----------
     maps : sequence of (h, w) array_like
+        Values of 0 or more.
     power, weights
-        As in `combine`.
+        See `combine`.
 
     Returns
     -------
@@ -244,23 +245,23 @@ def place(
     placement: Placement = "centres",
     smooth: bool = True,
 ) -> Float32:
-    """Spread a heatmap over the picture, every cell at the centre of its field.
+    """Interpolate a heatmap over the picture, each cell at the centre of its receptive field.
 
-    Between cell centres the map is bilinear, beyond the outermost centres constant: no value appears that no
-    cell has.
+    The map is bilinear between cell centres and constant beyond the outermost ones, so it never exceeds the cells'
+    values.
 
     Parameters
     ----------
     heatmap : Heatmap
     height, width : int
-        Size of the picture, or of any picture of the same view.
+        Size of the result: the picture's, or any other.
     placement : "centres" or "even"
         "centres" puts a cell at the centre of its theoretical receptive field, scaled from the network's input to
-        the picture. At the border, half of that field lies outside, and what moves the cell lies further inside
-        (:mod:`fcn_core.engines.effective_field`). "even" divides the picture evenly among the cells, as the
-        notebook and most class activation tools do: cell i at ``(i + 0.5) * height / h - 0.5``.
+        the picture. At the border, half of that field is outside the picture, and the pixels that influence the cell
+        are further inside (:mod:`fcn_core.engines.effective_field`). "even" divides the picture evenly among the
+        cells, as the notebook and most class activation tools do: cell i at ``(i + 0.5) * height / h - 0.5``.
     smooth : bool
-        False: every pixel takes the value of the cell with the nearest centre.
+        False: each pixel gets the value of the cell with the nearest centre.
 
     Returns
     -------
@@ -272,10 +273,17 @@ def place(
         raise ValueError(f"Expected a height and a width of at least 1. Received: {height} x {width}")
     if placement == "centres" and heatmap.cells is None:
         raise ValueError("This heatmap does not know where its cells look: use placement='even'.")
-    axes = (heatmap.cells.y, heatmap.cells.x) if heatmap.cells and placement == "centres" else (None, None)
+    if heatmap.cells and placement == "centres":
+        axes = heatmap.cells.y, heatmap.cells.x
+    else:
+        axes = CellAxis.even(heatmap.grid[0]), CellAxis.even(heatmap.grid[1])
+    if (axes[0].size, axes[1].size) != heatmap.grid:
+        raise ValueError(
+            f"Expected a heatmap of {axes[0].size} x {axes[1].size} cells. Received: {heatmap.grid}"
+        )
     rows, columns = (
-        _cell_positions(axis, cells, pixels)
-        for axis, cells, pixels in zip(axes, heatmap.values.shape, (height, width), strict=True)
+        axis.index(np.arange(pixels, dtype=np.float64), pixels)
+        for axis, pixels in zip(axes, (height, width), strict=True)
     )
     if not smooth:
         return heatmap.values[np.rint(rows).astype(np.intp)][:, np.rint(columns).astype(np.intp)]
@@ -284,24 +292,24 @@ def place(
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> Float64:
-    """Weights that sum to 1."""
+    """Return the weights scaled to a sum of 1."""
     if count == 0:
-        raise ScaleError("There is no scale to average. Choose at least one.")
+        raise ScaleError("Expected at least one scale to average. Received none. Choose one.")
     values = np.ones(count) if weights is None else np.asarray(weights, np.float64)
     if values.shape != (count,):
-        raise ValueError(f"Expected {count} weights, one a heatmap. Received: {weights!r}")
+        raise ValueError(f"Expected {count} weights, one per heatmap. Received: {weights!r}")
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(f"Expected weights that are finite and not negative. Received: {weights!r}")
     if not values.any():
         raise ScaleError(
-            "Every scale has weight 0, so nothing is left to average. Give at least one scale a weight."
+            "Expected at least one scale with a weight above 0. Received none. Raise the weight of a scale."
         )
     return cast(Float64, values / values.sum())
 
 
 def _on_finest_grid(heatmaps: Sequence[Heatmap]) -> tuple[Float64, Heatmap]:
     if not heatmaps:
-        raise ScaleError("There is no scale to average. Choose at least one.")
+        raise ScaleError("Expected at least one scale to average. Received none. Choose one.")
     kinds = {heatmap.kind for heatmap in heatmaps}
     if len(kinds) > 1:
         raise ValueError(f"Expected heatmaps of one kind. Received: {sorted(kinds)}")
@@ -320,16 +328,16 @@ def _resized(heatmap: Heatmap, height: int, width: int) -> Float64:
 
 
 def _power_mean(stack: Float64, power: float, shares: Float64) -> Float64:
-    """Power mean over the first axis of a stack (n, h, w) of values >= 0."""
+    """Compute the power mean over the first axis of a stack (n, h, w) of values >= 0."""
     if math.isnan(power):
         raise ValueError(f"Expected a number as power. Received: {power!r}")
     if (stack < 0).any():
-        raise ValueError("Expected maps that are nowhere negative.")
+        raise ValueError("Expected maps without negative values.")
     if power == 1:
         return cast(Float64, np.tensordot(shares, stack, 1))
     if math.isinf(power):
         return cast(Float64, stack.max(axis=0) if power > 0 else stack.min(axis=0))
-    with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is meant: exp takes it back to 0
+    with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is intended: exp turns it back into 0
         logs = np.log(stack)
         if abs(power) < _GEOMETRIC:
             mean = np.tensordot(shares, logs, 1)
@@ -339,27 +347,17 @@ def _power_mean(stack: Float64, power: float, shares: Float64) -> Float64:
         else:
             terms = power * logs
             largest = terms.max(axis=0)
-            anchor = np.where(np.isfinite(largest), largest, 0.0)  # infinite: all zero, or a zero under p < 0
+            anchor = np.where(
+                np.isfinite(largest), largest, 0.0
+            )  # infinite: all values are 0, or one is 0 and p < 0
             mean = (anchor + np.log(np.tensordot(shares, np.exp(terms - anchor), 1))) / power
     return cast(Float64, np.exp(mean))
 
 
-def _cell_positions(axis: CellAxis | None, cells: int, pixels: int) -> Float64:
-    """Where among the cells every pixel of the picture lies: fractional indices, clipped to the cells."""
-    centres = np.arange(pixels) + 0.5  # as fractions of the picture: pixel k covers k .. k + 1
-    if axis is None:
-        positions = centres * cells / pixels - 0.5
-    else:
-        if axis.size != cells:
-            raise ValueError(f"Expected a heatmap of {axis.size} cells along this axis. Received: {cells}")
-        positions = (centres * axis.input_size / pixels - 0.5 - axis.first) / axis.stride
-    return np.clip(positions, 0, cells - 1)
-
-
 def _interpolation(positions: Float64, cells: int) -> sparse.csr_array:
-    """Matrix (pixels, cells) that interpolates linearly between the two cells beside each position.
+    """Return the matrix (pixels, cells) that interpolates linearly between the two cells next to each position.
 
-    Sparse: a dense product is shared out to threads, which wait for one another where the machine is busy.
+    It is sparse: a dense product would use threads, which wait for each other on a busy machine.
     """
     lower = np.minimum(positions.astype(np.int32), max(cells - 2, 0))
     upper = np.minimum(lower + 1, cells - 1)

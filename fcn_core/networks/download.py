@@ -1,4 +1,9 @@
-"""Fetch a published file once: resumed after a cut, verified, moved into place when whole."""
+"""Download a published file once: resumed after an interruption, verified, and moved into place when complete.
+
+This is code of our own because pooch (1.9) has neither of two things that matter for 100 MB on a slow connection: it
+downloads into a temporary file and starts over after an interruption, and it has no lock, so that two processes would
+download the same file twice. httpx would replace only the request itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from fcn_core.errors import WeightsInvalid, WeightsUnavailable
-from fcn_core.networks.weights import Progress, WeightsFile
+from fcn_core.networks.weights import ByteProgress, WeightsFile
 from fcn_core.system.folders import require_room
 
 _CHUNK = 1 << 18
@@ -23,36 +28,36 @@ _WAIT = 0.2
 _CANNOT_WRITE = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EEXIST", "ENOTDIR", "EISDIR")
 
 
-def download(file: WeightsFile, folder: Path, progress: Progress | None = None) -> Path:
+def download(file: WeightsFile, folder: Path, progress: ByteProgress | None = None) -> Path:
     """Download a weights file into `folder`.
 
-    A cut download leaves ``<name>.part``, from which the next try goes on; a full disk is left no fuller than it was.
-    Of several processes that want the same file one fetches it and the others wait.
+    An interrupted download leaves ``<name>.part``, which the next attempt completes; if the disk is full, the partial
+    file is removed. If several processes want the same file, one downloads it and the others wait.
 
     Parameters
     ----------
     file : WeightsFile
-        What to fetch; its digest is checked before the file gets its name.
+        The file; its digest is checked before it gets its name.
     folder : Path
-        Made where it is missing.
+        Created if it is missing.
     progress : callable, optional
-        Called with (bytes so far, bytes in all); may raise to stop, what came is kept.
+        Called with (bytes so far, bytes in all); may raise to stop. The partial file is kept.
 
     Raises
     ------
     WeightsUnavailable
-        No network, no space or no permission; the message says which file to put where by hand.
+        No network, no space or no permission; the message says which file to put where.
     WeightsInvalid
-        What came is not the published file.
+        The downloaded file is not the published one.
     """
     if file.url is None:
-        raise ValueError(f"{file.name} has no address")
+        raise ValueError(f"Expected a file with an address. Received: {file.name}")
     target, part = folder / file.name, folder / f"{file.name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _open_alone(part, file, progress) as stream:
             try:
-                if not _is_whole(file, target):  # else another process was quicker
+                if not _is_whole(file, target):  # otherwise another process has downloaded it
                     require_room(folder, file.size - stream.seek(0, os.SEEK_END))
                     _complete(file, stream, part, progress)
             except OSError as error:
@@ -76,15 +81,15 @@ def _cannot_write(error: Exception) -> bool:
 
 
 def _empty(stream: IO[bytes]) -> None:
-    """Give back the room of what was begun."""
+    """Free the space of the partial file."""
     with suppress(OSError):
         stream.truncate(0)
 
 
-def _open_alone(part: Path, file: WeightsFile, progress: Progress | None) -> IO[bytes]:
-    """Open the partial file for appending once no other process has it open."""
+def _open_alone(part: Path, file: WeightsFile, progress: ByteProgress | None) -> IO[bytes]:
+    """Open the partial file for appending; wait while another process has locked it."""
     while True:
-        stream = part.open("ab", buffering=0)  # or what cannot be written is tried again
+        stream = part.open("ab", buffering=0)  # otherwise closing it would try again what cannot be written
         with suppress(FileNotFoundError):
             if _lock(stream) and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
                 return stream
@@ -95,8 +100,8 @@ def _open_alone(part: Path, file: WeightsFile, progress: Progress | None) -> IO[
         time.sleep(_WAIT)
 
 
-def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: Progress | None) -> None:
-    """Go on with what is there; if the whole is wrong then, start over once."""
+def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: ByteProgress | None) -> None:
+    """Complete the partial file; if its digest is wrong then, download it once from the start."""
     resumed = stream.tell() > 0
     _fetch(file, stream, progress)
     if resumed and not _is_whole(file, part):
@@ -108,7 +113,7 @@ def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: Progre
 
 
 def _lock(stream: IO[bytes]) -> bool:
-    """Whether the partial file is ours alone; where the system has no such locks, the digest decides in the end."""
+    """Lock the partial file; return whether that worked. Without locks on this system, only the digest protects."""
     try:
         import fcntl
     except ImportError:
@@ -116,12 +121,12 @@ def _lock(stream: IO[bytes]) -> bool:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # some network drives have none either
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # some network drives have no locks
     return True
 
 
-def _fetch(file: WeightsFile, stream: IO[bytes], progress: Progress | None) -> None:
-    """Append to `stream` what it lacks of the file."""
+def _fetch(file: WeightsFile, stream: IO[bytes], progress: ByteProgress | None) -> None:
+    """Append the missing bytes of the file to `stream`."""
     done = stream.seek(0, os.SEEK_END)
     if done > file.size:
         done = stream.truncate(0)
@@ -136,8 +141,8 @@ def _fetch(file: WeightsFile, stream: IO[bytes], progress: Progress | None) -> N
         stream.truncate(0)
         return _fetch(file, stream, progress)
     with response:
-        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        start = done if response.status == http.client.PARTIAL_CONTENT and goes_on else 0
+        continues = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        start = done if response.status == http.client.PARTIAL_CONTENT and continues else 0
         announced, kind = response.headers.get("Content-Length"), response.headers.get_content_type()
         if announced not in (None, str(file.size - start)) or kind == "text/html":
             raise WeightsInvalid(
@@ -176,8 +181,8 @@ def _is_whole(file: WeightsFile, path: Path) -> bool:
 def _not_the_file(file: WeightsFile, received: str) -> str:
     return (
         f"Expected {file.name} ({file.size} bytes, {file.algorithm} {file.digest}). Received {received} from "
-        f"{file.url}. Something on the way (a proxy?) answered in its place, or what was begun was damaged; try again, "
-        f"or fetch the file by hand, {_by_hand(file)}"
+        f"{file.url}. A proxy may have answered instead, or the partial file was damaged; try again, or download the "
+        f"file by hand, {_by_hand(file)}"
     )
 
 
@@ -185,12 +190,12 @@ def _why_not(file: WeightsFile, folder: Path, error: Exception) -> str:
     reason = error.reason if type(error) is urllib.error.URLError else str(error) or type(error).__name__
     if _cannot_write(error):
         return (
-            f"The weights of this model could not be written to {folder} ({reason}). Free {file.size / 1e6:.0f} MB "
-            f"there, or set FCN_CACHE_DIR elsewhere, or FCN_WEIGHTS_DIR to the folder of a {file.name} you have."
+            f"The weights of this model cannot be written to {folder} ({reason}). Free {file.size / 1e6:.0f} MB "
+            f"there, set FCN_CACHE_DIR to another folder, or set FCN_WEIGHTS_DIR to a folder that has {file.name}."
         )
     return (
-        f"The weights of this model are not on this machine and could not be fetched ({reason}). "
-        f"Fetch {file.url} ({file.size / 1e6:.0f} MB) where there is a network, {_by_hand(file)}"
+        f"The weights of this model were not found locally and cannot be downloaded ({reason}). "
+        f"Download {file.url} ({file.size / 1e6:.0f} MB) on a machine with a network, {_by_hand(file)}"
     )
 
 

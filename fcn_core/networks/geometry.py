@@ -1,11 +1,11 @@
-"""What the cells of a class map can see: strides, paddings and theoretical receptive fields, axis by axis.
+"""Where the cells of a class map look: strides, paddings and theoretical receptive fields, axis by axis.
 
-What moves a cell is far less than what it can see: :mod:`fcn_core.engines.effective_field` measures it.
+A cell depends mostly on the middle of its theoretical field: :mod:`fcn_core.engines.effective_field` measures it.
 
 The arithmetic is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
 Networks", Distill 2019, extended to TensorFlow's "same" padding, whose offset depends on the size.
-A :class:`Geometry` is plain data: it is read off a Keras graph once, kept as JSON beside an exported graph,
-and answers every question about positions without Keras.
+A :class:`Geometry` is plain data: it is read from a Keras graph once, saved as JSON beside an exported graph, and
+needs no Keras afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Number = TypeVar("Number", "float", "NDArray[np.float64]")
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class CellAxis:
     """Cells along one axis of a network's input.
 
     Cell ``i`` can see the `extent` input pixels around ``first + i*stride``, clipped to the input. Positions are
-    pixel indices: the centre of pixel 0 is 0.0.
+    pixel indices: the centre of pixel 0 is 0.0. On a picture of any `length` pixels that shows the same view, pixel
+    ``k`` covers ``k .. k + 1``.
     """
 
     input_size: int
@@ -31,8 +38,48 @@ class CellAxis:
     extent: int
 
     def centre(self, index: int) -> float:
-        """Pixel position, in the network's input, at the centre of cell ``index``."""
+        """Return the pixel position, in the network's input, of the centre of cell `index`."""
         return self.first + index * self.stride
+
+    def index(self, position: Number, length: int) -> Number:
+        """Return the fractional cell index at a pixel position of a picture of `length` pixels, clipped to the cells.
+
+        Parameters
+        ----------
+        position : float or float64 ndarray
+            Pixel indices: the centre of pixel 0 is 0.0.
+        length : int
+            Pixels of the picture along this axis.
+        """
+        found = ((position + 0.5) * self.input_size / length - 0.5 - self.first) / self.stride
+        if isinstance(found, float):
+            return min(max(found, 0.0), self.size - 1.0)
+        return found.clip(0, self.size - 1)
+
+    def span(self, index: int, side: float, length: int) -> tuple[float, float]:
+        """Return the ends of a cell's frame on a picture of `length` pixels, clipped to the picture.
+
+        Parameters
+        ----------
+        index : int
+            The cell.
+        side : float
+            Of the frame around the cell's centre, in pixels of the network's input.
+        length : int
+            Pixels of the picture along this axis.
+        """
+        scale, middle = length / self.input_size, self.centre(index) + 0.5
+        return max((middle - side / 2) * scale, 0.0), min((middle + side / 2) * scale, float(length))
+
+    def edges(self) -> list[float]:
+        """Return the ``size + 1`` edges of the cells as shares of the picture: half-way between their centres."""
+        middles = [(self.centre(i) + self.centre(i + 1)) / 2 + 0.5 for i in range(self.size - 1)]
+        return [0.0, *(min(max(m / self.input_size, 0.0), 1.0) for m in middles), 1.0]
+
+    @classmethod
+    def even(cls, size: int) -> CellAxis:
+        """Return `size` cells that divide a picture evenly, as most class activation tools assume."""
+        return cls(size, size, 1, 0.0, 1)
 
 
 @dataclass(frozen=True)
@@ -45,9 +92,9 @@ class CellGrid:
 
 @dataclass(frozen=True)
 class Window:
-    """One sliding window along one axis: a convolution, a pooling, or padding alone (``kernel=1``).
+    """The sliding window of a layer along one axis: of a convolution, a pooling, or padding alone (``kernel=1``).
 
-    ``before`` and ``after`` are explicit padding in cells; ``same`` asks for TensorFlow's "same" padding instead.
+    ``before`` and ``after`` are explicit padding in cells; ``same`` means TensorFlow's "same" padding instead.
     """
 
     kernel: int = 1
@@ -59,11 +106,11 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """Input cells from the first to the last tap."""
+        """Number of input cells from the first to the last tap."""
         return (self.kernel - 1) * self.dilation + 1
 
     def padding(self, size: int) -> int:
-        """Cells of padding before an input of `size` cells; negative where it is cropped."""
+        """Return the cells of padding before an input of `size` cells; negative where it is cropped."""
         if not self.same:
             return self.before
         return max((-(-size // self.stride) - 1) * self.stride + self.reach - size, 0) // 2
@@ -71,11 +118,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Node:
-    """One spatial operation: what it reads, how its windows slide, how many channels it gives.
+    """One spatial operation: what it reads, how its windows slide, and how many channels it returns.
 
-    ``inputs`` index earlier nodes, -1 is the network's input. A node with several inputs joins branches.
+    ``inputs`` are indices of earlier nodes; -1 is the network's input. A node with several inputs joins branches.
     ``whole`` marks an operation that reads the whole map at once (squeeze-and-excite): it cannot run in bands.
-    ``cut`` marks a place where everything passes through this one tensor. ``macs`` counts multiply-adds a cell.
+    ``cut`` marks a node where the graph is cut into parts. ``macs`` is the number of multiply-adds per cell.
     """
 
     name: str
@@ -124,7 +171,7 @@ def trace(nodes: Sequence[Node], axis: str, size: int) -> tuple[Trace, ...]:
 
 
 def smallest(nodes: Sequence[Node]) -> int:
-    """The side of the smallest square input that gives every node a cell."""
+    """Return the side of the smallest square input for which every node has a cell."""
     side = 1
     while any(t.size < 1 for axis in ("y", "x") for t in trace(nodes, axis, side)):
         side += 1
@@ -144,25 +191,25 @@ class Geometry:
 
     @property
     def bandable(self) -> bool:
-        """Whether every operation reads a bounded neighbourhood, so that a picture can be run in bands."""
+        """Whether every operation reads a limited neighbourhood, so that a picture can be run in bands."""
         return not any(node.whole for node in self.nodes)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Cells (h, w) of the class map of an input of `height` x `width` pixels."""
+        """Return the grid (h, w) of the class map of an input of `height` x `width` pixels."""
         cells = self.cells(height, width)
         return cells.y.size, cells.x.size
 
     def cells(self, height: int, width: int) -> CellGrid:
-        """What each cell can see of an input of `height` x `width` pixels."""
+        """Return the cells of the class map of an input of `height` x `width` pixels."""
         return CellGrid(_axis(self.nodes, "y", height), _axis(self.nodes, "x", width))
 
     def macs(self, height: int, width: int) -> float:
-        """Multiply-adds of one forward pass."""
+        """Return the multiply-adds of one forward pass."""
         rows, columns = trace(self.nodes, "y", height), trace(self.nodes, "x", width)
         return float(sum(n.macs * r.size * c.size for n, r, c in zip(self.nodes, rows, columns, strict=True)))
 
     def parts(self) -> tuple[tuple[Node, ...], ...]:
-        """The graph cut at its marked nodes; each part's inputs are renumbered, -1 its own input."""
+        """Return the parts between cuts; the inputs of each are renumbered, with -1 for its own input."""
         return self._parts
 
     @cached_property
@@ -180,12 +227,12 @@ class Geometry:
         return tuple(parts)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain data for a JSON file."""
+        """Return plain data for a JSON file."""
         return [asdict(node) for node in self.nodes]
 
     @classmethod
     def from_json(cls, data: list[dict[str, Any]]) -> Geometry:
-        """Read what :meth:`to_json` wrote."""
+        """Return the geometry that :meth:`to_json` wrote."""
         return cls(
             tuple(
                 Node(**{**d, "inputs": tuple(d["inputs"]), "y": Window(**d["y"]), "x": Window(**d["x"])})

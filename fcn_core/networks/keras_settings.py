@@ -1,7 +1,10 @@
-"""Keras' settings, which belong to the machine and to whoever else uses Keras in this process.
+"""The settings of Keras, which other code in this process uses too.
 
-``keras.json``, ``KERAS_BACKEND`` and calls such as ``keras.config.set_floatx`` choose the precision, the data format
-and the backend of all that is built. What is built here chooses for itself, and leaves theirs as they were.
+``keras.json``, ``KERAS_BACKEND`` and calls such as ``keras.config.set_floatx`` choose precision, data format and
+backend of every model. The models here are built with settings of their own; the others are restored afterwards.
+
+One private name of Keras 3.15 is used: ``keras.src.backend.common.global_state``. ``tests/networks/test_graph.py``
+checks it and fails first when Keras changes it.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from fcn_core.system.installed import install_tensorflow
 Backend = Literal["tensorflow", "openvino"]
 DataFormat = Literal["channels_last", "channels_first"]
 
-_LOCK = threading.RLock()  # precision and data format are those of the whole process
+_LOCK = threading.RLock()  # precision and data format apply to the whole process
 
 
 def import_keras(backend: Backend = "tensorflow") -> None:
-    """Import Keras on this backend, whatever ``KERAS_BACKEND`` says; where it is imported already, it stays as it is.
+    """Import Keras on this backend, whatever ``KERAS_BACKEND`` says; if it is already imported, nothing changes.
 
     Raises
     ------
@@ -33,23 +36,23 @@ def import_keras(backend: Backend = "tensorflow") -> None:
     """
     settings: dict[str, str] = {"KERAS_BACKEND": backend}
     if "KERAS_HOME" not in os.environ and os.path.expanduser("~") == "~":  # noqa: PTH111 - Path raises
-        # There is no home folder, and TensorFlow would make one named ~.
+        # There is no home folder: TensorFlow would create a folder named ~.
         settings["KERAS_HOME"] = str(cache_dir() / "keras")
     try:
         with _environment(**settings):
             keras = importlib.import_module("keras")
             if keras.backend.backend() == "tensorflow":
                 importlib.import_module("tensorflow")
-    except Exception as error:  # Keras checks its file of settings as it is imported, by errors of many kinds
+    except Exception as error:  # Keras checks its settings at import, and raises many kinds of errors
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        cure = f"Mend or remove {_settings_file()}"
+        cure = f"Correct or remove {_settings_file()}"
         if isinstance(error, ModuleNotFoundError):
             no_tensorflow = error.name == "tensorflow"
             cure = install_tensorflow() if no_tensorflow else f"Run: pip install keras {backend}"
-        elif isinstance(error, ImportError):  # what is there does not load, or the settings ask for more
+        elif isinstance(error, ImportError):  # the package is damaged, or the settings need another
             cure += f", run: pip install keras {backend}"
         raise EngineError(
-            f"Keras on {backend} cannot be loaded here ({reason}). {cure}, or choose engine openvino."
+            f"Keras on {backend} cannot be loaded ({reason}). {cure}, or choose engine openvino."
         ) from error
 
 
@@ -73,10 +76,10 @@ def _settings_file() -> str:
 
 @contextmanager
 def keras_settings(data_format: DataFormat = "channels_last", policy: Any = "float32") -> Iterator[None]:
-    """Let what is built within have this data format and precision; what was set before holds again afterwards.
+    """Build models with this data format and precision in the context; restore the settings afterwards.
 
-    Keras keeps the data format and ``floatx`` for the whole process: other threads that build meanwhile see these,
-    those that use this function wait.
+    The data format and ``floatx`` of Keras apply to the whole process. Other threads that use this function wait; those
+    that build models without it see these settings.
 
     Parameters
     ----------
@@ -85,7 +88,9 @@ def keras_settings(data_format: DataFormat = "channels_last", policy: Any = "flo
         The precision of layers.
     """
     import keras
-    from keras.src.backend.common import global_state  # keras.config would make a policy of none, and keep it
+    from keras.src.backend.common import (
+        global_state,
+    )  # keras.config would create a policy where none is set, and keep it
 
     own = keras.DTypePolicy(policy) if isinstance(policy, str) else policy
 

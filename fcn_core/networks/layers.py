@@ -1,4 +1,4 @@
-"""The notebook's ``SoftmaxMap``: a softmax over the channels of a map."""
+"""Layers of our own: the notebook's ``SoftmaxMap``, and cropping for networks that fit few input sizes."""
 
 from __future__ import annotations
 
@@ -37,3 +37,35 @@ class SoftmaxMap(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return `input_shape`: the layer keeps it."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable(package="fcn_core")
+class CropToSmallest(keras.layers.Layer):  # type: ignore[misc]
+    """Crop the last rows and columns of several maps, so that all are as large as the smallest."""
+
+    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer."""
+        return {**super().get_config(), "data_format": self.data_format}
+
+    def call(self, maps: Any) -> Any:
+        """Return the maps, cropped."""
+        first = self.data_format == "channels_first"
+        shapes = [keras.ops.shape(m)[2:] if first else keras.ops.shape(m)[1:3] for m in maps]
+        rows, columns = shapes[0]
+        for h, w in shapes[1:]:
+            rows, columns = keras.ops.minimum(rows, h), keras.ops.minimum(columns, w)
+        return [m[:, :, :rows, :columns] if first else m[:, :rows, :columns] for m in maps]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shapes of the maps, cropped where all sizes are known."""
+        axes = (2, 3) if self.data_format == "channels_first" else (1, 2)
+        shapes = [list(shape) for shape in input_shape]
+        for axis in axes:
+            sizes = [shape[axis] for shape in shapes]
+            for shape in shapes:
+                shape[axis] = None if None in sizes else min(sizes)
+        return [tuple(shape) for shape in shapes]

@@ -1,4 +1,4 @@
-"""Random weights worth proving and measuring with: none is left at zero or one, and signals keep their size."""
+"""Random weights for proofs and measurements: none is zero or one, and signals keep their size through the layers."""
 
 from __future__ import annotations
 
@@ -10,53 +10,55 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import keras
 
-#: Part of what names a graph with random weights; raised whenever the same seed gives other weights.
+#: Part of the name of a graph with random weights; raise it whenever the same seed gives other weights.
 SCHEME = 2
 
 _GAIN = 2.0  # of a kernel (He et al., "Delving Deep into Rectifiers", ICCV 2015)
-_DEVIATION = 4.0  # after a normalisation: swish is then nearly a ReLU, which treats all sizes alike
-_SPREAD = 0.1  # of offsets and means, as a share of the deviation of what they are added to
+_DEVIATION = (
+    4.0  # after a normalisation: large enough that swish is nearly a ReLU, which scales with its input
+)
+_SPREAD = 0.1  # of offsets and means, as a share of the deviation of the values they are added to
 
-_RECTIFIED = 0.5  # share of the mean square that an activation lets through
+_RECTIFIED = 0.5  # share of the mean square after an activation
 _SIGMOID = 0.3  # mean square after a sigmoid, whatever comes before
 
 
 def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -> None:
-    """Give a model random weights that depend on the seed alone, the same on every Keras backend.
+    """Give a model random weights that depend only on the seed, the same on every Keras backend.
 
-    Kernels are He normal; biases and the factors, offsets, means and variances of batch normalisation are random,
-    too. So that neither depth nor added branches let the logits vanish or overflow, the mean square to be expected of
-    every tensor is followed through the graph, and each normalisation divides by its own, as a trained one does.
+    Kernels are He normal; biases and the factors, offsets, means and variances of batch normalisation are random too.
+    The expected mean square of every tensor is computed through the graph, and each normalisation divides by it, as a
+    trained one does: so neither depth nor added branches make the logits vanish or overflow.
 
     Parameters
     ----------
     model : keras.Model
-        With one input and one output. Weights of kinds not named above stay as they are.
+        With one input and one output. Weights of other kinds do not change.
     seed : int
     input_square : float
-        Mean square of the input that the model will see.
+        Mean square of the input of the model.
 
     Raises
     ------
     ConversionError
-        The model's graph is not known.
+        The graph of the model is not known.
     """
-    from fcn_core.networks.convert import _activation, _flatten, _kind, _nodes
+    from fcn_core.networks.graph import activation_of, flatten, kind_of, nodes_of
 
     rng = np.random.default_rng(seed)
     squares: dict[int, float] = {}
-    sums: set[int] = set()  # a rectifier takes little from what was rectified before and only added to
-    for node in _nodes(_flatten(model)):
-        layer, kind = node.operation, _kind(node)
+    sums: set[int] = set()  # a rectifier changes little in a sum of rectified tensors
+    for node in nodes_of(flatten(model)):
+        layer, kind = node.operation, kind_of(node)
         sources = [id(tensor) for tensor in node.input_tensors]
         square = _combined(kind, [squares[source] for source in sources] or [input_square])
         weights = list(getattr(layer, "weights", ()))
         square *= _GAIN ** sum(len(weight.shape) > 1 for weight in weights)
-        if weights and kind != "Normalization":  # of the input, and no weight to be trained
+        if weights and kind != "Normalization":  # of the input: not trained
             layer.set_weights([_draw(weight, kind, square, rng) for weight in weights])
         if kind in ("BatchNormalization", "LayerNormalization"):
             square = _DEVIATION**2 if any(weight.name == "gamma" for weight in weights) else 1.0
-        activation = "relu" if kind == "ReLU" else _activation(node)
+        activation = "relu" if kind == "ReLU" else activation_of(node)
         if activation == "sigmoid":
             square = _SIGMOID
         elif activation != "linear" and sums.isdisjoint(sources):
@@ -67,7 +69,7 @@ def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -
 
 
 def _combined(kind: str, squares: list[float]) -> float:
-    """Mean square where several tensors become one."""
+    """Return the mean square where several tensors become one."""
     if kind == "Add":
         return sum(squares)
     if kind == "Multiply":
@@ -76,7 +78,7 @@ def _combined(kind: str, squares: list[float]) -> float:
 
 
 def _draw(weight: Any, kind: str, square: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw one weight of a layer whose output has this mean square before any normalisation."""
+    """Draw one weight of a layer; `square` is the mean square of its output before any normalisation."""
     shape, name = tuple(weight.shape), weight.name
     if len(shape) > 1:
         by_channel = "Depthwise" in kind or name == "depthwise_kernel"

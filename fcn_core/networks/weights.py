@@ -1,4 +1,4 @@
-"""A published file of weights, and how it is recognised."""
+"""Published files of weights, and how they are recognised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Called with the bytes so far and the bytes in all.
-Progress = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ class WeightsFile:
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file."""
+    """Return the hexadecimal digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

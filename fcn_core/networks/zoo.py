@@ -1,4 +1,4 @@
-"""The models: what they are, where their weights come from, how those are checked."""
+"""The models: what they are, where their weights come from, and how the weights are checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.random_weights import seed_weights
-from fcn_core.networks.weights import Progress, WeightsFile, digest
+from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
 from fcn_core.system.folders import cache_dir
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network expects of RGB pixels 0..255: channels reordered, then ``(x - mean) / divisor``."""
+    """Preprocessing of RGB pixels 0..255: the channels are reordered, then ``(x - mean) / divisor``."""
 
     order: tuple[int, int, int]
     mean: tuple[float, float, float]
@@ -39,6 +39,11 @@ class Preprocessing:
             if self.divisor != 1:
                 channel *= np.float32(1 / self.divisor)
         return result
+
+    def batch(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Preprocess a picture of shape (h, w, 3) into a batch of shape (1, h, w, 3) for Keras."""
+        planes = np.moveaxis(np.asarray(pixels, np.float32), -1, 0)
+        return np.ascontiguousarray(np.moveaxis(self(planes), 0, -1)[None])
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ def _lite(width: float, depth: float, size: int, dropout: float, name: str) -> C
 
 
 def _read_lite(model: keras.Model, path: Path) -> None:
-    from fcn_core.networks.efficientnet_lite import read_torch_weights, set_weights
+    from fcn_core.networks.checkpoint import read_torch_weights
+    from fcn_core.networks.efficientnet_lite import set_weights
 
     set_weights(model, read_torch_weights(path))
 
@@ -82,11 +88,11 @@ def _build_resnet50() -> keras.Model:
 def _read_keras_h5(model: keras.Model, path: Path) -> None:
     try:
         model.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
+    except Exception as error:  # h5py and Keras raise many kinds of errors for a damaged or foreign file
         reason = " ".join(str(error).split())[:160]
         raise WeightsInvalid(
             f"Expected the weights of {model.name} with its top layer, as Keras publishes them. Received {path.name}, "
-            f"which does not fit ({type(error).__name__}: {reason}). Replace the file or remove it."
+            f"which cannot be loaded ({type(error).__name__}: {reason}). Replace the file or remove it."
         ) from error
 
 
@@ -131,12 +137,12 @@ MODELS: Mapping[str, ModelSpec] = {
 
 
 def model_spec(name: str | None = None) -> ModelSpec:
-    """Look a model up; without a name the one in ``FCN_MODEL``, else EfficientNet-Lite2.
+    """Return a model by name; by default the one in ``FCN_MODEL``, else EfficientNet-Lite2.
 
     Raises
     ------
     UnknownModel
-        No such model.
+        There is no model of this name.
     """
     wanted = name or settings.MODEL.value()
     if wanted not in MODELS:
@@ -145,10 +151,10 @@ def model_spec(name: str | None = None) -> ModelSpec:
 
 
 def find_weights(spec: ModelSpec) -> Path | None:
-    """The model's weights file on this machine, or None.
+    """Return the model's weights file on this machine, or None.
 
-    Looked for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and among
-    downloads.
+    It is searched for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and in the
+    folder of downloads.
     """
     folder = settings.WEIGHTS_DIR.value()
     places = []
@@ -167,12 +173,12 @@ def find_weights(spec: ModelSpec) -> Path | None:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # in a folder that may not be looked into, such as another user's home
+    except OSError:  # in a folder that this user may not read, such as another user's home
         return False
 
 
-def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:
-    """Find the model's weights, or fetch them once; check what was published with a digest.
+def require_weights(spec: ModelSpec, progress: ByteProgress | None = None) -> Path:
+    """Return the model's weights file, downloaded if it is missing, and check its digest.
 
     Parameters
     ----------
@@ -184,9 +190,9 @@ def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:
     Raises
     ------
     WeightsUnavailable
-        Neither on this machine nor to be fetched; the message says which file to put where.
+        Not found locally, and cannot be downloaded; the message says which file to put where.
     WeightsInvalid
-        A file with another digest than the published one.
+        The file has another digest than the published one.
     """
     downloads = cache_dir() / "weights"
     try:
@@ -194,10 +200,10 @@ def require_weights(spec: ModelSpec, progress: Progress | None = None) -> Path:
         genuine = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
     except OSError as error:
         raise WeightsInvalid(
-            f"The weights of {spec.title} cannot be read ({error}). Mend or remove them."
+            f"The weights of {spec.title} cannot be read ({error}). Repair or remove the file."
         ) from error
     if path and path.parent == downloads and not genuine:
-        path = None  # damaged since it was fetched
+        path = None  # damaged since its download
     if path is None and spec.weights.url is not None:
         from fcn_core.networks.download import download
 
@@ -222,9 +228,9 @@ def build_classifier(spec: ModelSpec, weights: Path | None, seed: int = 0) -> ke
     spec : ModelSpec
         The model.
     weights : Path or None
-        Its weights file; None for random weights.
+        The weights file; None for random weights.
     seed : int
-        Of the random weights: the same on every Keras backend.
+        Of the random weights, which are the same on every Keras backend.
     """
     model = spec.build()
     if weights is None:

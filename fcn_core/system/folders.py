@@ -1,4 +1,4 @@
-"""Folders outside the program: the cache, and a temporary one where there can be no cache."""
+"""Folders outside the program: the cache, and temporary folders if there can be no cache."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ from pathlib import Path
 import platformdirs
 
 from fcn_core import settings
-from fcn_core.errors import FcnError
+from fcn_core.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
 _LOCK = threading.Lock()
-_IN_MEMORY = "/dev/shm"  # noqa: S108 - on Linux; a folder of one's own is made there
+_IN_MEMORY = "/dev/shm"  # noqa: S108 - on Linux; the program makes a folder of its own in it
 
 
 def cache_dir() -> Path:
-    """Folder of exported graphs and downloaded weights: ``FCN_CACHE_DIR``, else the platform's user cache.
+    """Return the folder of exported graphs and downloaded weights.
 
-    Where neither is known, a temporary folder that lives as long as the process; a warning says so once.
+    It is ``FCN_CACHE_DIR``, else the user's cache folder, else a temporary folder that is removed when the process
+    ends. A warning is logged once for a temporary folder.
 
     Raises
     ------
-    FcnError
-        ``FCN_CACHE_DIR`` begins with a home folder that is not known, or nothing can be written anywhere.
+    SettingInvalid
+        ``FCN_CACHE_DIR`` begins with an unknown home folder.
+    StorageError
+        No folder is writable.
     """
     own = settings.CACHE_DIR.value()
     if own:
         return own
     try:
         return platformdirs.user_cache_path("fcn_core", appauthor=False).expanduser()
-    except RuntimeError:  # neither HOME nor an entry among the users says where home is
+    except RuntimeError:  # neither HOME nor the user database names a home folder
         return _without_home()
 
 
@@ -50,9 +53,9 @@ def _without_home() -> Path:
         with _LOCK:
             return _announced_root()
     except OSError as error:
-        raise FcnError(
+        raise StorageError(
             f"Expected a home folder for the cache, or a temporary folder. Received neither ({error}). Set "
-            f"FCN_CACHE_DIR to a folder that can be written."
+            f"FCN_CACHE_DIR to a writable folder."
         ) from error
 
 
@@ -60,22 +63,22 @@ def _without_home() -> Path:
 def _announced_root() -> Path:
     folder = temporary_root()
     logger.warning(
-        "There is no home folder here: models and weights are kept in %s, for this process only. Set FCN_CACHE_DIR to "
-        "a folder that can be written to keep them.", folder,
+        "There is no home folder: models and weights are stored in %s, for this process only. Set FCN_CACHE_DIR to a "
+        "writable folder to keep them.", folder,
     )  # fmt: skip
-    # Keras imports Matplotlib, which would make a folder of its own, and say so too.
+    # Keras imports Matplotlib, which would make another folder and warn about it.
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     return folder
 
 
 @lru_cache(maxsize=1)
 def temporary_root() -> Path:
-    """Give a temporary folder that goes with the process, the same at every call.
+    """Return a temporary folder that is removed when the process ends; the same one at every call.
 
     Raises
     ------
     OSError
-        There can be none.
+        No temporary folder is writable.
     """
     folder = tempfile.mkdtemp(prefix="fcn_core-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -83,8 +86,8 @@ def temporary_root() -> Path:
 
 
 def scratch_places() -> Iterator[Path]:
-    """Folders for what is needed for a moment and the cache does not take, best first: on disk, then in memory."""
-    with suppress(OSError):  # no temporary folder can be written
+    """Yield folders for short-lived files that do not fit into the cache: first on disk, then in memory."""
+    with suppress(OSError):  # no temporary folder is writable
         yield Path(tempfile.gettempdir())
     if sys.platform.startswith("linux") and Path(_IN_MEMORY).is_dir():
         yield Path(_IN_MEMORY)
@@ -92,7 +95,7 @@ def scratch_places() -> Iterator[Path]:
 
 @lru_cache(maxsize=1)
 def give_matplotlib_a_place() -> None:
-    """Let Matplotlib keep its settings in memory where no disk takes a folder: it would refuse to be imported."""
+    """Give Matplotlib a settings folder in memory if no disk is writable: its import would fail without one."""
     if "MPLCONFIGDIR" in os.environ:
         return
     for place in scratch_places():
@@ -102,27 +105,33 @@ def give_matplotlib_a_place() -> None:
                 os.environ["MPLCONFIGDIR"] = folder
                 atexit.register(shutil.rmtree, folder, ignore_errors=True)
             else:
-                Path(folder).rmdir()  # Matplotlib finds one by itself
+                Path(folder).rmdir()  # Matplotlib makes one itself
             return
 
 
 def require_room(folder: Path, needed: int) -> None:
-    """Make sure, as far as the system tells, that a folder takes so many bytes.
+    """Check that a folder has enough free space, as far as the system reports it.
+
+    Parameters
+    ----------
+    folder : Path
+    needed : int
+        Bytes.
 
     Raises
     ------
     OSError
-        It does not: ``ENOSPC``, with both numbers.
+        ``ENOSPC``: there is less free space; the message holds both numbers.
     """
     try:
         about = shutil.disk_usage(folder)
     except OSError:
-        return  # whoever writes will see
-    if about.free < needed and about.total:  # some network drives tell nothing
+        return  # writing will show it
+    if about.free < needed and about.total:  # some network drives report nothing
         told = f"{os.strerror(errno.ENOSPC)}: {megabytes(about.free)} of {megabytes(needed)} MB are free"
         raise OSError(errno.ENOSPC, told)
 
 
 def megabytes(count: int) -> str:
-    """A number of bytes in megabytes, as people read it."""
+    """Return a number of bytes as megabytes, with a decimal below 10."""
     return f"{count / 1e6:.0f}" if count >= 10e6 or not count else f"{count / 1e6:.1f}"

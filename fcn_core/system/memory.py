@@ -1,4 +1,4 @@
-"""The memory and the processors the program has, may use and uses."""
+"""The memory and processors that the program may use, and the memory that it uses."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 
 
 def budget_mb() -> float:
-    """Memory the program may use, in megabytes (2**20 bytes).
+    """Return the memory that the program may use, in megabytes (2**20 bytes).
 
-    ``FCN_MEMORY_MB`` where set, else what the container (cgroup) or the machine has.
+    It is ``FCN_MEMORY_MB``, else the limit of the container (cgroup), else the memory of the machine.
 
     Raises
     ------
     SettingInvalid
-        ``FCN_MEMORY_MB`` is no number of megabytes.
+        ``FCN_MEMORY_MB`` is not a whole number of megabytes.
     """
     wanted = settings.MEMORY_MB.value()
     if wanted is not None:
@@ -72,7 +72,7 @@ def missing_mb(needed_mb: float, used_mb: float) -> float:
 
 
 def cpus() -> int:
-    """Processor cores this process may use: by affinity and by the container's quota, at least one."""
+    """Return the number of processor cores that affinity and the quota of the container allow, at least one."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for quota, period in _CGROUP_QUOTAS:
         with suppress(OSError, ValueError, IndexError):
@@ -86,13 +86,13 @@ def cpus() -> int:
 
 
 def rss_mb() -> float:
-    """Resident memory of this process, in megabytes."""
+    """Return the resident memory of this process, in megabytes."""
     return float(psutil.Process().memory_info().rss) / 2**20
 
 
 def peak_rss_mb() -> float:
-    """Largest resident memory this process has had, in megabytes."""
-    with suppress(OSError):  # getrusage counts what the process was before it became this program
+    """Return the largest resident memory of this process so far, in megabytes."""
+    with suppress(OSError):  # getrusage includes the process that started this program
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
         if found is not None:
             return float(found[1]) / 2**10
@@ -125,7 +125,7 @@ def trim_heap() -> None:
 
 @lru_cache(maxsize=1)
 def _libc() -> ctypes.CDLL | None:
-    """The C library, where it is glibc."""
+    """Return the C library if it is glibc."""
     if sys.platform.startswith("linux"):
         with suppress(OSError):
             libc = ctypes.CDLL("libc.so.6")

@@ -12,9 +12,10 @@ import numpy as np
 from app.state.queue import jobs
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import Job, ModelKey
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.images.read import RGBImage, image_from_array
-from fcn_core.images.scales import NOTEBOOK_SCALES, ResizedImage
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.system import memory
 from tests.waiting import Clock, wait_until

@@ -176,7 +176,7 @@ def test_a_refused_link_is_explained_and_the_picture_stays(monkeypatch: pytest.M
     page.run()
     page.text_input("link").set_value("http://127.0.0.1/x.png")
     settled(page)
-    assert any("switched off" in e.value for e in page.error)
+    assert any("disabled" in e.value for e in page.error)
     assert "chelsea.png" in text(page)
 
 

@@ -105,14 +105,14 @@ def test_the_page_explains_the_fine_map() -> None:
 
 def test_a_command_with_another_file_name_says_so(coffee: np.ndarray) -> None:
     page = opened(scales="200x320", tab="Export")
-    assert "The command calls the picture" not in text(page)
+    assert "The command names the picture" not in text(page)
     group(page, "source").set_value("Upload")
     page.run()
     page.file_uploader("upload").set_value(("100% &calc&.png", png(coffee), "image/png"))
     settled(page)
     (command,) = (code.value for code in page.code if code.language == "bash")
     assert ' heatmap "100_ &calc&.png" --synset ' in command
-    assert "The command calls the picture" in text(page)
+    assert "The command names the picture" in text(page)
 
 
 @pytest.mark.parametrize("page_file", ["compare", "models"])

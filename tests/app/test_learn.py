@@ -15,10 +15,9 @@ from app.lesson import facts
 from app.lesson.experiments import naive_softmax, random_logits
 from app.lesson.stage import Stage
 from app.lesson.text import UNKNOWN, CheckBlock, Question, read_lesson
-from app.state import caches, shared_queue
-from app.state.proof import prove
+from app.state import caches, proof, shared_queue
 from app.state.queue.jobs import ModelKey
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import find_weights, model_spec
 from fcn_core.pipeline import versions
@@ -182,7 +181,10 @@ def test_the_mean_of_the_logits_is_stated_as_computed(
     assert f"they spread by {logits.std(axis=-1).mean():.2f}" in said.replace("\n", " ")
 
 
-@pytest.mark.parametrize(("engine", "title"), [("openvino", "OpenVINO"), ("tensorflow", "TensorFlow")])
+@pytest.mark.parametrize(
+    ("engine", "title"),
+    [("openvino", "OpenVINO"), pytest.param("tensorflow", "TensorFlow", marks=pytest.mark.tensorflow)],
+)
 def test_the_handout_names_the_engine_that_ran(
     monkeypatch: pytest.MonkeyPatch, engine: str, title: str
 ) -> None:
@@ -235,6 +237,7 @@ def test_a_box_can_be_the_ground_truth(opened: Callable[..., AppTest]) -> None:
     assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
 
 
+@pytest.mark.tensorflow
 def test_the_proof_names_both_engines(opened: Callable[..., AppTest]) -> None:
     app = opened(step="2")
     app.button("lesson_prove").click()
@@ -277,7 +280,8 @@ class _Child:
 )
 def test_a_proof_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, child: _Child, message: str) -> None:
     seen: list[dict[str, str]] = []
+    monkeypatch.setattr(proof, "is_installed", lambda _: True)
     monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: seen.append(env) or child)
     with pytest.raises(FcnError, match=message):
-        prove("efficientnet-lite0")
+        proof.prove("efficientnet-lite0")
     assert seen[0]["KERAS_BACKEND"] == "tensorflow"

@@ -116,7 +116,7 @@ def test_photographs_of_phones_open_in_little_memory(
     ("data", "words"),
     [
         (phone(6048, 8064, progressive=True), "progressive"),
-        (png(3000, 5000), "a PNG of 5000 x 3000 pixels, 15 megapixels, takes about 129 MB"),
+        (png(3000, 5000), r"\(PNG, 5000 x 3000 pixels, 15 megapixels\), which needs about 129 MB"),
     ],
     ids=["progressive", "png"],
 )
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_reduced_names_the_setting(
 ) -> None:
     with pytest.raises(ImageError, match=words) as caught:
         open_picture(OwnFile(data), "large", limits=small(450))
-    assert "Expected at most 76 MB, which FCN_MEMORY_MB=450 leaves" in str(caught.value)
+    assert "Expected at most 76 MB to open the picture, which FCN_MEMORY_MB=450 leaves" in str(caught.value)
     assert "JPEG" in str(caught.value)
 
 

@@ -52,7 +52,7 @@ def command(arguments, redirected, folder, **environment):
     )
 
 
-CLOSED, FULL = "Standard output is closed", "Standard output cannot be written (No space left on device)"
+CLOSED, FULL = "Received one that is closed", "Received one that cannot be written (No space left on device)"
 
 
 @needs_sh
@@ -65,7 +65,7 @@ CLOSED, FULL = "Standard output is closed", "Standard output cannot be written (
         (DOG, "1</dev/null", 2, CLOSED),  # open, but not for writing
         (("--help",), ">&-", 2, CLOSED),
         (("--help",), ">/dev/full", 2, FULL),
-        (UNKNOWN, ">&-", 2, "'flibber' is neither"),
+        (UNKNOWN, ">&-", 2, "Received 'flibber'"),
         (DOG, "2>&-", 0, ""),
         (DOG, "2>/dev/full", 0, ""),
         (UNKNOWN, "2>&-", 2, ""),

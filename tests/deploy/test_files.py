@@ -12,7 +12,7 @@ import pytest
 
 from app import server
 from app.server import uploads
-from fcn_core.images.read import Limits
+from fcn_core.images.limits import Limits
 from tests.deploy.machine import ROOT, checkout
 from tests.waiting import PATIENCE
 

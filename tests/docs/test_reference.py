@@ -91,7 +91,7 @@ def test_the_settings_are_those_the_program_reads() -> None:
 
 
 def test_the_defaults_in_words_are_the_defaults() -> None:
-    from fcn_core.images.read import Limits
+    from fcn_core.images.limits import Limits
 
     words = {s.name: s.default_words for s in settings.SETTINGS}
     upload, megapixels = settings.MAX_UPLOAD_MB.default, settings.MAX_MEGAPIXELS.default

@@ -54,7 +54,7 @@ def quoted() -> list[str]:
 
 @pytest.mark.parametrize("message", quoted())
 def test_quoted_messages_are_printed(message: str) -> None:
-    parts = [re.escape(part) for part in message.split("…")]
+    parts = [re.escape(part.strip()) for part in message.split("…")]
     pattern = re.compile(".*".join(parts))
     other = next((path for begin, path in OTHERS.items() if message.startswith(begin)), None)
     if other is not None:

@@ -1,20 +1,21 @@
-"""The effective field against true gradients, and against networks whose fields are known."""
+"""The effective field compared with gradients, and with networks of known fields."""
 
 import numpy as np
 import pytest
 
 from fcn_core.engines import effective_field
+from fcn_core.engines.base import ModelInfo
 from fcn_core.engines.effective_field import SIDE, measure
-from fcn_core.engines.load import ModelInfo, load_model
+from fcn_core.engines.load import load_model
 from fcn_core.errors import EngineError
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.geometry import CellAxis, CellGrid
 
 CELLS = CellAxis(SIDE, SIDE // 32, 32, 31.0, 851)
 
 
 class Linear:
-    """Every logit of a cell is a weighted sum of the pixels of a window around it: the gradients are the weights."""
+    """A network whose logits are weighted sums of the pixels around a cell: the weights are the gradients."""
 
     info = ModelInfo("linear", "Linear", "random", None, "none", 32)
 
@@ -43,10 +44,10 @@ def test_windows_of_known_size_are_found(window: int) -> None:
     assert field.inward == pytest.approx(window / 4, abs=8)
 
 
-def test_a_network_that_nothing_moves_is_told_in_words() -> None:
+def test_constant_logits_are_refused() -> None:
     dead = Linear(8)
     dead.weights[:] = 0
-    with pytest.raises(EngineError, match="says the same everywhere"):
+    with pytest.raises(EngineError, match="logits are the same everywhere"):
         measure(dead)
 
 
@@ -64,7 +65,7 @@ def test_a_measurement_can_be_stopped() -> None:
 
 
 class Gradients:
-    """Squared gradients of Lite0's cells after the sample's pixels, by TensorFlow."""
+    """Compute the squared gradients of Lite0's cells with respect to the pixels of the sample, with TensorFlow."""
 
     def __init__(self, model: object) -> None:
         import tensorflow as tf
@@ -98,7 +99,7 @@ def share_within(energy: np.ndarray, y: float, x: float, side: float) -> float:
 
 @pytest.mark.tensorflow
 def test_the_field_is_that_of_the_gradients(lite0, tf_lite0) -> None:
-    """Frames of the measured side hold nine tenths of the squared gradients, within 0.05; far from all of them."""
+    """A square of the measured side holds 0.9 of the squared gradients, within 0.05, and not all of them."""
     field = measure(lite0)
     squared, cells = Gradients(tf_lite0).squared, tf_lite0.cells(SIDE, SIDE)
     inner = [i for i in range(cells.y.size) if SIDE / 3 <= cells.y.centre(i) <= SIDE * 2 / 3]
@@ -140,7 +141,7 @@ def test_both_engines_measure_the_same(lite0, tf_lite0) -> None:
 
 
 def test_a_denser_grid_has_the_same_field(lite0) -> None:
-    """Dilation keeps what a cell looks at."""
+    """Dilation does not change the field of a cell."""
     dense = measure(load_model("efficientnet-lite0", "openvino", output_stride=16))
     assert dense.side == pytest.approx(measure(lite0).side, rel=0.15)
 
@@ -151,7 +152,7 @@ def test_any_network_of_the_zoo_is_measured(random_resnet50) -> None:
 
 
 def test_the_noise_is_small_enough_to_be_linear(lite0, monkeypatch) -> None:
-    """Half of it and twice as much find the same field: nothing drowns, nothing bends."""
+    """Half and twice the noise give the same field: no rounding errors, no non-linearity."""
     sides = []
     for factor in (0.5, 1, 2):
         with monkeypatch.context() as patch:
@@ -160,7 +161,7 @@ def test_the_noise_is_small_enough_to_be_linear(lite0, monkeypatch) -> None:
     assert max(sides) / min(sides) < 1.1
 
 
-def test_cells_that_nothing_moves_do_not_count(monkeypatch) -> None:
+def test_constant_cells_do_not_count(monkeypatch) -> None:
     model = Linear(64)
     logits = model.logits
 

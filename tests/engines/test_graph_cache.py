@@ -1,4 +1,4 @@
-"""Exported graphs: made once, kept, checked, made again."""
+"""Exported graphs: exported once, saved, checked, exported again when damaged."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, lite0):
-    """Files as the child makes them."""
+    """The files that the child process writes."""
     folder = tmp_path_factory.mktemp("exported")
     graph = prepare_graph(LITE)
     for name in ("graph.xml", "graph.bin"):
@@ -45,7 +45,7 @@ def exported(tmp_path_factory, lite0):
 
 @pytest.fixture
 def children(monkeypatch, exported):
-    """Take the files that are there for those of a child; count how often one is asked for."""
+    """Copy existing files instead of starting a child, and count how often."""
     calls = []
 
     def copy(spec, weights, output_stride, folder):
@@ -60,7 +60,7 @@ def making(cache):
     return [path.name for path in (cache / "graphs").glob(".making-*")]
 
 
-def test_a_graph_is_made_once(cache, children):
+def test_a_graph_is_exported_once(cache, children):
     graph = prepare_graph(LITE)
     assert graph == prepare_graph(LITE) == load_graph(graph.path.parent)
     assert len(children) == 1
@@ -71,7 +71,7 @@ def test_a_graph_is_made_once(cache, children):
     assert graph.geometry.grid(224, 224) == (7, 7)
 
 
-def test_what_makes_another_graph(cache, monkeypatch):
+def test_what_the_folder_of_a_graph_depends_on(cache, monkeypatch):
     folders = {
         graph_folder(LITE, LITE.weights.digest, 32),
         graph_folder(LITE, None, 32),
@@ -91,7 +91,7 @@ def test_what_makes_another_graph(cache, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children, caplog):
+def test_damage_in_any_byte_is_noticed_and_repaired(name, cache, children, caplog):
     path = prepare_graph(LITE).path.with_name(name)
     whole = path.read_bytes()
     draw = random.Random(name)
@@ -118,14 +118,14 @@ def test_damage_in_any_byte_is_noticed_and_mended(name, cache, children, caplog)
 @pytest.mark.parametrize(
     "text", ["[]", "{}", "null", '{"meta_sha256": 1}', "[" * 100_000, "\x00", '{"sha256": []}']
 )
-def test_descriptions_that_are_none(text, cache, children):
+def test_invalid_descriptions(text, cache, children):
     folder = prepare_graph(LITE).path.parent
     (folder / "meta.json").write_text(text, encoding="utf-8")
     assert load_graph(folder) is None
 
 
 def test_other_weights_make_another_graph(cache, children, tmp_path, monkeypatch):
-    """The user's own file of another content has a graph of its own, and is called unpublished."""
+    """A file of the user with other contents has a graph of its own, marked as unpublished."""
     published = prepare_graph(LITE)
     own = tmp_path / "own" / LITE.weights.name
     own.parent.mkdir()
@@ -185,7 +185,7 @@ print(graph_cache.prepare_graph(MODELS["efficientnet-lite0"]).path)
 
 @contextmanager
 def preparing(exported):
-    """A process that prepares a model, and stops in the middle of its export until it gets a line."""
+    """A process that prepares a model and waits during the export until it gets a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", PREPARE, str(exported)],
         stdin=subprocess.PIPE,
@@ -211,7 +211,7 @@ def test_processes_that_race_all_succeed(cache, exported):
 
 
 def killing(monkeypatch, number):
-    """Let the child be killed as soon as it runs."""
+    """Kill the child process as soon as it runs."""
     run = subprocess.run
 
     def run_killed(arguments, **options):
@@ -222,7 +222,7 @@ def killing(monkeypatch, number):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_a_killed_child_is_told_in_words(cache, monkeypatch):
+def test_a_killed_child_raises_an_error_with_a_message(cache, monkeypatch):
     with monkeypatch.context() as patch:
         killing(patch, signal.SIGKILL)
         with pytest.raises(EngineError, match="stopped by signal 9") as refusal:
@@ -241,7 +241,7 @@ def test_a_killed_child_is_told_in_words(cache, monkeypatch):
         ("import sys; sys.stderr.buffer.write(bytes(range(128, 256))); sys.exit(1)", EngineError, "failed"),
     ],
 )  # fmt: skip
-def test_a_child_that_fails_is_told_in_words(code, expected, words, cache, monkeypatch):
+def test_a_failing_child_raises_an_error_with_a_message(code, expected, words, cache, monkeypatch):
     run = subprocess.run
     if words == "took longer than":
         monkeypatch.setattr(graph_cache, "_TIMEOUT", 0.05)
@@ -255,8 +255,8 @@ def test_a_child_that_fails_is_told_in_words(code, expected, words, cache, monke
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_a_killed_parent_leaves_nothing_for_long(cache, children, exported):
-    """Killed in mid-export: the half-made folder is no graph, and goes when it is old."""
+def test_the_unfinished_graph_of_a_killed_parent_is_removed_later(cache, children, exported):
+    """Killed during the export: the unfinished folder is not a graph and is removed when it is old."""
     with preparing(exported) as process:
         process.kill()
     [left] = making(cache)
@@ -268,8 +268,8 @@ def test_a_killed_parent_leaves_nothing_for_long(cache, children, exported):
     assert making(cache) == []
 
 
-def test_a_new_graph_lets_those_of_other_versions_go_that_are_not_in_use(cache, children, monkeypatch):
-    """A program of another version shares the cache; it may use its graphs, or may have been replaced."""
+def test_exporting_a_graph_removes_unused_ones_of_other_versions(cache, children, monkeypatch):
+    """A program of another version may share the cache and use its graphs, or may have been replaced."""
     version, month = graph_cache.version, 40 * 86400
 
     def prepare(openvino, output_stride):
@@ -296,15 +296,8 @@ def test_loading_a_graph_marks_it_as_used(cache, children):
     assert time.time() - folder.stat().st_mtime < 86400
 
 
-def test_the_temporary_folder_goes_with_the_process(fresh_python):
+def test_the_temporary_folder_is_removed_at_exit(fresh_python):
     child = fresh_python(
         "from fcn_core.system.folders import temporary_root as root; print(root()); assert root() == root()"
     )
     assert not Path(child.stdout.strip()).exists()
-
-
-def test_graphs_are_removed_on_request(cache, children):
-    folder = prepare_graph(LITE).path.parent
-    graph_cache.remove_graphs()
-    assert not folder.exists()
-    graph_cache.remove_graphs()  # nothing there is no failure

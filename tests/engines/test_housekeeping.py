@@ -1,4 +1,4 @@
-"""What stays in the folder of graphs: by name, age, version and number."""
+"""Which graphs are removed: by name, age, version and number."""
 
 import json
 import os
@@ -16,7 +16,7 @@ NAME = "resnet50-32-0123456789abcdef"
 
 
 def aged(path, seconds):
-    """Set the times of a path, and of what lies in it, so far into the past."""
+    """Set the times of a path and of its contents to the past."""
     then = time.time() - seconds
     for each in [*path.rglob("*"), path]:
         os.utime(each, (then, then))
@@ -40,7 +40,7 @@ CASES = [
     (NAME, THEIRS, 31 * DAY, False),
     (NAME, THEIRS, -HOUR, True),
     (NAME, THEIRS, -2 * DAY, False),  # from the future: the clock was moved back
-    (NAME, None, 29 * DAY, True),  # of a version that wrote no such word, or damaged
+    (NAME, None, 29 * DAY, True),  # of a version that does not write it, or damaged
     (NAME, None, 31 * DAY, False),
     (NAME, [], 31 * DAY, False),
     ("efficientnet-lite0-8-ffffffffffffffff", THEIRS, 31 * DAY, False),
@@ -63,7 +63,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "made_by", "seconds", "stays"), CASES)
-def test_what_stays(name, made_by, seconds, stays, tmp_path):
+def test_which_graphs_are_kept(name, made_by, seconds, stays, tmp_path):
     folder = put(tmp_path / name, made_by, seconds)
     new = put(tmp_path / "efficientnet-lite0-32-0000000000000000", OURS, 0)
     tidy(tmp_path, OURS)
@@ -72,8 +72,8 @@ def test_what_stays(name, made_by, seconds, stays, tmp_path):
 
 
 @pytest.mark.parametrize("times", ["the folder's", "the reading of its weights"])
-def test_use_is_seen_by_either_time(times, tmp_path):
-    """Versions that leave no mark are seen by what they read."""
+def test_either_time_shows_use(times, tmp_path):
+    """Versions that do not set the modification time change the access time."""
     folder = put(tmp_path / NAME, THEIRS, 400 * DAY)
     if times == "the folder's":
         mark_used(folder)
@@ -87,7 +87,7 @@ def test_use_is_seen_by_either_time(times, tmp_path):
     assert not folder.exists()
 
 
-def test_beyond_a_number_the_least_recently_used_go(tmp_path, monkeypatch):
+def test_beyond_a_number_the_least_recently_used_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(housekeeping, "MOST", 3)
     folders = [put(tmp_path / f"{NAME[:-1]}{i}", OURS, (5 - i) * 2 * DAY) for i in range(6)]
     tidy(tmp_path, OURS)
@@ -120,7 +120,7 @@ def test_links_are_not_followed(name, where, tmp_path):
     assert (elsewhere / "graph.bin").exists()
 
 
-def test_links_within_a_graph_go_without_what_they_lead_to(tmp_path):
+def test_links_within_a_graph_are_removed_but_not_their_targets(tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").touch()
@@ -136,7 +136,7 @@ def test_links_within_a_graph_go_without_what_they_lead_to(tmp_path):
 
 
 @pytest.mark.parametrize("obstacle", ["none there", "a file", "read-only"])
-def test_a_folder_that_cannot_be_tidied_is_left(obstacle, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_removed_is_ignored(obstacle, tmp_path, monkeypatch):
     graphs = tmp_path / "graphs"
     if obstacle == "a file":
         graphs.touch()
@@ -153,8 +153,8 @@ def test_a_folder_that_cannot_be_tidied_is_left(obstacle, tmp_path, monkeypatch)
         assert folder.exists()
 
 
-def test_another_process_that_tidies_at_once_is_no_obstacle(tmp_path, monkeypatch):
-    """Between the look at a graph and its removal, another takes it away."""
+def test_another_process_may_remove_graphs_at_the_same_time(tmp_path, monkeypatch):
+    """Another process removes a graph between the check and the removal here."""
     folders = [put(tmp_path / f"{NAME[:-1]}{i}", THEIRS, 400 * DAY) for i in range(3)]
     look = housekeeping._made_by
 
@@ -170,7 +170,7 @@ def test_another_process_that_tidies_at_once_is_no_obstacle(tmp_path, monkeypatc
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners there")
-def test_what_others_left_half_made_is_theirs(tmp_path, monkeypatch):
+def test_unfinished_graphs_of_other_users_are_kept(tmp_path, monkeypatch):
     folder = put(tmp_path / "fcn_core-making-x", None, 2 * DAY)
     another = os.getuid() + 1
     with monkeypatch.context() as patch:
@@ -181,7 +181,7 @@ def test_what_others_left_half_made_is_theirs(tmp_path, monkeypatch):
     assert not folder.exists()
 
 
-def test_what_the_cache_holds(tmp_path):
+def test_the_size_of_the_cache(tmp_path):
     assert held_bytes(tmp_path / "none") == 0
     put(tmp_path / "graphs" / NAME, None, 0)
     put(tmp_path / "graphs" / "another", None, 0)

@@ -1,4 +1,4 @@
-"""The two engines: the same numbers, one pass at a time, errors in words."""
+"""The two engines: equal results, one pass at a time, errors with messages."""
 
 import json
 import logging
@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from fcn_core.engines import graph_cache, load
-from fcn_core.engines.load import OpenVINOEngine, load_model
+from fcn_core.engines import openvino as openvino_engine
+from fcn_core.engines.load import load_model
+from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.errors import (
     Cancelled,
     ConversionError,
@@ -67,7 +69,7 @@ def test_tensorflow_traces_once(tf_lite0, chelsea, resized):
     assert tf_lite0._traced.experimental_get_tracing_count() == 1
 
 
-def test_what_a_model_says_of_itself(lite0, lite2, random_resnet50):
+def test_the_info_of_a_model(lite0, lite2, random_resnet50):
     assert lite0.info.name == "efficientnet-lite0"
     assert lite2.info.title == "EfficientNet-Lite2"
     assert (lite0.info.weights, lite0.info.weights_sha256) == ("imagenet", LITE.weights.digest)
@@ -76,8 +78,8 @@ def test_what_a_model_says_of_itself(lite0, lite2, random_resnet50):
     assert lite0.cells(200, 300) == lite0.geometry.cells(200, 300)
 
 
-def test_results_are_the_callers_own(lite0, chelsea, resized):
-    """A second pass leaves the first one's numbers alone."""
+def test_results_belong_to_the_caller(lite0, chelsea, resized):
+    """A second pass does not change the result of the first."""
     first = lite0.logits(resized(chelsea, 96, 128))
     kept = first.copy()
     lite0.logits(resized(chelsea[::-1], 96, 128))
@@ -95,7 +97,7 @@ import sys
 import numpy as np
 from fcn_core.system import memory
 from fcn_core.engines.load import load_model
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 
 model = load_model("efficientnet-lite0", "openvino")
 pixels = np.zeros((300, 400, 3), np.uint8)
@@ -113,7 +115,7 @@ model.logits(ResizedImage(pixels, 800, 1280))  # and there is room for a picture
 
 @pytest.mark.parametrize("how", ["whole", "in parts"])
 def test_memory_does_not_grow_with_the_number_of_shapes(how, fresh_python):
-    """Nor is anything refused: kernels made for a shape are given up in the end."""
+    """And no pass is refused: kernels for old shapes are evicted."""
     child = fresh_python(_EVER_NEW_SHAPES, how, FCN_MEMORY_MB="450")
     early, late = map(float, child.stdout.split())
     assert late < early + 40  # measured 16; with one of the two unbounded 71 to 88, or a refusal
@@ -175,7 +177,7 @@ def test_wrong_names(options, error, words):
 
 
 class BrokenCore:
-    """OpenVINO on a machine where it does not work."""
+    """Replaces OpenVINO on a machine where it does not work."""
 
     def __init__(self):
         raise RuntimeError("no plugin for CPU")
@@ -255,7 +257,7 @@ def test_tensorflow_serves_instead_only_within_the_budget(
         assert caplog.records == []
 
 
-def test_memory_that_ends_while_a_model_is_loaded_is_no_matter_of_scales(monkeypatch):
+def test_out_of_memory_while_loading_does_not_blame_the_scale(monkeypatch):
     def fail(*_):
         raise MemoryError
 
@@ -265,7 +267,7 @@ def test_memory_that_ends_while_a_model_is_loaded_is_no_matter_of_scales(monkeyp
 
 
 @pytest.mark.parametrize("pages_mb", [0, 30])
-def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
+def test_if_no_scale_fits_the_message_names_the_budget_and_how_much_is_needed(
     pages_mb, lite0, chelsea, resized, monkeypatch
 ):
     image = resized(chelsea, 200, 320)
@@ -277,7 +279,7 @@ def test_where_no_scale_fits_the_budget_is_named_and_what_would_do(
     with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
         model.logits(image)
     assert "EfficientNet-Lite0 on openvino" in str(refusal.value)
-    assert "the 20 MB it may use" in str(refusal.value)
+    assert "the budget of 20 MB" in str(refusal.value)
     enough = int(re.search(r"FCN_MEMORY_MB to at least (\d+)", str(refusal.value))[1])
     monkeypatch.setenv("FCN_MEMORY_MB", str(enough + 15))  # other things come and go in this process
     model.logits(image)
@@ -301,7 +303,7 @@ BAD = {
 
 @pytest.fixture
 def export(tmp_path, monkeypatch, lite0):
-    """What the child makes, from call to call: the graph as it is, or spoilt."""
+    """What the child exports, call by call: the graph as it is, or damaged."""
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     found, todo = lite0._graph.path.parent, []
 
@@ -319,13 +321,15 @@ def export(tmp_path, monkeypatch, lite0):
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_graph_that_openvino_rejects_is_made_anew_once(kind, export, caplog, tmp_path, chelsea, resized):
+def test_a_graph_that_openvino_rejects_is_exported_again_once(
+    kind, export, caplog, tmp_path, chelsea, resized
+):
     export += [BAD[kind], None]
     rejected = graph_cache.prepare_graph(LITE)  # another version may have left it so
     model = load_model(LITE.name, "openvino")
     assert export == []
     (record,) = caplog.records
-    assert f"rejects the graph {rejected.path}, which is made anew: " in record.getMessage()
+    assert f"rejects the graph {rejected.path}; exporting it again: " in record.getMessage()
     assert model.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
     assert graph_cache.prepare_graph(LITE) == model._graph != rejected
     assert [path.name for path in (tmp_path / "graphs").iterdir()] == [rejected.path.parent.name]
@@ -333,21 +337,21 @@ def test_a_graph_that_openvino_rejects_is_made_anew_once(kind, export, caplog, t
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("lay_there", [True, False])
-def test_a_new_graph_that_openvino_rejects_is_told(kind, lay_there, export, monkeypatch, chelsea, resized):
+def test_a_new_graph_that_openvino_rejects_raises(kind, lay_there, export, monkeypatch, chelsea, resized):
     export += [BAD[kind]] * (1 + lay_there)
     if lay_there:
         graph_cache.prepare_graph(LITE)
     for _ in range(3):  # and it is not made again and again
-        with pytest.raises(EngineError, match="though it was made anew") as refusal:
+        with pytest.raises(EngineError, match="although it is newly exported") as refusal:
             load_model(LITE.name, "openvino")
         assert "EfficientNet-Lite0" in str(refusal.value)
         assert export == []
-    monkeypatch.setattr(load, "_MADE_IN_VAIN", set())  # another process, OpenVINO mended
+    monkeypatch.setattr(openvino_engine, "_REJECTED_WHEN_NEW", set())  # another process, OpenVINO mended
     export.append(None)
     assert load_model(LITE.name, "openvino").logits(resized(chelsea, 64, 64)).shape == (2, 2, 1000)
 
 
-def test_of_two_that_reject_a_graph_one_makes_it_anew(export):
+def test_two_that_reject_a_graph_export_it_again_once(export):
     export += [BAD["cut weights"], None]
     rejected = graph_cache.prepare_graph(LITE)
     mended = graph_cache.prepare_graph(LITE, rejected=rejected)
@@ -355,7 +359,7 @@ def test_of_two_that_reject_a_graph_one_makes_it_anew(export):
     assert export == []
 
 
-def test_files_that_go_while_they_are_served_are_not_missed(export, tmp_path, chelsea, resized):
+def test_a_loaded_graph_does_not_need_its_files(export, tmp_path, chelsea, resized):
     export.append(None)
     model = load_model(LITE.name, "openvino")
     image = resized(chelsea, 200, 320)
@@ -367,8 +371,8 @@ def test_files_that_go_while_they_are_served_are_not_missed(export, tmp_path, ch
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
 
 
-def test_a_graph_held_in_memory_is_served_again_and_again(export, tmp_path, monkeypatch, chelsea, resized):
-    """Giving memory back must not take the weights, of which there is no file."""
+def test_a_graph_kept_in_memory_is_used_repeatedly(export, tmp_path, monkeypatch, chelsea, resized):
+    """Releasing memory must not discard the weights, as there is no file with them."""
     export += [None, None]
     image = resized(chelsea, 200, 320)
     first = load_model(LITE.name, "openvino").logits(image)
@@ -381,11 +385,11 @@ def test_a_graph_held_in_memory_is_served_again_and_again(export, tmp_path, monk
         model.logits(image)
         model.release_cached()
     model._part_runs()
-    model._give_back()
+    model._trim()
     assert np.abs(model.logits(image) - first).max() < 1e-3 * np.ptp(first)
 
 
-def test_a_pass_that_fails_is_told_in_words(lite0, chelsea, resized, monkeypatch):
+def test_a_pass_that_fails_raises_with_a_message(lite0, chelsea, resized, monkeypatch):
     class Request:
         def set_input_tensor(self, *_):
             pass
@@ -404,7 +408,7 @@ def test_a_pass_that_fails_is_told_in_words(lite0, chelsea, resized, monkeypatch
 
 
 @pytest.mark.tensorflow
-def test_keras_on_another_backend_is_told(monkeypatch):
+def test_keras_on_another_backend_is_refused(monkeypatch):
     import keras
 
     monkeypatch.setattr(keras.backend, "backend", lambda: "openvino")
@@ -412,12 +416,12 @@ def test_keras_on_another_backend_is_told(monkeypatch):
         load_model(LITE.name, "tensorflow")
 
 
-def test_what_is_kept_for_the_next_pass_can_be_given_back(fresh_python):
+def test_memory_cached_for_the_next_pass_can_be_released(fresh_python):
     code = """
 import numpy as np
 from fcn_core.system import memory
 from fcn_core.engines.load import load_model
-from fcn_core.images.scales import ResizedImage
+from fcn_core.images.resize import ResizedImage
 predictor = load_model("efficientnet-lite0", "openvino")
 image = ResizedImage(np.zeros((80, 128, 3), np.uint8), 800, 1280)
 first = predictor.logits(image)

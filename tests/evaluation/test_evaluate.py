@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_core.engines.load import ModelInfo
+from fcn_core import pipeline
+from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
 from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
 from fcn_core.evaluation.metrics import Scores
-from fcn_core.images.scales import ResizedImage, Scale, plan_scales
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import Scale, plan_scales
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.maps.region import fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import suggest_threshold, threshold_mask
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.ontology import Ontology
+from tests.places import ROOT
 from tests.waiting import Ticks
 
 SCALES = (Scale(64, 96), Scale(128, 192))
@@ -23,7 +27,7 @@ CATS = range(281, 286)
 
 
 class RedIsCat:
-    """A network that takes red for a cat, in cells of 16 pixels, and counts how often it is asked."""
+    """A network that sees a cat in red cells of 16 pixels, and counts its passes."""
 
     info = ModelInfo("red", "Red", "random", None, "none", 16)
 
@@ -33,7 +37,7 @@ class RedIsCat:
     def cells(self, height, width):
         return CellGrid(*(CellAxis(n, n // 16, 16, 7.5, 16) for n in (height, width)))
 
-    def logits(self, image):
+    def logits(self, image, checkpoint=None):
         self.passes += 1
         h, w = image.height // 16, image.width // 16
         rows = image.rows(0, image.height)[:, : 16 * h, : 16 * w]
@@ -45,7 +49,7 @@ class RedIsCat:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two pictures with a red rectangle each; a mask with a void rim, one without."""
+    """Two pictures with a red rectangle each; one mask has a void rim."""
     for name, box, void in (("one", (40, 30, 120, 90), 6), ("two", (100, 50, 170, 110), 0)):
         x0, y0, x1, y1 = box
         pixels = np.full((128, 192, 3), 90, np.uint8)
@@ -78,7 +82,7 @@ def test_red_cats_are_found(folder):
 
 
 @pytest.mark.parametrize("kind", ["probability", "evidence"])
-def test_a_result_is_that_of_the_measures_on_the_maps(folder, kind):
+def test_an_evaluation_equals_the_measures_on_the_maps(folder, kind):
     (result,) = evaluate_index(written(folder, ONE), RedIsCat(), ways=[kind], scales=SCALES)
     pixels = np.asarray(Image.open(folder / "one.png"))
     mask = np.asarray(Image.open(folder / "one-mask.png"))
@@ -93,8 +97,9 @@ def test_a_result_is_that_of_the_measures_on_the_maps(folder, kind):
     assert result.summary == scores.summary()
 
 
-def test_the_network_runs_once_a_picture_and_scale_and_all_rows_and_ways_share_it(folder, monkeypatch):
+def test_the_network_runs_once_per_picture_and_scale_for_all_rows_and_ways(folder, monkeypatch):
     monkeypatch.setattr(evaluate, "time", Ticks())
+    monkeypatch.setattr(pipeline, "time", Ticks())
     model, seen = RedIsCat(), []
     path = written(folder, ONE, "one.png,n02084071,one-mask.png,", TWO)
     ways = ("notebook", "fine", "evidence")
@@ -112,7 +117,7 @@ def test_the_network_runs_once_a_picture_and_scale_and_all_rows_and_ways_share_i
     assert json.loads(json.dumps(results[1].to_json()))["pxap"] == results[1].summary.pxap
 
 
-def test_without_boxes_those_of_the_mask_are_taken(folder):
+def test_a_row_without_boxes_gets_those_of_its_mask(folder):
     given = written(folder, "two.png,cat,two-mask.png,100 50 170 110")
     (expected,) = evaluate_index(given, RedIsCat(), scales=SCALES)
     for row, head in (
@@ -140,7 +145,7 @@ def test_rows_with_boxes_alone_are_measured_by_pointing_and_boxes(folder):
     assert (missed.summary.pointing, missed.summary.max_box_acc_v2) == (0.0, 0.0)
 
 
-def test_in_a_mixed_index_each_row_takes_part_in_what_it_can(folder):
+def test_a_mixed_index_measures_each_row_by_what_it_has(folder):
     mixed = written(folder, "one.png,cat,,0 0 30 20", TWO, "two.png,cat,two-mask.png,100 50 170 110")
     (found,) = evaluate_index(mixed, RedIsCat(), scales=SCALES)
     (masks,) = evaluate_index(written(folder, TWO, TWO), RedIsCat(), scales=SCALES)
@@ -152,8 +157,8 @@ def test_in_a_mixed_index_each_row_takes_part_in_what_it_can(folder):
         assert getattr(s, name) == getattr(alone, name)
 
 
-def test_a_mask_turns_with_its_picture(folder):
-    """As a camera held sideways stores them: the picture says so, its mask need not."""
+def test_a_mask_is_rotated_with_its_picture(folder):
+    """A camera held sideways stores pictures like this: the picture has an orientation, its mask may have none."""
     for name in ("one", "one-mask"):
         picture = Image.open(folder / f"{name}.png").transpose(Image.Transpose.ROTATE_90)
         exif = Image.Exif()
@@ -184,46 +189,52 @@ def test_an_index_may_have_more_columns_in_any_order(folder, mark):
 
 
 BAD_INDEXES = [
-    ("image,mask\none.png,one-mask.png\n", "synset_wnid is missing"),
+    ("image,mask\none.png,one-mask.png\n", "Add: synset_wnid"),
     ("", "an empty file"),
     ("image,synset_wnid,mask\n", "at least one row"),
-    ("image,synset_wnid,mask\nnone.png,cat,one-mask.png\n", "Line 2 of index.csv names 'none.png'"),
-    ("image,synset_wnid,mask\none.png,cat,none.png\n", "'none.png', which is not there"),
-    ("image,synset_wnid,mask\none.png,,one-mask.png\n", "Line 2 of index.csv lacks"),
-    ("image,synset_wnid,mask\none.png\n", "lacks"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3\n", "Expected 'x0 y0 x1 y1'"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,a b c d\n", "Expected 'x0 y0 x1 y1'"),
+    ("image,synset_wnid,mask\nnone.png,cat,one-mask.png\n", "Line 2 of index.csv: .*'none.png'"),
+    ("image,synset_wnid,mask\none.png,cat,none.png\n", "'none.png', which does not exist"),
+    ("image,synset_wnid,mask\none.png,,one-mask.png\n", "Line 2 of index.csv: Expected an image, a synset"),
+    ("image,synset_wnid,mask\none.png\n", "Received less"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3\n", "Expected boxes as 'x0 y0 x1 y1'"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,a b c d\n", "Expected boxes as 'x0 y0 x1 y1'"),
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,9 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,nan 2 3 4\n", "x0 < x1"),
     ("image,synset_wnid,mask\none.png,flibber,one-mask.png\n", "Line 2 of index.csv: .*flibber"),
-    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Line 2 of index.csv: .*some that are not grey, 90"),
+    ("image,synset_wnid,mask\none.png,cat,one.png\n", "Line 2 of index.csv: .*colours that are not grey, 90"),
     ("image,synset_wnid,mask\none.png,cat,index.csv\n", "Line 2 of index.csv: .*cannot be read"),
     ("image;synset_wnid;mask\none.png;cat;one-mask.png\n", "Separate them with commas"),
     ("image\tsynset_wnid\tmask\none.png\tcat\tone-mask.png\n", "Separate them with commas"),
-    ("image,synset_wnid\none.png,cat\n", "mask or boxes is missing"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,,\n", "both mask and boxes"),
-    ("image,synset_wnid,mask\none.png,cat,one-mask.png,1 2 3 4\n", "Line 2 of index.csv has more fields"),
-    ("image,synset_wnid,boxes\none.png,cat,;\n", "Line 2 of index.csv has the boxes ';'"),
-    ("image,synset_wnid,boxes\none.png,cat,1 2 3 4;5 6\n", "Expected 'x0 y0 x1 y1'"),
-    ('image,synset_wnid,boxes\none.png,cat,"1,2,3,4"\n', "Expected 'x0 y0 x1 y1'"),
+    ("image,synset_wnid\none.png,cat\n", "Add: mask or boxes"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,,\n", "and a mask or boxes. Received less"),
+    (
+        "image,synset_wnid,mask\none.png,cat,one-mask.png,1 2 3 4\n",
+        "Line 2 of index.csv: Expected as many fields",
+    ),
+    ("image,synset_wnid,boxes\none.png,cat,;\n", "Line 2 of index.csv: .*Received ';'"),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 3 4;5 6\n", "Expected boxes as 'x0 y0 x1 y1'"),
+    ('image,synset_wnid,boxes\none.png,cat,"1,2,3,4"\n', "Expected boxes as 'x0 y0 x1 y1'"),
     (
         "image,synset_wnid,boxes\none.png,cat,1 2 3 inf\n",
-        "Line 2 of index.csv: The box 1 2 3 inf leaves",
+        "Line 2 of index.csv: .*Received 1 2 3 inf",
     ),
-    ("image,synset_wnid,boxes\none.png,cat,-1 2 3 4\n", "box -1 2 3 4 leaves its picture of 192x128"),
-    ("image,synset_wnid,boxes\none.png,cat,1 2 193 4\n", "box 1 2 193 4 leaves"),
-    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "box 1 2 3 129 leaves"),
+    (
+        "image,synset_wnid,boxes\none.png,cat,-1 2 3 4\n",
+        "within the picture of 192x128 pixels. Received -1 2 3 4",
+    ),
+    ("image,synset_wnid,boxes\none.png,cat,1 2 193 4\n", "Received 1 2 193 4"),
+    ("image,synset_wnid,mask,boxes\none.png,cat,one-mask.png,1 2 3 129\n", "Received 1 2 3 129"),
     (
         "image,synset_wnid,boxes\none.png,cat,1.1 1.1 1.2 1.2\n",
-        "Line 2 of index.csv: The boxes hold no pixel",
+        "Line 2 of index.csv: Expected boxes that contain a pixel's centre",
     ),
-    ("image,synset_wnid,mask\none.png,cat,small.png\n", "192x128 pixels, as its picture. Received 9x9"),
-    ("image,synset_wnid,mask\none.png,cat,empty.png\n", "no pixel of an object"),
+    ("image,synset_wnid,mask\none.png,cat,small.png\n", "192x128 pixels of its picture. Received 9x9"),
+    ("image,synset_wnid,mask\none.png,cat,empty.png\n", "Expected pixels of an object"),
 ]
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_INDEXES)
-def test_a_bad_index_is_named_with_what_is_wrong(folder, text, message):
+def test_errors_of_an_index_say_what_is_wrong(folder, text, message):
     Image.new("L", (9, 9)).save(folder / "small.png")
     Image.new("L", (192, 128)).save(folder / "empty.png")
     path = folder / "index.csv"
@@ -233,19 +244,19 @@ def test_a_bad_index_is_named_with_what_is_wrong(folder, text, message):
 
 
 @pytest.mark.parametrize("content", [b"image,synset_wnid,mask\n\xff\xfe,\x00,\n", b"\x00\x01"])
-def test_bytes_that_are_no_text_are_refused(tmp_path, content):
+def test_binary_data_as_index_is_an_error(tmp_path, content):
     (tmp_path / "index.csv").write_bytes(content)
     with pytest.raises(DatasetError):
         read_index(tmp_path / "index.csv")
 
 
-def test_an_index_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_index_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
         evaluate_index(tmp_path / "none.csv", RedIsCat())
 
 
 @pytest.mark.parametrize("ways", [(), ("fine", "best")])
-def test_an_unknown_way_is_refused(folder, ways):
+def test_an_unknown_way_is_an_error(folder, ways):
     with pytest.raises(ValueError, match="Expected ways among"):
         evaluate_index(written(folder, ONE), RedIsCat(), ways=ways)
 
@@ -253,14 +264,14 @@ def test_an_unknown_way_is_refused(folder, ways):
 @pytest.mark.tensorflow
 def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
     # With pooling and one dense layer after the last feature maps Grad-CAM is CAM: relu(logits - bias) / cells.
-    from fcn_core.engines.load import TensorFlowEngine
+    from fcn_core.engines.tensorflow import TensorFlowEngine
     from fcn_core.evaluation.gradcam import GradCAM
-    from fcn_core.images.scales import resize_image
+    from fcn_core.images.resize import resize_image
     from fcn_core.networks.zoo import model_spec
 
     spec = model_spec("efficientnet-lite0")
     engine = TensorFlowEngine(spec, False, 32)
-    batch = np.moveaxis(spec.preprocessing(np.moveaxis(resize_image(chelsea, 96, 96), -1, 0)), 0, -1)[None]
+    batch = spec.preprocessing.batch(resize_image(chelsea, 96, 96))
     logits = np.asarray(engine.network(batch, training=False))[0]
     bias = np.asarray(engine.network.get_layer("logits").bias)
     ids = [*CATS, 967]
@@ -273,7 +284,7 @@ def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
     assert cam(chelsea, [best], 64).shape == (2, 2)
 
 
-SHARED = Path(os.environ.get("FCN_SHARED") or Path(__file__).parents[2] / "shared")
+SHARED = Path(os.environ.get("FCN_SHARED") or ROOT.parent / "shared")
 
 
 @pytest.mark.skipif(

@@ -1,4 +1,4 @@
-"""Masks are understood, or refused in words."""
+"""Mask files are read, or refused with a message."""
 
 import warnings
 
@@ -47,7 +47,7 @@ def cut_out():
 BLACK, WHITE, GREY, RED = (0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0)
 VOC = [BLACK, (128, 0, 0), (0, 128, 0)]  # its first colours
 
-UNDERSTOOD = {  # what the file holds, and whether there is void in it
+READABLE = {  # how the mask is stored, and whether it has void pixels
     "255 and 0": (lambda: Image.fromarray(grey()), False),
     "255, 0 and 128": (lambda: Image.fromarray(grey(void=128)), True),
     "1 and 0": (lambda: Image.fromarray(grey(thing=1)), False),
@@ -76,9 +76,9 @@ UNDERSTOOD = {  # what the file holds, and whether there is void in it
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", UNDERSTOOD)
-def test_a_mask_is_understood(tmp_path, name):
-    make, void = UNDERSTOOD[name]
+@pytest.mark.parametrize("name", READABLE)
+def test_a_mask_is_read(tmp_path, name):
+    make, void = READABLE[name]
     make().save(tmp_path / "mask.png")
     truth, valid = read_mask(tmp_path / "mask.png", H, W)
     assert np.array_equal(truth, OBJECT)
@@ -96,32 +96,32 @@ REFUSED = {
     "1 with 255": (lambda: Image.fromarray(grey(thing=1, void=255)), "Received 0, 1, 255 in its greys"),
     "1 with 128": (lambda: Image.fromarray(grey(thing=1, void=128)), "Received 0, 1, 128 in its greys"),
     "16 bits": (lambda: Image.fromarray(grey(thing=300, dtype=np.uint16)), "Received 0, 300 in its greys"),
-    "colours": (lambda: rgba(RED, BLACK, (255, 255)), "some that are not grey, 0 in its colours"),
+    "colours": (lambda: rgba(RED, BLACK, (255, 255)), "colours that are not grey, 0 in its colours"),
     "palette of VOC, two classes": (lambda: palette(grey(thing=1, void=2), VOC), "0, 1, 2 in its palette"),
     "palette of VOC, another class": (lambda: palette(grey(thing=2), VOC), "0, 2 in its palette"),
     "palette of VOC with its void": (
         lambda: palette(grey(thing=1, void=255), [*VOC, *[WHITE] * 252, (224, 224, 192)]),
         "0, 1, 255 in its palette",
     ),
-    "palette turned round": (lambda: palette(OBJECT, [WHITE, BLACK]), "colours and by its palette"),
-    "alpha turned round": (lambda: rgba(BLACK, WHITE), "colours and by its transparency"),
+    "palette turned round": (lambda: palette(OBJECT, [WHITE, BLACK]), "colours and palette differ"),
+    "alpha turned round": (lambda: rgba(BLACK, WHITE), "colours and transparency differ"),
     "alpha with soft edges": (lambda: rgba(WHITE, WHITE, (200, 0)), "0, 200 in its transparency"),
     "white on black, half transparent": (lambda: rgba(WHITE, BLACK, (200, 0)), "0, 200 in its transparency"),
-    "a picture, cut out": (cut_out, "cut out"),
-    "transparent": (lambda: rgba(WHITE, BLACK, (0, 0)), "transparent everywhere"),
-    "no object": (lambda: Image.fromarray(grey(thing=0)), "no pixel of an object"),
+    "a picture, cut out": (cut_out, "a transparent background"),
+    "transparent": (lambda: rgba(WHITE, BLACK, (0, 0)), "Received a transparent picture"),
+    "no object": (lambda: Image.fromarray(grey(thing=0)), "Expected pixels of an object"),
     "no object, transparent palette": (
-        lambda: palette(OBJECT * 0, [WHITE], transparency=b"\x00"), "transparent everywhere",
+        lambda: palette(OBJECT * 0, [WHITE], transparency=b"\x00"), "Received a transparent picture",
     ),
-    "void alone": (lambda: Image.fromarray(grey(128, 128)), "no pixel of an object"),
-    "void and background": (lambda: Image.fromarray(grey(0, 0, void=128)), "no pixel of an object"),
-    "larger": (lambda: Image.new("L", (W + 1, H), 255), "7x5 pixels, as its picture. Received 8x5"),
-    "turned": (lambda: Image.new("L", (H, W), 255), "7x5 pixels, as its picture. Received 5x7"),
+    "void alone": (lambda: Image.fromarray(grey(128, 128)), "Expected pixels of an object"),
+    "void and background": (lambda: Image.fromarray(grey(0, 0, void=128)), "Expected pixels of an object"),
+    "larger": (lambda: Image.new("L", (W + 1, H), 255), "7x5 pixels of its picture. Received 8x5"),
+    "turned": (lambda: Image.new("L", (H, W), 255), "7x5 pixels of its picture. Received 5x7"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_mask_that_leaves_doubt_is_refused_in_words(tmp_path, name):
+def test_an_ambiguous_mask_is_an_error(tmp_path, name):
     make, message = REFUSED[name]
     make().save(tmp_path / "mask.png")
     with pytest.raises(DatasetError, match=message) as refusal:
@@ -178,7 +178,7 @@ def test_a_mask_of_another_size_is_not_decoded(tmp_path, monkeypatch):
         read_mask(tmp_path / "mask.png", H, W)
 
 
-def test_a_size_that_pillow_warns_of_is_refused(tmp_path, monkeypatch):
+def test_a_size_that_pillow_warns_about_is_an_error(tmp_path, monkeypatch):
     Image.fromarray(grey()).save(tmp_path / "mask.png")
     for limit in (H * W - 1, H):  # a warning, an error
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
@@ -198,7 +198,7 @@ def with_orientation(picture, orientation):
 
 
 def stored(orientation):
-    """The mask as a camera that is held so stores it, to be turned upright by the orientation."""
+    """Return the mask as a camera stores it that is held in this orientation."""
     undone = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
     picture = Image.fromarray(grey())
     picture.getexif()[0x0112] = undone
@@ -209,7 +209,7 @@ def stored(orientation):
 
 @pytest.mark.parametrize("picture", [1, 6])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_mask_is_turned_by_its_own_orientation(tmp_path, orientation, picture):
+def test_a_mask_is_rotated_by_its_own_orientation(tmp_path, orientation, picture):
     mask = stored(orientation)
     mask.save(tmp_path / "mask.png", **with_orientation(mask, orientation))
     truth, valid = read_mask(tmp_path / "mask.png", H, W, picture)
@@ -218,7 +218,7 @@ def test_a_mask_is_turned_by_its_own_orientation(tmp_path, orientation, picture)
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_a_mask_that_says_nothing_is_turned_with_its_picture_if_its_size_tells(tmp_path, orientation):
+def test_a_mask_without_orientation_is_rotated_as_its_picture_if_its_size_requires_it(tmp_path, orientation):
     stored(orientation).save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(tmp_path / "mask.png", H, W, orientation)[0], OBJECT)
     stored(1).save(tmp_path / "mask.png")
@@ -226,7 +226,7 @@ def test_a_mask_that_says_nothing_is_turned_with_its_picture_if_its_size_tells(t
 
 
 @pytest.mark.parametrize(("side", "orientation"), [(W, 2), (W, 3), (W, 4), (H, 6)])
-def test_where_nothing_tells_whether_a_mask_is_turned_it_is_refused(tmp_path, side, orientation):
+def test_a_mask_of_ambiguous_orientation_is_an_error(tmp_path, side, orientation):
     Image.new("L", (side, H), 255).save(tmp_path / "mask.png")
     with pytest.raises(DatasetError, match=f"orientation {orientation}"):
         read_mask(tmp_path / "mask.png", H, side, orientation)

@@ -5,13 +5,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from fcn_core.errors import DatasetError
-from fcn_core.evaluation.metrics import (
+from fcn_core.evaluation.boxes import (
     IOU_LEVELS,
     THRESHOLDS,
-    Scores,
     box_hits_at_thresholds,
     box_iou,
     boxes_at_thresholds,
+)
+from fcn_core.evaluation.metrics import (
+    Scores,
     iou,
     iou_at_thresholds,
     pixel_histograms,
@@ -54,7 +56,7 @@ def test_a_square_plateau_points_at_its_middle():
     assert pointing_hit(scores, truth)
 
 
-def test_the_maximum_is_not_sought_in_the_void():
+def test_void_pixels_cannot_be_the_maximum():
     scores = np.array([[0.5, 1.0, 0.2]])
     assert pointing_hit(scores, mask("#.."), np.array([[True, False, True]]))
     assert not pointing_hit(scores, mask("#.."))
@@ -89,7 +91,7 @@ def test_iou(found, truth, valid, expected):
     assert iou(mask(found), mask(truth), None if valid is None else mask(valid)) == pytest.approx(expected)
 
 
-def test_iou_wants_one_shape():
+def test_iou_requires_one_shape():
     with pytest.raises(ValueError, match="one shape"):
         iou(mask("#"), mask("##"))
 
@@ -134,7 +136,7 @@ def test_pxap_of_chance_is_the_objects_share():
 
 
 def test_pxap_without_an_object():
-    with pytest.raises(DatasetError, match="no pixel of an object"):
+    with pytest.raises(DatasetError, match="pixels of an object"):
         pxap(pixel_histograms(np.array([[0.5]]), mask(".")))
 
 
@@ -149,7 +151,7 @@ def test_histogram_columns(score, column):
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1])
-def test_histograms_want_normalised_scores(score):
+def test_histograms_require_normalised_scores(score):
     with pytest.raises(ValueError, match="0 to 1"):
         pixel_histograms(np.array([[score]]), mask("#"))
 
@@ -190,7 +192,7 @@ def labelled_boxes(scores, threshold):
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 3]), st.booleans())
-def test_boxes_of_all_thresholds_are_those_of_labelling_each(seed, sigma, coarse):
+def test_boxes_at_all_thresholds_equal_those_of_labelling_at_each(seed, sigma, coarse):
     rng = np.random.default_rng(seed)
     scores = normalise(ndimage.gaussian_filter(rng.random(rng.integers(1, 16, 2)), sigma))
     if coarse:
@@ -275,7 +277,7 @@ def test_a_constant_map_is_measured_too():
     assert summary.max_box_acc_v2 == 0
 
 
-def test_measured_pictures_can_be_counted_in_again():
+def test_measured_pictures_can_be_added_again():
     rng = np.random.default_rng(1)
     truths = [rng.random((12, 12)) < 0.5 for _ in range(4)]
     whole, again = Scores(), Scores()
@@ -288,26 +290,26 @@ def test_measured_pictures_can_be_counted_in_again():
 @pytest.mark.parametrize(
     ("scores", "truth", "valid", "error", "words"),
     [
-        (np.zeros((2, 2)), np.zeros((2, 2), bool), None, DatasetError, "no pixel of an object"),
+        (np.zeros((2, 2)), np.zeros((2, 2), bool), None, DatasetError, "pixels of an object"),
         (
             np.zeros((2, 2)),
             np.ones((2, 2), bool),
             np.zeros((2, 2), bool),
             DatasetError,
-            "no pixel of an object",
+            "pixels of an object",
         ),
         (np.zeros((2, 3)), np.ones((2, 2), bool), None, ValueError, "one shape"),
         (np.zeros((2, 2)), np.ones((2, 2), np.uint8), None, ValueError, "bool"),
         (np.full((2, 2), np.nan), np.ones((2, 2), bool), None, ValueError, "finite"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(scores, truth, valid, error, words):
+def test_what_cannot_be_measured_is_an_error(scores, truth, valid, error, words):
     with pytest.raises(error, match=words):
         score_picture(scores, truth, valid)
 
 
-def test_an_empty_data_set_is_told_in_words():
-    with pytest.raises(DatasetError, match="no picture"):
+def test_an_empty_data_set_is_an_error():
+    with pytest.raises(DatasetError, match="at least one picture"):
         Scores().summary()
 
 
@@ -333,7 +335,7 @@ def test_with_boxes_alone_the_maximum_must_lie_in_one(box, hit):
     assert score_boxes(scores, [box], tolerance=9).pointing
 
 
-def test_with_boxes_alone_what_needs_pixels_is_left_out():
+def test_with_boxes_alone_measures_of_pixels_are_skipped():
     scores, values = Scores(), np.zeros((20, 20))
     values[5:15, 2:12] = 1
     found = score_boxes(values, [(2, 5, 12, 15)])
@@ -353,6 +355,6 @@ def test_with_boxes_alone_what_needs_pixels_is_left_out():
 
 
 @pytest.mark.parametrize("boxes", [[], [(0.1, 0.1, 0.2, 0.2)], [(30, 30, 40, 40)]])
-def test_boxes_without_a_pixel_are_refused(boxes):
-    with pytest.raises(DatasetError, match="hold no pixel"):
+def test_boxes_without_a_pixel_are_an_error(boxes):
+    with pytest.raises(DatasetError, match="Expected boxes that contain"):
         score_boxes(np.zeros((20, 20)), boxes)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_core.cli.entry import main
-from fcn_core.engines.load import OpenVINOEngine
+from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.errors import FcnError, UnknownModel, WeightsUnavailable
 from fcn_core.evaluation import verify
 from fcn_core.networks import convert
@@ -94,12 +94,12 @@ def test_a_wrong_map_of_the_serving_engine_ends_in_status_1(monkeypatch, capsys,
     [(1.0, 4.0, 0.25), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (math.inf, 1.0, math.inf)],
 )
 def test_the_error_is_a_share_of_the_range(error, span, relative):
-    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
+    proof = verify.Verification("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
     assert proof.relative == relative
 
 
-def test_what_could_not_be_compared_is_said(monkeypatch, capsys):
-    proof = verify.Proof("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
+def test_classes_that_could_not_be_compared_are_reported(monkeypatch, capsys):
+    proof = verify.Verification("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
     monkeypatch.setattr(verify, "verify_model", lambda *_: proof)
     assert main(["verify"]) == 0
     assert "(303 of 1000 classes" in capsys.readouterr().out
@@ -112,18 +112,18 @@ def test_without_tensorflow_it_says_what_to_do(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["NoSuchNet", "", "imagenet_utils", "__doc__", "mobilenet_v2", "os.system"])
-def test_an_application_keras_has_not_is_refused(name):
+def test_an_unknown_application_is_an_error(name):
     with pytest.raises(UnknownModel, match="MobileNetV2"):
         verify.verify_application(name, "none")
 
 
-def test_without_network_the_published_weights_are_not_to_be_had(capfd):
+def test_published_weights_need_a_network_connection(capfd):
     with pytest.raises(WeightsUnavailable, match="--weights none"):
         verify.verify_application("MobileNetV2", "imagenet")
     assert issubclass(WeightsUnavailable, FcnError)
 
 
-def test_the_published_weights_that_cannot_be_had_end_in_status_3_and_clean_output(capsys):
+def test_missing_published_weights_end_in_status_3_and_clean_output(capsys):
     assert main(["verify", "--application", "MobileNetV2", "--json"]) == 3
     out, err = capsys.readouterr()
     assert out == ""

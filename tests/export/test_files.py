@@ -1,4 +1,4 @@
-"""What is taken away: every file opened again, and the recipes run."""
+"""Exported files: each is opened again, and the recipes are run."""
 
 import ast
 import base64
@@ -31,7 +31,7 @@ EVIL = "<script>alert(1)</script> \"q\" 'r' `b` $(touch x) [red].png"
 
 @pytest.fixture(scope="module")
 def picture() -> bytes:
-    """A file, as an upload is."""
+    """The bytes of a picture file, like an upload."""
     buffer = io.BytesIO()
     Image.fromarray(skimage.data.astronaut()[:400]).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -83,7 +83,7 @@ def test_the_manifest_has_what_the_contract_names(analysis, folder):
     assert "numpy" in manifest["versions"]
 
 
-def test_maps_load_as_they_were(analysis, folder):
+def test_saved_maps_load_unchanged(analysis, folder):
     with np.load(folder / "maps.npz", allow_pickle=False) as maps:
         found = dict(maps)
     assert set(found) == {"120x160", "200x320", "arithmetic", "geometric", "fine"}
@@ -96,7 +96,7 @@ def test_maps_load_as_they_were(analysis, folder):
     np.testing.assert_array_equal(found["arithmetic"], analysis.arithmetic.values)
 
 
-def test_pictures_have_the_pictures_size_and_the_mask_is_black_and_white(analysis, folder):
+def test_exported_pictures_have_the_size_of_the_input_and_the_mask_is_binary(analysis, folder):
     with Image.open(folder / "mask.png") as mask:
         pixels = np.asarray(mask)
     np.testing.assert_array_equal(pixels, np.where(analysis.mask, 255, 0))
@@ -109,14 +109,16 @@ def test_pictures_have_the_pictures_size_and_the_mask_is_black_and_white(analysi
             assert png.info["Description"].endswith("imagenet weights")
 
 
-def test_a_folder_is_overwritten_whole_and_keeps_no_scraps(random_analysis, folder, tmp_path):
+def test_writing_a_folder_again_replaces_all_files_and_leaves_no_partial_ones(
+    random_analysis, folder, tmp_path
+):
     for _ in range(2):
         files.write_folder(random_analysis, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == set(files.FILES)
     assert json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["map"] == "evidence"
 
 
-def test_a_failure_half_way_leaves_no_manifest(analysis, tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_no_manifest(analysis, tmp_path, monkeypatch):
     files.write_folder(analysis, tmp_path)
 
     def full(_):
@@ -179,7 +181,7 @@ def test_the_archive_holds_all_files_in_one_folder(analysis, picture):
         ("x" * 300 + ".png", "x" * 116),
     ],
 )
-def test_files_are_named_safely(name, stem):
+def test_file_names_are_safe(name, stem):
     assert files.file_stem(name) == stem
 
 
@@ -189,7 +191,9 @@ def test_files_are_named_safely(name, stem):
 def _mask_analysis(analysis: Analysis, mask: np.ndarray) -> Analysis:
     fine = mask.astype(np.float32)
     image = image_from_array(np.zeros((*mask.shape, 3), np.uint8), "mask.png")
-    return replace(analysis, image=image, mask=mask, fine=fine, boxes=boxes_of(mask, fine, min_share=0))
+    changed = replace(analysis, image=image, make_fine=lambda: fine)
+    vars(changed).update(mask=mask, boxes=boxes_of(mask, fine, min_share=0))  # before they are computed
+    return changed
 
 
 def _decoded(segmentation, height: int, width: int) -> np.ndarray:
@@ -214,12 +218,12 @@ def _shapes() -> dict[str, np.ndarray]:
     square[5:15, 10:30] = True
     ring[5:25, 10:40] = True
     ring[10:20, 20:30] = False
-    corner[0:5, 0:5] = corner[5:9, 5:9] = True  # joined at a corner alone
+    corner[0:5, 0:5] = corner[5:9, 5:9] = True  # connected at a corner only
     nested[2:38, 2:50] = True
     nested[6:30, 6:40] = False
     nested[10:20, 10:20] = True  # a region of its own within the other's box
     full[:] = True
-    edge[:, 20:22] = edge[0:10, 22:30] = True  # runs that go on from column to column
+    edge[:, 20:22] = edge[0:10, 22:30] = True  # runs that continue in the next column
     edge[3:5, 25:27] = False
     blobs = np.random.default_rng(3).random((40, 60)) < 0.45
     return {k: v for k, v in locals().items() if k != "blank"}
@@ -279,8 +283,8 @@ class _Page(HTMLParser):
 
 
 @pytest.mark.parametrize("name", ["space.jpg", EVIL])
-def test_the_report_stands_alone_and_escapes_what_users_name(analysis, name):
-    # A name that clean_name would not let through, as if it had.
+def test_the_report_loads_nothing_and_escapes_names(analysis, name):
+    # clean_name would change this name.
     evil = replace(analysis, image=replace(analysis.image, name=name))
     html = files.html_report(evil).decode()
     page = _Page(html)
@@ -309,14 +313,8 @@ def test_the_report_stands_alone_and_escapes_what_users_name(analysis, name):
 
 def test_the_report_of_a_large_picture_stays_small(analysis):
     pixels = np.random.default_rng(0).integers(0, 256, (2000, 3000, 3), dtype=np.uint8)
-    shape = pixels.shape[:2]
-    large = replace(
-        analysis,
-        image=image_from_array(pixels, "noise"),
-        fine=np.zeros(shape, np.float32),
-        mask=np.zeros(shape, bool),
-        boxes=(),
-    )
+    fine = np.zeros(pixels.shape[:2], np.float32)
+    large = replace(analysis, image=image_from_array(pixels, "noise"), make_fine=lambda: fine)
     assert len(files.html_report(large)) < 3_000_000
 
 
@@ -357,7 +355,7 @@ def _same_maps(analysis: Analysis, path) -> None:
             np.testing.assert_allclose(maps[name], expected, atol=1e-5, err_msg=name)
 
 
-def test_the_snippet_runs_and_gives_the_same(analysis, picture, tmp_path, monkeypatch, capsys):
+def test_the_snippet_reproduces_the_maps(analysis, picture, tmp_path, monkeypatch, capsys):
     (tmp_path / "space.jpg").write_bytes(picture)
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
@@ -382,7 +380,7 @@ def test_a_notebook_is_valid_and_holds_the_picture(analysis, picture, with_file)
     np.testing.assert_array_equal(read_image(inside).pixels, analysis.image.pixels)
 
 
-def test_a_notebook_runs_as_it_is(analysis, tmp_path, monkeypatch):
+def test_a_notebook_runs_unchanged(analysis, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
     book = nbformat.reads(files.notebook(analysis).decode(), as_version=4)
@@ -401,7 +399,7 @@ def test_a_notebook_runs_as_it_is(analysis, tmp_path, monkeypatch):
     assert len(pictures) == 3
 
 
-def test_an_evil_name_cannot_leave_its_place_in_notebook_and_snippet(analysis):
+def test_a_hostile_name_stays_a_string_in_notebook_and_snippet(analysis):
     evil = replace(analysis, image=replace(analysis.image, name="'''\"\"\"\\ `x` <img src=x onerror=y>.png"))
     book = json.loads(files.notebook(evil))
     for cell in book["cells"]:

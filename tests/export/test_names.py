@@ -1,7 +1,8 @@
-"""Names that users give: in commands that are pasted somewhere, and as folders that any system can make."""
+"""Names of users' pictures: in commands that are copied to any shell, and as names of folders on any system."""
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import ntpath
@@ -19,13 +20,14 @@ from typing import Any
 import pytest
 
 from fcn_core.cli import entry
+from fcn_core.cli.heatmap import output_folders
 from fcn_core.export import files, shells
 from fcn_core.export.shells import as_argument, harmless, join
 from fcn_core.images.read import clean_name
 from tests.hostile import NAMES
 from tests.waiting import PATIENCE
 
-# What a path may hold that no name does any more, and plain words beside it.
+# Paths may have characters that cleaned names do not have, and plain words.
 PATHS = (
     "a/b c/dog.png",
     "./-x.png",
@@ -53,15 +55,15 @@ PLAIN = (
 WORDS = (*NAMES, *map(clean_name, NAMES), *PATHS, *PLAIN, "200x320,400x640", "a,b", "1,2")
 
 
-# cmd.exe and PowerShell, as far as a line to be run as one command goes
+# Models of cmd.exe and PowerShell, for a line that is one command
 
 
 class NotOneCommand(Exception):
-    """The shell would do something else than run one program with these words."""
+    """The shell would not run one program with these words."""
 
 
 def cmd_line(line: str, environment: Mapping[str, str], *, delayed: bool) -> str:
-    """What cmd.exe hands to a program, by the phases of its parser.
+    """Return what cmd.exe passes to a program, by the phases of its parser.
 
     First ``%NAME%`` is replaced, in quotes or not; then each ``"`` opens or closes a quoted part, and outside of
     one ``& | < > ( )`` end the command or send its output elsewhere, and ``^`` is an escape. Where delayed expansion is
@@ -82,7 +84,7 @@ def cmd_line(line: str, environment: Mapping[str, str], *, delayed: bool) -> str
 
 
 def argv(line: str) -> list[str]:
-    """The words a program on Windows makes of its command line (CommandLineToArgvW)."""
+    """Split a command line as programs on Windows do (CommandLineToArgvW)."""
     words: list[str] = []
     word, quoted, at = None, False, 0
     while at < len(line):
@@ -104,7 +106,7 @@ def argv(line: str) -> list[str]:
 
 
 def powershell_words(line: str) -> Iterator[str]:
-    """The words PowerShell makes of a line in argument mode (about_Parsing, about_Quoting_Rules).
+    """Split a line as PowerShell does in argument mode (about_Parsing, about_Quoting_Rules).
 
     Typographic quotes are quotes. Within double ones, ``$`` and backquote are read; outside of quotes, so are the signs
     of its language.
@@ -187,7 +189,7 @@ def test_every_shell_reads_the_same_words(word: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "ksh"])
-def test_shells_that_are_here_read_them_so(shell: str) -> None:
+def test_installed_shells_read_the_same_words(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip("not here")
     script = 'python() { printf "%s\\n" "$@"; }\n' + join(["python", *WORDS]) + "\n"
@@ -196,7 +198,7 @@ def test_shells_that_are_here_read_them_so(shell: str) -> None:
     assert done.stderr == b""
 
 
-def test_nothing_is_changed_without_need() -> None:
+def test_harmless_names_are_unchanged() -> None:
     for name in (
         "dog.png",
         "it's a dog; & (more) #1.png",
@@ -215,7 +217,7 @@ def test_nothing_is_changed_without_need() -> None:
     ("path", "argument"),
     [("-x.png", "./-x.png"), ("--out", "./--out"), ("a/-x.png", "a/-x.png"), ("/x.png", "/x.png"), ("x.png", "x.png")],
 )  # fmt: skip
-def test_a_path_is_no_option(path: str, argument: str) -> None:
+def test_a_path_is_never_read_as_an_option(path: str, argument: str) -> None:
     assert as_argument(path) == argument
 
 
@@ -250,26 +252,27 @@ def test_commands_in_every_place_name_the_picture_and_nothing_else(name: str, an
     options = entry._parser().parse_args(words[3:])
     assert (options.images, str(options.out)) == ([as_argument(harmless(name))], "out")
     assert options.scales == ",".join(analysis.class_maps)
-    assert bool(files.renamed(named)) == (harmless(name) != name)
+    assert bool(files.rename_note(named)) == (harmless(name) != name)
     (introduction, *_) = json.loads(files.notebook(named, b"picture"))["cells"]
     assert f"```sh\n{line}\n```" in "".join(introduction["source"])
     assert "".join(introduction["source"]).count("```") == 2
 
 
-def test_a_picture_that_the_command_calls_otherwise_is_told_of(analysis: Any) -> None:
+def test_a_note_tells_of_a_name_that_the_command_cannot_use(analysis: Any) -> None:
     named = _named(analysis, "100% <b>.png")
-    told = 'The command calls the picture "100_ <b>.png"'
-    assert files.renamed(named).startswith(told)
-    assert "Rename the file." in files.renamed(named)
+    told = 'The command names the picture "100_ <b>.png"'
+    assert files.rename_note(named).startswith(told)
+    assert "Rename the file." in files.rename_note(named)
     report = files.html_report(named).decode()
-    assert "The command calls the picture &quot;100_ &lt;b&gt;.png&quot;" in report
+    assert told in html.unescape(report)
+    assert "<b>" not in report
     introduction = "".join(json.loads(files.notebook(named, b"picture"))["cells"][0]["source"])
-    assert "The command calls the picture `100_ &lt;b&gt;.png`" in introduction
+    assert "The command names the picture `100_ &lt;b&gt;.png`" in introduction
     with zipfile.ZipFile(io.BytesIO(files.zip_all(named, b"picture"))) as archive:
         script = archive.read("100% _b_/command.sh").decode()
     assert f"\n# {told}" in script
-    assert files.renamed(analysis) == ""
-    assert "The command calls" not in files.html_report(analysis).decode()
+    assert files.rename_note(analysis) == ""
+    assert "The command names" not in files.html_report(analysis).decode()
 
 
 # Folders
@@ -314,7 +317,7 @@ def test_the_model_of_windows_refuses(name: str) -> None:
 @pytest.mark.parametrize(
     "rest", ["", ".png", ".tar.png", " .png", " .tar.png", "   ", ".", "...", ".x" * 200, " " * 300 + "x.png"]
 )
-def test_devices_are_no_names(base: str, rest: str) -> None:
+def test_names_of_devices_are_changed(base: str, rest: str) -> None:
     name = clean_name(base + rest)
     assert name.startswith(f"_{base}")
     assert clean_name(name) == name
@@ -356,15 +359,15 @@ def test_every_system_can_make_the_folder(name: str, tmp_path: Path) -> None:
 
 def test_different_pictures_have_different_folders() -> None:
     paths = [*NAMES, *NAMES, "_CON.png", "_con.jpg", "CON-2.png", "con-2"]
-    folders = [folder.name for folder in entry._folders(paths, Path("out"))]
+    folders = [folder.name for folder in output_folders(paths, Path("out"))]
     assert len({name.casefold() for name in folders}) == len(paths)
     assert [refused_by_windows(name) for name in folders] == [""] * len(paths)
-    assert entry._folders(["CON.png", "_con.png", "con.jpg"], Path("o")) == [
+    assert output_folders(["CON.png", "_con.png", "con.jpg"], Path("o")) == [
         Path("o") / n for n in ("_CON", "_con-2", "_con-3")
     ]
 
 
-def test_files_to_download_can_be_made_anywhere(analysis: Any) -> None:
+def test_downloaded_files_have_names_for_every_system(analysis: Any) -> None:
     for name in NAMES:
         shown = shells.harmless(clean_name(name))
         assert refused_by_windows(shown) == ""

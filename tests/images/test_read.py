@@ -1,6 +1,5 @@
 import hashlib
 import io
-import itertools
 import os
 import struct
 import threading
@@ -9,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 
 from fcn_core.errors import ImageError
-from fcn_core.images.read import Limits, RGBImage, clean_name, image_from_array, read_image
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import RGBImage, clean_name, image_from_array, read_image
 
 H, W = 13, 19
 RGB = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
@@ -228,7 +228,7 @@ def test_an_endless_file_is_left_at_the_limit():
             return b"x" * min(size, 1000)
 
     endless = Endless()
-    with pytest.raises(ImageError, match=r"MB. Expected at most"):
+    with pytest.raises(ImageError, match=r"Expected at most .* Received .* MB"):
         read_image(endless, limits=Limits(max_bytes=5_500))
     assert endless.given == 5_501
 
@@ -295,7 +295,9 @@ def test_a_large_file_is_refused_unread(tmp_path):
     path = tmp_path / "large.png"
     with path.open("wb") as file:
         file.truncate(10**12)  # a hole: nothing on the disk
-    with pytest.raises(ImageError, match=r"953674.3 MB. Expected at most 25 MB and 64 megapixels"):
+    with pytest.raises(
+        ImageError, match=r"Expected at most 25 MB and 64 megapixels\. Received .* of 953674\.3 MB"
+    ):
         read_image(path)
 
 
@@ -310,192 +312,6 @@ def test_no_file_stays_open(tmp_path):
         except ImageError:
             continue
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-# Refusals
-
-
-JPEG = saved(Image.fromarray(RGB), "JPEG", progressive=True)
-FRAME, LAST_SCAN = JPEG.index(b"\xff\xc2"), JPEG.rindex(b"\xff\xda")
-BMP = saved(Image.fromarray(RGB), "BMP")
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "an empty file.*Expected a whole JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"),
-        (b"hello", "no picture of a known kind"),
-        (b"  <svg></svg>", "SVG"),
-        (b"%PDF-1.7", "PDF"),
-        (b"PK\3\4", "ZIP"),
-        (b"8BPS\0\1", "a Photoshop document"),
-        (b"\0\0\1\0\1\0", "an icon"),
-        (b"II*\0aaaa", "damaged or cut off"),
-        (b"\0\0\0\x18ftypheic", "damaged or cut off"),
-        (b"\0\0\0\x18ftypisom", "a film"),
-        (b"\0\0\0\x18ftypcrx ", "a camera's raw picture"),
-        (saved(Image.fromarray(RGB), "PNG")[:300], "damaged or cut off"),
-        (saved(Image.fromarray(RGB), "JPEG")[:-300], "damaged or cut off"),
-        (saved(Image.fromarray(RGB), "WEBP")[:-30], "damaged or cut off"),
-        (saved(Image.fromarray(RGB), "GIF")[:-300], "damaged or cut off"),
-        (saved(Image.fromarray(RGB), "BMP")[:-60], "cut off"),
-        (JPEG[:-2] + JPEG[LAST_SCAN:-2] * 100 + JPEG[-2:], "more than 32 scans"),
-        (JPEG[:2] + b"\xff\xe1\0\2" * 501 + JPEG[2:], "500 parts"),
-        (JPEG[:2] + b"\xff" * 250_001 + JPEG[2:], "too many parts"),
-        (JPEG[:2] + b"\xff\xe1\0\x08Exif\0\0" * 101 + JPEG[2:], "too much metadata"),
-        (JPEG[:FRAME] + JPEG[FRAME : FRAME + 19] * 2 + JPEG[FRAME + 19 :], "damaged"),
-        (JPEG[:LAST_SCAN] + JPEG[FRAME : FRAME + 19] + JPEG[LAST_SCAN:], "damaged"),
-        (JPEG[:2] + b"\xff\xd9", "damaged"),
-        (BMP[:30] + b"\1" + BMP[31:], "damaged"),
-        (saved(Image.new("RGB", (1, 1)), "PNG"), "1 x 1 pixels. Expected 2 to 65535"),
-        (saved(Image.new("RGB", (1, 50)), "JPEG"), "1 x 50 pixels. Expected 2 to 65535"),
-        (saved(Image.new("1", (65_537, 2)), "PNG"), "65537 x 2 pixels. Expected 2 to 65535"),
-        (saved(Image.new("1", (6000, 5334)), "WEBP", lossless=True, method=0), "at most 32 megapixels .WEBP."),
-    ],
-    ids=itertools.count(),
-)  # fmt: skip
-def test_refusals(data, message):
-    with pytest.raises(ImageError, match=message) as caught:
-        read_image(data, name="a.png")
-    assert str(caught.value).startswith("Received a.png")
-
-
-@pytest.mark.parametrize(
-    ("side", "message"),
-    [(8_001, r"8001 x 8001 pixels. Expected at most 64 megapixels"), (20_000, "too large to decode")],
-)
-def test_a_huge_header_is_refused_without_decoding(monkeypatch, side, message):
-    data = bytearray(saved(Image.fromarray(RGB), "PNG"))
-    struct.pack_into(">II", data, 16, side, side)
-    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
-    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("the decoder was asked"))
-    with pytest.raises(ImageError, match=message):
-        read_image(bytes(data))
-
-
-def test_many_previews_and_films_behind_a_picture_are_no_scans():
-    film = b"\xff\xda" * 1_000
-    np.testing.assert_array_equal(read_image(JPEG + film).pixels, read_image(JPEG).pixels)
-
-
-def test_scans_hidden_behind_a_false_end_are_counted():
-    scan = JPEG[LAST_SCAN:-2]
-    comment = b"\xff\xfe\0\4\xff\xd9"
-    with pytest.raises(ImageError, match="more than 32 scans"):
-        read_image(JPEG[:-2] + comment + scan * 100 + JPEG[-2:])
-
-
-def test_broken_exif_does_not_spoil_a_picture(monkeypatch):
-    monkeypatch.setattr(Image.Image, "getexif", lambda _: {}["broken"])
-    np.testing.assert_array_equal(read_image(saved(Image.fromarray(RGB), "PNG")).pixels, RGB)
-
-
-def test_no_memory_to_read_exif_is_no_broken_exif(monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise MemoryError
-
-    monkeypatch.setattr(Image.Image, "getexif", fail)
-    with pytest.raises(ImageError, match="too large to decode"):
-        read_image(saved(Image.fromarray(RGB), "PNG"))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError("x"),
-        SyntaxError("x"),
-        struct.error("x"),
-        ValueError("x"),
-        IndexError(),
-        OverflowError(),
-        MemoryError(),
-        zlib.error("x"),
-        Image.DecompressionBombError("x"),
-        Image.DecompressionBombWarning("x"),
-        EOFError(),
-        KeyError(1),
-        RecursionError(),
-        AttributeError("x"),
-        TypeError("x"),
-        ZeroDivisionError(),
-        NotImplementedError(),
-        AssertionError(),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_whatever_a_decoder_throws(monkeypatch, error):
-    def fail(*_args, **_kwargs):
-        raise error
-
-    monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(ImageError, match=r"^Received a.png") as caught:
-        read_image(saved(Image.fromarray(RGB), "PNG"), name="a.png")
-    assert caught.value.__cause__ is error
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_a_stop_is_no_refusal(monkeypatch, stop):
-    def fail(*_args, **_kwargs):
-        raise stop
-
-    monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(stop):
-        read_image(saved(Image.fromarray(RGB), "PNG"))
-
-
-@pytest.mark.parametrize(
-    "format", ["PPM", "ICO", "TGA", "EPS", "PCX", "SGI", "JPEG2000", "PDF", "DIB", "ICNS"]
-)
-def test_other_formats_are_not_decoded(format):
-    with pytest.raises(ImageError, match="Expected a whole JPEG, PNG"):
-        read_image(saved(Image.fromarray(RGB), format))
-
-
-# Limits
-
-
-def test_limits_are_settings():
-    assert Limits.from_env({}) == Limits(25 * 2**20, 64_000_000)
-    limits = Limits.from_env({"FCN_MAX_UPLOAD_MB": "2", "FCN_MAX_MEGAPIXELS": " 0.5 "})
-    assert limits == Limits(2 * 2**20, 500_000)
-    assert str(limits) == "at most 2 MB and 0.5 megapixels"
-
-
-def test_limits_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("FCN_MAX_MEGAPIXELS", "0.0001")
-    with pytest.raises(ImageError, match=r"Expected at most 0.0001 megapixels"):
-        read_image(saved(Image.fromarray(RGB), "PNG"))
-
-
-@pytest.mark.parametrize("size", [{"max_bytes": 0}, {"max_pixels": 0}, {"max_pixels": 89_000_001}])
-def test_limits_that_are_none(size):
-    with pytest.raises(ImageError, match="at most 89 megapixels"):
-        Limits(**size)
-
-
-@pytest.mark.parametrize(
-    ("limits", "fits"), [(Limits(max_pixels=H * W), True), (Limits(max_pixels=H * W - 1), False)]
-)
-def test_the_pixel_limit_is_exact(limits, fits):
-    data = saved(Image.fromarray(RGB), "PNG")
-    if fits:
-        read_image(data, limits=limits)
-    else:
-        with pytest.raises(ImageError, match="Make it smaller"):
-            read_image(data, limits=limits)
-
-
-@pytest.mark.parametrize("as_path", [False, True])
-@pytest.mark.parametrize("spare", [0, -1])
-def test_the_byte_limit_is_exact(tmp_path, as_path, spare):
-    data = saved(Image.fromarray(RGB), "PNG")
-    (tmp_path / "a.png").write_bytes(data)
-    source, limits = tmp_path / "a.png" if as_path else data, Limits(max_bytes=len(data) + spare)
-    if spare == 0:
-        read_image(source, limits=limits)
-    else:
-        with pytest.raises(ImageError, match=r"MB. Expected"):
-            read_image(source, limits=limits)
 
 
 # Names
@@ -583,13 +399,13 @@ def test_hashes_of_arrays_tell_them_apart():
         (np.zeros((5, 5, 5)), r"shape \(5, 5, 5\)"),
         (np.zeros((5, 5, 3, 1)), "shape"),
         (np.zeros((0, 5, 3)), "5 x 0 pixels"),
-        (np.zeros((1, 1, 3)), "1 x 1 pixels. Expected 2 to 65535"),
+        (np.zeros((1, 1, 3)), "Expected 2 to 65535 pixels a side.*1 x 1 pixels"),
         (np.zeros((2, 70_000)), "70000 x 2 pixels"),
-        (np.full((5, 5), 255.0), "values 255 to 255. Expected 0 to 1"),
+        (np.full((5, 5), 255.0), "Expected values from 0 to 1.*values 255 to 255"),
         (np.full((5, 5), np.nan), "values nan"),
         (np.full((5, 5), np.inf), "values inf"),
-        (np.full((5, 5), -1), "values -1 to -1. Expected 0 to 255"),
-        (np.full((5, 5), 256), "Expected 0 to 255"),
+        (np.full((5, 5), -1), "Expected values from 0 to 255.*values -1 to -1"),
+        (np.full((5, 5), 256), "Expected values from 0 to 255"),
         (np.zeros((5, 5), complex), "array of complex128"),
         (np.full((5, 5), "a"), "array of <U1"),
         (np.full((5, 5), None), "array of object"),

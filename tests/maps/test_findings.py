@@ -1,4 +1,4 @@
-"""What is in a picture: hand-made class maps, and the real network on a cat."""
+"""Findings: hand-made class maps, and the real network on a cat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_core.images.scales import PlannedScale, Scale
-from fcn_core.maps.findings import Finding, what_is_in
+from fcn_core.maps.findings import Finding, findings
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.ontology import Ontology
@@ -17,7 +17,7 @@ EGYPTIAN_CAT, TABBY, ESPRESSO, MISSILE = 285, 281, 967, 657
 
 
 def class_map(cells: list[Mapping[int, float]], side: int = 320) -> ClassMap:
-    """One row of cells, each with the given probabilities; the rest is spread over the other classes."""
+    """Return one row of cells with the given probabilities; the rest is spread over the other classes."""
     logits = np.zeros((1, len(cells), 1000), np.float32)
     for column, shares in enumerate(cells):
         rest = (1 - sum(shares.values())) / (1000 - len(shares))
@@ -39,17 +39,17 @@ def class_map(cells: list[Mapping[int, float]], side: int = 320) -> ClassMap:
         ([{}], []),
     ],
 )
-def test_a_class_stands_for_itself_where_sure_and_for_its_kind_where_torn(
+def test_a_class_is_named_where_the_network_is_sure_of_it_and_else_its_kind(
     cells: list[Mapping[int, float]], expected: list[str]
 ) -> None:
     ontology = Ontology.load()
-    found = what_is_in([class_map(cells)], ontology)
+    found = findings([class_map(cells)])
     assert [ontology.label(f.wnid) for f in found] == expected
 
 
 def test_the_peak_is_that_of_the_mean_over_the_scales() -> None:
     coarse, fine = class_map([{ESPRESSO: 0.9}]), class_map([{ESPRESSO: 0.5}])
-    (finding,) = what_is_in([coarse, fine], Ontology.load())
+    (finding,) = findings({"1": coarse, "2": fine})
     assert finding == Finding(Ontology.load().classes[ESPRESSO], pytest.approx(0.7, abs=1e-5))
 
 
@@ -61,9 +61,10 @@ def test_findings_are_few_sorted_and_none_is_a_kind_of_another(chelsea: np.ndarr
     ontology = Ontology.load()
     maps = compute_class_maps(image_from_array(chelsea, "cat"), lite2, NOTEBOOK_SCALES[:2])
     for used in (list(maps.values())[:1], list(maps.values())):
-        found = what_is_in(used, ontology)
+        found = findings(used)
         wnids = [f.wnid for f in found]
         assert ontology.label(wnids[0]) == "cat", "the family is sure, the breed is not"
         assert 1 <= len(found) <= 6
         assert [f.peak for f in found] == sorted((f.peak for f in found), reverse=True)
         assert not any(b in ontology.ancestors(a) for a in wnids for b in wnids)
+    assert findings(maps, ontology, limit=1) == findings(list(maps.values()))[:1]

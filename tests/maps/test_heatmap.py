@@ -102,13 +102,13 @@ def test_evidence_is_the_positive_part_of_the_largest_logit():
         ([[0]], "probability"),
     ],
 )
-def test_wrong_classes_and_kinds_are_refused(ids, kind):
+def test_wrong_classes_and_kinds_are_errors(ids, kind):
     with pytest.raises(ValueError, match="Expected"):
         synset_heatmap(class_map(np.zeros((1, 1, 4))), ids, kind)
 
 
 def test_a_synset_costs_a_fraction_of_the_softmax(monkeypatch):
-    """Exponentials are what it costs: once those of all classes, from then on those of the synset's own."""
+    """Exponentials are the cost: of all classes once, then only of the synset's classes."""
     taken, exp = [], np.exp
 
     def counted(values, **options):
@@ -180,16 +180,16 @@ def test_power_means_of_a_fifth_and_four_fifths(power, expected):
 
 
 @pytest.mark.parametrize("power", [-5, -1, -1e-4, -1e-12, 0])
-def test_means_up_to_the_geometric_vanish_where_any_scale_does(power):
+def test_means_with_powers_up_to_0_are_0_where_any_scale_is_0(power):
     assert power_mean([[[0.0]], [[1.0]]], power).item() == 0
 
 
 @pytest.mark.parametrize("power", [-5, -0.5, -1e-4, 0, 1e-4, 0.5, 1, 5])
-def test_nothing_stays_nothing(power):
+def test_the_mean_of_zeros_is_zero(power):
     assert power_mean([[[0.0]], [[0.0]]], power).item() == 0
 
 
-def test_shares_that_round_to_more_than_one_do_no_harm():
+def test_weights_that_round_to_more_than_1_are_harmless():
     assert power_mean(np.zeros((9, 1, 1)), 1e-4).item() == 0  # nine ninths add up to 1.0000000000000002
 
 
@@ -226,12 +226,12 @@ def test_power_means_grow_with_the_power_and_stay_between_the_extremes(numbers, 
     assert high <= max(numbers) * (1 + 1e-5)
 
 
-def test_no_scale_left_is_told_in_words(pyramid):
-    with pytest.raises(ScaleError, match="Choose at least one"):
+def test_averaging_no_scale_is_an_error(pyramid):
+    with pytest.raises(ScaleError, match="at least one scale to average"):
         combine([])
-    with pytest.raises(FcnError, match="weight 0"):
+    with pytest.raises(FcnError, match="a weight above 0"):
         combine(pyramid, weights=[0, 0, 0, 0])
-    with pytest.raises(ScaleError, match="Choose at least one"):
+    with pytest.raises(ScaleError, match="at least one scale to average"):
         spread([])
 
 
@@ -259,7 +259,7 @@ def test_spread_is_the_standard_deviation_over_scales(pyramid):
 # --- placing
 
 
-def test_each_cell_lies_at_its_receptive_fields_centre():
+def test_each_cell_is_at_the_centre_of_its_receptive_field():
     spike = np.zeros((5, 7), np.float32)
     spike[2, 3] = 1
     placed = place(heatmap(spike), 160, 224)  # the network's own input size: pixels are input pixels
@@ -312,7 +312,7 @@ def test_nearest_centre_shows_whole_cells():
     st.booleans(),
     st.sampled_from(["centres", "even"]),
 )
-def test_placing_invents_no_values(grid, size, first, smooth, placement):
+def test_placed_values_stay_within_the_range_of_the_cells(grid, size, first, smooth, placement):
     values = np.random.default_rng(grid[0]).random(grid)
     placed = place(heatmap(values, first=first), *size, placement, smooth)
     assert placed.shape == size

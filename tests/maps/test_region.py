@@ -1,5 +1,3 @@
-import tracemalloc
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,21 +5,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from fcn_core.images.scales import PlannedScale, Scale
-from fcn_core.maps import region
-from fcn_core.maps.heatmap import ClassMap, place, synset_heatmap
 from fcn_core.maps.region import (
     Box,
     boxes_of,
     contours_of,
-    fine_map,
     normalise,
     polygon_area,
-    segment,
     suggest_threshold,
     threshold_mask,
 )
-from fcn_core.networks.geometry import CellAxis, CellGrid
 
 
 def drawn(*rows):
@@ -52,7 +44,7 @@ def test_threshold_mask_includes_the_threshold_and_never_nan():
     assert threshold_mask(fine, 0.5).tolist() == [[False, True, True, False]]
 
 
-def test_suggested_threshold_parts_object_from_background():
+def test_the_suggested_threshold_separates_object_from_background():
     rng = np.random.default_rng(0)
     fine = np.clip(rng.normal(0.15, 0.05, (300, 1700)), 0, 1).astype(np.float32)
     fine[100:200, 300:900] = np.clip(rng.normal(0.8, 0.05, (100, 600)), 0, 1)
@@ -68,6 +60,11 @@ def test_suggested_threshold_is_otsus():
     fine = np.concatenate([rng.beta(2, 8, 5000), rng.beta(9, 3, 2000)]).reshape(70, 100).astype(np.float32)
     bin_width = np.ptp(fine) / 256
     assert abs(suggest_threshold(fine) - threshold_otsu(fine)) <= bin_width
+
+
+def test_all_values_of_the_last_background_bin_are_background():
+    fine = np.repeat(np.float32([0, 0.003, 1]), [500, 500, 100]).reshape(10, 110)  # a bin is 0.0039 wide
+    np.testing.assert_array_equal(threshold_mask(fine, suggest_threshold(fine)), fine == 1)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
@@ -109,7 +106,7 @@ def test_the_outline_of_one_pixel_is_its_square():
     assert polygon_area(outline) == 1
 
 
-def test_holes_run_the_other_way():
+def test_outlines_of_holes_run_counter_clockwise():
     outer, hole = contours_of(drawn("####", "#..#", "####"))
     assert polygon_area(outer) == 12
     assert polygon_area(hole) == -2
@@ -132,7 +129,7 @@ def test_outlines_enclose_exactly_the_mask(mask):
 
 @settings(deadline=None, max_examples=100)
 @given(masks)
-def test_boxes_hold_their_regions(mask):
+def test_boxes_contain_their_regions(mask):
     boxes = boxes_of(mask, min_share=0)
     assert sum(box.area for box in boxes) == mask.sum()
     covered = np.zeros_like(mask)
@@ -171,170 +168,3 @@ def test_a_range_too_narrow_for_single_precision_still_has_a_threshold():
     fine = np.full((20, 20), 0.0071, np.float32)
     fine[5] = np.nextafter(np.float32(0.0071), np.float32(1))
     assert fine.min() <= suggest_threshold(fine) <= fine.max()
-
-
-# --- the fine map
-
-
-def class_map(logits, stride=32):
-    """Cells side by side, `stride` input pixels each."""
-    h, w, _ = logits.shape
-    cells = CellGrid(*(CellAxis(n * stride, n, stride, (stride - 1) / 2, stride) for n in (h, w)))
-    plan = PlannedScale(Scale(h * stride, w * stride), h * stride, w * stride, False)
-    return ClassMap(np.asarray(logits, np.float32), cells, plan, 0.0)
-
-
-def two_coloured(height=240, width=320):
-    """A bluish disc on a noisy yellowish ground, and where the disc is."""
-    rng = np.random.default_rng(0)
-    rows, columns = np.indices((height, width))
-    disc = (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (0.3 * height) ** 2
-    pixels = np.where(disc[..., None], (40, 60, 160), (180, 170, 90)) + rng.normal(0, 8, (height, width, 3))
-    return pixels.clip(0, 255).astype(np.uint8), disc
-
-
-def seen_in_part(h=13, w=20, classes=6):
-    """Logits that know the disc's left half well, its right half hardly; class 1 is the ground."""
-    logits = np.zeros((h, w, classes), np.float32)
-    logits[..., 1] = 6
-    rows, columns = (np.indices((h, w)) + 0.5) / np.array((h, w))[:, None, None]
-    disc = ((rows - 0.5) * 0.75) ** 2 + (columns - 0.5) ** 2 < 0.225**2
-    logits[disc] = (2, 0, 5, 5, 0, 0)
-    logits[disc & (columns < 0.5)] = (9, 0, 5, 5, 0, 0)
-    return logits
-
-
-def test_the_fine_map_completes_an_object_of_which_the_network_knows_a_part():
-    pixels, disc = two_coloured()
-    maps = [class_map(seen_in_part())]
-    overlap = {}
-    for snap in (True, False):
-        fine = fine_map(pixels, maps, [0], snap=snap)
-        assert fine.shape == disc.shape
-        assert fine.dtype == np.float32
-        assert (fine.min(), fine.max()) == (0, 1)
-        found = threshold_mask(fine, suggest_threshold(fine))
-        overlap[snap] = (found & disc).sum() / (found | disc).sum()
-    assert overlap[True] > 0.9
-    assert overlap[False] < 0.6
-
-
-@pytest.mark.parametrize("kind", ["probability", "evidence"])
-def test_without_snapping_the_fine_map_is_the_mean_of_the_placed_heatmaps(kind):
-    pixels, _ = two_coloured(60, 80)
-    maps = [class_map(seen_in_part(h, w)) for h, w in ((3, 4), (6, 8))]
-    placed = [place(synset_heatmap(m, [0, 2], kind), 60, 80) for m in maps]
-    found = fine_map(pixels, maps, [0, 2], snap=False, kind=kind)
-    np.testing.assert_allclose(found, normalise(placed[0] + placed[1]), atol=1e-6)
-
-
-def test_regions_made_before_change_nothing():
-    pixels, _ = two_coloured()
-    maps = [class_map(seen_in_part())]
-    again = fine_map(pixels, maps, [0], regions=segment(pixels))
-    np.testing.assert_array_equal(again, fine_map(pixels, maps, [0]))
-
-
-@pytest.mark.parametrize(
-    ("height", "width"), [(2, 2), (2, 3), (7, 5), (30, 31), (2, 900), (900, 3), (1200, 1600)]
-)
-@pytest.mark.parametrize("grid", [(1, 1), (1, 9), (4, 3)])
-def test_the_fine_map_fits_pictures_and_grids_of_any_size(height, width, grid):
-    rng = np.random.default_rng(2)
-    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
-    fine = fine_map(pixels, [class_map(rng.normal(0, 3, (*grid, 5)))], [4, 0])
-    assert fine.shape == (height, width)
-    assert np.isfinite(fine).all()
-    assert 0 <= fine.min() <= fine.max() <= 1
-
-
-@pytest.mark.parametrize("value", [-8.0, 0.0, 8.0])
-def test_where_every_cell_says_the_same_nothing_but_the_border_stands_out(value):
-    pixels, _ = two_coloured(60, 80)
-    fine = fine_map(pixels, [class_map(np.full((3, 4, 7), value))], range(7))
-    assert np.isfinite(fine).all()
-
-
-def test_a_picture_of_one_colour_and_a_synset_of_all_classes():
-    pixels = np.full((50, 70, 3), 128, np.uint8)
-    logits = np.random.default_rng(0).normal(0, 2, (4, 6, 1000))
-    for ids in ([7], range(1000)):
-        fine = fine_map(pixels, [class_map(logits), class_map(logits[:1, :1])], ids)
-        assert np.isfinite(fine).all()
-
-
-def test_a_turned_picture_gives_the_turned_map():
-    pixels, _ = two_coloured(160, 160)
-    logits = seen_in_part(8, 8)
-    fine = fine_map(pixels, [class_map(logits)], [0])
-    turned = fine_map(pixels[::-1, ::-1].copy(), [class_map(logits[::-1, ::-1])], [0])[::-1, ::-1]
-    assert np.abs(fine - turned).mean() < 0.02  # the superpixels differ a little
-
-
-def test_regions_cover_the_picture():
-    pixels, disc = two_coloured(480, 640)
-    regions = segment(pixels)
-    count = regions.sizes.size
-    assert regions.labels.shape == (240, 320)
-    assert 300 < count < 700
-    np.testing.assert_array_equal(np.unique(regions.labels), np.arange(count))
-    assert regions.sizes.sum() == 240 * 320
-    rows, columns = np.indices((240, 320))
-    np.testing.assert_allclose(regions.centres, np.stack([regions.mean(rows), regions.mean(columns)], 1))
-    share = regions.mean(disc[::2, ::2])
-    assert ((share < 0.1) | (share > 0.9)).mean() > 0.95  # hardly a region straddles the disc's edge
-    assert abs(np.diff(regions.colours[[share.argmin(), share.argmax()], 2]).item()) > 50  # yellow to blue
-
-
-def test_a_walker_on_three_regions_by_hand():
-    # 1 - 2 - 3 in a row; the network is sure of the object in 1, of the background in 2 and 3.
-    steps = np.array([[0, 1, 0], [0.5, 0, 0.5], [0, 1, 0]])
-    found = region._walk(steps, np.array([0.1, 0, 0]), np.array([0, 0.2, 0.2]))
-    # 1.1 x - y = 0.1;  1.2 y = 0.5 (x + z);  1.2 z = y:  x : y : z = 0.2166 : 0.1382 : 0.1152
-    np.testing.assert_allclose(found, [1, 5 / 22, 0], atol=1e-6)
-
-
-def test_steps_are_probabilities_and_prefer_what_is_alike():
-    pixels, disc = two_coloured()
-    regions = segment(pixels)
-    steps = region._steps(regions, [class_map(seen_in_part())], region.SNAPPING)
-    assert steps.min() >= 0
-    assert steps.sum(axis=1).max() <= 1
-    assert steps.sum(axis=1).min() > 0.8  # some are alike to nothing far away
-    inside = regions.mean(disc) > 0.5
-    assert steps[inside][:, inside].sum() > 0.99 * steps[inside].sum()
-
-
-def test_confidence_is_saturated_and_small_scales_count_by_their_pixels():
-    pixels, _ = two_coloured()
-    regions = segment(pixels)
-    coarse, fine = np.zeros((8, 10, 2)), np.zeros((16, 20, 2))
-    coarse[:, 5:, 0] = 6
-    fine[:, :5, 0] = 6
-    found = region._confidence(regions, [class_map(coarse), class_map(fine)], [0], region.SNAPPING)
-    assert (found.min(), found.max()) == (0, 1)
-    left, right = regions.centres[:, 1] < 60, regions.centres[:, 1] > 200
-    # 256x320 pixels are 0.32 of 400x640, 512x640 count fully
-    assert abs(found[right].mean() / found[left].mean() - 0.32) < 0.02
-
-
-def test_logits_are_read_where_the_cells_look():
-    pixels, _ = two_coloured(64, 96)
-    regions = segment(pixels)
-    rows, columns = np.indices((4, 6)) * 16 + 7.5
-    found = region._logits_at(class_map(np.stack([rows, columns], -1), stride=16), regions)
-    np.testing.assert_allclose(found, np.clip(regions.centres, 7.5, (55.5, 87.5)), atol=1e-3)
-
-
-@pytest.mark.parametrize("snap", [True, False])
-def test_a_large_map_is_held_hardly_more_than_once(snap):
-    pixels = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)
-    maps = [class_map(seen_in_part()), class_map(seen_in_part(6, 10))]
-    fine_map(pixels[:200, :300], maps, [0])  # imports
-    tracemalloc.start()
-    try:
-        fine = fine_map(pixels, maps, [0], snap=snap)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < (1.5 if snap else 2.5) * fine.nbytes + 40e6

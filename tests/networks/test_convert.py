@@ -1,4 +1,4 @@
-"""Any Keras classifier becomes a map whose mean is the classifier's answer."""
+"""Any Keras classifier can be converted to a map whose mean is the classifier's answer."""
 
 from collections import Counter
 
@@ -9,15 +9,11 @@ from keras import layers
 
 from fcn_core.errors import ConversionError
 from fcn_core.networks import convert
-from fcn_core.networks.convert import (
-    CropToSmallest,
-    compare_answers,
-    largest_error,
-    read_geometry,
-    split,
-    to_fully_convolutional,
-)
+from fcn_core.networks.convert import to_fully_convolutional
+from fcn_core.networks.layers import CropToSmallest
+from fcn_core.networks.proof import largest_error
 from fcn_core.networks.random_weights import seed_weights
+from fcn_core.networks.structure import read_geometry, split
 from fcn_core.networks.zoo import MODELS
 
 pytestmark = pytest.mark.tensorflow
@@ -59,7 +55,7 @@ def picture(*shape):
 
 @pytest.fixture(scope="module")
 def classifiers():
-    """Build each application once."""
+    """Return each application, built once."""
     built = {}
 
     def get(name):
@@ -121,7 +117,7 @@ def body(pooling=None):
 
 
 def transfer_learning(pooling):
-    """Keras' tutorial: augmentation, preprocessing and a frozen body inside a new model."""
+    """As in Keras' tutorial: augmentation, preprocessing and a frozen body inside a new model."""
     image = keras.Input((32, 48, 3))
     x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])(image)
     x = body(pooling)(layers.Rescaling(1 / 127.5, offset=-1)(x), training=False)
@@ -199,37 +195,6 @@ def test_a_wrong_conversion_is_found(monkeypatch, name, activation):
     assert error > 1e-3 * span
 
 
-LOGITS_OF_FIVE = np.array([[4.0, -3.0, 0.5, 1.0, -2.5]])
-SOFTMAX_OF_FIVE = np.exp(LOGITS_OF_FIVE) / np.exp(LOGITS_OF_FIVE).sum()
-FAR = np.array([[0.0, -1.0, -200.0]])  # the last is no float32 after softmax
-COMPARED = {
-    "logits": (LOGITS_OF_FIVE, LOGITS_OF_FIVE, (0, 7, 5)),
-    "logits and a constant": (LOGITS_OF_FIVE, LOGITS_OF_FIVE + 3, (3, 7, 5)),
-    "probabilities": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE, (0, 7, 5)),
-    "probabilities and a constant": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE + 3, (0, 7, 5)),
-    "probabilities, one logit off": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE + 5 * np.eye(5)[4], (4, 7, 5)),
-    "two rows": (np.repeat(SOFTMAX_OF_FIVE, 2, 0), [LOGITS_OF_FIVE[0], LOGITS_OF_FIVE[0] * 3], (8, 7, 5)),
-    "a probability of nothing": (np.exp(FAR) / np.exp(FAR[:, :2]).sum() * [1, 1, 0], FAR, (0, 1, 2)),
-    "certainty": ([[1.0, 0.0, 0.0]], FAR, (0, 0, 1)),
-    "a map that is not finite": (SOFTMAX_OF_FIVE, LOGITS_OF_FIVE * np.nan, (np.inf, 7, 5)),
-    "a map with an infinity": (LOGITS_OF_FIVE, LOGITS_OF_FIVE * np.inf, (np.inf, 7, 5)),
-}
-
-
-@pytest.mark.parametrize("name", COMPARED)
-def test_answers_are_compared_as_logits(name):
-    answer, logits, expected = COMPARED[name]
-    found = compare_answers(np.asarray(answer), np.asarray(logits))
-    assert (found.error, found.span, found.compared) == pytest.approx(expected)
-    assert found.classes == np.shape(answer)[1]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_answer_that_is_not_finite_is_refused(value):
-    with pytest.raises(ConversionError, match="Expected a finite answer"):
-        compare_answers(np.array([[0.5, value]]), np.zeros((1, 2)))
-
-
 def convolution(*rest):
     image = keras.Input((32, 32, 3))
     x = layers.Conv2D(8, 3)(image)
@@ -272,7 +237,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_heads_that_cannot_be_converted_are_named(name):
+def test_heads_that_cannot_be_converted_are_refused(name):
     build, received = REFUSED[name]
     with pytest.raises(ConversionError, match="Received") as refusal:
         to_fully_convolutional(build())
@@ -289,8 +254,8 @@ def test_weights_are_shared_not_copied(classifiers):
 
 @pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "efficientnet-lite0"])
 @pytest.mark.parametrize("output_stride", [16, 8])
-def test_denser_maps_hold_the_coarse_one(classifiers, zoo_classifiers, name, output_stride):
-    """The a-trous construction computes the same cells, and others between them."""
+def test_a_denser_map_contains_the_cells_of_the_coarse_one(classifiers, zoo_classifiers, name, output_stride):
+    """The a-trous construction computes the same cells and others between them."""
     lite = name in MODELS
     classifier = (zoo_classifiers if lite else classifiers)(name)
     coarse = to_fully_convolutional(classifier, output="logits")
@@ -310,22 +275,22 @@ def test_denser_maps_hold_the_coarse_one(classifiers, zoo_classifiers, name, out
 
 
 REFUSED_STRIDES = {
-    "pooling after the stride": ("DenseNet121", 8, "pooling layer"),
-    "branches out of step": ("Xception", 16, "look at the same pixels"),
-    "more than there is": ("MobileNetV2", 64, "would come to 32"),
-    "no power of two": ("MobileNetV2", 12, "would come to 8"),
+    "pooling after the stride": ("DenseNet121", 8, "as Keras cannot dilate it"),
+    "branches out of step": ("Xception", 16, "branches that differ at output stride 16"),
+    "more than there is": ("MobileNetV2", 64, "would have 32"),
+    "no power of two": ("MobileNetV2", 12, "would have 8"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED_STRIDES)
-def test_output_strides_that_cannot_be_had(classifiers, name):
+def test_impossible_output_strides_are_refused(classifiers, name):
     application, output_stride, reason = REFUSED_STRIDES[name]
     with pytest.raises(ConversionError, match=reason):
         to_fully_convolutional(classifiers(application), output_stride=output_stride)
 
 
-def test_a_network_that_fits_some_sizes_only_is_cropped_at_the_others(classifiers):
-    """NASNet pads by hand for the size it was built for; at others its branches differ by a row."""
+def test_branches_of_different_size_are_cropped(classifiers):
+    """NASNet pads its maps for one input size only; for others its branches differ by a row."""
     network = to_fully_convolutional(classifiers("NASNetMobile"))
     kinds = Counter(type(layer).__name__ for layer in network.layers)
     assert kinds["CropToSmallest"] > 0
@@ -349,7 +314,7 @@ NOT_PLACED = {
 
 
 @pytest.mark.parametrize("words", NOT_PLACED)
-def test_unknown_layers_are_converted_but_not_placed(words):
+def test_networks_with_unknown_layers_are_converted_but_have_no_geometry(words):
     image = keras.Input((32, 32, 3))
     features = layers.GlobalAveragePooling2D()(NOT_PLACED[words](image))
     classifier = keras.Model(image, layers.Dense(5)(features))
@@ -366,7 +331,7 @@ def test_cells_may_be_the_pixels():
     assert read_geometry(network)[0].grid(50, 71) == (50, 71)
 
 
-def test_parts_joined_again_are_the_whole(classifiers):
+def test_the_parts_one_after_another_equal_the_whole(classifiers):
     network = to_fully_convolutional(classifiers("ResNet50"), output="logits")
     _, cuts = read_geometry(network)
     image = picture(1, 64, 40, 3)
@@ -379,7 +344,7 @@ def test_parts_joined_again_are_the_whole(classifiers):
 
 @pytest.fixture
 def elsewhere():
-    """Choose Keras' settings for the rest of the test, as a keras.json does."""
+    """Change the settings of Keras for the rest of the test, as a keras.json does."""
     before = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy()
 
     def choose(data_format, floatx, policy):
@@ -392,8 +357,8 @@ def elsewhere():
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "NASNetMobile"])
-def test_other_settings_of_keras_change_nothing(name, classifiers, elsewhere):
-    """The classifier was built or read before: its data format and precision are its own."""
+def test_later_settings_of_keras_have_no_effect(name, classifiers, elsewhere):
+    """The classifier keeps the data format and precision that it was built with."""
     classifier = classifiers(name)
     elsewhere("channels_first", "float16", "mixed_float16")
     network = to_fully_convolutional(classifier, output="logits")
@@ -406,7 +371,7 @@ def test_other_settings_of_keras_change_nothing(name, classifiers, elsewhere):
     assert keras.config.floatx() == "float16"
 
 
-def test_a_classifier_of_another_precision_keeps_it(elsewhere):
+def test_the_precision_of_the_classifier_is_kept(elsewhere):
     elsewhere("channels_last", "float32", "mixed_float16")
     classifier = application("MobileNetV2", 64, 64)
     elsewhere("channels_last", "float64", "float64")
@@ -415,7 +380,7 @@ def test_a_classifier_of_another_precision_keeps_it(elsewhere):
     assert network.get_layer("logits").compute_dtype == "float16"
 
 
-def test_a_classifier_with_channels_first_keeps_them(elsewhere):
+def test_channels_first_is_kept(elsewhere):
     elsewhere("channels_first", "float32", "float32")
     classifier = keras.applications.MobileNetV2(weights=None, input_shape=(3, 64, 64), classes=10)
     elsewhere("channels_last", "float32", "float32")
@@ -424,7 +389,7 @@ def test_a_classifier_with_channels_first_keeps_them(elsewhere):
     assert network.compute_output_shape((1, 3, 131, 97)) == (1, 10, *read_geometry(network)[0].grid(131, 97))
 
 
-def test_the_cropping_layer_is_made_again_as_it_was(elsewhere):
+def test_the_cropping_layer_is_saved_with_its_data_format(elsewhere):
     layer = CropToSmallest()
     elsewhere("channels_first", "float32", "float32")
     again = CropToSmallest.from_config(layer.get_config())

@@ -1,4 +1,4 @@
-"""Downloads against a server of this machine that does everything wrong that servers do."""
+"""Downloads from a local server with the faults that servers have."""
 
 import errno
 import hashlib
@@ -27,7 +27,7 @@ HALF = len(CONTENT) // 2
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT; ``faults`` are taken one a request, then it behaves."""
+    """Serves CONTENT with one of ``faults`` per request, then without."""
 
     daemon_threads = True
 
@@ -151,9 +151,9 @@ def test_a_download_with_progress(file, server, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["cut", "cut in chunks"])
-def test_a_cut_download_goes_on_where_it_stopped(fault, file, server, tmp_path):
+def test_an_interrupted_download_is_resumed(fault, file, server, tmp_path):
     server.faults = [fault]
-    with pytest.raises(WeightsUnavailable, match="could not be fetched") as refusal:
+    with pytest.raises(WeightsUnavailable, match="cannot be downloaded") as refusal:
         download(file, tmp_path)
     assert "FCN_WEIGHTS_DIR" in str(refusal.value)
     assert file.url in str(refusal.value)
@@ -181,7 +181,7 @@ RESUMED = {
 
 
 @pytest.mark.parametrize("name", RESUMED)
-def test_what_was_begun_is_used_or_started_over(name, file, server, tmp_path):
+def test_a_partial_file_is_completed_or_downloaded_again(name, file, server, tmp_path):
     begun, server.faults, ranges = RESUMED[name]
     (tmp_path / "weights.h5.part").write_bytes(begun)
     if ranges is None:  # refused once, right the next time
@@ -196,7 +196,7 @@ def test_what_was_begun_is_used_or_started_over(name, file, server, tmp_path):
 @pytest.mark.parametrize(
     "fault", ["HTML", "HTML of unknown length", "another file", "short", "long", "long, of unknown length"]
 )
-def test_what_is_not_the_file_is_refused_and_not_kept(fault, file, server, tmp_path):
+def test_another_file_is_refused_and_deleted(fault, file, server, tmp_path):
     server.faults = [fault]
     with pytest.raises(WeightsInvalid, match=r"Expected weights\.h5") as refusal:
         download(file, tmp_path)
@@ -206,7 +206,7 @@ def test_what_is_not_the_file_is_refused_and_not_kept(fault, file, server, tmp_p
     assert download(file, tmp_path).read_bytes() == CONTENT  # the next try is not spoilt
 
 
-def test_a_log_in_page_does_not_spoil_what_was_fetched(file, server, tmp_path):
+def test_a_login_page_does_not_damage_the_partial_file(file, server, tmp_path):
     (tmp_path / "weights.h5.part").write_bytes(CONTENT[:HALF])
     server.faults = ["HTML"]
     with pytest.raises(WeightsInvalid, match="text/html"):
@@ -219,7 +219,7 @@ def test_a_log_in_page_does_not_spoil_what_was_fetched(file, server, tmp_path):
 def test_a_server_that_fails(fault, file, server, tmp_path):
     server.faults = [fault]
     with pytest.raises(
-        WeightsUnavailable, match=str(fault) if isinstance(fault, int) else "could not be fetched"
+        WeightsUnavailable, match=str(fault) if isinstance(fault, int) else "cannot be downloaded"
     ):
         download(file, tmp_path)
     assert names(tmp_path) == []
@@ -228,7 +228,7 @@ def test_a_server_that_fails(fault, file, server, tmp_path):
 def test_no_server(file, server, tmp_path):
     server.shutdown()
     server.server_close()
-    with pytest.raises(WeightsUnavailable, match="not on this machine and could not be fetched") as refusal:
+    with pytest.raises(WeightsUnavailable, match="not found locally and cannot be downloaded") as refusal:
         download(file, tmp_path)
     assert "1 MB" in str(refusal.value)
     assert "keep the name weights.h5" in str(refusal.value)
@@ -236,7 +236,7 @@ def test_no_server(file, server, tmp_path):
 
 
 def test_a_server_that_never_answers(file, server, tmp_path, monkeypatch):
-    """It falls silent half way, and from then on the time it is given is short."""
+    """It stops sending half-way; from then on the timeout is short."""
     connected, urlopen = [], urllib.request.urlopen  # noqa: S310 - of this test's own server
 
     def opened(request, timeout):
@@ -286,12 +286,12 @@ def test_a_full_disk(file, tmp_path, monkeypatch):
         download(file, tmp_path)
     assert "Free 1 MB there" in str(refusal.value)
     assert "FCN_CACHE_DIR" in str(refusal.value)
-    assert "could not be fetched" not in str(refusal.value)
+    assert "cannot be downloaded" not in str(refusal.value)
     assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("begun", [0, HALF])
-def test_too_little_room_is_known_beforehand(begun, file, server, tmp_path, monkeypatch):
+def test_too_little_space_is_noticed_before_the_download(begun, file, server, tmp_path, monkeypatch):
     asked = []
 
     def usage(folder):
@@ -312,13 +312,13 @@ def test_too_little_room_is_known_beforehand(begun, file, server, tmp_path, monk
     assert download(file, tmp_path).read_bytes() == CONTENT  # there is room again
 
 
-def test_where_the_system_tells_nothing_of_room_it_is_tried(file, tmp_path, monkeypatch):
+def test_the_download_is_tried_where_the_free_space_is_unknown(file, tmp_path, monkeypatch):
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: SimpleNamespace(total=0, free=0))
     assert download(file, tmp_path).read_bytes() == CONTENT
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
-def test_a_disk_that_fills_in_the_middle(file, tmp_path, fresh_python):
+def test_a_disk_that_fills_during_the_download(file, tmp_path, fresh_python):
     code = f"""
 import resource
 from pathlib import Path
@@ -348,13 +348,13 @@ def test_a_folder_that_cannot_be_written(obstacle, file, tmp_path, server):
     else:
         folder.touch()
         folder = folder if obstacle == "a file" else folder / "weights"
-    with pytest.raises(WeightsUnavailable, match="could not be written"):
+    with pytest.raises(WeightsUnavailable, match="cannot be written"):
         download(file, folder)
     assert server.ranges == []
 
 
-def test_a_damaged_file_is_replaced_in_one_step(file, server, tmp_path):
-    """Whoever reads the old file meanwhile goes on reading it."""
+def test_a_damaged_file_is_replaced_atomically(file, server, tmp_path):
+    """A process that is reading the old file can finish."""
     (tmp_path / "weights.h5").write_bytes(b"damaged")
     with (tmp_path / "weights.h5").open("rb") as reader:
         assert download(file, tmp_path).read_bytes() == CONTENT
@@ -362,7 +362,7 @@ def test_a_damaged_file_is_replaced_in_one_step(file, server, tmp_path):
 
 
 def test_a_file_without_an_address():
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="with an address"):
         download(WeightsFile("a.pth", 1, ""), Path())
 
 
@@ -385,7 +385,7 @@ print(download({file!r}, Path({str(folder)!r}), lambda done, total: print(done, 
             child.kill()
 
 
-def test_a_process_killed_in_the_middle_leaves_only_the_part(file, server, tmp_path):
+def test_a_killed_process_leaves_only_the_partial_file(file, server, tmp_path):
     server.faults = ["waits"]
     with downloading(file, tmp_path) as child:
         while int(child.stdout.readline()) < HALF:
@@ -401,7 +401,7 @@ def test_a_process_killed_in_the_middle_leaves_only_the_part(file, server, tmp_p
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no advisory locks there")
 @pytest.mark.parametrize("ending", ["finishes", "is killed"])
-def test_of_two_processes_one_fetches_and_the_other_waits(ending, file, server, tmp_path):
+def test_of_two_processes_one_downloads_and_the_other_waits(ending, file, server, tmp_path):
     server.faults = ["waits"]
     with downloading(file, tmp_path) as first:
         first.stdout.readline()

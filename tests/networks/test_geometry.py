@@ -1,4 +1,4 @@
-"""Where cells look: computed from the layers, found by touching the input."""
+"""The position of cells: computed from the layers, and measured by changing the input."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_cells_of_the_models():
     assert resnet.cells(224, 224).y.extent == 483  # as in Araujo et al. 2019, table of ResNet-v1-50
 
 
-def test_the_grid_is_the_one_the_network_gives(graph):
+def test_the_grid_is_that_of_the_network(graph):
     """OpenVINO infers the shape of the exported graph by itself."""
     import openvino
 
@@ -45,7 +45,7 @@ def test_json_round_trip(graph):
     assert Geometry.from_json(json.loads(text)) == graph.geometry
 
 
-def test_parts_follow_one_another_as_the_whole(graph):
+def test_the_parts_one_after_another_equal_the_whole(graph):
     geometry = graph.geometry
     parts = geometry.parts()
     assert len(parts) == 5  # cut where the stride grows to 4, 8, 16 and 32
@@ -113,7 +113,7 @@ def test_one_window(window, size, expected):
 
 
 def toys():
-    """Small networks, each with something of its own."""
+    """Small networks, each with a layer that the others do not have."""
     import keras
     from keras import layers as k
 
@@ -155,7 +155,7 @@ def toys():
 
 
 def make_positive(network, scale=1.0):
-    """Let every tap add something: then a cell changes just when a pixel it looks at does."""
+    """Set all weights positive: then a cell changes exactly if a pixel of its field does."""
     for layer in network.layers:
         weights = layer.get_weights()
         if "Normalization" in type(layer).__name__:
@@ -174,8 +174,8 @@ def make_positive(network, scale=1.0):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("size", [32, 33, 35, 50])
 def test_cells_of_small_networks_see_the_pixels_they_should(size):
-    """Light one row (or column) of a black picture at a time: who answers?"""
-    from fcn_core.networks.convert import read_geometry
+    """Light one row or column of a black picture at a time, and see which cells change."""
+    from fcn_core.networks.structure import read_geometry
 
     for name, network in toys():
         make_positive(network)
@@ -201,10 +201,11 @@ def test_cells_of_small_networks_see_the_pixels_they_should(size):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "resnet50"])
 def test_cells_of_the_models_see_the_pixels_they_should(name):
-    """The gradient of one cell is not zero just where it looks."""
+    """The gradient of one cell is not zero exactly in its field."""
     import tensorflow as tf
 
-    from fcn_core.networks.convert import read_geometry, to_fully_convolutional
+    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.structure import read_geometry
 
     network = to_fully_convolutional(MODELS[name].build(), output="logits")
     make_positive(network, 0.5)
@@ -229,7 +230,7 @@ def test_cells_of_the_models_see_the_pixels_they_should(name):
 
 @pytest.mark.tensorflow
 def test_trained_cells_look_where_they_are_placed(tf_lite0, chelsea):
-    """With real weights and a real picture: the middle of what moves a cell is near its centre."""
+    """With trained weights and a photograph, the mean position of the gradient is near the centre of the cell."""
     import tensorflow as tf
 
     side = 256
@@ -249,3 +250,58 @@ def test_trained_cells_look_where_they_are_placed(tf_lite0, chelsea):
     even = np.abs(np.mean(offsets, axis=0) + 15.5)  # had the cells been spread evenly
     assert (off < even).all()
     assert off.max() < 8
+
+
+# Cells and pixels
+
+AXIS = CellAxis(320, 10, 32, 35.5, 851)  # the centres lie at 36, 68, ... of 320
+
+
+@pytest.mark.parametrize(
+    ("position", "length", "index"),
+    [(35.5, 320, 0), (67.5, 320, 1), (51.5, 320, 0.5), (0, 320, 0), (318, 320, 8.828125), (17.5, 160, 0),
+     (71.5, 640, 0), (103.5, 640, 0.5), (10_000, 320, 9)],
+)  # fmt: skip
+def test_pixels_of_any_picture_of_the_view_have_an_index(position, length, index):
+    assert AXIS.index(float(position), length) == index
+    assert AXIS.index(np.array([position, position], float), length).tolist() == [index] * 2
+
+
+@pytest.mark.parametrize("index", range(9))
+@pytest.mark.parametrize("length", [37, 320, 1001])
+def test_the_middle_of_a_frame_has_the_index_of_its_cell(index, length):
+    low, high = AXIS.span(index, 8, length)
+    assert AXIS.index((low + high) / 2 - 0.5, length) == pytest.approx(index)
+
+
+def test_frames_are_clipped_to_the_picture():
+    assert AXIS.span(0, 100, 320) == (0.0, 86.0)
+    assert AXIS.span(4, 100, 320) == (114.0, 214.0)
+    assert AXIS.span(9, 100, 160) == (137.0, 160.0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_even_cells_divide_the_picture_evenly(size):
+    even = CellAxis.even(size)
+    assert even.edges() == [i / size for i in range(size + 1)]
+    assert [even.span(i, 1, 60 * size) for i in range(size)] == [(60 * i, 60 * i + 60) for i in range(size)]
+    assert even.index(np.arange(60 * size) + 0.0, 60 * size).round().tolist() == sorted([*range(size)] * 60)
+
+
+def test_edges_lie_half_way_between_centres_and_end_with_the_picture():
+    assert AXIS.edges() == [0.0, *((36 + 16 + 32 * i) / 320 for i in range(9)), 1.0]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (CellAxis.even(1), [0, 1]),
+        (CellAxis.even(4), [0, 0.25, 0.5, 0.75, 1]),
+        (CellAxis(64, 2, 32, 15.5, 63), [0, 0.5, 1]),  # centred cells are an even grid
+        (CellAxis(64, 2, 32, 31.0, 63), [0, 47.5 / 64, 1]),  # cells that look to the lower right
+        (CellAxis(64, 3, 32, 31.0, 63), [0, 47.5 / 64, 1, 1]),  # an edge outside the picture is clipped
+        (CellAxis(64, 1, 64, 31.5, 63), [0, 1]),
+    ],
+)
+def test_edges_lie_halfway_between_centres(axis, expected):
+    assert axis.edges() == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""The models' table, and where their weights come from."""
+"""The table of models, and the sources of their weights."""
 
 import hashlib
 import shutil
@@ -9,6 +9,7 @@ import pytest
 
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks import zoo
+from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.zoo import (
     MODELS,
     Preprocessing,
@@ -16,7 +17,6 @@ from fcn_core.networks.zoo import (
     find_weights,
     model_spec,
     require_weights,
-    seed_weights,
 )
 from fcn_core.system import folders
 
@@ -48,7 +48,7 @@ def test_the_table_is_complete(name):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", MODELS)
-def test_the_table_tells_what_is_built(name, zoo_classifiers):
+def test_the_table_agrees_with_the_models(name, zoo_classifiers):
     spec, model = MODELS[name], zoo_classifiers(name)
     assert model.input_shape == (None, spec.input_size, spec.input_size, 3)
     assert model.output_shape == (None, 1000)
@@ -78,7 +78,7 @@ def test_resnet50_preprocessing_is_keras_own():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_preprocessing_leaves_its_input_alone(name):
+def test_preprocessing_does_not_change_its_input(name):
     pixels = planes()
     before = pixels.copy()
     pixels.setflags(write=False)
@@ -92,11 +92,19 @@ def test_preprocessing_leaves_its_input_alone(name):
 def test_lite_preprocessing():
     pixels = planes()
     assert np.array_equal(LITE.preprocessing(pixels), (pixels - 127) / 128)
-    assert Preprocessing((2, 0, 1), (1, 2, 3), 2)(np.ones((3, 1, 1), "float32")).ravel().tolist() == [
-        0,
-        -0.5,
-        -1,
-    ]
+    other = Preprocessing((2, 0, 1), (1, 2, 3), 2)
+    assert other(np.ones((3, 1, 1), "float32")).ravel().tolist() == [0, -0.5, -1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_for_keras_is_the_same_with_channels_last(name):
+    preprocessing = MODELS[name].preprocessing
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    batch = preprocessing.batch(pixels)
+    assert batch.shape == (1, 5, 7, 3)
+    assert (batch.dtype, batch.flags.c_contiguous) == (np.float32, True)
+    planes = np.moveaxis(pixels, -1, 0).astype(np.float32)
+    assert np.array_equal(np.moveaxis(batch[0], -1, 0), preprocessing(planes))
 
 
 def test_cache_and_weights_folders(monkeypatch, tmp_path):
@@ -121,8 +129,8 @@ def test_cache_and_weights_folders(monkeypatch, tmp_path):
     assert folders.cache_dir().name == "fcn_core"
 
 
-def test_weights_that_are_nowhere(monkeypatch, tmp_path):
-    """Nothing on this machine and nobody at the address: the error says what to put where."""
+def test_weights_that_cannot_be_found_or_downloaded(monkeypatch, tmp_path):
+    """No local file and no server: the error says which file to put where."""
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     gone = replace(RESNET, weights=replace(RESNET.weights, url="http://127.0.0.1:9/resnet50.h5"))
     with pytest.raises(WeightsUnavailable) as refusal:
@@ -174,7 +182,7 @@ def test_a_file_that_cannot_be_read(monkeypatch, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_random_weights_depend_on_the_seed_alone():
+def test_random_weights_depend_only_on_the_seed():
     model, drawn = build_classifier(LITE, None, 0), []
     for seed in (0, 1, 0):
         seed_weights(model, seed)
@@ -193,7 +201,7 @@ def test_random_weights_depend_on_the_seed_alone():
 
 @pytest.fixture(scope="module")
 def keras_h5(tmp_path_factory):
-    """Weights as Keras publishes them: the legacy HDF5 layout, with the top."""
+    """Weights as Keras publishes them: in the legacy HDF5 layout, with the top layer."""
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
@@ -229,7 +237,7 @@ def test_resnet50_end_to_end_on_both_engines(keras_h5, monkeypatch, tmp_path, co
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("damage", ["truncated", "HTML", "empty", "another model's", "without the top"])
-def test_a_wrong_file_is_refused_in_words(damage, keras_h5, monkeypatch, tmp_path):
+def test_a_wrong_file_is_refused_with_a_message(damage, keras_h5, monkeypatch, tmp_path):
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
@@ -259,7 +267,7 @@ def test_a_wrong_file_is_refused_in_words(damage, keras_h5, monkeypatch, tmp_pat
 
 
 def test_a_wrong_file_is_refused_by_openvino_too(monkeypatch, tmp_path):
-    """The file is read in a child process; its words arrive here."""
+    """The file is read in a child process, whose message is shown here."""
     from fcn_core.engines.load import load_model
 
     (tmp_path / RESNET.weights.name).write_text("<!doctype html>", encoding="utf-8")

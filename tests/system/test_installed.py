@@ -28,7 +28,3 @@ def test_missing_engines(
     monkeypatch.setattr(sys, "version_info", (*python, 0, "final", 0))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in lacking else name)
     assert installed.missing_engines() == said
-
-
-def test_nothing_is_missing_here() -> None:
-    assert installed.missing_engines() == {} or sys.version_info >= (3, 14)

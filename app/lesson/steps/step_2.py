@@ -66,8 +66,7 @@ def proof(stage: Stage) -> bool:
             type="primary",
             on_click=proved.add,
             args=(stage.model.name,),
-            help="Loads the original classifier and TensorFlow in a separate process. This takes up to a minute and "
-            "1 GB of memory.",
+            help="Loads the original classifier in a separate process. This takes up to a minute and 1 GB of memory.",
         )
         return False
     future = caches.proof_of(stage.model.name)

@@ -13,8 +13,9 @@ from app.lesson.stage import SYNSET, Stage, cat_outline, percent
 from fcn_core import render
 from fcn_core.evaluation.metrics import iou, pointing_hit
 from fcn_core.images.scales import NOTEBOOK_SCALES
+from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, synset_heatmap
-from fcn_core.maps.region import fine_map, suggest_threshold, threshold_mask
+from fcn_core.maps.region import suggest_threshold, threshold_mask
 
 _TRUTHS = ("the outline", "a box")
 

@@ -6,7 +6,7 @@ import logging
 
 from app.state.queue.jobs import Job
 from fcn_core import logs
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import FcnError, ImageError
 from fcn_core.system import memory
 

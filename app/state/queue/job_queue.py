@@ -42,8 +42,8 @@ from app.state.queue.loader import Health, Loader
 from app.state.queue.passes import compute_class_map, evict_class_maps, retry_after_eviction
 from app.state.queue.schedule import Schedule, Turn, Waiting
 from fcn_core.engines import effective_field
+from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.engines.effective_field import EffectiveField
-from fcn_core.engines.load import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import Fit, PlannedScale, Scale, plan_scales

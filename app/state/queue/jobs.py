@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from fcn_core import settings
-from fcn_core.engines.load import ModelInfo
+from fcn_core.engines.base import ModelInfo
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import Fit, PlannedScale
 from fcn_core.maps.heatmap import ClassMap

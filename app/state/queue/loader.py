@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.state.queue.jobs import ModelKey
-from fcn_core.engines.load import ModelInfo, Predictor
+from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.errors import FcnError
 
 

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from app.state.queue.class_map_cache import ClassMapCache, FinishedJobs
 from app.state.queue.jobs import Job
-from fcn_core.engines.load import Predictor
+from fcn_core.engines.base import Predictor
 from fcn_core.errors import MemoryBudgetError
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import PlannedScale, ResizedImage
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.system import memory
 

@@ -1,0 +1,85 @@
+"""``fcn evaluate``: measure localisation on pictures with masks or boxes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, load_predictor
+from fcn_core.cli.terminal import progress_bar, shown, weights_note
+
+if TYPE_CHECKING:
+    from fcn_core.evaluation.evaluate import Evaluation
+
+_SCALES = "200x320,400x640,800x1280"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks or boxes")
+    evaluate.add_argument("index", type=Path, metavar="INDEX.csv")
+    add_model_options(evaluate)
+    add_scale_options(evaluate, _SCALES)
+    evaluate.add_argument(
+        "--map", choices=("fine", "probability", "evidence"), default="fine", help="default: the fine map"
+    )
+    evaluate.add_argument(
+        "--compare",
+        action="store_true",
+        help="compare with the notebook's maps and Grad-CAM (which equals CAM on these networks)",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print the measures as JSON")
+    evaluate.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
+    from fcn_core.images.scales import parse_scales
+
+    scales = parse_scales(options.scales)
+    read_index(options.index)  # report a bad index before the model is loaded
+    model = load_predictor(options.model, options.engine, options.weights, options.output_stride)
+    with progress_bar(shown(options.index.name)) as update:
+        results = evaluate_index(
+            options.index,
+            model,
+            ways=tuple(WAYS) if options.compare else (options.map,),
+            scales=scales,
+            fit=options.fit,
+            progress=lambda done, of: update(done, of, ""),
+        )
+    if options.json:
+        about = {
+            "model": model.info.name,
+            "weights": model.info.weights,
+            "engine": model.info.engine,
+            "output_stride": model.info.output_stride,
+            "scales": [str(s) for s in scales],
+            "fit": options.fit,
+        }
+        found = {"results": [r.to_json() for r in results]} if options.compare else results[0].to_json()
+        print(json.dumps({**about, **found}))
+        return 0
+    s = results[0].summary
+    known = "" if s.masks == s.pictures else f" ({s.masks} with masks, {s.boxed} with boxes)"
+    print(
+        f"{s.pictures} picture{'' if s.pictures == 1 else 's'}{known}, {model.info.title} on {model.info.engine}, "
+        f"{', '.join(map(str, scales))}, {options.fit}{weights_note(model.info.weights)}"
+    )
+    print(table(results) if options.compare else _measures(results[0]))
+    return 0
+
+
+def _measures(result: Evaluation) -> str:
+    s = result.summary
+    rows = [("pointing accuracy", f"{s.pointing:.3f}")]
+    if s.pxap is not None:
+        rows += [("PxAP", f"{s.pxap:.3f}")]
+    if s.max_box_acc_v2 is not None:
+        rows += [("MaxBoxAccV2", f"{s.max_box_acc_v2:.3f}")]
+    if s.mean_iou is not None:
+        rows += [("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}")]
+    rows += [("seconds an image", f"{result.seconds:.2f}")]
+    return "\n".join(f"{name:<18} {value}" for name, value in rows)

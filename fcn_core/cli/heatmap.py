@@ -1,0 +1,178 @@
+"""``fcn heatmap``: heatmaps of pictures, written to one folder per picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, load_predictor
+from fcn_core.cli.terminal import progress_bar, report, shown, weights_note
+from fcn_core.errors import FcnError, OutputError
+
+if TYPE_CHECKING:
+    from fcn_core.images.limits import Limits
+    from fcn_core.pipeline import Analysis
+
+_SCALES = "200x320,400x640,800x1280,1600x2560"
+# Memory for one pixel of the picture, as measured: to open it, to analyse it at its own size, and to write its files.
+_BYTES_A_PIXEL = 28
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    heatmap = commands.add_parser(
+        "heatmap", help="compute heatmaps of pictures, and write one folder per picture"
+    )
+    heatmap.add_argument("images", nargs="+", metavar="IMAGE")
+    heatmap.add_argument("--synset", required=True, metavar="WNID_OR_WORD")
+    add_model_options(heatmap)
+    add_scale_options(heatmap, _SCALES)
+    heatmap.add_argument(
+        "--map",
+        choices=("probability", "evidence"),
+        default="probability",
+        help="kind of heatmap, default probability",
+    )
+    heatmap.add_argument(
+        "--threshold", default="auto", metavar="auto|FLOAT", help="of mask and boxes, 0 to 1, default auto"
+    )
+    heatmap.add_argument(
+        "--no-snap", action="store_true", help="do not fit the fine map to the regions of the picture"
+    )
+    heatmap.add_argument(
+        "--reduce",
+        type=int,
+        choices=(1, 2, 4, 8),
+        default=1,
+        help="decode JPEGs at 1/N of their height and width, which needs less memory; the manifest records it",
+    )
+    heatmap.add_argument("--out", required=True, type=Path, metavar="DIR")
+    heatmap.add_argument("--json", action="store_true", help="print each manifest as one line of JSON")
+    heatmap.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from fcn_core import logs
+    from fcn_core.export import files
+    from fcn_core.images.read import read_image
+    from fcn_core.images.scales import parse_scales
+    from fcn_core.pipeline import analyse
+    from fcn_core.synsets.ontology import Ontology
+
+    synset = Ontology.load().find(options.synset)
+    scales = parse_scales(options.scales)
+    threshold = _threshold(options.threshold)
+    _make_folder(options.out)
+    model = load_predictor(options.model, options.engine, options.weights, options.output_stride)
+    limits = _limits()
+    status = 0
+    for path, folder in zip(options.images, output_folders(options.images, options.out), strict=True):
+        try:
+            with progress_bar(shown(Path(path).name)) as update:
+                analysis = analyse(
+                    read_image(path, limits=limits, reduce=options.reduce),
+                    synset,
+                    model,
+                    scales,
+                    kind=options.map,
+                    fit=options.fit,
+                    threshold=threshold,
+                    snap=not options.no_snap,
+                    progress=lambda s: update(s.index + s.share, s.count, str(s.scale.requested)),
+                )
+            try:
+                files.write_folder(analysis, folder)
+            except OSError as error:
+                raise OutputError(
+                    f"Expected a writable folder with enough space. Received {folder}, which cannot be written "
+                    f"({error}). Free some space there, or choose another --out."
+                ) from error
+        except FcnError as error:
+            status = max(status, report(error, path))
+            continue
+        logs.log_analysis(analysis, cache_hit=False)
+        if options.json:
+            print(json.dumps(files.manifest(analysis)), flush=True)
+        else:
+            print(_summary(analysis, path, folder), flush=True)
+    return status
+
+
+def _limits() -> Limits:
+    """Return limits for pictures whose maps and files fit into the remaining memory, too."""
+    from fcn_core.images.limits import BYTES_A_PIXEL, Limits
+    from fcn_core.system import memory
+
+    left = max(1.0, memory.budget_mb() - memory.rss_mb())
+    return Limits.from_env(memory_mb=left * BYTES_A_PIXEL / _BYTES_A_PIXEL)
+
+
+def _threshold(text: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise FcnError(
+            f"Expected a --threshold from 0 to 1, or auto. Received {text[:40]!r}. Correct it or leave it out."
+        )
+    return value
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the output folder first, so that a failure is reported before minutes of work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"Expected a folder that exists or can be created. Received --out {folder}, which cannot be created "
+            f"({error}). Choose another folder."
+        ) from error
+
+
+def output_folders(paths: Sequence[str], out: Path) -> list[Path]:
+    """Return one folder per picture, named by its stem; a number is added to a stem that is taken."""
+    from fcn_core.export.files import file_stem
+
+    taken: set[str] = set()
+    folders = []
+    for path in paths:
+        stem = file_stem(path)
+        name, count = stem, 2
+        while name.casefold() in taken:  # some file systems ignore case
+            name, count = f"{stem}-{count}", count + 1
+        taken.add(name.casefold())
+        folders.append(out / name)
+    return folders
+
+
+def _summary(analysis: Analysis, path: str, folder: Path) -> str:
+    from fcn_core.synsets.ontology import classes_in_words
+
+    synset = analysis.synset
+    lines = [
+        f"{shown(path)}: {synset.words[0]} ({synset.wnid}, {classes_in_words(len(analysis.class_ids))})"
+        + weights_note(analysis.model.weights)
+    ]
+    for key, class_map in analysis.class_maps.items():
+        heatmap = analysis.heatmaps[key]
+        h, w = class_map.grid
+        lines.append(
+            f"  {key:>10}  grid {h:3d} x {w:<3d}  peak {heatmap.peak:6.3f}  mean {heatmap.mean:6.3f}  "
+            f"{class_map.seconds:6.2f} s"
+        )
+    for name in ("arithmetic", "geometric"):
+        mean = getattr(analysis, name)
+        row, column = mean.peak_cell
+        lines.append(f"  {name:>10}  peak {mean.peak:.3f} at row {row}, column {column}")
+    boxes = len(analysis.boxes)
+    lines.append(
+        f"  {boxes} box{'' if boxes == 1 else 'es'} above {analysis.threshold:.2f}, "
+        f"{analysis.seconds:.2f} s in all -> {shown(str(folder))}"
+    )
+    return "\n".join(lines)

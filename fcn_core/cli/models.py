@@ -1,0 +1,77 @@
+"""``fcn models``: list the models, and prepare one for use."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fcn_core.cli.arguments import Commands, load_predictor
+from fcn_core.cli.terminal import shown
+from fcn_core.errors import UnknownModel
+
+if TYPE_CHECKING:
+    from fcn_core.networks.zoo import ModelSpec
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    models = commands.add_parser(
+        "models", help="list the models: which are ready, and what the others download on first use"
+    )
+    models.add_argument("--json", action="store_true", help="print the list as JSON")
+    models.add_argument("--prepare", metavar="NAME", help="download and prepare a model for use")
+    models.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from fcn_core.engines.housekeeping import held_bytes
+    from fcn_core.networks.zoo import MODELS, model_spec
+    from fcn_core.system.folders import cache_dir, megabytes
+
+    if options.prepare is not None:
+        if not options.prepare:
+            raise UnknownModel(
+                f"Expected --prepare with one of {', '.join(MODELS)}. Received an empty name. Name one of them."
+            )
+        model = load_predictor(model_spec(options.prepare).name, None, "imagenet", 32)
+        print(
+            f"{model.info.title} is ready on {model.info.engine}.", file=sys.stderr if options.json else None
+        )
+    rows = [_row(spec) for spec in MODELS.values()]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    if options.json or options.prepare:
+        return 0
+    for row in rows:
+        print(
+            f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<16}  {row['licence']}"
+        )
+    print(f"The cache {shown(str(cache_dir()))} holds {megabytes(held_bytes(cache_dir()))} MB.")
+    return 0
+
+
+def _row(spec: ModelSpec) -> dict[str, Any]:
+    from importlib.util import find_spec
+
+    from fcn_core.engines.graph_cache import graph_folder, load_graph
+    from fcn_core.networks.weights import digest
+    from fcn_core.networks.zoo import find_weights
+
+    weights = find_weights(spec)
+    served = find_spec("openvino") is not None
+    graph = load_graph(graph_folder(spec, digest(weights), 32)) if weights and served else None
+    fetch = 0.0 if weights else spec.weights.size / 1e6
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "state": "ready" if graph else "weights here" if weights else f"fetches {fetch:.0f} MB",
+        "ready": graph is not None,
+        "weights": str(weights) if weights else None,
+        "fetch_mb": round(fetch, 1),
+        "parameters": spec.parameters,
+        "input_size": spec.input_size,
+        "source": spec.source,
+        "licence": spec.licence,
+    }

@@ -1,0 +1,67 @@
+"""``fcn synsets`` searches synsets, ``fcn synset`` shows one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+
+from fcn_core.cli.arguments import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add both commands."""
+    search = commands.add_parser("synsets", help="search synsets by word or wnid, best match first")
+    search.add_argument("query")
+    search.add_argument("--json", action="store_true", help="print the matches as JSON")
+    search.set_defaults(run=_search)
+
+    show = commands.add_parser("synset", help="show one synset: words, gloss, parents, children, classes")
+    show.add_argument("name", metavar="WNID_OR_WORD")
+    show.add_argument("--json", action="store_true", help="print the synset as JSON")
+    show.set_defaults(run=_show)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from fcn_core.synsets.ontology import Ontology
+
+    ontology = Ontology.load()
+    found = ontology.search(options.query)
+    if options.json:
+        rows = [
+            {"wnid": s.wnid, "words": s.words, "gloss": s.gloss, "classes": ontology.count(s.wnid)}
+            for s in found
+        ]
+        print(json.dumps(rows, indent=2))
+        return 0
+    if not found:
+        print(f"No synset matches {options.query[:60]!r}.")
+    for s in found:
+        print(f"{s.wnid}  {ontology.count(s.wnid):4d}  {', '.join(s.words)}: {s.gloss}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from fcn_core.synsets.ontology import Ontology
+
+    ontology = Ontology.load()
+    s = ontology.find(options.name)
+    class_ids = ontology.class_ids(s.wnid)
+    if options.json:
+        row = {
+            "wnid": s.wnid,
+            "words": s.words,
+            "gloss": s.gloss,
+            "parents": s.parents,
+            "children": s.children,
+            "class_ids": class_ids,
+        }
+        print(json.dumps(row, indent=2))
+        return 0
+
+    def named(wnids: Iterable[str]) -> str:
+        return ", ".join(f"{ontology.label(w)} ({w})" for w in wnids) or "none"
+
+    print(f"{s.wnid}  {', '.join(s.words)}\n{s.gloss}")
+    print(f"parents:  {named(s.parents)}\nchildren: {named(s.children)}\nclasses:  {len(class_ids)}")
+    return 0

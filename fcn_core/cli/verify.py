@@ -1,0 +1,57 @@
+"""``fcn verify``: prove that the converted network gives the answers of the classifier."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from contextlib import redirect_stdout
+
+from fcn_core.cli.arguments import Commands, add_model_options, import_keras_quietly
+
+_PROOF_LIMIT = 1e-4  # of the range of the logits
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    verify = commands.add_parser("verify", help="prove the conversion: print the largest error")
+    add_model_options(verify)
+    verify.add_argument(
+        "--application",
+        metavar="NAME",
+        help="verify a classifier of keras.applications that ends in global average pooling and one dense layer",
+    )
+    verify.add_argument("--json", action="store_true", help="print the result as JSON")
+    verify.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from fcn_core.evaluation.verify import reference_backend, verify_application, verify_model
+    from fcn_core.networks.zoo import model_spec
+
+    model_spec(options.model)  # report an unknown name before TensorFlow is loaded
+    import_keras_quietly(reference_backend(options.engine))
+    with redirect_stdout(sys.stderr):  # Keras reports downloads on standard output
+        if options.application is not None:
+            proof = verify_application(options.application, options.weights)
+        else:
+            proof = verify_model(options.model, options.engine, options.weights)
+    good = proof.relative < _PROOF_LIMIT
+    if options.json:
+        found = {**vars(proof), "relative": proof.relative, "ok": good}
+        print(json.dumps({name: None if value == math.inf else value for name, value in found.items()}))
+        return 0 if good else 1
+    compared = ""
+    if proof.compared < proof.classes:
+        compared = (
+            f" ({proof.compared} of {proof.classes} classes: the others are too improbable for float32)"
+        )
+    print(
+        f"{proof.name} ({proof.weights} weights): at {proof.size}x{proof.size} the mean of the "
+        f"{proof.grid[0]}x{proof.grid[1]} map of logits ({proof.engine}) against the classifier's own answer "
+        f"(Keras on {proof.backend}).\n"
+        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}{compared}: {proof.relative:.1e} of it, "
+        f"{'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}"
+    )
+    return 0 if good else 1

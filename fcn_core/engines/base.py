@@ -1,0 +1,226 @@
+"""What all engines share: the interface, forecasts, preprocessing, and one pass at a time, whole or in bands.
+
+An engine takes a picture that is resized as it is read and returns a class map of logits. Where the memory budget
+requires it, the picture is run in bands (:mod:`fcn_core.engines.bands`), which gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn_core.engines.bands import Plan, Run, run_in_bands
+from fcn_core.engines.memory_model import banded_demand, cached_mb, whole_demand
+from fcn_core.errors import MemoryBudgetError
+from fcn_core.images.resize import ResizedImage
+from fcn_core.images.scales import MIN_SIDE
+from fcn_core.networks.geometry import CellGrid, Geometry
+from fcn_core.networks.zoo import Preprocessing
+from fcn_core.system import memory
+
+Weights = Literal["imagenet", "unpublished", "random"]
+Checkpoint = Callable[[float], None]
+Logits = NDArray[np.float32]
+
+_ROWS = 64  # of a picture, resized and preprocessed at a time: they fit into the processor's cache
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a loaded model is, for manifests and captions."""
+
+    name: str
+    title: str
+    weights: Weights
+    weights_sha256: str | None
+    engine: str
+    output_stride: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Expected cost of one forward pass on this machine.
+
+    Attributes
+    ----------
+    seconds : float
+    memory_mb : float
+        Peak memory of the process.
+    fits : bool
+        Whether the peak is within the budget.
+    plan : Plan or None
+        The bands; None for a pass over the whole picture.
+    """
+
+    seconds: float
+    memory_mb: float
+    fits: bool
+    plan: Plan | None = None
+
+
+class Predictor(Protocol):
+    """A fully convolutional network that is ready to run."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """The spatial structure of the network."""
+
+    def cells(self, height: int, width: int) -> CellGrid:
+        """Return the cells of the class map of an input of `height` x `width` pixels."""
+
+    def forecast(self, height: int, width: int) -> Forecast:
+        """Return the expected time and memory of :meth:`logits` for an input of `height` x `width` pixels."""
+
+    def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
+        """Compute the class map of logits, shape (h, w, 1000), float32."""
+
+    def release_cached(self) -> None:
+        """Release the memory that was cached after the last pass for the next one."""
+
+
+class Engine:
+    """Base of the engines: a subclass says how to run the whole network and its parts."""
+
+    axis = 2  # of a batch, along which the rows lie
+    _leaner = "a smaller model"  # what to choose where no scale fits
+    _memory_factor = 1.1  # measured memory over that of :mod:`fcn_core.engines.memory_model`
+    _in_parts = False
+
+    def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
+        self._info, self._geometry, self._preprocessing = info, geometry, preprocessing
+        self._lock = threading.Lock()
+        self._seconds_per_mac = 1 / (60e9 * memory.cpus())  # a guess, until a pass has been measured
+        self._measured = (0.0, 0.0)  # seconds, multiply-adds
+        self._cached_mb = 0.0  # after the last pass, for the next one
+        self._unpacked_mb = 0.0  # weights that the first pass copies into the layout it needs
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        return self._info
+
+    @property
+    def geometry(self) -> Geometry:
+        """The spatial structure of the network."""
+        return self._geometry
+
+    def cells(self, height: int, width: int) -> CellGrid:
+        """Return the cells of the class map of an input of `height` x `width` pixels."""
+        return self._geometry.cells(height, width)
+
+    def forecast(self, height: int, width: int) -> Forecast:
+        """Return the expected time and memory of :meth:`logits`, and the bands if it needs any.
+
+        The memory is within 20 % of what is measured then. The time is within a factor of two after the first pass; a
+        first pass over a new size takes up to twice as long.
+        """
+        rss = memory.rss_mb()
+        base = rss - self._cached_mb + self._unpacked_mb
+        budget = memory.pass_budget_mb(base)
+        best = whole_demand(self._geometry, height, width)
+        peak = base + best.mb * self._memory_factor
+        if self._geometry.bandable and (self._in_parts or peak > budget):
+            best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
+            peak = base + best.mb * self._memory_factor
+        return Forecast(best.macs * self._seconds_per_mac, max(peak, rss), peak <= budget, best.plan)
+
+    def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
+        """Compute the class map of logits.
+
+        Parameters
+        ----------
+        image : ResizedImage
+            The picture at the size of the network's input.
+        checkpoint : callable, optional
+            Called with the finished share in [0, 1]; may raise to stop between bands.
+
+        Returns
+        -------
+        (h, w, 1000) float32 ndarray
+            The caller's own: later passes do not change it.
+
+        Raises
+        ------
+        MemoryBudgetError
+            Not even the smallest bands fit into ``FCN_MEMORY_MB``.
+        """
+        with self._lock:
+            expected = self.forecast(image.height, image.width)
+            if not expected.fits:
+                raise MemoryBudgetError(self._does_not_fit(expected, image))
+            if checkpoint is not None:
+                checkpoint(0.0)
+            start = time.perf_counter()
+            try:
+                if expected.plan is None:
+                    result = self._run_whole(self._batch(image, 0, image.height, 0, image.width))
+                else:
+                    result = run_in_bands(
+                        expected.plan,
+                        self._part_runs(),
+                        partial(self._batch, image),
+                        image.height,
+                        axis=self.axis,
+                        checkpoint=checkpoint,
+                    )
+            finally:
+                self._unpacked_mb = 0.0
+                self._keep(cached_mb(self._geometry, image.height, image.width))
+            self._learn(expected, time.perf_counter() - start)
+        return result
+
+    def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
+        budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
+        if self.forecast(MIN_SIDE, MIN_SIDE).fits:
+            how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
+            return (
+                f"A scale of {image.height}x{image.width} needs about {expected.memory_mb:.0f} MB {how}. The "
+                f"budget is {memory.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+            )
+        needed = budget + memory.missing_mb(expected.memory_mb, used + self._unpacked_mb)
+        return (
+            f"The program uses {used:.0f} MB with {self._info.title} on {self._info.engine}: no scale, however small, "
+            f"fits into the budget of {budget:.0f} MB. If you run this program, set FCN_MEMORY_MB to at least "
+            f"{math.ceil(needed)}, if the machine has that much, or choose {self._leaner}."
+        )
+
+    def _learn(self, expected: Forecast, seconds: float) -> None:
+        """Update the average time of a multiply-add with this pass; large passes weigh most."""
+        macs = expected.seconds / self._seconds_per_mac
+        self._measured = (self._measured[0] / 2 + seconds, self._measured[1] / 2 + macs)
+        self._seconds_per_mac = self._measured[0] / self._measured[1]
+
+    def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
+        """Return that piece of the picture, preprocessed, as a batch of one: (1, 3, rows, columns)."""
+        batch = np.empty((1, 3, end - top, right - left), np.float32)
+        for start in range(top, end, _ROWS):
+            stop = min(start + _ROWS, end)
+            self._preprocessing(image.rows(start, stop, left, right), batch[0, :, start - top : stop - top])
+        return batch
+
+    def _run_whole(self, batch: Logits) -> Logits:
+        """Run the whole network: a batch of one in, a class map (h, w, classes) out."""
+        raise NotImplementedError
+
+    def _part_runs(self) -> list[Run]:
+        """Return what runs each part of the network, see :func:`fcn_core.engines.bands.run_in_bands`."""
+        raise NotImplementedError
+
+    def release_cached(self) -> None:
+        """Release the memory that was cached after the last pass for the next one."""
+
+    def _keep(self, megabytes: float) -> None:
+        """Record how much memory the engine keeps after a pass for the next one."""
+        self._cached_mb = max(self._cached_mb, megabytes * self._memory_factor)

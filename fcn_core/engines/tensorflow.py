@@ -1,0 +1,99 @@
+"""The reference engine: the converted Keras network itself on TensorFlow."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fcn_core.engines.bands import Run
+from fcn_core.engines.base import Engine, Logits, ModelInfo, Weights
+from fcn_core.errors import EngineError
+from fcn_core.images.resize import ResizedImage
+from fcn_core.networks.keras_settings import import_keras, keras_settings
+from fcn_core.networks.weights import ByteProgress, digest
+from fcn_core.networks.zoo import ModelSpec, require_weights
+
+
+class TensorFlowEngine(Engine):
+    """Runs the converted Keras network as one traced function of any input size.
+
+    It runs in float32 with channels last, whatever the settings of Keras are; they are restored afterwards. If Keras is
+    not imported yet, it is imported on TensorFlow, whatever ``KERAS_BACKEND`` says.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    random : bool
+        Seeded random weights instead of the published ones.
+    output_stride : {32, 16, 8}
+    progress : callable, optional
+        Called with (bytes so far, bytes in all) while weights are downloaded.
+
+    Raises
+    ------
+    WeightsUnavailable, WeightsInvalid
+        See :func:`fcn_core.networks.zoo.require_weights`.
+    EngineError
+        TensorFlow cannot be loaded, or Keras runs on another backend in this process.
+    """
+
+    axis = 1
+    _leaner = "engine openvino"
+
+    def __init__(
+        self, spec: ModelSpec, random: bool, output_stride: int, progress: ByteProgress | None = None
+    ) -> None:
+        import_keras()
+        import keras
+        import tensorflow
+
+        if keras.backend.backend() != "tensorflow":
+            raise EngineError(
+                f"Expected Keras on TensorFlow. Received Keras on {keras.backend.backend()} in this process: set "
+                f"KERAS_BACKEND=tensorflow before the first import of Keras, or choose engine openvino."
+            )
+        from fcn_core.networks.convert import to_fully_convolutional
+        from fcn_core.networks.structure import read_geometry, split
+        from fcn_core.networks.zoo import build_classifier
+
+        path = None if random else require_weights(spec, progress)
+        stride = None if output_stride == 32 else output_stride
+        with keras_settings():
+            classifier = build_classifier(spec, path)
+            network = to_fully_convolutional(classifier, output="logits", output_stride=stride)
+            geometry, self._cut_tensors = read_geometry(network)
+        published = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
+        weights: Weights = "random" if random else "imagenet" if published else "unpublished"
+        sha256 = digest(path) if path else None
+        info = ModelInfo(spec.name, spec.title, weights, sha256, "tensorflow", output_stride)
+        super().__init__(info, geometry, spec.preprocessing)
+        self.network = network
+        self._tf, self._split = tensorflow, split
+        self._traced = self._trace(network)
+        self._traced_parts: list[Any] = []
+
+    def _trace(self, network: Any) -> Any:
+        signature = [self._tf.TensorSpec([1, None, None, network.inputs[0].shape[-1]], self._tf.float32)]
+        return self._tf.function(
+            lambda x: network(x, training=False), input_signature=signature, autograph=False
+        )
+
+    def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
+        """Return that piece of the picture, preprocessed, as a batch of one: (1, rows, columns, 3)."""
+        return np.ascontiguousarray(np.moveaxis(super()._batch(image, top, end, left, right), 1, -1))
+
+    def _run_whole(self, batch: Logits) -> Logits:
+        logits: Logits = self._infer(self._traced, batch)[0]
+        return logits
+
+    @staticmethod
+    def _infer(run: Any, batch: Logits) -> Logits:
+        return np.asarray(run(batch))
+
+    def _part_runs(self) -> list[Run]:
+        self._traced_parts = self._traced_parts or [
+            self._trace(part) for part in self._split(self.network, self._cut_tensors)
+        ]
+        return [partial(self._infer, run) for run in self._traced_parts]

@@ -1,0 +1,154 @@
+"""Read the spatial structure of a fully convolutional Keras network, and cut the network into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from fcn_core.errors import ConversionError
+from fcn_core.networks.geometry import Geometry, Node, Window, trace
+from fcn_core.networks.graph import CONVOLUTIONS, POOLINGS, data_format, kind_of, nodes_of, pair
+
+# Layers and operations that keep every cell where it is.
+_POINTWISE = (
+    "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax", "BatchNormalization", "LayerNormalization",
+    "Dropout", "SpatialDropout2D", "GaussianNoise", "Rescaling", "Normalization", "Add", "Multiply", "Concatenate",
+    "Subtract", "Average", "Maximum", "Minimum", "SoftmaxMap", "LayerScale", "StochasticDepth", "Identity",
+    "Sigmoid", "Silu", "Relu", "Relu6", "HardSigmoid", "HardSilu", "Gelu", "Tanh", "TrueDivide", "Divide",
+    "CustomScaleLayer",
+    "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",  # training
+)  # fmt: skip
+# Most rows of overlap, in rows of a part's input, before the part is cut.
+_HALO = 24
+
+
+def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
+    """Read the spatial structure of a fully convolutional Keras model.
+
+    Returns
+    -------
+    geometry : Geometry
+        Every layer that slides, joins or pads, in order of computation. The nodes where the graph may be cut into
+        parts are marked.
+    cut_tensors : tuple of KerasTensor
+        The tensors at the cuts, in the order of the marked nodes.
+
+    Raises
+    ------
+    ConversionError
+        A layer whose windows are not known.
+    """
+    channels_first = data_format(network) == "channels_first"
+    spatial, channel_axis = (slice(2, 4), 1) if channels_first else (slice(1, 3), 3)
+    nodes: list[Node] = []
+    index: dict[int, int] = {}  # tensor -> the node that determines its cells, -1 for the input
+    read: dict[int, dict[int, Any]] = {}  # node -> the tensors with its cells that later nodes read
+    for graph_node in nodes_of(network):
+        layer, kind = graph_node.operation, kind_of(graph_node)
+        tensor = graph_node.outputs[0]
+        if graph_node.is_input:
+            index[id(tensor)] = -1
+            continue
+        if kind == "CropToSmallest":  # the node that joins the maps takes the smallest
+            for source, cropped in zip(graph_node.input_tensors, graph_node.outputs, strict=True):
+                index[id(cropped)] = index[id(source)]
+            continue
+        sources = [t for t in graph_node.input_tensors if id(t) in index]
+        if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1):
+            continue  # a vector beside the map (squeeze-and-excite)
+        # without sources it is made of slices, say, of what looked like a vector
+        if not sources or (kind == "Concatenate" and layer.axis % 4 != channel_axis):
+            raise _not_placed(layer, kind)
+        inputs = tuple(dict.fromkeys(index[id(t)] for t in sources))
+        y, x = _windows(layer, kind)
+        squeezed = len(sources) < len(graph_node.input_tensors)
+        if len(inputs) == 1 and not squeezed and kind not in CONVOLUTIONS and y == x == Window():
+            index[id(tensor)] = inputs[0]  # the same cells
+            continue
+        for source in sources:
+            read.setdefault(index[id(source)], {})[id(source)] = source
+        channels = int(tensor.shape[channel_axis])
+        nodes.append(Node(layer.name, inputs, channels, y, x, whole=squeezed, macs=_macs(layer, kind)))
+        index[id(tensor)] = len(nodes) - 1
+    if not nodes:
+        raise ConversionError(
+            f"Expected a network with a convolution or pooling. Received {network.name!r}, which has none."
+        )
+    cuts = _cuts(nodes, lambda i: len(read[i]) == 1)
+    geometry = Geometry(tuple(replace(n, cut=i in cuts) for i, n in enumerate(nodes)))
+    return geometry, tuple(next(iter(read[i].values())) for i in cuts)
+
+
+def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
+    """Return the layer's sliding windows along y and x."""
+    if kind in CONVOLUTIONS or kind in POOLINGS:
+        size = pair(layer.kernel_size if kind in CONVOLUTIONS else layer.pool_size)
+        dilation = pair(layer.dilation_rate) if kind in CONVOLUTIONS else (1, 1)
+        same = layer.padding == "same"
+        y, x = (
+            Window(k, s, d, same=same and (k, s) != (1, 1))
+            for k, s, d in zip(size, pair(layer.strides), dilation, strict=True)
+        )
+        return y, x
+    if kind in ("ZeroPadding2D", "Cropping2D"):
+        sign, sides = (1, layer.padding) if kind == "ZeroPadding2D" else (-1, layer.cropping)
+        y, x = (Window(before=sign * before, after=sign * after) for before, after in sides)
+        return y, x
+    if kind in _POINTWISE:
+        return Window(), Window()
+    raise _not_placed(layer, kind)
+
+
+def _not_placed(layer: Any, kind: str) -> ConversionError:
+    return ConversionError(
+        f"Expected layers whose windows are known (convolution, pooling, padding, pointwise). Received {kind} "
+        f"{layer.name!r}, so its cells cannot be placed on the picture; choose another network."
+    )
+
+
+def _macs(layer: Any, kind: str) -> int:
+    """Return the multiply-adds for one cell of the layer's output."""
+    if kind not in CONVOLUTIONS:
+        return 0
+    return int(sum(np.prod(w.shape) for w in layer.weights if len(w.shape) == 4))
+
+
+def _cuts(nodes: list[Node], single: Callable[[int], bool]) -> list[int]:
+    """Choose where to cut: among nodes through which everything passes, in one tensor (`single`).
+
+    A part ends where the stride grows: then the fewest cells are computed twice for the overlap of bands, and the map
+    is smallest. Otherwise it ends where the map is smallest before the overlap exceeds 24 rows of the part's input.
+    There are no cuts at strides 1 and 2, where passing the large maps from part to part costs most.
+    """
+    through, earliest = list[int](), len(nodes)
+    for i in range(len(nodes) - 1, -1, -1):
+        if earliest >= i:
+            through.insert(0, i)
+        earliest = min(earliest, *nodes[i].inputs)
+    traces = trace(nodes, "y", 4096)
+    halos = [t.high - t.low + 1 - t.stride for t in traces]
+    cuts: list[int] = []
+    stride, halo = 2, 0
+    while True:
+        left = [i for i in through[:-1] if traces[i].stride >= 4 and single(i) and i > max(cuts, default=-1)]
+        near = [i for i in left if halos[i] - halo <= _HALO * stride]
+        grown = [i for i in near if traces[i].stride > stride]
+        if grown:
+            first = traces[grown[0]].stride
+            cut = min((i for i in grown if traces[i].stride == first), key=lambda i: (nodes[i].channels, i))
+        elif halos[-1] - halo > _HALO * stride and left:
+            cut = min(near or left[:1], key=lambda i: (nodes[i].channels, -i))
+        else:
+            return cuts
+        cuts.append(cut)
+        stride, halo = traces[cut].stride, halos[cut]
+
+
+def split(network: keras.Model, cut_tensors: Sequence[Any]) -> list[keras.Model]:
+    """Cut a network into consecutive parts, at the tensors that :func:`read_geometry` returns."""
+    ends = [*cut_tensors, network.outputs[0]]
+    return [keras.Model(a, b) for a, b in zip([network.inputs[0], *cut_tensors], ends, strict=True)]

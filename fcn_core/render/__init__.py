@@ -1,0 +1,40 @@
+"""Arrays into pictures: colours, overlays, outlines, legends, encoded files.
+
+No function here stretches a map by itself: every colour comes from a range that the caller gives, and the legend
+states that range. Colour tables are matplotlib's, applied in NumPy.
+"""
+
+from fcn_core.render.colour_bar import legend, short_number
+from fcn_core.render.colours import COLOUR_MAPS, NO_DATA, Colour, UInt8, colour_table, colourise
+from fcn_core.render.drawing import (
+    BOX_COLOUR,
+    CASING,
+    CONTOUR_COLOUR,
+    draw_boxes,
+    draw_contours,
+    draw_mask,
+    overlay,
+)
+from fcn_core.render.encoding import Format, data_uri, encode, html_table
+
+__all__ = [
+    "BOX_COLOUR",
+    "CASING",
+    "COLOUR_MAPS",
+    "CONTOUR_COLOUR",
+    "NO_DATA",
+    "Colour",
+    "Format",
+    "UInt8",
+    "colour_table",
+    "colourise",
+    "data_uri",
+    "draw_boxes",
+    "draw_contours",
+    "draw_mask",
+    "encode",
+    "html_table",
+    "legend",
+    "overlay",
+    "short_number",
+]

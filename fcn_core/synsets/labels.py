@@ -1,0 +1,34 @@
+"""The texts by which a user chooses a synset from a list."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from fcn_core.synsets.ontology import Ontology, classes_in_words
+
+
+def picker_labels(ontology: Ontology) -> dict[str, str]:
+    """Return the entries of a synset picker, synsets with most classes first.
+
+    Synsets with the same classes have the same heatmap, so only one of them is listed (see `Ontology.collapse`).
+    Every label is unique: synsets that share a name are told apart by their main parent, as in
+    "crane (wading bird)", and by their wnid where that is not enough.
+
+    Returns
+    -------
+    dict of str to str
+        Label by wnid, such as "dog · 118 classes".
+    """
+    wnids = sorted(
+        {ontology.collapse(synset.wnid) for synset in ontology},
+        key=lambda w: (-ontology.count(w), ontology.label(w).casefold(), w),
+    )
+    same_name = Counter(ontology.label(wnid).casefold() for wnid in wnids)
+    labels = {}
+    for wnid in wnids:
+        name = ontology.label(wnid)
+        if same_name[name.casefold()] > 1:
+            name += f" ({ontology.label(ontology[wnid].parents[0])})"
+        labels[wnid] = f"{name} · {classes_in_words(ontology.count(wnid))}"
+    same_label = Counter(labels.values())
+    return {w: f"{label} · {w}" if same_label[label] > 1 else label for w, label in labels.items()}

@@ -1,0 +1,12 @@
+"""Arguments that several tests give to commands, and what they expect of an error."""
+
+MODEL = ("--model", "efficientnet-lite0")
+SMALL = (*MODEL, "--scales", "64x96")
+RANDOM = ("--model", "resnet50", "--weights", "none", "--scales", "64x96")  # other tests have prepared it
+
+
+def one_line(err: str) -> str:
+    assert err.startswith("fcn_core: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err

@@ -1,0 +1,126 @@
+"""``fcn heatmap``: the files that it writes, what it prints, and how bad pictures are reported."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fcn_core.cli.heatmap import output_folders
+from fcn_core.engines import load
+from fcn_core.export import files
+from tests.cli.commands import MODEL, RANDOM, SMALL, one_line
+
+ALL_FILES = files.FILES
+
+
+def test_heatmap_writes_one_folder_per_picture_and_prints_a_summary(run, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "FILES", ALL_FILES)
+    out = tmp_path / "out"
+    status, text, err = run("heatmap", pictures / "cat.png", "--synset", "cat", *SMALL, "--out", out)
+    assert (status, err) == (0, "")
+    names = {"manifest.json", "maps.npz", "mask.png", "overlay.png", "figure.png"}
+    assert {p.name for p in (out / "cat").iterdir()} == names
+    manifest = json.loads((out / "cat" / "manifest.json").read_text(encoding="utf-8"))
+    (scale,) = manifest["scales"]
+    assert f"cat (n02121620, 7 classes)\n       64x96  grid {scale['grid'][0]:3d} x" in text
+    assert f"peak {scale['peak']:6.3f}" in text
+    assert f"{len(manifest['boxes'])} box" in text
+    assert "random" not in text
+
+
+def test_json_prints_one_manifest_per_line(run, pictures, tmp_path):
+    images = pictures / "cat.png", pictures / "coffee.jpg"
+    status, text, err = run("heatmap", *images, "--synset", "cat", *SMALL, "--out", tmp_path, "--json")
+    assert (status, err) == (0, "")
+    printed = [json.loads(line) for line in text.splitlines()]
+    assert [m["image"]["name"] for m in printed] == ["cat.png", "coffee.jpg"]
+    for manifest in printed:
+        written = tmp_path / Path(manifest["image"]["name"]).stem / "manifest.json"
+        assert json.loads(written.read_text(encoding="utf-8")) == manifest
+
+
+def test_one_bad_picture_is_reported_and_the_others_are_done(run, pictures, tmp_path):
+    bad = ("empty.png", "text.png", "cut.jpg", "nowhere.png", "other")
+    images = [pictures / n for n in ("cat.png", *bad, "coffee.jpg")]
+    status, text, err = run(
+        "heatmap", *images, "--synset", "cat", *SMALL, "--out", tmp_path / "out", "--json"
+    )
+    assert status == 2
+    lines = err.splitlines()
+    assert len(lines) == len(bad)
+    for line, name in zip(lines, bad, strict=True):
+        assert line.startswith(f"fcn_core: {pictures / name}: ")
+    assert [json.loads(line)["image"]["name"] for line in text.splitlines()] == ["cat.png", "coffee.jpg"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"cat", "coffee"}
+
+
+def test_the_same_stem_twice_gives_two_folders(run, pictures, tmp_path):
+    images = pictures / "cat.png", pictures / "other" / "cat.png", pictures / "....png"
+    status, _, _ = run("heatmap", *images, "--synset", "cat", *SMALL, "--out", tmp_path / "out")
+    assert status == 0
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"cat", "cat-2", "png"}
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (["a/x.png", "b/x.jpg", "X.png"], ["x", "x-2", "X-3"]),
+        (["x.png", "x-2.png", "x.jpg"], ["x", "x-2", "x-3"]),
+        (["..", "...png", "../../x.png"], ["picture", "png", "x"]),
+    ],
+)
+def test_folders_are_distinct_and_inside_the_output(names, folders):
+    assert output_folders(names, Path("out")) == [Path("out") / f for f in folders]
+
+
+def test_an_unwritable_folder_stops_only_its_picture(run, pictures, tmp_path):
+    (tmp_path / "cat").touch()
+    images = pictures / "cat.png", pictures / "coffee.jpg"
+    status, text, err = run("heatmap", *images, "--synset", "cat", *SMALL, "--out", tmp_path)
+    assert status == 2
+    assert "cannot be written" in one_line(err)
+    assert "coffee.jpg" in text
+
+
+def test_scales_are_sorted_and_duplicates_dropped(run, pictures, tmp_path):
+    scales = "128x100, 33x47,64X96,33x47"
+    arguments = ("--synset", "cat", *MODEL, "--scales", scales, "--fit", "exact", "--out", tmp_path, "--json")
+    status, text, _ = run("heatmap", pictures / "cat.png", *arguments)
+    assert status == 0
+    found = [(s["requested"], s["input"], s["grid"]) for s in json.loads(text)["scales"]]
+    assert found == [
+        ("33x47", [33, 47], [2, 2]),
+        ("64x96", [64, 96], [2, 3]),
+        ("128x100", [128, 100], [4, 4]),
+    ]
+
+
+def test_every_option_reaches_the_analysis(run, pictures, tmp_path, lite0, monkeypatch):
+    asked = []
+
+    def loaded(*arguments):
+        asked.append(arguments[:4])
+        return lite0
+
+    monkeypatch.setattr(load, "load_model", loaded)
+    model = ("--model", "resnet50", "--engine", "openvino", "--weights", "none", "--output-stride", "16")
+    options = ("--map", "evidence", "--fit", "exact", "--threshold", "0.25", "--no-snap", "--scales", "64x96")
+    place = ("--out", tmp_path, "--json")
+    status, text, err = run("heatmap", pictures / "cat.png", "--synset", "cat", *model, *options, *place)
+    assert (status, err) == (0, "")
+    assert asked == [("resnet50", "openvino", "none", 16)]
+    manifest = json.loads(text)
+    assert (manifest["map"], manifest["fit"], manifest["threshold"]) == ("evidence", "exact", 0.25)
+    assert manifest["snapped"] is False
+    assert manifest["scales"][0]["input"] == [64, 96]
+
+
+def test_random_weights_are_named_in_the_summary_and_the_manifest(run, pictures, tmp_path, random_resnet50):
+    arguments = ("--synset", "cat", *RANDOM, "--out", tmp_path)
+    status, text, _ = run("heatmap", pictures / "cat.png", *arguments)
+    assert status == 0
+    assert "(random weights)" in text
+    manifest = json.loads((tmp_path / "cat" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["model"]["weights"] == "random"
+    assert manifest["model"]["weights_sha256"] is None

@@ -1,0 +1,43 @@
+"""``fcn synsets`` and ``fcn synset``."""
+
+import json
+
+import pytest
+
+from fcn_core.synsets.ontology import Ontology
+
+
+def test_synsets_lists_the_best_match_first(run):
+    status, text, _ = run("synsets", "dog", "--json")
+    rows = json.loads(text)
+    assert status == 0
+    assert rows[0]["wnid"] == "n02084071"
+    assert set(rows[0]) == {"wnid", "words", "gloss", "classes"}
+    assert rows[0]["classes"] == 118
+    status, text, _ = run("synsets", "dog")
+    assert [line.split()[0] for line in text.splitlines()] == [row["wnid"] for row in rows]
+
+
+@pytest.mark.parametrize("query", ["zzzzqqqqxxxx", "∅", "\x1b[31m"])
+def test_synsets_without_a_match_says_so(run, query):
+    status, text, _ = run("synsets", query)
+    assert status == 0
+    assert "\x1b" not in text
+    assert json.loads(run("synsets", query, "--json")[1]) == [] or text.startswith("n")
+
+
+@pytest.mark.parametrize("name", ["dog", "n02084071", "Domestic Dog"])
+def test_synset_prints_all_fields(run, name):
+    status, text, _ = run("synset", name, "--json")
+    row = json.loads(text)
+    assert status == 0
+    assert set(row) == {"wnid", "words", "gloss", "parents", "children", "class_ids"}
+    dog = Ontology.load()["n02084071"]
+    assert row["wnid"] == dog.wnid
+    assert row["words"] == list(dog.words)
+    assert row["parents"] == list(dog.parents)
+    assert row["children"] == list(dog.children)
+    assert len(row["class_ids"]) == 118
+    plain = run("synset", name)[1]
+    assert "classes:  118" in plain
+    assert "corgi (n02112826)" in plain
