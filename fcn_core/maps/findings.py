@@ -60,7 +60,7 @@ def findings(
     Candidates are the classes with the highest peaks (mean over the scales, at least 0.1). A class is named itself
     where the network is sure of it: in the cells where the class is seen, weighted by its probability, it has at
     least 95 % of the probability of its everyday kind. Otherwise the kind is named (dog, cat, bird, vehicle: the
-    nearest ancestor among `fcn_core.synsets.ontology.STARTING_POINTS`). "Animal" and "container" are too general and
+    nearest ancestor among `fcn_core.synsets.search.STARTING_POINTS`). "Animal" and "container" are too general and
     are skipped. Where one finding is an ancestor of another, only the descendant is kept.
     """
     ontology = ontology or Ontology.load()
