@@ -16,7 +16,7 @@ if not streamlit_patches.is_serving() and (faults := settings.check()):
     raise SystemExit(2)
 
 from app import server  # these modules read the settings
-from app.state import cached
+from app.state import caches
 from app.ui import notices, style
 
 streamlit_patches.apply()
@@ -29,9 +29,9 @@ else:
 
     st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
     style.style()
-    for fault in cached.wrong_settings():
+    for fault in caches.wrong_settings():
         notices.problem(fault)
-    if cached.wrong_settings():
+    if caches.wrong_settings():
         st.stop()
 
     pages = [

@@ -349,7 +349,7 @@ def import_seconds() -> float:
     code = (
         "import time; t = time.perf_counter(); import streamlit; s = time.perf_counter()\n"
         "import app.explore.results, app.explore.inputs, app.explore.export_tab\n"
-        "import app.state.cached, app.state.selection\n"
+        "import app.state.caches, app.state.selection\n"
         "print(time.perf_counter() - t)"
     )
     command = [sys.executable, "-c", code]

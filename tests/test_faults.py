@@ -104,15 +104,22 @@ def picture(value: int = 0) -> RGBImage:
     return image_from_array(np.full((600, 600, 3), value, np.uint8), "picture")
 
 
+def show(queue: Queue, job: jobs.Job) -> Snapshot:
+    """Look at a job, as the pages of all its sessions do."""
+    for session in tuple(job.sessions):
+        queue.keep_alive(job, session=session)
+    return queue.look(job)
+
+
 def look_until(queue: Queue, job: jobs.Job, seen: Callable[[Snapshot], bool]) -> Snapshot:
-    wait_until(lambda: seen(queue.look(job)), lambda: queue.look(job))
+    wait_until(lambda: seen(show(queue, job)), lambda: show(queue, job))
     return queue.look(job)
 
 
 def later(clock: Clock, predictor: SlowPredictor, *looks: Callable[[], Snapshot]) -> None:
     """Let three times the time pass after which a job is forgotten, while it runs and somebody looks now and then."""
     for _ in range(6):
-        clock.now += jobs.FORGOTTEN_AFTER / 2
+        clock.now += jobs.ABANDONED_AFTER / 2
         goal = predictor.checks + 2
         wait_until(lambda goal=goal: sum(look().finished for look in looks) or predictor.checks >= goal)
 
@@ -133,7 +140,7 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
     look_until(queue, job, lambda now: predictor.holding.is_set())
     before = memory.rss_mb()
     del image
-    clock.now += jobs.FORGOTTEN_AFTER + 1  # nobody looks any more
+    clock.now += jobs.ABANDONED_AFTER + 1  # nobody looks any more
     wait_until(lambda: job.state == "cancelled")
     wait_until(
         lambda: (
@@ -149,7 +156,7 @@ def test_a_closed_browser_ends_its_analysis_and_its_memory_returns(
 def test_an_analysis_that_is_looked_at_goes_on(clock: Clock, queue: Queue, predictor: SlowPredictor) -> None:
     job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, at_fine)
-    later(clock, predictor, lambda: queue.look(job))
+    later(clock, predictor, lambda: show(queue, job))
     predictor.go.set()
     assert look_until(queue, job, lambda now: now.finished).state == "done"
 
@@ -160,7 +167,7 @@ def test_two_watch_one_analysis_and_one_leaves(clock: Clock, queue: Queue, predi
     assert first is second
     look_until(queue, first, at_fine)
     queue.leave(first, session="one")
-    later(clock, predictor, lambda: queue.look(second))
+    later(clock, predictor, lambda: show(queue, second))
     predictor.go.set()
     assert look_until(queue, second, lambda now: now.finished).state == "done"
     assert predictor.ran == [FINE.height]
@@ -177,7 +184,7 @@ def test_a_browser_closed_while_waiting_costs_nothing(
     patient = queue.submit(picture(99), MODEL, (FINE,), "aspect", session="two")
     assert queue.look(patient).place in (10, 11)
     look_until(queue, running, at_fine)
-    later(clock, predictor, lambda: queue.look(running), lambda: queue.look(patient))
+    later(clock, predictor, lambda: show(queue, running), lambda: show(queue, patient))
     predictor.go.set()
     assert look_until(queue, patient, lambda now: now.finished).state == "done"
     assert {job.state for job in left} == {"cancelled"}

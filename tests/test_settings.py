@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.state import cached
+from app.state import caches, predictors, shared_queue
 from app.state.queue.jobs import ModelKey
 from fcn_core import logs, settings
 from fcn_core.cli.entry import main
@@ -258,7 +258,7 @@ def test_check_loads_nothing_heavy(fresh_python: Any) -> None:
 
 
 def _page() -> AppTest:
-    cached.wrong_settings.clear()
+    caches.wrong_settings.clear()
     return AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=PATIENCE).run()
 
 
@@ -270,22 +270,22 @@ def test_the_page_shows_the_problems_and_nothing_else(
     try:
         page = _page()
     finally:
-        cached.wrong_settings.clear()
+        caches.wrong_settings.clear()
     assert not page.exception
     shown = [error.value.replace("\\", "") for error in page.error]
     assert shown == [line.replace("\\", "") for line in check(ALL_WRONG)]
     assert not page.tabs and not page.checkbox and len(page.button) == 1
-    assert [r.getMessage() for r in caplog.records if r.name == "app.state.cached"] == list(check(ALL_WRONG))
+    assert [r.getMessage() for r in caplog.records if r.name == "app.state.caches"] == list(check(ALL_WRONG))
 
 
 @pytest.mark.parametrize("engine", [None, "", "auto", "openvino", "tensorflow"])
 def test_the_engine_is_the_apps(engine: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(cached, "load_model", lambda *arguments, **_: asked.append(arguments))
+    monkeypatch.setattr(predictors, "load_model", lambda *arguments, **_: asked.append(arguments))
     if engine is not None:
         monkeypatch.setenv("FCN_ENGINE", engine)
     key = ModelKey("resnet50")
-    cached._Models()(key)
+    predictors.Predictors(capacity=1).load(key)
     assert asked == [("resnet50", engine or "auto")]
     assert ModelKey("resnet50", engine="openvino").engine == "openvino"
 
@@ -296,13 +296,15 @@ def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
 ) -> None:
     monkeypatch.setenv("FCN_ENGINE", engine)
     kept: list[tuple[ModelKey, str]] = []
-    monkeypatch.setattr(cached.Queue, "adopt", lambda _, key, info, *rest: kept.append((key, info.engine)))
-    monkeypatch.setattr(cached.Queue, "warm", lambda *_: None)
-    cached._queue.cache_clear()
+    monkeypatch.setattr(
+        shared_queue.Queue, "add_precomputed", lambda _, key, info, *rest: kept.append((key, info.engine))
+    )
+    monkeypatch.setattr(shared_queue.Queue, "prepare", lambda *_: None)
+    shared_queue._queue.cache_clear()
     try:
-        cached.queue().close()
+        shared_queue.queue().close()
     finally:
-        cached._queue.cache_clear()
+        shared_queue._queue.cache_clear()
         logs.configure("off")
     assert kept == ([(ModelKey(settings.MODEL.default, engine=engine), "openvino")] if adopted else [])
 

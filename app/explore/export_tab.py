@@ -1,4 +1,4 @@
-"""Files of an analysis, made when they are asked for; nothing here reruns the network or the page."""
+"""The tab "Export": files of an analysis, made when they are asked for; the network does not run again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.state.picture_files import GAVE_WAY
-from app.state.pictures import Picture
+from app.explore.display import look_of
+from app.state.picture_files import EVICTED
+from app.state.selection import Selection
+from app.state.view import View
 from app.ui import notices
 from app.ui.figures import Look
 from fcn_core import render
@@ -15,28 +17,24 @@ from fcn_core.export import files, shells
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.pipeline import Analysis
 
-Make = Callable[[], Analysis]
 
-
-def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
-    """Offer everything there is to take away.
+def draw(chosen: Selection, view: View, shown: Analysis) -> None:
+    """Draw the buttons, and the commands that make the same files.
 
     Parameters
     ----------
-    make : callable
-        Gives the analysis of the whole picture; called when a file is asked for.
+    chosen : Selection
+    view : View
     shown : Analysis
-        As on the page, for the commands.
-    picture : Picture
-    look : Look
-        Colours and opacity of the pictures.
+        The analysis on the page, for the commands; files are made from the whole picture.
     """
+    make, picture, look = view.whole_analysis(chosen), view.picture, look_of(chosen)
     stem = f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
     if not picture.file.is_there:
-        notices.problem(GAVE_WAY)
+        notices.problem(EVICTED)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown("**Everything**")
+        st.markdown("**All in one**")
         _button(
             "All files",
             lambda: files.zip_all(make(), picture.data),
@@ -75,7 +73,7 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
                 "application/json",
             )
             _button("Boxes, COCO", lambda: files.coco_json(make()), f"{stem}-coco.json", "application/json")
-        st.markdown("**To read on, to run on**")
+        st.markdown("**Documents**")
         with st.container(horizontal=True):
             _button(
                 "Report, HTML", lambda: files.html_report(make(), look.colours), f"{stem}.html", "text/html"
@@ -87,22 +85,22 @@ def draw(make: Make, shown: Analysis, picture: Picture, look: Look) -> None:
                 "application/x-ipynb+json",
             )
     with right:
-        st.markdown("**The same from a terminal**")
+        st.markdown("**The same in a terminal**")
         st.code(files.command_line(shown), language="bash", wrap_lines=True)
         if files.rename_note(shown):
             notices.note(files.rename_note(shown))
         st.markdown("**The same in Python**")
         st.code(files.python_snippet(shown), language="python", wrap_lines=True)
-        st.markdown("**The same page for others**")
+        st.markdown("**Share this page**")
         notices.note(
-            "The address of this page holds every choice: copy it from the browser."
+            "The address of this page contains all your choices: copy it from the browser."
             if picture.address
-            else "The address of this page holds every choice but the picture, which never leaves this session."
+            else "The address of this page contains all your choices except the picture, which stays in this session."
         )
 
 
 def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
-    """One picture of the analysis at the photo's size, as PNG."""
+    """Return one picture of the analysis at the photo's size, as PNG."""
     if which == "Overlay with boxes":
         return files.overlay_png(analysis, look.colours, look.opacity)
     if which == "Mask":
@@ -125,7 +123,7 @@ def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, pr
         make,
         file_name,
         mime,
-        key=f"take-{label}",
+        key=f"export-{label}",
         on_click="ignore",
         icon=":material/download:",
         type="primary" if primary else "secondary",

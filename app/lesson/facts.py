@@ -11,7 +11,7 @@ import numpy as np
 
 from app.lesson import experiments
 from app.lesson.stage import SYNSET, Stage
-from app.state import cached
+from app.state import shared_queue
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.pipeline import versions as library_versions
 from fcn_core.synsets.ontology import Ontology
@@ -119,7 +119,7 @@ _ENGINES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
 
 def computed_with(stage: Stage) -> str:
     """Name the engine that ran the network and the other libraries, with versions."""
-    found, info = library_versions(), cached.queue().info(stage.model)
+    found, info = library_versions(), shared_queue.queue().info(stage.model)
     engine = "had not run yet" if info is None else f"was run by {_ENGINES[info.engine]} {found[info.engine]}"
     return (
         f"the network {engine}; all other numbers were computed with NumPy {found['numpy']}, SciPy {found['scipy']} "

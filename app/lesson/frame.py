@@ -25,7 +25,8 @@ from app.lesson.text import (
     names_of,
     parts_of,
 )
-from app.state import cached
+from app.state import shared_queue
+from app.state.session import session_id
 from app.ui import page_scripts
 from fcn_core.errors import FcnError
 
@@ -163,7 +164,9 @@ def watch(stage: Stage) -> None:
 
     @st.fragment(run_every=0.5)
     def look() -> None:
-        jobs = [cached.queue().look(job) for job in stage.waiting]
+        for job in stage.waiting:
+            shared_queue.queue().keep_alive(job, session=session_id())
+        jobs = [shared_queue.queue().look(job) for job in stage.waiting]
         if jobs:
             share = sum(job.share for job in jobs) / len(jobs)
             st.progress(min(share, 1.0), "The network is running")

@@ -14,8 +14,9 @@ import skimage.data
 from app.lesson.experiments import Check
 from app.lesson.session import lesson_state
 from app.lesson.text import FOLDER
-from app.state import cached
+from app.state import caches, predictors, shared_queue
 from app.state.queue.jobs import Job, ModelKey, Snapshot
+from app.state.session import session_id
 from fcn_core.errors import FcnError
 from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.scales import Fit, Scale
@@ -89,7 +90,7 @@ class Stage:
     @property
     def ontology(self) -> Ontology:
         """The hierarchy of synsets."""
-        return cached.ontology()
+        return caches.ontology()
 
     @property
     def picture(self) -> RGBImage:
@@ -112,10 +113,10 @@ class Stage:
         """
         kept = lesson_state().geometry
         if self.model not in kept:
-            predictor = cached.predictor(self.model)
+            predictor = predictors.predictor(self.model)
             if predictor is None:
-                predictor = self.result_of(cached.preparation(self.model), f"{self.spec.title} is loading")
-                cached.preparation.clear(self.model)
+                predictor = self.result_of(caches.preparation(self.model), f"{self.spec.title} is loading")
+                caches.preparation.clear(self.model)
             kept[self.model] = predictor.geometry
         return kept[self.model]
 
@@ -141,10 +142,11 @@ class Stage:
         if purpose not in kept or kept[purpose][0] != key:
             kept[purpose] = (
                 key,
-                cached.queue().submit(image, self.model, scales, fit, session=cached.session()),
+                shared_queue.queue().submit(image, self.model, scales, fit, session=session_id()),
             )
         job = kept[purpose][1]
-        now = cached.queue().look(job)
+        shared_queue.queue().keep_alive(job, session=session_id())
+        now = shared_queue.queue().look(job)
         if now.state == "cancelled":
             del kept[purpose]
             self.waiting.append(job)

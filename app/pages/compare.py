@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from app.state import cached, selection
+from app.explore import display
+from app.state import caches, selection, session
 from app.state.pictures import Picture
-from app.state.queue.jobs import Job, JobKey, ModelKey, job_key
+from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
 from app.state.samples import DEFAULT, SAMPLES
+from app.state.session import session_id
+from app.state.shared_queue import FIRST_SCALES, queue
+from app.state.view import View, coverage
 from app.ui import figures, notices, synset_picker
 from app.ui.figures import Look
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
 from fcn_core.images.scales import plan_scales
-from fcn_core.networks.zoo import MODELS, model_spec
+from fcn_core.networks.zoo import MODELS
 from fcn_core.pipeline import Analysis
 
 _POLL = 0.5  # seconds
 _WHAT = ("Models", "Pictures", "Synsets")
 _MINE = "from Explore"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """All choices on the page.
+
+    Attributes
+    ----------
+    what : str
+        One of "Models", "Pictures", "Synsets".
+    models, pictures, wnids : pair of str
+        What each half shows; where the halves do not differ, both are the same.
+    """
+
+    what: str
+    models: tuple[str, str]
+    pictures: tuple[str, str]
+    wnids: tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,38 +56,67 @@ class Side:
     wnid: str
 
 
-def page() -> None:
-    """Draw the page once."""
-    state = st.session_state
-    synsets = cached.ontology()
-    state.setdefault("compare-synset", state.get("synset") or synsets.find("cat").wnid)
+def read_comparison() -> Choices:
+    """Read the choices, before anything is drawn."""
+    state, synsets = st.session_state, caches.ontology()
+    first = state.setdefault("compare-synset", state.get("synset") or synsets.find("cat").wnid)
     others = (synsets.collapse(synsets.find(word).wnid) for word in ("dog", "cat"))
-    state.setdefault("compare-other", next(other for other in others if other != state["compare-synset"]))
-    what = str(
-        st.segmented_control(
-            "Compare", _WHAT, default="Models", key="compare", required=True, bind="query-params"
-        )
+    second = state.setdefault("compare-other", next(other for other in others if other != first))
+    what = str(state.get("compare") or st.query_params.get("compare"))
+    what = what if what in _WHAT else _WHAT[0]
+    mine = _picture_names()[0]
+    model = session.selection().model
+    models, pictures, wnids = (model, model), (mine, mine), (first, first)
+    if what == "Models":
+        models = _pair(("compare-model-a", "compare-model-b"), list(MODELS), 1)
+    elif what == "Pictures":
+        pictures = _pair(("compare-picture-a", "compare-picture-b"), _picture_names(), 2)
+    else:
+        wnids = first, second
+    return Choices(what, models, pictures, wnids)
+
+
+def _pair(keys: tuple[str, str], names: list[str], second: int) -> tuple[str, str]:
+    first, other = (st.session_state.get(key) for key in keys)
+    return str(first or names[0]), str(other or names[_second(names, second)])
+
+
+def _second(names: list[str], wanted: int) -> int:
+    return min(wanted, len(names) - 1)
+
+
+def _picture_names() -> list[str]:
+    if session.explore().picture is not None:
+        return [_MINE, *SAMPLES]
+    return [DEFAULT, *(name for name in SAMPLES if name != DEFAULT)]
+
+
+def page() -> None:
+    """Read the choices, draw the widgets, then the two halves."""
+    chosen = read_comparison()
+    st.segmented_control(
+        "Compare", _WHAT, default=_WHAT[0], key="compare", required=True, bind="query-params"
     )
-    if what != "Synsets":
-        synset_picker.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
-    _remember()
-    left, right = st.columns(2, gap="small")
-    if what == "Synsets":
-        with left:
-            synset_picker.pick_synset("compare-synset", lambda wnid: state.update({"compare-synset": wnid}))
-        with right:
-            synset_picker.pick_synset(
-                "compare-other", lambda wnid: state.update({"compare-other": wnid}), "and where"
-            )
-    sides = _sides(what, left, right)
+    if chosen.what != "Synsets":
+        synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
+    _publish_picture()
+    _draw_widgets(chosen)
+    sides = _sides(chosen)
     jobs = [_job(side) for side in sides]
-    waiting = any(not cached.queue().look(job).finished for job in jobs)
+    waiting = any(not look.finished for look in _look(jobs))
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
 
 
-def _remember() -> None:
-    """Have the address tell of a picture that was uploaded, and say so where it tells of one that is not here."""
-    mine: Picture | None = st.session_state.get("explore-picture")
+def _choose(key: str) -> Callable[[str], None]:
+    def choose(wnid: str) -> None:
+        st.session_state[key] = wnid
+
+    return choose
+
+
+def _publish_picture() -> None:
+    """Say in the address that the picture was uploaded; say so on the page if it no longer exists."""
+    mine = session.explore().picture
     if mine is None and st.query_params.get("picture") == selection.UPLOAD:
         notices.gone()
     elif mine is not None and not mine.address:
@@ -73,102 +125,116 @@ def _remember() -> None:
         st.query_params.pop("picture", None)
 
 
-def _job(side: Side) -> Job:
-    """The side's job; one that failed is not tried again in this session."""
-    failed: dict[JobKey, Job] = st.session_state.setdefault("compare-failed", {})
-    picture = side.picture
-    plans = plan_scales(picture.height, picture.width, cached.FIRST_SCALES)
-    picture.check(plans)
-    key = job_key(picture, side.model, plans)
-    if key in failed:
-        return failed[key]
-    return cached.queue().submit(picture, side.model, cached.FIRST_SCALES, "aspect", session=cached.session())
-
-
-def _sides(
-    what: str, left: st.delta_generator.DeltaGenerator, right: st.delta_generator.DeltaGenerator
-) -> list[Side]:
-    state = st.session_state
-    first = state["compare-synset"]
-    model = ModelKey(str(state.get("model", model_spec().name)))
-    if what == "Models":
+def _draw_widgets(chosen: Choices) -> None:
+    left, right = st.columns(2, gap="small")
+    if chosen.what == "Models":
         names = list(MODELS)
+        left.selectbox("Model", names, key="compare-model-a", persist_state="session")
+        right.selectbox("and model", names, index=1, key="compare-model-b", persist_state="session")
+    elif chosen.what == "Pictures":
+        names = _picture_names()
+        second = _second(names, 2)
+        left.selectbox("Picture", names, key="compare-picture-a", persist_state="session")
+        right.selectbox("and picture", names, index=second, key="compare-picture-b", persist_state="session")
+    else:
         with left:
-            a = str(st.selectbox("Model", names, key="compare-model-a"))
+            synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
         with right:
-            b = str(st.selectbox("and model", names, index=1, key="compare-model-b"))
-        mine = _mine()
-        return [Side(MODELS[n].title, mine, ModelKey(n), first) for n in (a, b)]
-    if what == "Pictures":
-        names = ([_MINE] if "explore-picture" in state else []) + list(SAMPLES)
-        with left:
-            a = str(st.selectbox("Picture", names, key="compare-picture-a"))
-        with right:
-            b = str(st.selectbox("and picture", names, index=min(2, len(names) - 1), key="compare-picture-b"))
-        return [Side(p.name, p, model, first) for p in (_picture(a), _picture(b))]
-    label = cached.ontology().label
-    other = state["compare-other"]
-    return [Side(label(w), _mine(), model, w) for w in (first, other)]
+            synset_picker.pick_synset("compare-other", _choose("compare-other"), "and where")
 
 
-def _mine() -> Picture:
-    return _picture(_MINE if "explore-picture" in st.session_state else DEFAULT)
+def _sides(chosen: Choices) -> list[Side]:
+    label = caches.ontology().label
+    sides = []
+    for model, name, wnid in zip(chosen.models, chosen.pictures, chosen.wnids, strict=True):
+        picture = _picture(name)
+        titles = {"Models": MODELS[model].title, "Pictures": picture.name, "Synsets": label(wnid)}
+        sides.append(Side(titles[chosen.what], picture, ModelKey(model), wnid))
+    return sides
 
 
 def _picture(name: str) -> Picture:
-    if name == _MINE:
-        mine: Picture = st.session_state["explore-picture"]
-        return mine
-    return cached.sample(name)
+    mine = session.explore().picture
+    return mine if name == _MINE and mine is not None else caches.sample(DEFAULT if name == _MINE else name)
+
+
+def _failed() -> dict[JobKey, Job]:
+    failed: dict[JobKey, Job] = st.session_state.setdefault("compare-failed", {})
+    return failed
+
+
+def _job(side: Side) -> Job:
+    """Ask for the side's job; one that failed is not tried again in this session."""
+    picture = side.picture
+    plans = plan_scales(picture.height, picture.width, FIRST_SCALES)
+    picture.check(plans)
+    key = job_key(picture, side.model, plans)
+    if key in _failed():
+        return _failed()[key]
+    return queue().submit(picture, side.model, FIRST_SCALES, "aspect", session=session_id())
+
+
+def _look(jobs: list[Job]) -> list[Snapshot]:
+    for job in jobs:
+        queue().keep_alive(job, session=session_id())
+    return [queue().look(job) for job in jobs]
 
 
 def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
-    queue = cached.queue()
-    looks = [queue.look(job) for job in jobs]
+    looks = _look(jobs)
     for job, look in zip(jobs, looks, strict=True):
         if look.error:  # before the rerun, which would ask for it again
-            st.session_state["compare-failed"][job.key] = job
-    displaced = any(look.state == "cancelled" for look in looks)  # by others' class maps: ask anew
-    if all(look.finished for look in looks) and (waiting or displaced):
+            _failed()[job.key] = job
+    evicted = any(look.state == "cancelled" for look in looks)
+    if all(look.finished for look in looks) and (waiting or evicted):
         st.rerun()
     analyses: list[Analysis | None] = []
     for column, side, job, look in zip(st.columns(2, gap="small"), sides, jobs, looks, strict=True):
         with column:
-            picture = side.picture
-            size = figures.shown_size(picture, 560, 480)
             if look.error:
                 notices.problem(look.error)
-            if not look.class_maps or look.info is None:
-                st.skeleton(height=max(120, size[0]))
-                analyses.append(None)
-                continue
-            analysis = cached.analysis(job.key, look.class_maps, side.wnid, picture.working, look.info)
-            analyses.append(analysis)
-            photo = cached.photo(picture.sha256, *size, picture.working)
-            pixels = figures.paint(photo, analysis.arithmetic, size, (0.0, 1.0), Look())
-            name = cached.ontology().label(side.wnid)
-            seconds = sum(m.seconds for m in look.class_maps.values())
-            what = name if side.title == name else f"{side.title}: {name}"
-            caption = (
-                f"{what}, peak {figures.number(analysis.arithmetic.peak)}, "
-                f"{len(look.class_maps)} scales in {figures.seconds(seconds)}"
-            )
-            st.html(figures.figure(pixels, f"Mean of {name} in {picture.name}, {side.title}", caption))
+            analyses.append(_half(side, job))
     st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
-    a, b = analyses
-    if a is None or b is None:
-        return
+    first, second = analyses
+    if first is not None and second is not None:
+        _numbers(sides, first, second)
+
+
+def _half(side: Side, job: Job) -> Analysis | None:
+    """Draw one half; return its analysis, or None if there is none yet."""
+    size = figures.shown_size(side.picture, 560, 480)
+    view = View.of(job, side.picture)
+    if view is None:
+        st.skeleton(height=max(120, size[0]))
+        return None
+    analysis = view.analysis(replace(selection.default(), synset=side.wnid))
+    pixels = figures.paint(display.photo(side.picture, size), analysis.arithmetic, size, (0.0, 1.0), Look())
+    name = caches.ontology().label(side.wnid)
+    seconds = sum(m.seconds for m in view.class_maps.values())
+    what = name if side.title == name else f"{side.title}: {name}"
+    caption = (
+        f"{what}, peak {figures.number(analysis.arithmetic.peak)}, "
+        f"{len(view.class_maps)} scales in {figures.seconds(seconds)}"
+    )
+    st.html(figures.figure(pixels, f"Mean of {name} in {side.picture.name}, {side.title}", caption))
+    return analysis
+
+
+def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
+    """Draw the two halves' numbers side by side."""
     rows = [
-        ("peak", figures.number(a.arithmetic.peak), figures.number(b.arithmetic.peak)),
-        ("mean", figures.number(a.arithmetic.mean), figures.number(b.arithmetic.mean)),
-        ("mask", f"{a.mask.mean():.0%}", f"{b.mask.mean():.0%}"),
+        ("peak", figures.number(first.arithmetic.peak), figures.number(second.arithmetic.peak)),
+        ("mean", figures.number(first.arithmetic.mean), figures.number(second.arithmetic.mean)),
+        ("mask", f"{coverage(first):.0%}", f"{coverage(second):.0%}"),
     ]
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
-    for side, analysis in ((sides[0], a), (sides[1], b)):
+    for side, analysis in zip(sides, (first, second), strict=True):
         if analysis.arithmetic.peak < figures.LOW_PEAK:
-            notices.note(f"{side.title}: the network hardly sees this here, so the mask means little.")
+            notices.note(
+                f"{side.title}: the network hardly sees this here, so the mask is hardly meaningful."
+            )
     if sides[0].picture.sha256 == sides[1].picture.sha256:
-        notices.note(f"Their masks overlap by {iou(a.mask, b.mask):.0%} (intersection over union).")
+        notices.note(f"Their masks overlap by {iou(first.mask, second.mask):.0%} (intersection over union).")
 
 
 try:

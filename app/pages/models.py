@@ -1,12 +1,15 @@
-"""Models page: what there is, what is ready, what it costs, and preparing it beforehand."""
+"""Models page: the available models, what they need, and a button to prepare them in advance."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from app.state import cached
+from app.state import caches
+from app.state.predictors import predictor, predictors
 from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
+from app.state.session import session_id
+from app.state.shared_queue import queue
 from app.ui import figures, notices
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
@@ -18,33 +21,43 @@ _POLL = 0.5  # seconds
 
 
 def page() -> None:
-    """Draw the page once."""
+    """Draw the page."""
     st.title("Models")
     notices.note(
-        "ImageNet classifiers turned into fully convolutional networks: the same weights, at any size of the picture. "
-        "A model is prepared once on a machine, which takes some seconds, and loads in under a second from then on."
+        "ImageNet classifiers, converted to fully convolutional networks: the same weights, at any size of the "
+        "picture. The first use of a model on a machine prepares it, which takes some seconds; after that it loads in "
+        "under a second."
     )
-    jobs: dict[str, Job] = st.session_state.setdefault("model-jobs", {})
-    running = any(not cached.queue().look(job).finished for job in jobs.values())
+    running = any(not look.finished for look in _look().values())
     st.fragment(_cards, run_every=_POLL if running else None)(running)
     st.subheader("This machine")
     rows = [
         ("Memory the program may use", f"{memory.budget_mb() / 1024:.1f} GB"),
         ("Memory it uses now", f"{memory.rss_mb() / 1024:.1f} GB"),
-        ("Class maps kept for all users", f"{cached.queue().cache.nbytes / 2**20:.0f} MB"),
+        ("Class maps cached for all users", f"{queue().cache.nbytes / 2**20:.0f} MB"),
         *versions().items(),
         *missing_engines().items(),
     ]
     with st.container(width=520):
         st.html(figures.table(("", ""), rows))
     notices.note(
-        "Set FCN_MEMORY_MB to allow less memory: large scales then run in bands, which gives the same numbers."
+        "To allow less memory, set FCN_MEMORY_MB: large scales then run in bands, with the same results."
     )
 
 
+def _jobs() -> dict[str, Job]:
+    jobs: dict[str, Job] = st.session_state.setdefault("model-jobs", {})
+    return jobs
+
+
+def _look() -> dict[str, Snapshot]:
+    for job in _jobs().values():
+        queue().keep_alive(job, session=session_id())
+    return {name: queue().look(job) for name, job in _jobs().items()}
+
+
 def _cards(running: bool) -> None:
-    jobs: dict[str, Job] = st.session_state["model-jobs"]
-    looks = {name: cached.queue().look(job) for name, job in jobs.items()}
+    looks = _look()
     if running and all(look.finished for look in looks.values()):
         st.rerun()
     for column, spec in zip(st.columns(len(MODELS)), MODELS.values(), strict=True):
@@ -54,10 +67,14 @@ def _cards(running: bool) -> None:
 
 def _card(spec: ModelSpec, look: Snapshot | None) -> None:
     key = ModelKey(spec.name)
-    loaded = cached.predictor(key) is not None
+    loaded = predictor(key) is not None
     weights = find_weights(spec)
     state = (
-        "loaded" if loaded else "weights are here" if weights else f"fetches {spec.weights.size / 1e6:.0f} MB"
+        "loaded"
+        if loaded
+        else "weights found"
+        if weights
+        else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
     )
     st.markdown(f"**{spec.title}**" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
     rows = [
@@ -68,7 +85,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
     ]
     st.html(figures.table(("", ""), rows))
     if look is not None and not look.finished:
-        fetched = cached.models().fetched.get(key)
+        fetched = predictors().fetched.get(key)
         if fetched is not None:
             st.progress(
                 fetched[0] / max(fetched[1], 1), f"{fetched[0] / 1e6:.0f} of {fetched[1] / 1e6:.0f} MB"
@@ -92,9 +109,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
 
 
 def _prepare(name: str) -> None:
-    st.session_state["model-jobs"][name] = cached.queue().warm(
-        cached.sample(DEFAULT), ModelKey(name), session=cached.session()
-    )
+    _jobs()[name] = queue().prepare(caches.sample(DEFAULT), ModelKey(name), session=session_id())
 
 
 try:

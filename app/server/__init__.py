@@ -17,7 +17,7 @@ from app.server.sessions import Owners
 from app.server.sockets import SocketGuard
 from app.server.status import StatusGuard, routes
 from app.server.uploads import UploadGuard
-from app.state import cached
+from app.state import shared_queue
 from fcn_core.system import memory
 
 __all__ = ["lifespan", "middleware", "routes"]
@@ -61,10 +61,10 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 
 async def _keep_ready() -> None:
     """Retry without end: a full disk may have been cleaned up, or missing weights added."""
-    await asyncio.to_thread(_try, cached.queue)
+    await asyncio.to_thread(_try, shared_queue.queue)
     while True:
         await asyncio.sleep(_RETRY_SECONDS)
-        await asyncio.to_thread(_try, cached.try_again)
+        await asyncio.to_thread(_try, shared_queue.try_again)
 
 
 def _try(do: Callable[[], object]) -> None:

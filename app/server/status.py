@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from app.server.middleware import HTTPMiddleware
-from app.state import cached
+from app.state import shared_queue
 from app.streamlit_patches import METRICS_PATH, RESERVED_PATHS
 
 PAGES = frozenset({"", "compare", "learn", "models"})
@@ -26,7 +26,7 @@ async def ready(_: Request) -> Response:
 
     Streamlit's own `/_stcore/health` only says that the process runs.
     """
-    health = cached.health()
+    health = shared_queue.health()
     return JSONResponse({"ready": health.ready, "reason": health.reason}, 200 if health.ready else 503)
 
 

@@ -155,7 +155,7 @@ class UploadGuard(HTTPMiddleware):
         if not streamlit_patches.is_known(session):
             store.remove_session_files(session)
             raise _UploadRefusedError(410, "The session has ended. Reload the page and send the file again.")
-        picture_files.make_room(store, session, file)
+        picture_files.evict_files(store, session, file)
 
 
 def _largest(amounts: Iterable[tuple[str, int]]) -> str:

@@ -1,1 +1,1 @@
-"""What outlives a run: selection, caches, pictures, samples, the queue."""
+"""What outlives a run: session, selection, caches, pictures, samples, the queue."""

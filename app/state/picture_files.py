@@ -1,7 +1,7 @@
-"""The files of users' pictures: kept in Streamlit's store of uploads, bounded, and gone with their session.
+"""The files of users' pictures: in Streamlit's store of uploads, bounded, and deleted with their session.
 
-A page knows where its file is and asks for the bytes when it needs them. So nothing else holds them, and a file that
-gives way to others is gone at once.
+A page knows where its file is and reads the bytes when it needs them. Nothing else refers to them, so the memory of an
+evicted file is free at once.
 """
 
 from __future__ import annotations
@@ -22,53 +22,53 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-_FILES = 3  # of a session: an upload, a photo, and one that is to take a place
+_FILES = 3  # of a session: an upload, a photo, and a new one that replaces one of them
 _SHARE = 0.12  # of the memory budget, for files of all sessions
 
-GAVE_WAY = (
-    "The file of your picture gave way to newer ones: the server has room for only so many. What is shown stays; for "
-    "large scales and files to take away, choose the picture again."
+EVICTED = (
+    "The server deleted the file of your picture to make room for newer ones. The page stays as it is. To compute "
+    "large scales or to export files, choose the picture again."
 )
 
-_making_room = threading.Lock()
+_evicting = threading.Lock()
 
 
 class PictureGone(FcnError):
-    """The file of a picture is no longer kept."""
+    """The file of a picture was deleted."""
 
 
 class File(Protocol):
-    """Where a picture's file is."""
+    """The file of a picture."""
 
     @property
     def is_there(self) -> bool:
-        """Whether it is still kept."""
+        """Whether it still exists."""
 
     def read(self) -> bytes:
-        """All of it.
+        """Read the whole file.
 
         Raises
         ------
         PictureGone
-            It is no longer kept.
+            The file was deleted.
         """
 
 
 @dataclass(frozen=True)
 class OwnFile:
-    """One that comes with the app."""
+    """A file that comes with the app."""
 
     data: bytes
     is_there = True
 
     def read(self) -> bytes:
-        """All of it."""
+        """Read the whole file."""
         return self.data
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One of a session's."""
+    """A file in Streamlit's store of uploads."""
 
     store: UploadedFileManager
     session: str
@@ -76,33 +76,33 @@ class StoredFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether it is still kept."""
+        """Whether it still exists."""
         return bool(self.store.get_files(self.session, [self.id]))
 
     def read(self) -> bytes:
-        """All of it.
+        """Read the whole file.
 
         Raises
         ------
         PictureGone
-            It gave way to others, or was taken back.
+            It was evicted, or the user removed it.
         """
         for record in self.store.get_files(self.session, [self.id]):
             return record.data
         raise PictureGone(
-            "The file of this picture is no longer kept: the server has room for only so many, and newer ones took "
-            "its place, or you removed it. Choose the picture again."
+            "Expected the file of this picture. It was deleted, by you or to make room for newer ones. Choose the "
+            "picture again."
         )
 
 
 @dataclass(frozen=True)
-class Room:
-    """What files may take.
+class FileLimits:
+    """How much files may take.
 
     Attributes
     ----------
     files, bytes : int
-        Of one session, in number and bytes.
+        Number and bytes of one session's files.
     stored : int
         Bytes of all sessions' files.
     """
@@ -112,56 +112,60 @@ class Room:
     stored: int
 
     @classmethod
-    def from_settings(cls) -> Room:
-        """What the memory budget and the largest upload allow."""
+    def from_settings(cls) -> FileLimits:
+        """Derive the limits from the memory budget and the largest upload."""
         file = int(st.get_option("server.maxUploadSize")) << 20
         return cls(_FILES, 2 * file, max(2 * file, int(_SHARE * memory.budget_mb() * 2**20)))
 
 
 def uploaded(file: UploadedFile) -> StoredFile:
-    """Where an uploaded file is; the copy that a page gets lets go of the bytes."""
+    """Return an uploaded file; the page's own copy of its bytes is released."""
     store, session = streamlit_patches.here()
     file.truncate(0)
     return StoredFile(store, session, file.file_id)
 
 
 def keep(data: bytes, name: str) -> StoredFile:
-    """Store a file that this session fetched, as if it had been uploaded."""
+    """Store a downloaded file as if the user had uploaded it."""
     store, session = streamlit_patches.here()
     stored = StoredFile(store, session, str(uuid.uuid4()))
     record = UploadedFileRec(stored.id, name, "application/octet-stream", data)
     streamlit_patches.add_file(store, session, record)
-    make_room(store, stored.session, stored.id)
+    evict_files(store, stored.session, stored.id)
     return stored
 
 
-def make_room(store: UploadedFileManager, session: str, newest: str, room: Room | None = None) -> None:
-    """Let files go until there is room: first the session's own, then the oldest of the session that holds most.
+def evict_files(
+    store: UploadedFileManager, session: str, newest: str, limits: FileLimits | None = None
+) -> None:
+    """Delete files until the limits are met: first the session's own, then the oldest of the session with most bytes.
 
     Parameters
     ----------
     store : UploadedFileManager
     session, newest : str
-        Whose file came last, and its id; it stays.
-    room : Room, optional
-        By default what the settings allow.
+        The session of the newest file, and its id; that file stays.
+    limits : FileLimits, optional
+        By default those of the settings.
     """
-    room = room or Room.from_settings()
-    with _making_room:
-        while over := _over(streamlit_patches.stored_files(store), session, newest, room):
-            streamlit_patches.remove_file(store, *over)
-            logger.warning("A file gave way to a newer one: files may take %d MB in all.", room.stored >> 20)
+    limits = limits or FileLimits.from_settings()
+    with _evicting:
+        while next_ := _next_to_evict(streamlit_patches.stored_files(store), session, newest, limits):
+            streamlit_patches.remove_file(store, *next_)
+            logger.warning(
+                "A file was evicted for a newer one: files may take %d MB in total.", limits.stored >> 20
+            )
 
 
-def _over(
-    stored: Mapping[str, Mapping[str, Any]], session: str, newest: str, room: Room
+def _next_to_evict(
+    stored: Mapping[str, Mapping[str, Any]], session: str, newest: str, limits: FileLimits
 ) -> tuple[str, str] | None:
-    """What has to go next: session and id, or None where there is room."""
+    """Return session and id of the next file to delete, or None if the limits are met."""
     sizes = {of: {id_: len(record.data) for id_, record in files.items()} for of, files in stored.items()}
     own = sizes.get(session, {})
-    if len(own) > room.files or sum(own.values()) > room.bytes:
+    if len(own) > limits.files or sum(own.values()) > limits.bytes:
         holders = {session: own}
-    elif sum(sum(files.values()) for files in sizes.values()) > room.stored:
+    elif sum(sum(files.values()) for files in sizes.values()) > limits.stored:
         holders = sizes
     else:
         return None

@@ -1,4 +1,4 @@
-"""The picture of a page: a copy to work with, and the whole of it when that is needed."""
+"""The picture of a page: a small working copy, and the whole picture when it is needed."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from fcn_core.images.read import RGBImage, read_image
 from fcn_core.images.resize import resize_image
 from fcn_core.images.scales import PlannedScale
 
-#: A page works on a copy of at most so many pixels; the network and the files get the whole.
+#: Pixels of the largest working copy; the network and exported files get the whole picture.
 WORKING_PIXELS = 800_000
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """The picture on a page. All of it is decoded when it is needed, and not kept.
+    """The picture on a page. The whole picture is decoded when it is needed, and not kept.
 
-    A JPEG that memory does not suffice for is decoded at reduced size, and everything is done with that; what is said
-    of it, and files, tell so, and where things are is told in pixels of the original.
+    A JPEG that is too large for the memory budget is decoded at reduced size, and the reduced picture is used for
+    everything. The page and exported files say so; positions are given in pixels of the original.
 
     Attributes
     ----------
     working : RGBImage
-        The picture, or a copy of at most 0.8 megapixels that says of itself what the whole one does: recipes are made
-        of it.
+        The picture, or a copy of at most 0.8 megapixels with the same name, hash and original size.
     height, width : int
-        As it is decoded.
+        Size after decoding.
     file : File
-        Where its bytes are.
+        The file that it is decoded from.
     address : str
-        What the page's address calls it, "" where it cannot.
+        Its name in the page's address; "" for an uploaded picture.
     reduced : int
-        1; or 2, 4 or 8, where it is decoded at that fraction of its sides.
+        1, or 2, 4 or 8 if it is decoded at that fraction of its sides.
     original : tuple of int
         Height and width in the file.
     """
@@ -54,65 +53,65 @@ class Picture:
 
     @property
     def data(self) -> bytes:
-        """The file.
+        """Bytes of the file.
 
         Raises
         ------
         PictureGone
-            It is no longer kept.
+            The file was deleted.
         """
         return self.file.read()
 
     @property
     def name(self) -> str:
-        """What the file is called."""
+        """Name of the file."""
         return self.working.name
 
     @property
     def sha256(self) -> str:
-        """Of the file."""
+        """Hash of the file."""
         return self.working.sha256
 
     @property
     def word(self) -> str | None:
-        """The synset a sample begins with."""
+        """The first synset to show for a sample, as a word; None for other pictures."""
         return SAMPLES[self.address].word if self.address in SAMPLES else None
 
     @property
-    def in_words(self) -> str:
-        """Its name and size."""
+    def description(self) -> str:
+        """Name and size in words."""
         height, width = self.original
         text = f"{self.name}, {width} × {height}"
         if self.reduced > 1:
             text += (
-                f", opened at 1/{self.reduced} of its sides, as {budget_in_words()} does not suffice for more"
+                f", opened at 1/{self.reduced} of its sides, as {budget_in_words()} is too little for more"
             )
         return text
 
     def check(self, plans: Iterable[PlannedScale]) -> None:
-        """Refuse scales that need more of the picture than could be opened.
+        """Refuse scales that are larger than the picture at reduced size.
 
         Raises
         ------
         ScaleError
-            One of them is larger than the picture at reduced size.
+            One of them is.
         """
         larger = [str(plan.requested) for plan in plans if plan.enlarges] if self.reduced > 1 else []
         if larger:
             height, width = self.original
             raise ScaleError(
-                f"Received {', '.join(larger)} for a picture of {width} x {height} pixels that {budget_in_words()} "
-                f"allows to be opened at {self.width} x {self.height} alone. Expected scales of at most "
-                f"{self.width * self.height / 1e6:.2g} megapixels. Choose smaller ones, or run it with more memory."
+                f"Expected scales of at most {self.width * self.height / 1e6:.2g} megapixels. Received "
+                f"{', '.join(larger)} for a picture of {width} x {height} pixels; {budget_in_words()} is only enough "
+                f"to open it at {self.width} x {self.height}. Choose smaller scales, or allow more memory."
             )
 
     def whole(self) -> RGBImage:
-        """The picture as it was decoded.
+        """Decode the whole picture.
 
         Raises
         ------
         PictureGone
-            Its file is no longer kept, and the copy is not the whole.
+            Its file was deleted, and the working copy is smaller than the picture.
         """
         if (self.working.height, self.working.width) == (self.height, self.width):
             return self.working
@@ -120,12 +119,12 @@ class Picture:
 
 
 def open_picture(file: File, name: str, address: str = "", limits: Limits | None = None) -> Picture:
-    """Decode a file for a page, a JPEG at reduced size where the limits ask for it.
+    """Decode a file for a page; a JPEG above the limits is decoded at reduced size.
 
     Raises
     ------
     ImageError
-        Whatever is wrong with it.
+        The file cannot be decoded, or exceeds the limits.
     """
     whole = read_image(file.read(), name=name, limits=limits, reduce="auto")
     shrink = (WORKING_PIXELS / (whole.height * whole.width)) ** 0.5

@@ -1,4 +1,4 @@
-"""The conversion's proof, run in a process of its own: the app's never loads Keras or TensorFlow."""
+"""The proof of a model's conversion, run in its own process: the app's process never loads Keras or TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SOFTWARE = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
 
 @dataclass(frozen=True)
 class ConversionProof:
-    """What ``python -m fcn_core verify`` said.
+    """Result of ``python -m fcn_core verify``.
 
     Attributes
     ----------
     relative : float
         Largest difference as a share of `span`.
     span : float
-        Largest less smallest logit of the classifier.
+        Largest minus smallest logit of the classifier.
     grid : (int, int)
         Rows and columns of the map.
     engine, backend : str
-        The software that made the map, and that the classifier ran on.
+        The software that computed the map, and the software that ran the classifier.
     """
 
     relative: float
@@ -41,12 +41,12 @@ class ConversionProof:
 
 
 def prove(model: str) -> ConversionProof:
-    """Compare the model's map with the classifier it was made from, on TensorFlow where that is installed.
+    """Compare a model's map with the original classifier, which runs on TensorFlow if that is installed.
 
     Raises
     ------
     FcnError
-        The comparison could not be made here.
+        The comparison failed, or needs more memory.
     """
     _require_memory(model)
     backend = "tensorflow" if is_installed("tensorflow") else "openvino"
@@ -61,7 +61,7 @@ def prove(model: str) -> ConversionProof:
             check=False,
             timeout=_SECONDS,
         )
-        if child.returncode in (2, 3):  # it says why
+        if child.returncode in (2, 3):  # expected errors, explained in the last line
             raise FcnError(child.stderr.strip().splitlines()[-1].removeprefix("fcn_core: "))
         found = json.loads(child.stdout.strip().splitlines()[-1])
         relative = float("inf") if found["relative"] is None else found["relative"]
@@ -69,8 +69,8 @@ def prove(model: str) -> ConversionProof:
         return ConversionProof(relative, found["span"], tuple(found["grid"]), engine, backend)
     except (ValueError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
         raise FcnError(
-            f"The proof could not be run on this machine: it loads the original classifier beside the converted one, "
-            f"which may need more memory than there is. In a terminal, `{_in_terminal(model)}` says more."
+            f"The proof failed on this machine. It loads the original classifier beside the converted one, which may "
+            f"need too much memory. For details, run `{_in_terminal(model)}` in a terminal."
         ) from error
 
 
@@ -78,9 +78,9 @@ def _require_memory(model: str) -> None:
     left = memory.budget_mb() - memory.rss_mb()
     if left < _NEEDED_MB:
         raise FcnError(
-            f"The proof loads TensorFlow and the original classifier, which takes about {_NEEDED_MB} MB beside this "
-            f"page. The program may use {memory.budget_mb():.0f} MB here, of which {max(left, 0):.0f} MB are left. "
-            f"In a terminal of a machine with more, `{_in_terminal(model)}` says the same."
+            f"Expected {_NEEDED_MB} MB of free memory, as the proof loads TensorFlow and the original classifier. "
+            f"{max(left, 0):.0f} MB of {memory.budget_mb():.0f} MB are free. Run `{_in_terminal(model)}` in a "
+            f"terminal of a machine with more memory."
         )
 
 

@@ -1,4 +1,4 @@
-"""The sample pictures: scikit-image's own, which come with it, and one by its address."""
+"""The sample pictures: those that come with scikit-image, and one that is downloaded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,19 @@ PRECOMPUTED = asset("precomputed/cat_efficientnet-lite2.npz")
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of the gallery.
+    """One sample picture.
 
-    ``file`` is its name in scikit-image's data folder, ``url`` the address of one that is fetched; ``word`` the
-    synset to begin with; ``credit`` says whose it is and under which licence.
+    Attributes
+    ----------
+    title : str
+    word : str
+        The first synset to show.
+    credit : str
+        Author and licence.
+    file : str or None
+        Name in scikit-image's data folder.
+    url : str or None
+        Where to download it, if it does not come with scikit-image.
     """
 
     title: str
@@ -35,12 +44,12 @@ class Sample:
 
     @property
     def file_name(self) -> str:
-        """What the picture's file is called."""
+        """Name of the picture's file."""
         return self.file or (self.url or "picture").rpartition("/")[2]
 
     @property
     def path(self) -> Path | None:
-        """Where the file is; nothing of scikit-image is imported to know."""
+        """Path of the file; scikit-image is not imported to find it."""
         spec = importlib.util.find_spec("skimage")
         if self.file is None or spec is None or not spec.submodule_search_locations:
             return None
@@ -63,14 +72,14 @@ SAMPLES: Mapping[str, Sample] = {
     "labrador": Sample(
         "Labrador",
         "dog",
-        "YellowLabradorLooking, by Djmirko and others. CC BY-SA 3.0, fetched from Wikimedia Commons when chosen.",
+        "YellowLabradorLooking, by Djmirko and others. CC BY-SA 3.0, downloaded from Wikimedia Commons when chosen.",
         url="https://upload.wikimedia.org/wikipedia/commons/2/26/YellowLabradorLooking_new.jpg",
     ),
 }
 
 
 def save_precomputed(path: Path, sha256: str, info: ModelInfo, class_maps: Mapping[str, ClassMap]) -> None:
-    """Write class maps, their logits in half precision, to be shown before any model is loaded."""
+    """Write class maps, with logits in half precision; the app shows them before any model is loaded."""
     arrays = {key: m.logits.astype(np.float16) for key, m in class_maps.items()}
     for key, m in class_maps.items():
         y, x = m.cells.y, m.cells.x
@@ -90,7 +99,7 @@ def load_precomputed(path: Path = PRECOMPUTED) -> tuple[str, ModelInfo, tuple[Cl
     Returns
     -------
     tuple
-        The picture's SHA-256, the model, the class maps, coarse first.
+        The SHA-256 of the picture, the model, and the class maps, coarse first.
 
     Raises
     ------

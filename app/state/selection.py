@@ -1,25 +1,25 @@
-"""What the user chose on the Explore page, as one frozen record, and its mapping to the page's address.
+"""What the user chose on the Explore page, as one frozen record, and its form in the page's address.
 
-Most choices are Streamlit widgets bound to the address by themselves (``bind="query-params"``); those that are
-not plain widgets (picture, synset, scales, threshold, weights) are written by hand. Both are read here.
+:func:`app.state.session.selection` reads the record once a run. Widgets that are always on the page are bound to the
+address by Streamlit (``bind="query-params"``); the page writes the other choices itself (:data:`BY_HAND`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from app.state.queue.jobs import ModelKey
 from app.state.samples import DEFAULT, SAMPLES
 from fcn_core.errors import FcnError
-from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale, parse_scales
 from fcn_core.maps.heatmap import MapKind
 from fcn_core.networks.zoo import MODELS, model_spec
 from fcn_core.render.colours import COLOUR_MAPS
 from fcn_core.synsets.ontology import Ontology
 
-#: In the address, in place of a picture that is in the memory of one session alone.
+#: Stands in the address for an uploaded picture, which exists in one session only.
 UPLOAD = "upload"
 VIEWS = ("Mean", "Fine", "Mask", "Contour")
 RANGES = ("Fixed", "Shared", "Per map")
@@ -28,26 +28,30 @@ CELLS = ("Smooth", "Blocks")
 PLACES = ("Centres", "Even")
 CARDS = ("Overlay", "Plain")
 FITS = ("Aspect", "Exact")
-TABS = ("Maps", "Mask", "Inspect", "Take it away")
+TABS = ("Maps", "Mask", "Inspect", "Export")
+_OLD_TABS = {"Take it away": "Export"}  # in addresses that people have kept
 STRIDES = ("32", "16", "8")
 MAX_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Everything that makes the page what it is, but for an uploaded picture.
+    """All choices on the Explore page, except the content of an uploaded picture.
 
     Attributes
     ----------
     picture : str
-        Name of a sample, the address of a picture, or "" for one that was uploaded.
+        Name of a sample, URL of a picture, or "" for an uploaded one.
     synset : str
-        Wnid; "" leaves the choice to the picture.
+        Wnid; "" lets the picture decide.
     scales : tuple of Scale
+        Coarse first; empty if none is chosen.
     weights : tuple of float
-        Of the live mean, one a scale; empty: all 1.
+        Weights of the scales in the live mean; empty if all are 1.
     threshold : float or None
-        None: the suggested one.
+        From 0 to 1; None uses the suggested threshold.
+    row, column : int or None
+        Cell of the finest grid to inspect; None uses the cell with the highest value.
     """
 
     picture: str = DEFAULT
@@ -74,34 +78,48 @@ class Selection:
 
     @property
     def kind(self) -> MapKind:
-        """Which map is shown."""
+        """Kind of the heatmaps."""
         return "probability" if self.map == "Probability" else "evidence"
 
     @property
+    def fitting(self) -> Fit:
+        """How the picture is fitted to the scales."""
+        return "aspect" if self.fit == "Aspect" else "exact"
+
+    @property
     def model_key(self) -> ModelKey:
-        """The predictor that is asked for."""
+        """The chosen model with its output stride."""
         return ModelKey(self.model, output_stride=int(self.stride))
+
+    @property
+    def cut(self) -> float | Literal["auto"]:
+        """The threshold as the core expects it."""
+        return "auto" if self.threshold is None else self.threshold
+
+    def weight(self, scale: str) -> float:
+        """Return the weight of a scale ("400x640") in the live mean."""
+        weights = dict(zip(map(str, self.scales), self.weights, strict=False))
+        return weights.get(scale, 1.0)
 
 
 def default() -> Selection:
-    """The selection of an address without parameters; the model is that of ``FCN_MODEL``."""
+    """Return the selection of an address without parameters; ``FCN_MODEL`` sets its model."""
     return Selection(model=model_spec().name)
 
 
 def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:
-    """Read an address.
+    """Read the parameters of an address.
 
     Parameters
     ----------
     query : mapping of str to str
-        Its parameters.
 
     Returns
     -------
     Selection
-        Defaults where a parameter is missing or means nothing.
+        With defaults for missing and invalid parameters.
     tuple of str
-        The parameters that were ignored, as they stand in the address, shortened.
+        The invalid parameters, as "name=value", shortened.
     """
     values: dict[str, Any] = {}
     ignored = []
@@ -110,16 +128,16 @@ def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:
             values[name] = _READ[name](text)
         except (KeyError, ValueError, FcnError):
             ignored.append(f"{name[:24]}={text[:40]}")
-    return Selection(**{**vars(default()), **values}), tuple(ignored)
+    return replace(default(), **values), tuple(ignored)
 
 
 def write(selection: Selection) -> dict[str, str]:
-    """Write a selection as an address's parameters: only what is not the default."""
+    """Write a selection as parameters of an address, without defaults and without an empty choice of scales."""
     plain = default()
     return {
-        f.name: _WRITE.get(f.name, str)(getattr(selection, f.name))
+        f.name: _WRITE.get(f.name, str)(value)
         for f in fields(selection)
-        if getattr(selection, f.name) != getattr(plain, f.name)
+        if (value := getattr(selection, f.name)) not in (getattr(plain, f.name), ())
     }
 
 
@@ -164,7 +182,7 @@ def _synset(text: str) -> str:
 
 
 def _synset_text(wnid: str) -> str:
-    """The word where it means this synset and no other, else the wnid."""
+    """Return the synset's word if it is unambiguous, else the wnid."""
     synsets = Ontology.load()
     try:
         if synsets.collapse(synsets.find(synsets.label(wnid)).wnid) == wnid:
@@ -172,6 +190,10 @@ def _synset_text(wnid: str) -> str:
     except FcnError:
         pass
     return wnid
+
+
+def _tab(text: str) -> str:
+    return _one_of(TABS)(_OLD_TABS.get(text, text))
 
 
 def _weights(text: str) -> tuple[float, ...]:
@@ -197,7 +219,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "weights": _weights,
     "snap": _flag,
     "threshold": _between(0, 1),
-    "tab": _one_of(TABS),
+    "tab": _tab,
     "row": _whole,
     "column": _whole,
 }
@@ -211,5 +233,7 @@ _WRITE: Mapping[str, Callable[[Any], str]] = {
     "power": lambda value: f"{value:g}",
     "threshold": lambda value: f"{value:g}",
 }
-#: Parameters the page writes itself; the others are bound to their widgets.
-BY_HAND = ("picture", "synset", "scales", "threshold", "weights")
+#: Parameters that the page writes itself: their widgets are not always on the page, or are not plain widgets.
+BY_HAND = ("picture", "synset", "scales", "threshold", "weights", "power", "snap", "row", "column")
+#: Parameters that Streamlit keeps equal to the widget of the same key.
+BOUND = tuple(f.name for f in fields(Selection) if f.name not in BY_HAND)

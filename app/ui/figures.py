@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,9 +38,8 @@ def shown_size(image: Source, width: int, most: int) -> tuple[int, int]:
 
 def uri(pixels: UInt8, lossless: bool = False) -> str:
     """Encode a picture as a data URI: JPEG, or PNG if `lossless`, so that cells keep sharp edges."""
-    kind = "png" if lossless else "jpeg"
-    data = base64.b64encode(render.encode(pixels, kind, 88)).decode()  # type: ignore[arg-type]
-    return f"data:image/{kind};base64,{data}"
+    kind: render.Format = "png" if lossless else "jpeg"
+    return render.data_uri(render.encode(pixels, kind, 88), kind)
 
 
 def paint(
@@ -110,23 +108,7 @@ def legend(span: tuple[float, float] | None, cmap: str, label: str, note: str = 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return HTML of a table of plain text; columns of numbers are right-aligned."""
-    numeric = (
-        [all(_numeric(row[i]) for row in rows) for i in range(len(head))] if rows else [False] * len(head)
-    )
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=n' if right else ''}>{html.escape(cell)}</{tag}>"
-            for cell, right in zip(cells, numeric, strict=True)
-        )
-
-    top = f"<thead><tr>{line(head, 'th')}</tr></thead>" if any(head) else ""
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f'<div class="fcn-scroll"><table class="fcn-table">{top}<tbody>{body}</tbody></table></div>'
-
-
-def _numeric(text: str) -> bool:
-    return text[:1].isdigit() or text[:1] in "-−≈"
+    return f'<div class="fcn-scroll">{render.html_table(head, rows, "fcn-table")}</div>'
 
 
 def number(value: float) -> str:

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from app.state.queue.job_log import FAULT
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 
 logger = logging.getLogger(__name__)
-
-FAULT = "Something went wrong in the program. The error was logged. Your picture and choices are unchanged."
 
 
 @contextmanager

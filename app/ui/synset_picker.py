@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.state import cached
+from app.state import caches
 from app.ui.notices import escape_markdown, note
 from fcn_core.errors import AmbiguousSynset, UnknownSynset
 
@@ -26,11 +26,11 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
     label : str
         The widget's label.
     """
-    choices = cached.synset_choices()
-    synsets = cached.ontology()
+    choices = caches.synset_choices()
+    synsets = caches.ontology()
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
-    if shown != state[key]:
+    if shown != state[key] or f"{key}-pick-{serial}" not in state:  # Streamlit drops it on other pages
         serial += 1
         state[f"{key}-shown"] = (state[key], serial)
         state[f"{key}-pick-{serial}"] = state[key]
@@ -81,7 +81,7 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
 
 def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6) -> None:
     """Show the path from the top of the hierarchy to a synset, and its children, as buttons."""
-    synsets = cached.ontology()
+    synsets = caches.ontology()
     path = synsets.breadcrumb(wnid)
     children = synsets.visible_children(wnid)
     with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key=f"crumbs-{key}"):
@@ -106,7 +106,7 @@ def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6)
 
 
 def _step(key: str, wnid: str, chosen: Callable[[str], None]) -> None:
-    synsets = cached.ontology()
+    synsets = caches.ontology()
     count = synsets.count(wnid)
     st.button(
         escape_markdown(synsets.label(wnid)),

@@ -1,4 +1,4 @@
-"""What scales cost, foreseen aside from the pages."""
+"""Forecasts of what scales cost, computed in one thread for all pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = ModelKey("efficientnet-lite2")
 
 
 class Predictor:
-    """Writes down what it is asked for, and answers when the gate is open."""
+    """Records requests, and answers them when its gate is open."""
 
     def __init__(self) -> None:
         self.asked: list[Size] = []
@@ -32,7 +32,7 @@ class Predictor:
         return SimpleNamespace(seconds=1.0, memory_mb=float(height), fits=True, plan=None)
 
 
-def test_a_page_waits_for_a_moment_only_and_the_last_asked_for_is_foreseen_first() -> None:
+def test_a_page_does_not_wait_long_and_the_latest_request_comes_first() -> None:
     predictor = Predictor()
     costs = Forecasts(lambda _: predictor, patience=0.0)  # type: ignore[arg-type,return-value]
     assert costs.of(KEY, [(32, 32)]) == {}
@@ -44,7 +44,7 @@ def test_a_page_waits_for_a_moment_only_and_the_last_asked_for_is_foreseen_first
     assert predictor.asked == [(32, 32), (128, 128), (64, 64), (96, 96)]
 
 
-def test_a_page_that_can_wait_has_all_costs_at_once_and_they_are_kept() -> None:
+def test_a_patient_page_gets_all_costs_and_they_are_cached() -> None:
     predictor = Predictor()
     predictor.gate.set()
     costs = Forecasts(lambda _: predictor, patience=PATIENCE)  # type: ignore[arg-type,return-value]
@@ -56,7 +56,7 @@ def test_a_page_that_can_wait_has_all_costs_at_once_and_they_are_kept() -> None:
     assert len(predictor.asked) == 2
 
 
-def test_sizes_that_hardly_differ_are_foreseen_as_one() -> None:
+def test_similar_sizes_share_a_forecast() -> None:
     predictor = Predictor()
     predictor.gate.set()
     costs = Forecasts(lambda _: predictor, patience=PATIENCE)  # type: ignore[arg-type,return-value]
@@ -65,7 +65,7 @@ def test_sizes_that_hardly_differ_are_foreseen_as_one() -> None:
     assert all(abs(forecasts._about(side) / side - 1) < 0.031 for side in range(32, 9000))
 
 
-def test_what_is_old_is_shown_and_foreseen_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_forecast_is_shown_and_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(forecasts, "time", clock)
     predictor = Predictor()
@@ -77,7 +77,7 @@ def test_what_is_old_is_shown_and_foreseen_anew(monkeypatch: pytest.MonkeyPatch)
     wait_until(lambda: len(predictor.asked) == 2)
 
 
-def test_no_model_no_costs_and_a_failure_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_model_no_costs_and_a_failure_does_not_stop_the_thread(caplog: pytest.LogCaptureFixture) -> None:
     predictor = Predictor()
     predictor.gate.set()
     loaded: list[Predictor] = []

@@ -1,4 +1,4 @@
-"""A page's picture: small to keep, whole when asked for, and no larger than memory allows."""
+"""The picture of a page: a small working copy, the whole picture on request, within the memory budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.state import cached
+from app.state import caches, shared_queue
 from app.state.picture_files import OwnFile
 from app.state.pictures import WORKING_PIXELS, open_picture
 from fcn_core.errors import ImageError, ScaleError
@@ -31,7 +31,7 @@ def png(height: int, width: int) -> bytes:
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 3), (800, 1000), (801, 1000), (3000, 4000), (40_000, 50)])
-def test_the_copy_is_bounded_and_the_whole_is_the_file(height: int, width: int) -> None:
+def test_the_copy_is_bounded_and_the_whole_equals_the_file(height: int, width: int) -> None:
     data = png(height, width)
     picture = open_picture(OwnFile(data), "a/b.png", "there")
     working, whole = picture.working, picture.whole()
@@ -60,12 +60,12 @@ def phone(height: int, width: int, **options: object) -> bytes:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]]:
-    """The limits of an app that has so many megabytes."""
+    """The limits of an app with a memory budget in megabytes."""
 
     def limits(budget: float) -> Limits:
         monkeypatch.setenv("FCN_MEMORY_MB", f"{budget:g}")
-        memory.reserve(min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT))
-        return cached.limits()
+        memory.reserve(min(budget * shared_queue._DRAWING_SHARE, shared_queue._DRAWING_LIMIT_MB))
+        return caches.limits()
 
     before = memory.reserved_mb()
     monkeypatch.delenv("FCN_MAX_MEGAPIXELS", raising=False)
@@ -73,11 +73,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Limits]
     memory.reserve(before)
 
 
-def test_the_limits_are_what_is_kept_free(small: Callable[[float], Limits]) -> None:
+def test_the_limits_are_the_reserved_memory(small: Callable[[float], Limits]) -> None:
     memory.reserve(0)
-    assert cached.limits() == Limits(), "nothing runs beside"
+    assert caches.limits() == Limits(), "nothing is reserved"
     assert small(690).memory_mb == pytest.approx(117.3)
-    assert small(10_000) == Limits(memory_mb=cached._PAGES_LIMIT)
+    assert small(10_000) == Limits(memory_mb=shared_queue._DRAWING_LIMIT_MB)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,16 @@ def test_photographs_of_phones_open_in_little_memory(
     assert (picture.height, picture.width) == (height // reduced, width // reduced)
     whole = picture.whole()
     assert whole.pixels.shape[:2] == (picture.height, picture.width)
-    for image in (whole, picture.working):  # commands on the page are made of the one, files of the other
+    for image in (whole, picture.working):  # commands use the copy, files the whole
         assert (image.name, image.reduced, image.original) == ("phone.jpg", reduced, (height, width))
     picture.check(plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[:3]))
     said = f"phone.jpg, {width} × {height}"
     if reduced == 1:
-        assert picture.in_words == said
+        assert picture.description == said
     else:
-        assert picture.in_words.startswith(f"{said}, opened at 1/{reduced} of its sides, as FCN_MEMORY_MB=")
+        assert picture.description.startswith(
+            f"{said}, opened at 1/{reduced} of its sides, as FCN_MEMORY_MB="
+        )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_photographs_of_phones_open_in_little_memory(
     ],
     ids=["progressive", "png"],
 )
-def test_what_cannot_be_reduced_names_the_setting(
+def test_a_file_that_cannot_be_reduced_names_the_setting(
     small: Callable[[float], Limits], data: bytes, words: str
 ) -> None:
     with pytest.raises(ImageError, match=words) as caught:
@@ -131,34 +133,41 @@ def test_a_scale_larger_than_what_could_be_opened_is_refused(small: Callable[[fl
     picture = open_picture(OwnFile(phone(6048, 8064)), "phone.jpg", limits=small(450))
     fitting, larger = Scale(1512, 2016), Scale(1600, 2560)
     picture.check(plan_scales(picture.height, picture.width, [fitting]))
-    with pytest.raises(ScaleError, match=r"1600x2560 .*8064 x 6048.*FCN_MEMORY_MB=450.*2016 x 1512"):
+    with pytest.raises(
+        ScaleError,
+        match=r"at most 3 megapixels. Received 1600x2560 .*8064 x 6048.*FCN_MEMORY_MB=450.*2016 x 1512",
+    ):
         picture.check(plan_scales(picture.height, picture.width, [fitting, larger]))
     whole = open_picture(OwnFile(phone(600, 800)), "small.jpg")
-    whole.check(plan_scales(whole.height, whole.width, [larger]))  # enlarged, as it always is
+    whole.check(plan_scales(whole.height, whole.width, [larger]))  # enlarged, as always
 
 
 DOCS = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
-HELD = {"JPEG, baseline": 0, "JPEG, progressive, 4:2:0": 3, "JPEG, progressive, 4:4:4": 6}  # bytes a pixel
+JPEG_BYTES = {
+    "JPEG, baseline": 0,
+    "JPEG, progressive, 4:2:0": 3,
+    "JPEG, progressive, 4:4:4": 6,
+}  # bytes a pixel
 PLAIN = {"PNG, GIF, BMP, TIFF": ("PNG",), "AVIF, HEIC in 4:2:0": ("AVIF", "HEIF"), "WebP": ("WEBP",)}
 
 
 def two_digits(megapixels: float) -> str:
-    """Rounded down."""
+    """Round down to two digits."""
     step = 10.0 ** (math.floor(math.log10(megapixels)) - 1)
     return f"{math.floor(megapixels / step) * step:.2g}"
 
 
-@pytest.mark.parametrize("kind", [*HELD, *PLAIN])
-def test_the_table_of_the_largest_pictures_is_what_the_program_allows(kind: str) -> None:
+@pytest.mark.parametrize("kind", [*JPEG_BYTES, *PLAIN])
+def test_the_documented_table_of_largest_pictures_is_right(kind: str) -> None:
     (line,) = [row for row in DOCS.splitlines() if row.startswith(f"| {kind} |") and row.count("|") == 6]
     shown = [re.sub(r"(\d)\.0\b", r"\1", cell.strip()) for cell in line.strip("|").split("|")[1:]]
-    side = 8000  # of a picture that a forecast is taken of
+    side = 8000  # of the picture in the forecast
     found = []
     for budget in (450, 690, 1500, 3400):
-        memory = min(budget * cached._PAGES_SHARE, cached._PAGES_LIMIT) * 2**20
+        memory = min(budget * shared_queue._DRAWING_SHARE, shared_queue._DRAWING_LIMIT_MB) * 2**20
         cells = []
-        for reduced in decoding.REDUCTIONS if kind in HELD else ():
-            bytes_ = decoding._bytes_of_jpeg(HELD[kind] * side * side, side, side, reduced)
+        for reduced in decoding.REDUCTIONS if kind in JPEG_BYTES else ():
+            bytes_ = decoding._bytes_of_jpeg(JPEG_BYTES[kind] * side * side, side, side, reduced)
             most = min(memory * side * side / bytes_ / 1e6, Limits().max_pixels / 1e6)
             cells.append(f"{two_digits(most)} ({'1' if reduced == 1 else f'1/{reduced}'})")
             if most == 64:

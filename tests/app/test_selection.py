@@ -1,4 +1,4 @@
-"""The address of the Explore page: written, read back, and read where it is nonsense."""
+"""The address of the Explore page: written, read back, and read with invalid parameters."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ CASES = [
     Selection(picture="https://example.org/a b.jpg?x=1&y=2", range="Per map", colours="magma", opacity=0.15),
     Selection(model="resnet50", stride="16", fit="Exact", map="Evidence", cells="Blocks", place="Even"),
     Selection(picture=""),
-    Selection(cards="Plain", tab="Take it away", row=0, column=19),
+    Selection(cards="Plain", tab="Export", row=0, column=19),
 ]
 
 
 @pytest.mark.parametrize("selection", CASES)
-def test_what_is_written_is_read_back(selection: Selection) -> None:
+def test_a_written_selection_is_read_back(selection: Selection) -> None:
     assert read(write(selection)) == (selection, ())
 
 
-def test_an_uploaded_picture_is_told_of() -> None:
+def test_the_old_name_of_the_export_tab_is_read() -> None:
+    assert read({"tab": "Take it away"}) == (replace(default(), tab="Export"), ())
+
+
+def test_an_uploaded_picture_is_marked() -> None:
     assert write(Selection(picture="")) == {"picture": UPLOAD}
     assert read({"picture": UPLOAD}) == (replace(default(), picture=""), ())
     assert UPLOAD not in SAMPLES
@@ -65,14 +69,14 @@ def test_every_synset_survives_the_address(wnid: str) -> None:
         {"<script>": "alert(1)"},
     ],
 )
-def test_nonsense_is_ignored_with_a_word(query: dict[str, str]) -> None:
+def test_invalid_parameters_are_reported(query: dict[str, str]) -> None:
     selection, ignored = read(query)
     assert selection == default()
     ((name, value),) = query.items()
     assert ignored == (f"{name}={value}",)
 
 
-def test_what_is_good_beside_nonsense_is_kept() -> None:
+def test_valid_parameters_beside_invalid_ones_are_kept() -> None:
     selection, ignored = read({"view": "Mask", "opacity": "x" * 100})
     assert selection == replace(default(), view="Mask")
     assert ignored == ("opacity=" + "x" * 40,)

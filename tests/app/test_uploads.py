@@ -1,4 +1,4 @@
-"""Uploads are judged by their content, and as large as the setting says."""
+"""Uploads are judged by their content, and limited by the setting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def streamlits_limit() -> Iterator[None]:
     ("setting", "megabytes"),
     [(None, 25), ("", 25), ("40", 40), (" 3 ", 3), ("2.5", 25), ("many", 25), ("-1", 25)],
 )
-def test_streamlit_takes_what_the_setting_says(
+def test_streamlit_has_the_limit_of_the_setting(
     monkeypatch: pytest.MonkeyPatch, streamlits_limit: None, setting: str | None, megabytes: int
 ) -> None:
     config.set_option("server.maxUploadSize", 25)
@@ -39,7 +39,7 @@ def test_streamlit_takes_what_the_setting_says(
     assert config.get_option("server.maxUploadSize") == megabytes
 
 
-def test_it_is_said_to_streamlit_when_the_app_starts() -> None:
+def test_the_limit_is_set_when_the_app_starts() -> None:
     code = "from app import streamlit_patches; from streamlit import config; streamlit_patches.apply();"
     code += "print(config.get_option('server.maxUploadSize'))"
     done = subprocess.run(
@@ -53,15 +53,16 @@ def test_it_is_said_to_streamlit_when_the_app_starts() -> None:
 
 
 def page() -> None:
-    """A page that asks for a picture alone."""
+    """A page with nothing but the choice of a picture."""
     import streamlit as st
 
-    from app.explore import inputs
+    from app.explore import picture_source
+    from app.state import session
 
-    picture = inputs.choose_picture()
+    picture = picture_source.open_chosen()
+    picture_source.draw()
     st.write(f"{picture.name}, {picture.width} x {picture.height}")
-    if "explore-problem" in st.session_state:
-        st.error(st.session_state.pop("explore-problem"))
+    st.error(session.explore().problem)
 
 
 def file_of(kind: str, size: tuple[int, int] = (30, 20), **options: object) -> bytes:

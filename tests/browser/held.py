@@ -11,26 +11,24 @@ from pathlib import Path
 from streamlit.web import cli
 
 from app.state.queue import job_queue
-from fcn_core.errors import Cancelled
 
 FILE = Path(sys.argv[1])
-compute = job_queue.compute_class_maps
+compute = job_queue.compute_class_map
 
 
-def held(image, predictor, scales, fit, progress, cancelled):
-    """Compute as the app does, but wait wherever it tells of its progress."""
+def held(image, predictor, plan, checkpoint):
+    """Compute as the app does, but wait at each checkpoint."""
 
-    def wait(step):
-        progress(step)
+    def wait(share):
+        checkpoint(share)
         while FILE.exists():
-            if cancelled():
-                raise Cancelled("Stopped while held.")
+            checkpoint(share)  # raises Cancelled if the job was stopped
             time.sleep(0.01)
 
-    return compute(image, predictor, scales, fit, wait, cancelled)
+    return compute(image, predictor, plan, wait)
 
 
 if __name__ == "__main__":
-    job_queue.compute_class_maps = held
+    job_queue.compute_class_map = held
     sys.argv = ["streamlit", "run", "streamlit_app.py", *sys.argv[2:]]
     sys.exit(cli.main())

@@ -260,7 +260,7 @@ def download(page: Any, label: str) -> tuple[str, bytes]:
 def test_everything_can_be_taken_away_and_made_again(
     visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = visit("/?tab=Take+it+away&picture=coffee&scales=200x320,400x640")
+    page = visit("/?tab=Export&picture=coffee&scales=200x320,400x640")
     before = source_of(page)
     got = {
         label: download(page, label)
@@ -352,7 +352,7 @@ def test_on_a_phone_nothing_scrolls_sideways_but_the_row_of_scales(visit: Visit)
     photo, heat = page.locator(".fcn-figure img").first.bounding_box(), big_map(page).bounding_box()
     assert heat["y"] > photo["y"] + photo["height"], "they stand one under the other"
     assert heat["width"] > 330
-    for name in ("Mask", "Inspect", "Take it away"):
+    for name in ("Mask", "Inspect", "Export"):
         tab(page, name)
         wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert wide <= 390, name

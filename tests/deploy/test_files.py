@@ -107,7 +107,7 @@ def test_the_page_on_deployment_states_the_limits_that_nginx_and_the_app_have(
     assert f"{bursts['fcn_requests']} requests at once" in told
     assert f"{rates['fcn_requests']} a second" in told
     assert f"{server._MOST_PAGES} open pages" in told
-    monkeypatch.setattr(server.connections, "files", lambda: 65536)
+    monkeypatch.setattr(server.connections, "most_files", lambda: 65536)
     for memory in (450, 690, 1500):
         monkeypatch.setenv("FCN_MEMORY_MB", str(memory))
         assert re.search(rf"{server._most_pages()} (open pages )?in {memory}\b", told)

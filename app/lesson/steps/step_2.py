@@ -10,7 +10,7 @@ from app.lesson.experiments import Check
 from app.lesson.facts import grid
 from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
-from app.state import cached
+from app.state import caches
 from fcn_core.images.scales import Scale
 
 _TOY_SIDE, _TOY_CHANNELS = 4, 3
@@ -69,12 +69,12 @@ def proof(stage: Stage) -> bool:
             help="Loads the original classifier in a separate process. This takes up to a minute and 1 GB of memory.",
         )
         return False
-    future = cached.proof_of(stage.model.name)
+    future = caches.proof_of(stage.model.name)
     try:
         found = stage.result_of(future, "the original classifier is loading and running")
     except Exception:
         if future.done():  # the user may try again
-            cached.proof_of.clear(stage.model.name)
+            caches.proof_of.clear(stage.model.name)
             proved.discard(stage.model.name)
         raise
     first, second, third = st.columns(3)

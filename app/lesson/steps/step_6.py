@@ -8,7 +8,8 @@ from app.lesson import draw, experiments, svg
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
 from app.lesson.stage import SYNSET, Stage, percent
-from app.state import cached
+from app.state import shared_queue
+from app.state.session import session_id
 from fcn_core import render
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, plan_scales
@@ -108,7 +109,7 @@ def field(stage: Stage) -> None:
     """Draw the measured effective receptive fields of two cells."""
     geometry = stage.geometry()
     measured = stage.result_of(
-        cached.queue().field(stage.model, session=cached.session()),
+        shared_queue.queue().field(stage.model, session=session_id()),
         "the effective receptive field is being measured",
     )
     picture = stage.picture

@@ -1,1 +1,1 @@
-"""The queue of jobs: one pass at a time, in turns."""
+"""The queue of jobs: one pass of the network at a time, shared fairly between sessions."""

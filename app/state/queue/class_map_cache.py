@@ -1,4 +1,4 @@
-"""Class maps that were computed: by picture for whoever asks again, and by job for the pages that show them."""
+"""Computed class maps: cached by picture and size for later jobs, and kept with finished jobs for their pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fcn_core.maps.heatmap import ClassMap
 
 
 class ClassMapCache:
-    """Class maps by picture, model and input size, the least recently used dropped beyond a number of bytes."""
+    """Class maps by picture, model and input size; the least recently used are evicted to stay below `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
@@ -20,7 +20,7 @@ class ClassMapCache:
         self._lock = threading.Lock()
 
     def get(self, sha256: str, model: ModelKey, plan: PlannedScale) -> ClassMap | None:
-        """The class map of this picture at this input size, if it is still here."""
+        """Return the class map of a picture at an input size, or None."""
         key = (sha256, model, plan.height, plan.width)
         with self._lock:
             entry = self._entries.get(key)
@@ -31,7 +31,7 @@ class ClassMapCache:
             return entry
 
     def put(self, sha256: str, model: ModelKey, class_map: ClassMap) -> None:
-        """Keep a class map, in place of the one that was there; larger ones than the whole cache are not kept."""
+        """Add or replace a class map, unless it is larger than the whole cache."""
         size = class_map.logits.nbytes
         key = (sha256, model, class_map.scale.height, class_map.scale.width)
         with self._lock:
@@ -43,35 +43,36 @@ class ClassMapCache:
             self._entries[key] = class_map
             self._bytes += size
             while self._bytes > self._max_bytes:
-                _, dropped = self._entries.popitem(last=False)
-                self._bytes -= dropped.logits.nbytes
+                _, evicted = self._entries.popitem(last=False)
+                self._bytes -= evicted.logits.nbytes
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Evict everything."""
         with self._lock:
             self._entries.clear()
             self._bytes = 0
 
     def nbytes_without(self, arrays: Container[int]) -> int:
-        """Bytes of those that are not among these arrays, given by their ``id``."""
+        """Return the bytes of the class maps whose array's ``id`` is not in `arrays`."""
         with self._lock:
             return sum(m.logits.nbytes for m in self._entries.values() if id(m.logits) not in arrays)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes in use."""
         return self._bytes
 
     @property
     def max_bytes(self) -> int:
-        """Bytes held at most."""
+        """Largest number of bytes in use."""
         return self._max_bytes
 
 
-class HeldJobs:
-    """Finished jobs with their class maps, for the pages that show them, in so many bytes.
+class FinishedJobs:
+    """Finished jobs with their class maps, for the pages that show them.
 
-    Those that were not looked at longest let go of theirs; the one looked at last keeps them, however large.
+    The class maps of the least recently shown jobs are evicted to stay below `max_bytes`; the job shown last keeps its
+    own, whatever their size.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -79,20 +80,20 @@ class HeldJobs:
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
 
     def get(self, key: JobKey) -> Job | None:
-        """The job of this key, if it still has its class maps."""
+        """Return the job of a key if it still has its class maps."""
         return self._jobs.get(key)
 
-    def hold(self, job: Job) -> None:
-        """Keep a job's class maps, as it is looked at now."""
+    def keep(self, job: Job) -> None:
+        """Keep a job that is shown now, and evict others if needed."""
         if not job.class_maps:
             return
         self._jobs[job.key] = job
         self._jobs.move_to_end(job.key)
         while len(self._jobs) > 1 and self.nbytes > self._max_bytes:
-            self.let_go(next(iter(self._jobs.values())))
+            self.evict(next(iter(self._jobs.values())))
 
-    def let_go(self, job: Job) -> None:
-        """Let a job's class maps go; who still looks at them asks anew."""
+    def evict(self, job: Job) -> None:
+        """Drop a job's class maps; a page that shows it asks for them again."""
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
         job.class_maps = {}
@@ -101,10 +102,10 @@ class HeldJobs:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Those that are held, the one not looked at longest first."""
+        """All jobs, the least recently shown first."""
         return tuple(self._jobs.values())
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes in use."""
         return sum(job.nbytes for job in self._jobs.values())

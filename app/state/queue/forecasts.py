@@ -1,8 +1,8 @@
-"""What scales will cost, foreseen aside from the pages.
+"""Forecasts of what scales cost, computed in one thread for all pages.
 
-In little memory the bands of a large scale are searched for, which takes a tenth of a second of pure Python: many pages
-that all did so themselves would leave the server no time to answer. One thread does it for all, what was asked for last
-first, and a page waits for a moment only. Sizes that differ by a few percent are foreseen as one.
+In little memory a forecast searches for the bands of a large scale, which takes a tenth of a second of pure Python: if
+every page did that itself, the server would not have time to answer. One thread does it, the latest request first, and
+a page waits only for a moment. Sizes that differ by a few percent share a forecast.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 
 Size = tuple[int, int]
 _Key = tuple[ModelKey, int, int, float]
-_LIFE = 600.0  # seconds, as what the program holds already changes
-_KEPT = 1024
-_ASKED = 64  # at a time; the oldest are forgotten
+_LIFE = 600.0  # seconds; the memory in use changes
+_MOST_KNOWN = 1024
+_MOST_ASKED = 64  # at a time; older requests are dropped
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a scale is expected to take: seconds, memory of the whole program, and whether it fits and how."""
+    """Expected cost of a scale: seconds, memory of the whole program, whether it fits, and whether in bands."""
 
     seconds: float
     memory_mb: float
@@ -43,20 +43,20 @@ class Forecasts:
     Parameters
     ----------
     predictor : callable
-        Gives a model, None where it is not loaded.
+        Returns a model, or None if it is not loaded.
     patience : float
-        Seconds that a page waits for what is not known yet.
+        Seconds that a page waits for a forecast.
     """
 
     def __init__(self, predictor: Callable[[ModelKey], Predictor | None], patience: float = 0.3) -> None:
         self._predictor, self._patience = predictor, patience
-        self._known: OrderedDict[_Key, tuple[Cost, float]] = OrderedDict()  # with when it was foreseen
+        self._known: OrderedDict[_Key, tuple[Cost, float]] = OrderedDict()  # with the time of the forecast
         self._asked: OrderedDict[_Key, None] = OrderedDict()
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name="forecasts", daemon=True).start()
 
     def of(self, model: ModelKey, sizes: Iterable[Size]) -> dict[Size, Cost]:
-        """The costs of these sizes (height, width), as far as they are known in a moment."""
+        """Return the costs of sizes (height, width), as far as they are known in a moment."""
         budget = memory.budget_mb()
         keys: dict[Size, _Key] = {size: (model, _about(size[0]), _about(size[1]), budget) for size in sizes}
         with self._changed:
@@ -67,7 +67,7 @@ class Forecasts:
                 if key not in self._known or now - self._known[key][1] > _LIFE:
                     self._asked[key] = None
                     self._asked.move_to_end(key)
-            while len(self._asked) > _ASKED:
+            while len(self._asked) > _MOST_ASKED:
                 self._asked.popitem(last=False)
             self._changed.notify_all()
             self._changed.wait_for(lambda: all(key in self._known for key in keys.values()), self._patience)
@@ -91,12 +91,12 @@ class Forecasts:
             with self._changed:
                 self._known[key] = cost, time.monotonic()
                 self._known.move_to_end(key)
-                while len(self._known) > _KEPT:
+                while len(self._known) > _MOST_KNOWN:
                     self._known.popitem(last=False)
                 self._changed.notify_all()
 
 
 def _about(side: int) -> int:
-    """The next of so many lengths that it is at most a thirtieth off."""
+    """Round a length so that it changes by at most a thirtieth."""
     step = max(1, 1 << (side.bit_length() - 5))
     return max(step, round(side / step) * step)

@@ -1,4 +1,4 @@
-"""What an operator reads of jobs: one record each, which says nothing of the picture nor of what was looked for."""
+"""What is logged of jobs: one record each, which says nothing about the picture or the synset."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-_MISTAKE = "The program made a mistake. It was logged; your picture and choices are still here."
+FAULT = "Something went wrong in the program. The error was logged. Your picture and choices are unchanged."
+"""What users are told of an error that is not theirs."""
 
 
 def record_run(info: ModelInfo, job: Job, *, cache_hit: bool) -> None:
-    """Record class maps that were computed, or were there already."""
+    """Log a job whose class maps were computed, or were cached."""
     logs.log_run(
         info,
         scales=list(job.class_maps),
-        seconds=0.0 if cache_hit else job.took,
+        seconds=0.0 if cache_hit else job.seconds,
         peak_rss_mb=memory.peak_rss_mb(),
         cache_hit=cache_hit,
         fit=job.fit,
@@ -28,14 +29,14 @@ def record_run(info: ModelInfo, job: Job, *, cache_hit: bool) -> None:
 
 
 def record_failure(job: Job, error: Exception, info: ModelInfo | None) -> None:
-    """Record why a job failed, with the place in the program where that is at fault.
+    """Log why a job failed, with a traceback if the program is at fault.
 
     Parameters
     ----------
     job : Job
     error : Exception
-    info : ModelInfo, optional
-        Its model's, where that was loaded.
+    info : ModelInfo or None
+        None if the model could not be loaded.
     """
     model = job.key.model
     about = {
@@ -50,8 +51,8 @@ def record_failure(job: Job, error: Exception, info: ModelInfo | None) -> None:
     logger.error("job failed", extra={"fields": about}, exc_info=error if job.fault else None)
 
 
-def told(error: Exception) -> str:
-    """What to tell the user of a failure."""
+def message_for_user(error: Exception) -> str:
+    """Return what to tell the user about a failure."""
     if isinstance(error, MemoryError):
-        return "The memory of this machine did not suffice. Choose smaller scales."
-    return str(error) if isinstance(error, FcnError) else _MISTAKE
+        return "Out of memory. Choose smaller scales."
+    return str(error) if isinstance(error, FcnError) else FAULT

@@ -1,4 +1,4 @@
-"""What a job is: one picture, one model and some scales; and how it stands."""
+"""What a job is: one picture, one model and some scales; and its state."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import Fit, PlannedScale
 from fcn_core.maps.heatmap import ClassMap
 
-Kind = Literal["analysis", "warming", "field"]
+Kind = Literal["analysis", "preparation", "field"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
-FORGOTTEN_AFTER = 20.0  # seconds without a look
+ABANDONED_AFTER = 20.0  # seconds without a sign of life
 _CELL_BYTES = 4000  # of a class map: 1000 logits
 
 
 class Source(Protocol):
-    """A picture that is decoded when it is needed; an `RGBImage` is one that is there already."""
+    """A picture that is decoded when it is needed; an `RGBImage` is decoded already."""
 
     @property
     def sha256(self) -> str:
-        """Of its file."""
+        """Hash of its file."""
 
     @property
     def height(self) -> int:
@@ -36,7 +36,7 @@ class Source(Protocol):
         """Pixels from left to right."""
 
     def whole(self) -> RGBImage:
-        """The picture itself."""
+        """Decode the picture."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,47 @@ class ModelKey:
 
 @dataclass(frozen=True)
 class JobKey:
-    """What makes two jobs the same: the picture's content, the model, the scales and what they become, the kind.
+    """What makes two jobs the same.
 
-    An analysis is asked for by a page; warming loads a model, and computes some class maps afresh; a field is the
-    measurement of what moves a cell, which needs no picture.
+    Attributes
+    ----------
+    kind : {"analysis", "preparation", "field"}
+        An analysis computes class maps for a page. A preparation loads a model, and computes some class maps even if
+        they are cached. A field measures which input pixels influence a cell of a model.
+    model : ModelKey
+    image_sha256 : str or None
+        Of an analysis; a model has one preparation and one field, whatever the picture.
+    plans : tuple of PlannedScale
+        Of an analysis.
     """
 
-    image_sha256: str
+    kind: Kind
     model: ModelKey
+    image_sha256: str | None = None
     plans: tuple[PlannedScale, ...] = ()
-    kind: Kind = "analysis"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A job as it stands, for a page to draw.
+    """A job at one moment.
 
-    ``place`` counts the turns of others that come before its next one, that under way among them; ``share`` is the
-    finished part in [0, 1]; ``class_maps`` holds the scales that are done, coarse first; ``info`` is the model they
-    come from, None before any is there; ``error`` is what to tell the user, ``fault`` whether it was the program's own.
+    Attributes
+    ----------
+    state : State
+    place : int
+        How many turns of other jobs come before its next one, including the one under way.
+    share : float
+        Finished part, from 0 to 1.
+    running : PlannedScale or None
+        The scale under way.
+    class_maps : mapping
+        The finished scales, coarse first.
+    info : ModelInfo or None
+        The model; None before it was loaded.
+    error : str or None
+        What to tell the user.
+    fault : bool
+        Whether the error is the program's fault.
     """
 
     state: State
@@ -82,24 +104,30 @@ class Snapshot:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job will not change any more."""
         return self.state in FINISHED
 
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work in the queue; read it through :meth:`app.state.queue.job_queue.Queue.look`.
+    """One piece of work; :meth:`app.state.queue.job_queue.Queue.look` reads it.
 
     Attributes
     ----------
+    image : Source or None
+        None for a job without a picture, and once it is finished.
     sessions : set of str
-        Who has asked for it and has not left it; none: the app itself.
+        Sessions that want it; empty if the app itself does.
     since : int
-        When it began to wait for its next turn, as a number that grows.
-    fetching : Future or None
-        Its model's weights, while they are on their way.
-    took : float
-        Seconds of its turns so far.
+        When it began to wait for its next turn, as an increasing number.
+    alive_at : float
+        Time of the last sign of life from a session; infinite for a job that is never abandoned.
+    stop : bool
+        Whether no session wants it any more.
+    download : Future or None
+        The download of its model's weights, if there was one.
+    seconds : float
+        Total duration of its turns so far.
     """
 
     key: JobKey
@@ -114,10 +142,10 @@ class Job:
     fault: bool = False
     sessions: set[str] = field(default_factory=set)
     since: int = 0
-    looked_at: float = float("inf")
+    alive_at: float = float("inf")
     stop: bool = False
-    fetching: Future[Any] | None = None
-    took: float = 0.0
+    download: Future[Any] | None = None
+    seconds: float = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -126,42 +154,42 @@ class Job:
 
     @property
     def missing(self) -> list[PlannedScale]:
-        """The scales that are still to be run, coarse first."""
+        """The scales that are not computed yet, coarse first."""
         return [plan for plan in self.plans if str(plan.requested) not in self.class_maps]
 
     @property
     def turns(self) -> tuple[float, ...]:
-        """Megapixels of the network's input in each turn to come; there is at least one."""
+        """Megapixels of the network's input in each remaining turn; there is at least one turn."""
         return tuple(megapixels([plan]) for plan in self.missing) or (0.0,)
 
     @property
-    def holds(self) -> float:
-        """Bytes of class maps that it will have at most while it waits between turns."""
+    def reserved(self) -> float:
+        """Largest number of bytes of class maps that it will have between two turns."""
         cells = sum(plan.height * plan.width for plan in self.missing[:-1]) / self.key.model.output_stride**2
         return self.nbytes + cells * _CELL_BYTES
 
     def has(self, maps: Mapping[str, ClassMap]) -> bool:
-        """Whether it has these very class maps; it may have more, which the cache was too small for."""
+        """Return whether it has these very class maps; it may have more, which were too large for the cache."""
         return all(
             key in self.class_maps and self.class_maps[key].logits is m.logits for key, m in maps.items()
         )
 
     def unwanted(self, now: float) -> bool:
-        """Whether it was stopped or nobody looks any more."""
-        return self.stop or now - self.looked_at > FORGOTTEN_AFTER
+        """Return whether all sessions have left it, or none has given a sign of life for a while."""
+        return self.stop or now - self.alive_at > ABANDONED_AFTER
 
 
 def job_key(image: Source, model: ModelKey, plans: Iterable[PlannedScale]) -> JobKey:
-    """The key of the job that computes these scales of this picture."""
-    return JobKey(image.sha256, model, tuple(plans))
+    """Return the key of the analysis of a picture at these scales."""
+    return JobKey("analysis", model, image.sha256, tuple(plans))
 
 
 def megapixels(plans: Iterable[PlannedScale]) -> float:
-    """What the network will see of these scales."""
+    """Return the size of the network's input at these scales."""
     return sum(plan.height * plan.width for plan in plans) / 1e6
 
 
 def coarse_first(class_maps: Mapping[str, ClassMap]) -> dict[str, ClassMap]:
-    """The same in the order of input size; a copy, which a job at work does not change."""
+    """Return a copy sorted by input size; the running job does not change it."""
     pixels = {key: m.scale.height * m.scale.width for key, m in list(class_maps.items())}
     return {key: class_maps[key] for key in sorted(pixels, key=pixels.__getitem__)}

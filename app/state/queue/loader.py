@@ -1,4 +1,4 @@
-"""Models as the queue sees them: which are loaded, what they are, how long loading took, and whether it succeeded."""
+"""Models as the queue sees them: which are loaded, how long loading took, and whether it succeeded."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from fcn_core.errors import FcnError
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the app's default model can be used, and in words why or why not."""
+    """Whether the app's default model can be used, and the reason in words."""
 
     ready: bool
     reason: str
 
 
 class Loader:
-    """Gives predictors.
+    """Loads models and remembers how that ended.
 
     Parameters
     ----------
     load : callable
-        Gives the predictor of a model; may take long, may raise.
+        Returns the predictor of a model; may take long, may raise.
     loaded : callable, optional
-        Gives the models that are loaded, the one that will leave first at the beginning. By default those that were
-        loaded here stay.
+        Returns the loaded models, first the one that is evicted next. By default every model loaded here stays loaded.
     """
 
     def __init__(
@@ -42,19 +41,25 @@ class Loader:
         self.infos: dict[ModelKey, ModelInfo] = {}
         self._failures: dict[ModelKey, str | None] = {}  # None: it was loaded
 
-    def predictor(self, model: ModelKey, fetching: Future[Any] | None) -> tuple[Predictor, float | None]:
-        """Give a model, and the seconds that loading it took; None where it was there.
+    def predictor(self, model: ModelKey, download: Future[Any] | None) -> tuple[Predictor, float | None]:
+        """Load a model.
 
         Parameters
         ----------
         model : ModelKey
-        fetching : Future or None
-            What it needs, which had to be fetched first.
+        download : Future or None
+            The download of its weights, if there was one.
+
+        Returns
+        -------
+        Predictor
+        float or None
+            Seconds that loading took; None if the model was loaded already.
         """
-        there, started = model in self.loaded(), time.monotonic()
+        was_loaded, started = model in self.loaded(), time.monotonic()
         try:
-            if fetching is not None:
-                fetching.result()
+            if download is not None:
+                download.result()
             predictor = self._load(model)
         except Exception as error:
             self.failed(model, error)
@@ -62,15 +67,15 @@ class Loader:
         self.infos[model], self._failures[model] = predictor.info, None
         if model not in self._here:
             self._here.append(model)
-        return predictor, None if there else time.monotonic() - started
+        return predictor, None if was_loaded else time.monotonic() - started
 
     def failed(self, model: ModelKey, error: Exception) -> None:
-        """Note that a model could not be loaded, or not be used once it was."""
-        ours = f"The program made a mistake ({type(error).__name__}); see the log."
-        self._failures[model] = str(error) if isinstance(error, FcnError) else ours
+        """Record that a model could not be loaded, or failed in its first use."""
+        fault = f"Something went wrong in the program ({type(error).__name__}); see the log."
+        self._failures[model] = str(error) if isinstance(error, FcnError) else fault
 
     def health(self, model: ModelKey) -> Health:
-        """Whether a model can be used: from its first load on, until one fails."""
+        """Return whether a model can be used: from its first load until a failure."""
         if model not in self._failures:
             return Health(False, f"{model.name} is being loaded.")
         failure = self._failures[model]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app import server
-from app.state import cached
+from app.state import shared_queue
 from app.state.queue.loader import Health
 from tests.waiting import PATIENCE
 
@@ -31,11 +31,11 @@ def test_loading_the_model_is_retried(
             if len(done) > 3:
                 loop.call_soon_threadsafe(tried.set)
 
-        monkeypatch.setattr(cached, "try_again", try_again)
+        monkeypatch.setattr(shared_queue, "try_again", try_again)
         async with server.lifespan(Any):
             await asyncio.wait_for(tried.wait(), PATIENCE)
 
-    monkeypatch.setattr(cached, "queue", make_ready)
+    monkeypatch.setattr(shared_queue, "queue", make_ready)
     monkeypatch.setattr(server, "_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(server.log_limit, "limit", lambda: None)
     monkeypatch.setattr(server.connections, "watch", lambda: None)
@@ -51,7 +51,7 @@ def test_retrying_only_concerns_a_failed_model(
     class Queue:
         count = 0
 
-        def warm(self, *_: object) -> None:
+        def prepare(self, *_: object) -> None:
             self.count += 1
 
     class Made:
@@ -64,7 +64,7 @@ def test_retrying_only_concerns_a_failed_model(
         def cache_info(self) -> Any:
             return type("Info", (), {"currsize": made})
 
-    monkeypatch.setattr(cached, "_queue", there := Made())
-    monkeypatch.setattr(cached, "health", lambda: Health(ready, ""))
-    cached.try_again()
+    monkeypatch.setattr(shared_queue, "_queue", there := Made())
+    monkeypatch.setattr(shared_queue, "health", lambda: Health(ready, ""))
+    shared_queue.try_again()
     assert there.queue.count == warmed

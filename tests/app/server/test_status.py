@@ -13,7 +13,7 @@ from streamlit import config
 
 from app.server import status
 from app.server.status import StatusGuard
-from app.state import cached
+from app.state import shared_queue
 from tests.app.server.asgi import Client, answering, scope
 
 
@@ -100,7 +100,7 @@ def test_metrics_are_for_this_machine_without_a_proxy(
 
 @pytest.mark.parametrize("ready", [True, False])
 def test_readiness_is_reported(base: str, ready: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "health", lambda: cached.Health(ready, "the reason"))
+    monkeypatch.setattr(shared_queue, "health", lambda: shared_queue.Health(ready, "the reason"))
     routes = Starlette(routes=status.routes())
 
     def get(path: str) -> Client:

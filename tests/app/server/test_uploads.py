@@ -17,12 +17,12 @@ from app import streamlit_patches
 from app.server import uploads
 from app.server.sessions import Owners
 from app.server.uploads import UploadGuard
-from app.state.picture_files import PictureGone, Room, StoredFile
+from app.state.picture_files import FileLimits, PictureGone, StoredFile
 from tests.app.server.asgi import Client, answering, scope, settled
 from tests.waiting import PATIENCE
 
 MB = 2**20
-ROOM = Room(files=3, bytes=50 * MB, stored=60 * MB)
+LIMITS = FileLimits(files=3, bytes=50 * MB, stored=60 * MB)
 
 
 class Server:
@@ -40,7 +40,7 @@ class Server:
             _session_mgr=manager, uploaded_file_mgr=self.files, is_active_session=self.active.__contains__
         )
         monkeypatch.setattr(streamlit_patches.runtime, "get_instance", lambda: running)
-        monkeypatch.setattr(Room, "from_settings", lambda: ROOM)
+        monkeypatch.setattr(FileLimits, "from_settings", lambda: LIMITS)
         self.guard = UploadGuard(self._app, Owners(), most_uploads=4)
 
     def open(self, *names: str) -> None:
@@ -292,7 +292,7 @@ def test_the_limits_follow_from_the_settings(
     before = config.get_option("server.maxUploadSize")
     config.set_option("server.maxUploadSize", upload)
     try:
-        room = Room.from_settings()
+        limits = FileLimits.from_settings()
     finally:
         config.set_option("server.maxUploadSize", before)
-    assert (room.files, room.bytes, room.stored // MB) == (3, 2 * upload * MB, stored)
+    assert (limits.files, limits.bytes, limits.stored // MB) == (3, 2 * upload * MB, stored)

@@ -1,4 +1,4 @@
-"""One place of the picture, looked at through every scale: classes, what moves the cell, the path to the root."""
+"""The tab "Inspect": one cell at every scale: its classes, the pixels that influence it, the path to the root."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.state import cached
+from app.state import caches, session
 from app.state.queue.jobs import ModelKey
+from app.state.selection import Selection
+from app.state.session import session_id
+from app.state.shared_queue import queue
+from app.state.view import View
 from app.ui import figures, notices
 from fcn_core import render
 from fcn_core.engines.effective_field import EffectiveField
-from fcn_core.images.read import RGBImage
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import Box
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.pipeline import Analysis
 
-# Okabe and Ito's colours, told apart with every kind of colour blindness: one a scale.
+# Okabe and Ito's colours, one a scale: readers with any kind of colour blindness can tell them apart.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 _TOP = 5
 _POLL = 0.5  # seconds
@@ -29,44 +32,71 @@ _POLL = 0.5  # seconds
 def top_classes(
     class_maps: Mapping[str, ClassMap], cells: CellGrid | None
 ) -> tuple[NDArray[np.intp], list[str]]:
-    """The strongest class of every cell of the finest scale, as an index into a list of names."""
+    """Return the strongest class of every cell of the finest scale, as an index into a list of names."""
     finest = next((m for m in class_maps.values() if m.cells == cells), list(class_maps.values())[-1])
     ids, index = np.unique(finest.logits.argmax(axis=-1), return_inverse=True)
-    synsets = cached.ontology()
+    synsets = caches.ontology()
     return index.reshape(finest.grid), [synsets.label(synsets.classes[i]) for i in ids.tolist()]
 
 
-def picked(rows: int, columns: int) -> tuple[int, int] | None:
-    """The cell that was picked, moved into the grid where that has changed; None before any was."""
-    row, column = st.session_state.get("row"), st.session_state.get("column")
-    if row is None or column is None:
-        return None
-    return min(int(row), rows - 1), min(int(column), columns - 1)
+def cell_of(chosen: Selection, maps: Analysis) -> tuple[int, int]:
+    """Return the chosen cell, or the one with the highest value if none is chosen or the grid is too small for it."""
+    rows, columns = maps.arithmetic.grid
+    if chosen.row is None or chosen.column is None or chosen.row >= rows or chosen.column >= columns:
+        return maps.arithmetic.peak_cell
+    return chosen.row, chosen.column
+
+
+def marked_cell(chosen: Selection, maps: Analysis) -> tuple[int, int] | None:
+    """Return the cell to mark on the large map, if any: a chosen one, or the one that this tab shows."""
+    is_chosen = chosen.row is not None and chosen.column is not None
+    return cell_of(chosen, maps) if is_chosen or chosen.tab == "Inspect" else None
 
 
 def pick() -> None:
-    """Take over the cell clicked on the map."""
+    """Choose the cell that was clicked on the large map."""
     cell = st.session_state["pointer"].get("cell")
     if isinstance(cell, list | tuple) and len(cell) == 2:
-        st.session_state["row"], st.session_state["column"] = max(0, int(cell[0])), max(0, int(cell[1]))
+        session.explore().cell = max(0, int(cell[0])), max(0, int(cell[1]))
 
 
-def draw(class_maps: Mapping[str, ClassMap], maps: Analysis, image: RGBImage, model: ModelKey) -> None:
-    """Draw the inspector of the picked cell, or of the strongest one."""
+def _type(serial: int) -> None:
+    """Choose the cell whose row and column were typed."""
+    page = session.explore()
+    if page.inputs == serial:  # not inputs that have been replaced meanwhile
+        page.cell = page.typed = (
+            int(st.session_state[f"row-{serial}"]),
+            int(st.session_state[f"column-{serial}"]),
+        )
+
+
+def _inputs(cell: tuple[int, int], grid: tuple[int, int]) -> None:
+    """Draw the inputs of row and column; new ones if the cell has changed otherwise than by typing."""
+    page, state = session.explore(), st.session_state
+    if cell != page.typed:
+        page.typed, page.inputs = cell, page.inputs + 1
+    serial = page.inputs
+    for place, label, index in zip(st.columns(2), ("Row", "Column"), (0, 1), strict=True):
+        key = f"row-{serial}" if label == "Row" else f"column-{serial}"
+        if key not in state:
+            state[key] = cell[index]
+        place.number_input(label, 0, grid[index] - 1, key=key, on_change=_type, args=(serial,))
+
+
+def draw(chosen: Selection, view: View, maps: Analysis) -> None:
+    """Draw the tab."""
     rows, columns = maps.arithmetic.grid
     cells = maps.arithmetic.cells
     if cells is None:
         return
-    row, column = picked(rows, columns) or maps.arithmetic.peak_cell
-    st.session_state["row"], st.session_state["column"] = row, column
+    class_maps = view.class_maps
+    row, column = cell_of(chosen, maps)
     left, right = st.columns([2, 3])
     with left:
-        down, across = st.columns(2)
-        down.number_input("Row", 0, rows - 1, key="row", bind="query-params")
-        across.number_input("Column", 0, columns - 1, key="column", bind="query-params")
+        _inputs((row, column), (rows, columns))
         notices.note(
-            f"Of the finest grid, {rows} × {columns} cells. Click the large map above to choose another, or walk "
-            "over it with the arrow keys."
+            f"In the finest grid, {rows} × {columns} cells. To choose another cell, click the large map above, or use "
+            "the arrow keys and Enter on it."
         )
         at = {
             key: (
@@ -75,11 +105,11 @@ def draw(class_maps: Mapping[str, ClassMap], maps: Analysis, image: RGBImage, mo
             )
             for key, m in class_maps.items()
         }
-        _frames(image, class_maps, at, model)
+        _frames(view, at)
     with right:
         probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
         _strongest(probabilities, maps, at)
-        _path(probabilities, maps.synset.wnid)
+        _path(probabilities, chosen.synset)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,20 +118,19 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return weights
 
 
-def _frames(
-    image: RGBImage, class_maps: Mapping[str, ClassMap], at: Mapping[str, tuple[int, int]], model: ModelKey
-) -> None:
-    """The photo with a frame a scale around what moves its cell, once that is measured, and what it means."""
+def _frames(view: View, at: Mapping[str, tuple[int, int]]) -> None:
+    """Draw the photo with one frame a scale around the pixels that influence its cell, once that is measured."""
+    model, class_maps, image = view.job.key.model, view.class_maps, view.picture.working
     height, width = figures.shown_size(image, 460, 460)
-    drawn = cached.photo(image.sha256, height, width, image)
-    measured = cached.queue().field(model, session=cached.session())
+    drawn = caches.photo(image.sha256, height, width, image)
+    measured = queue().field(model, session=session_id())
     failure = measured.exception() if measured.done() else None
     if not measured.done() or failure is not None:
         st.html(figures.figure(drawn, "The picture"))
         notices.note(
-            f"What moves a cell could not be measured. {failure}"
+            f"The pixels that influence a cell could not be measured. {failure}"
             if failure is not None
-            else "Measuring what moves a cell of this model, once …"
+            else "Measuring which pixels influence a cell of this model, once …"
         )
         if failure is None:
             st.fragment(_wait, run_every=_POLL)(model)
@@ -117,42 +146,42 @@ def _frames(
         drawn = render.draw_boxes(
             drawn, [Box(x0, y0, x1, y1, 0, 0.0)], _COLOURS[index % len(_COLOURS)], width=2
         )
-    st.html(figures.figure(drawn, "The picture with a frame a scale around what moves its cell"))
+    st.html(figures.figure(drawn, "The picture with one frame a scale around the pixels of its cell"))
     dots = "".join(
         f'<span style="color:rgb{_COLOURS[i % len(_COLOURS)]}" aria-hidden="true">■</span> {key} &ensp;'
         for i, key in enumerate(class_maps)
     )
     st.html(f'<p class="fcn-note">{dots}</p>')
     extent = next(iter(class_maps.values())).cells.y.extent
-    notices.note(said_of(field, extent))
+    notices.note(describe(field, extent))
 
 
 def _wait(model: ModelKey) -> None:
-    if cached.queue().field(model, session=cached.session()).done():
+    if queue().field(model, session=session_id()).done():
         st.rerun()
 
 
-def said_of(field: EffectiveField, extent: int) -> str:
-    """What the frames are, in words; `extent` is the theoretical receptive field's side."""
+def describe(field: EffectiveField, extent: int) -> str:
+    """Describe the frames; `extent` is the side of the theoretical receptive field, in pixels."""
     return (
-        f"Frames: {field.side} × {field.side} pixels of the network's input around the cell's centre, which hold about "
-        f"90 % of what moves it (measured on a sample picture; from cell to cell {field.low} to {field.high}). Far "
-        f"weaker, all {extent} × {extent} pixels around it can. A cell at the picture's border looks up to "
-        f"{field.inward} pixels further inside than its centre."
+        f"Frames: {field.side} × {field.side} pixels of the network's input around the cell's centre. They carry about "
+        f"90 % of the influence on the cell (measured on a sample picture; {field.low} to {field.high} for single "
+        f"cells). The other pixels of the {extent} × {extent} around it have far less influence. A cell at the "
+        f"picture's border depends on pixels up to {field.inward} pixels further inside than its centre."
     )
 
 
 def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
-    """First and last pixel (exclusive) of a frame around a cell along a side shown with so many pixels.
+    """Return the first and the last pixel (exclusive) of a cell's frame along one side of the shown picture.
 
     Parameters
     ----------
     axis : CellAxis
     cell : int
     side : int
-        Of the frame, in pixels of the network's input; it is clipped to the picture.
+        Length of the frame in pixels of the network's input; it is clipped to the picture.
     pixels : int
-        That the picture is shown with along this axis.
+        Length of the shown picture along this axis.
     """
     low, high = map(round, axis.span(cell, side, pixels))
     return low, max(high, min(low + 1, pixels))
@@ -161,7 +190,7 @@ def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
 def _strongest(
     probabilities: Mapping[str, NDArray[np.float32]], maps: Analysis, at: Mapping[str, tuple[int, int]]
 ) -> None:
-    synsets = cached.ontology()
+    synsets = caches.ontology()
     st.markdown("**Strongest classes here**")
     best = {key: np.argsort(-p)[:_TOP].tolist() for key, p in probabilities.items()}
     rows = [
@@ -178,13 +207,13 @@ def _strongest(
 
 
 def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
-    """Probability from the root down to the strongest class, averaged over the scales."""
-    synsets = cached.ontology()
+    """Draw the probabilities from the root down to the strongest class, averaged over the scales."""
+    synsets = caches.ontology()
     mean = np.mean(list(probabilities.values()), axis=0)
     leaf = synsets.classes[int(mean.argmax())]
     st.markdown(
         "**From the root to the strongest class**",
-        help="Each synset's probability is the sum over its classes, so it can only shrink on the way down. "
+        help="The probability of a synset is the sum over its classes, so it never grows on the way down. "
         "Averaged over the scales.",
     )
     lines = []

@@ -1,4 +1,4 @@
-"""Whose scale runs next, for queues of any kind: no thread, no clock, all times are the table's."""
+"""Which job runs its next scale: no thread and no clock, all times are in the tables."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from app.state.queue.turns import Turns, Waiting
+from app.state.queue.schedule import Schedule, Turn, Waiting
 
 SMALL, MIDDLE, LARGE = (0.1, 0.3, 1.0), (4.0,), (15.0,) * 5
 
 
 class Simulation:
-    """A machine on which every turn takes what is expected of it."""
+    """A machine on which every turn takes its expected time."""
 
-    def __init__(self, room: int = 1, held: float = float("inf")) -> None:
-        self.turns: Turns[str, str] = Turns(room, held)
+    def __init__(self, capacity: int = 1, most_reserved: float = float("inf")) -> None:
+        self.schedule: Schedule[str, str] = Schedule(capacity, most_reserved)
         self.waiting: list[Waiting[str, str]] = []
         self.loaded = ["lite"]
-        self.room = room
+        self.capacity = capacity
         self.now, self.number = 0.0, 0
         self.ran: list[str] = []
 
@@ -28,20 +28,21 @@ class Simulation:
         seconds: tuple[float, ...],
         sessions: tuple[str, ...] | None = None,
         model: str = "lite",
-        holds: float = 0.0,
+        reserved: float = 0.0,
     ) -> None:
         self.number += 1
         whose = frozenset((name,) if sessions is None else sessions)
-        self.waiting.append(Waiting(name, whose, model, seconds, self.number, holds))
+        self.waiting.append(Waiting(name, whose, model, seconds, self.number, reserved))
 
     def turn(self) -> str:
-        chosen, overtakes = self.turns.choose(self.waiting, self.loaded, self.now)
-        seconds, load = self.turns.cost(chosen, self.loaded), None
+        turn = self.schedule.choose(self.waiting, self.loaded, self.now)
+        chosen = turn.waiting
+        seconds, load = self.schedule.cost(chosen, self.loaded), None
         if chosen.model not in self.loaded:
             load = seconds - chosen.seconds[0]
-            self.loaded = [*self.loaded, chosen.model][-self.room :]
+            self.loaded = [*self.loaded, chosen.model][-self.capacity :]
         self.now += seconds
-        self.turns.took(chosen, overtakes, seconds, load, self.now)
+        self.schedule.record(turn, seconds, load, self.now)
         self.waiting.remove(chosen)
         self.number += 1
         if chosen.seconds[1:]:
@@ -50,7 +51,7 @@ class Simulation:
         return chosen.job
 
     def until_done(self, name: str) -> list[str]:
-        """Turns of others until this one is done."""
+        """Return the turns of others until this job is done."""
         before: list[str] = []
         while any(w.job == name for w in self.waiting):
             job = self.turn()
@@ -61,15 +62,15 @@ class Simulation:
 
 # name: (seconds of its scales, sessions, model); capital letters have large scales
 ORDERS = [
-    ("those alike take turns, scale by scale", [("a", SMALL), ("b", SMALL)], "a b a b a b"),
-    ("small ones go first, whoever came first", [("A", LARGE[:2]), ("b", SMALL)], "b b b A A"),
-    ("those of about one size go by arrival", [("A", (15.0,)), ("B", (14.0,)), ("C", (16.0,))], "A B C"),
-    ("one session's second job has no turns of its own", [("a", (3.0, 3.0), "x"), ("b", (3.0, 3.0), "x"),
+    ("similar jobs take turns, scale by scale", [("a", SMALL), ("b", SMALL)], "a b a b a b"),
+    ("small scales go first, whoever came first", [("A", LARGE[:2]), ("b", SMALL)], "b b b A A"),
+    ("scales of similar size go by arrival", [("A", (15.0,)), ("B", (14.0,)), ("C", (16.0,))], "A B C"),
+    ("a second job of a session gets no extra turns", [("a", (3.0, 3.0), "x"), ("b", (3.0, 3.0), "x"),
       ("c", (3.0, 3.0), "y")], "a c b a c b"),
-    ("a shared job goes as for the one who was served least", [("a", (4.0, 4.0), "x"), ("b", (4.0,), "xy"),
+    ("a shared job counts for its session with the least service", [("a", (4.0, 4.0), "x"), ("b", (4.0,), "xy"),
       ("c", (4.0,), "z")], "a b c a"),
-    ("what the app asks for itself waits for all", [("w", SMALL, ""), ("A", LARGE[:2])], "A A w w w"),
-    ("a model that was loaded is made use of first", [("a", (1.0, 1.0), "x", "lite"), ("b", (1.0, 1.0), "y", "resnet"),
+    ("jobs of the app wait for all others", [("w", SMALL, ""), ("A", LARGE[:2])], "A A w w w"),
+    ("jobs of a loaded model go first", [("a", (1.0, 1.0), "x", "lite"), ("b", (1.0, 1.0), "y", "resnet"),
       ("c", (1.0, 1.0), "z", "lite")], "a c b b a c"),
 ]  # fmt: skip
 
@@ -87,7 +88,7 @@ def test_turns_come_in_order(what: str, asked: list[tuple], order: str) -> None:
 
 @pytest.mark.parametrize("crowd", [1, 3, 50])
 @pytest.mark.parametrize("turns_before", [0, 1, 7, 60, 133])
-def test_one_foreign_scale_is_all_that_an_honest_user_waits_for(crowd: int, turns_before: int) -> None:
+def test_an_honest_user_waits_for_one_foreign_scale(crowd: int, turns_before: int) -> None:
     """Fifty sessions have asked for sixteen scales of 15 seconds each, of about one size."""
     simulation = Simulation()
     for number in range(crowd):
@@ -98,10 +99,10 @@ def test_one_foreign_scale_is_all_that_an_honest_user_waits_for(crowd: int, turn
     assert chosen.startswith("hostile")
     for visit in range(3):
         simulation.ask(f"honest {visit}", SMALL)
-        assert simulation.until_done(f"honest {visit}") == [], "beside the one under way"
+        assert simulation.until_done(f"honest {visit}") == [], "apart from the one under way"
 
 
-def test_large_scales_have_their_share_however_many_small_ones_come() -> None:
+def test_large_scales_get_a_share_beside_many_small_ones() -> None:
     simulation = Simulation()
     simulation.ask("large", LARGE)
     passed, longest, spent = 0.0, 0.0, 0.0
@@ -116,11 +117,11 @@ def test_large_scales_have_their_share_however_many_small_ones_come() -> None:
         if spent == sum(LARGE):
             break
     assert spent == sum(LARGE), "all of it ran"
-    assert longest <= 3 * 15.0 + 4.0, "and the few that have waited longer"
+    assert longest <= 3 * 15.0 + 4.0, "and a few that have waited longer"
 
 
-def test_a_large_scale_that_is_due_follows_upon_a_small_one() -> None:
-    """Else who comes while one large scale runs would wait for a second."""
+def test_a_due_large_scale_runs_after_a_small_one() -> None:
+    """Otherwise a user who comes while a large scale runs would wait for a second one."""
     simulation = Simulation()
     for number in range(4):
         simulation.ask(f"large {number}", LARGE)
@@ -132,7 +133,7 @@ def test_a_large_scale_that_is_due_follows_upon_a_small_one() -> None:
     assert not any(a.startswith("large") and b.startswith("large") for a, b in pairs)
 
 
-def test_large_scales_of_newcomers_make_no_other_large_one_due() -> None:
+def test_large_scales_of_new_sessions_make_no_other_large_one_due() -> None:
     simulation = Simulation()
     simulation.ask("served", LARGE)
     simulation.turn()
@@ -143,51 +144,51 @@ def test_large_scales_of_newcomers_make_no_other_large_one_due() -> None:
     assert simulation.until_done("honest") == []
 
 
-def test_what_was_served_is_forgotten() -> None:
-    turns: Turns[str, str] = Turns()
-    turn = Waiting("job", frozenset({"a", "b"}), "lite", (8.0,), 0)
-    turns.took(turn, False, 8.0, None, 100.0)
-    assert [turns.served(name, 100.0) for name in "abc"] == [4.0, 4.0, 0.0], "shared by those who asked"
-    assert turns.served("a", 160.0) == pytest.approx(2.0)
-    turns.took(Waiting("other", frozenset("c"), "lite", (1.0,), 1), False, 1.0, None, 5000.0)
-    assert list(turns._served) == ["c"], "and no name is kept for ever"
+def test_service_is_forgotten() -> None:
+    schedule: Schedule[str, str] = Schedule()
+    first = Waiting("job", frozenset({"a", "b"}), "lite", (8.0,), 0)
+    schedule.record(Turn(first, False, 92.0), 8.0, None, 100.0)
+    assert [schedule.served(name, 100.0) for name in "abc"] == [4.0, 4.0, 0.0], "shared by the sessions"
+    assert schedule.served("a", 160.0) == pytest.approx(2.0)
+    other = Waiting("other", frozenset("c"), "lite", (1.0,), 1)
+    schedule.record(Turn(other, False, 4999.0), 1.0, None, 5000.0)
+    assert list(schedule._served) == ["c"], "no name is kept for ever"
 
 
-def test_what_a_model_takes_is_learnt() -> None:
-    turns: Turns[str, str] = Turns()
-    assert turns.expect("lite", 2.0) == turns.expect("resnet", 2.0)
-    turns.learn("lite", 0.1, 1.0)
+def test_the_speed_of_a_model_is_learnt() -> None:
+    schedule: Schedule[str, str] = Schedule()
+    assert schedule.expect("lite", 2.0) == schedule.expect("resnet", 2.0)
+    schedule.learn("lite", 0.1, 1.0)
     for _ in range(8):
-        turns.learn("lite", 10.0, 5.0)
-    assert turns.expect("lite", 2.0) == pytest.approx(1.0, rel=0.01)
+        schedule.learn("lite", 10.0, 5.0)
+    assert schedule.expect("lite", 2.0) == pytest.approx(1.0, rel=0.01)
     waiting = Waiting("job", frozenset("a"), "lite", (1.0,), 0)
-    turns.took(waiting, False, 7.0, 6.0, 0.0)
-    assert (turns.cost(waiting, ["lite"]), turns.cost(waiting, [])) == (1.0, 7.0)
+    schedule.record(Turn(waiting, False, 0.0), 7.0, 6.0, 7.0)
+    assert (schedule.cost(waiting, ["lite"]), schedule.cost(waiting, [])) == (1.0, 7.0)
 
 
-@pytest.mark.parametrize("held", [float("inf"), 100.0])
+@pytest.mark.parametrize("most_reserved", [float("inf"), 100.0])
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("turns_before", [0, 5, 11, 17, 23])
-def test_the_place_told_is_the_number_of_turns_that_come_before(
-    turns_before: int, running: bool, held: float
+def test_the_place_is_the_number_of_turns_before(
+    turns_before: int, running: bool, most_reserved: float
 ) -> None:
-    simulation = Simulation(held=held)
+    simulation = Simulation(most_reserved=most_reserved)
     for number in range(6):
         simulation.ask(
-            f"large {number}", tuple(12.0 + number - scale for scale in range(3)), holds=60.0 * number
+            f"large {number}", tuple(12.0 + number - scale for scale in range(3)), reserved=60.0 * number
         )
         simulation.ask(f"small {number}", (0.2 * number + 0.1, 1.0), model="lite" if number % 2 else "resnet")
-        simulation.ask(f"shared {number}", (2.0, 3.0), (f"large {number}", "x"), holds=20.0)
+        simulation.ask(f"shared {number}", (2.0, 3.0), (f"large {number}", "x"), reserved=20.0)
     simulation.ask("own", (1.0,), ())
     for _ in range(turns_before):
         simulation.turn()
     under_way = None
     left = list(simulation.waiting)
     if running:
-        chosen, overtakes = simulation.turns.choose(left, simulation.loaded, simulation.now)
-        left.remove(chosen)
-        under_way = (chosen, overtakes, 0.0)
-    told = simulation.turns.places(left, simulation.loaded, simulation.now, under_way)
+        under_way = simulation.schedule.choose(left, simulation.loaded, simulation.now)
+        left.remove(under_way.waiting)
+    told = simulation.schedule.places(left, simulation.loaded, simulation.now, under_way)
     assert set(told) == {w.job for w in left}
     turn = 0
     seen: dict[str, int] = {}
@@ -200,27 +201,25 @@ def test_the_place_told_is_the_number_of_turns_that_come_before(
     assert len(set(told.values())) == len(told)
 
 
-def test_a_place_is_told_as_it_will_be_when_time_has_passed() -> None:
+def test_the_place_includes_service_that_will_be_forgotten() -> None:
     simulation = Simulation()
     simulation.ask("served", (15.0, 1.0))
     simulation.turn()
     for number in range(4):
         simulation.ask(f"large {number}", (10.0,))
-    told = simulation.turns.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
-    assert told == len(simulation.until_done("served")) == 1, (
-        "by then half of what it was served is forgotten"
-    )
+    told = simulation.schedule.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
+    assert told == len(simulation.until_done("served")) == 1, "by then half of its service is forgotten"
 
 
 def test_class_maps_of_waiting_jobs_are_bounded() -> None:
-    simulation = Simulation(held=100.0)
+    simulation = Simulation(most_reserved=100.0)
     for number in range(8):
-        simulation.ask(f"small {number}", (1.0, 1.0, 1.0), holds=30.0)
-        simulation.ask(f"large {number}", (1.0, 1.0, 1.0), holds=400.0)
+        simulation.ask(f"small {number}", (1.0, 1.0, 1.0), reserved=30.0)
+        simulation.ask(f"large {number}", (1.0, 1.0, 1.0), reserved=400.0)
         simulation.ask(f"single {number}", (1.0,))
     while simulation.waiting:
         simulation.turn()
-        begun = [w.holds for w in simulation.waiting if w.begun]
-        assert sum(holds for holds in begun if holds <= 100) <= 100
-        assert sum(holds > 100 for holds in begun) <= 1
+        begun = [w.reserved for w in simulation.waiting if w.begun]
+        assert sum(size for size in begun if size <= 100) <= 100
+        assert sum(size > 100 for size in begun) <= 1
     assert len(simulation.ran) == 8 * 7

@@ -1,0 +1,82 @@
+"""The tab "Mask": the region where the fine map exceeds a threshold."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.explore.display import outlined
+from app.state import caches, session
+from app.state.pictures import Picture
+from app.state.selection import Selection
+from app.state.view import coverage
+from app.ui import figures, notices
+from fcn_core.maps.region import suggest_threshold
+from fcn_core.pipeline import Analysis
+
+_SIZE = (680, 600)
+_MOST_BOXES = 8
+
+
+def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
+    """Draw the tab."""
+    left, right = st.columns([3, 2])
+    with left:
+        drawn = outlined(analysis, figures.shown_size(picture, *_SIZE), veil=True, boxes=True)
+        name = caches.ontology().label(chosen.synset)
+        alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
+        st.html(figures.figure(drawn, alt))
+    with right:
+        st.toggle(
+            "Follow the picture's regions",
+            key="snap",
+            persist_state="session",
+            help="Starts from the cells with high probability and evidence, and adds neighbouring regions of the "
+            "picture that have a similar colour and a similar response of the network, so that the mask ends at the "
+            "object's edge.",
+        )
+        _threshold(chosen, analysis)
+        _boxes(analysis, picture)
+
+
+def _threshold(chosen: Selection, analysis: Analysis) -> None:
+    suggested = suggest_threshold(analysis.fine)
+    serial = session.explore().slider
+    key = f"threshold-{chosen.synset}-{suggested:.2f}-{serial}"
+    if key not in st.session_state:
+        st.session_state[key] = round(analysis.threshold, 2)
+    st.slider("Threshold", 0.0, 1.0, step=0.01, key=key, on_change=_set_threshold, args=(key, serial))
+    st.html(
+        f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
+    )
+    st.button(
+        "Use the suggested threshold",
+        on_click=session.explore().suggest_threshold,
+        disabled=chosen.threshold is None,
+        icon=":material/auto_fix_high:",
+    )
+
+
+def _set_threshold(key: str, serial: int) -> None:
+    page = session.explore()
+    if page.slider == serial:  # not a slider that has been replaced meanwhile
+        page.threshold = st.session_state[key]
+
+
+def _boxes(analysis: Analysis, picture: Picture) -> None:
+    factor = picture.original[1] / analysis.image.width
+    rows = [
+        (
+            str(number),
+            f"{round(box.x0 * factor)}, {round(box.y0 * factor)}",
+            f"{round((box.x1 - box.x0) * factor)} × {round((box.y1 - box.y0) * factor)}",
+            f"{box.area / analysis.mask.size:.1%}",
+            f"{box.peak:.2f}",
+        )
+        for number, box in enumerate(analysis.boxes[:_MOST_BOXES], 1)
+    ]
+    st.html(figures.table(("", "left, top", "size", "area", "peak"), rows))
+    if len(analysis.boxes) > _MOST_BOXES:
+        notices.note(f"and {len(analysis.boxes) - _MOST_BOXES} smaller regions")
+    notices.note(f"The mask covers {coverage(analysis):.1%} of the picture.")
+    if factor != 1:
+        notices.note("Measured on a smaller copy; exported files use the whole picture.")

@@ -1,0 +1,81 @@
+"""The row of small maps: one a scale, and their means, as an equation."""
+
+from __future__ import annotations
+
+from app.explore.display import Span, card_photo, look_of, own_span, span_of
+from app.state import caches
+from app.state.pictures import Picture
+from app.state.selection import Selection
+from app.ui import figures
+from app.ui.figures import Card
+from fcn_core.images.scales import PlannedScale
+from fcn_core.maps.heatmap import Heatmap
+from fcn_core.pipeline import Analysis
+
+_SIZE = (260, 260)
+
+
+def draw(chosen: Selection, maps: Analysis | None, picture: Picture, plans: tuple[PlannedScale, ...]) -> None:
+    """Draw the row: the sum of the scales over their number is the arithmetic mean; beside it the geometric mean.
+
+    Parameters
+    ----------
+    chosen : Selection
+    maps : Analysis or None
+        None before the first scale is computed.
+    picture : Picture
+    plans : tuple of PlannedScale
+        All scales that are asked for; empty: those of `maps`.
+    """
+    size = figures.shown_size(picture, *_SIZE)
+    photo, look = card_photo(picture, size, chosen), look_of(chosen)
+    span = span_of(maps, chosen) if maps is not None else None
+    name = caches.ontology().label(chosen.synset)
+    keys = [str(plan.requested) for plan in plans] or list(maps.heatmaps if maps else ())
+    cards = []
+    for key in keys:
+        heatmap = maps.heatmaps.get(key) if maps is not None else None
+        if maps is None or heatmap is None:
+            cards.append(Card(times(key), ("waiting", ""), None, f"{key}: not yet computed"))
+            continue
+        rows, columns = heatmap.grid
+        lines = (
+            f"{rows} × {columns} cells, {figures.seconds(maps.class_maps[key].seconds)}",
+            _peak(heatmap, span),
+        )
+        pixels = figures.paint(photo, heatmap, size, own_span(heatmap, span), look)
+        row, column = heatmap.peak_cell
+        alt = f"{name} at {times(key)}: peak {figures.number(heatmap.peak)} in row {row}, column {column}"
+        cards.append(Card(times(key), lines, pixels, alt))
+    for title in ("Arithmetic", "Geometric"):
+        if maps is None:
+            cards.append(Card(title, ("waiting", ""), None, f"{title} mean: not yet computed"))
+            continue
+        heatmap = maps.arithmetic if title == "Arithmetic" else maps.geometric
+        pixels = figures.paint(photo, heatmap, size, own_span(heatmap, span), look)
+        count = len(maps.heatmaps)
+        lines = (
+            f"mean of {count}{', cell by cell' if count == len(keys) else ' so far'}",
+            _peak(heatmap, span),
+        )
+        alt = f"{title} mean of {name}: peak {figures.number(heatmap.peak)}"
+        cards.append(Card(title, lines, pixels, alt))
+    figures.cards(cards, signs_of(len(keys)), size, lossless=not look.smooth)
+
+
+def signs_of(count: int) -> tuple[str, ...]:
+    """Return the sign before each card of a row of scales and their two means: together they are a true equation."""
+    if count == 1:
+        return "", "=", ""
+    return "(", *["+"] * (count - 1), f") / {count} =", ""
+
+
+def times(key: str) -> str:
+    """Return a scale with a multiplication sign."""
+    return key.replace("x", " × ")
+
+
+def _peak(heatmap: Heatmap, span: Span | None) -> str:
+    if span is None:
+        return f"{figures.number(float(heatmap.values.min()))} to {figures.number(heatmap.peak)}"
+    return f"peak {figures.number(heatmap.peak)}"

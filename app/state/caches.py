@@ -1,0 +1,201 @@
+"""Values that are computed once and kept between runs: the only home of ``st.cache_*``.
+
+Values that depend on a user's picture are kept in that user's session and are dropped with it.
+"""
+
+# ruff: noqa: ARG001 - arguments without an underscore are the keys of the caches
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.state import picture_files
+from app.state.picture_files import OwnFile, StoredFile
+from app.state.pictures import Picture, open_picture
+from app.state.predictors import predictor, predictors
+from app.state.proof import ConversionProof, prove
+from app.state.queue.forecasts import Forecasts
+from app.state.queue.jobs import JobKey, ModelKey
+from app.state.samples import SAMPLES
+from fcn_core import settings
+from fcn_core.engines.base import Predictor
+from fcn_core.errors import FcnError
+from fcn_core.images.limits import Limits
+from fcn_core.images.read import RGBImage
+from fcn_core.images.resize import resize_image
+from fcn_core.maps import findings as maps_findings
+from fcn_core.maps.fine_map import Regions, fine_map, segment
+from fcn_core.maps.heatmap import ClassMap, MapKind
+from fcn_core.synsets.labels import picker_labels
+from fcn_core.synsets.ontology import Ontology
+from fcn_core.system import memory
+
+logger = logging.getLogger(__name__)
+
+ClassMaps = Mapping[str, ClassMap]
+Identity = tuple[tuple[str, int], ...]
+
+# For all users
+
+
+@st.cache_resource(show_spinner=False)
+def wrong_settings() -> tuple[str, ...]:
+    """Check the settings once, log what is wrong with them, and return it."""
+    faults = settings.check()
+    for fault in faults:
+        logger.error("%s", fault)
+    return faults
+
+
+@st.cache_resource(show_spinner=False)
+def ontology() -> Ontology:
+    """Return the hierarchy of synsets that comes with the app."""
+    return Ontology.load()
+
+
+@st.cache_resource(show_spinner=False)
+def synset_choices() -> dict[str, str]:
+    """Return the entries of a synset picker: label by wnid."""
+    return picker_labels(ontology())
+
+
+@st.cache_resource(show_spinner=False)
+def sample(name: str) -> Picture:
+    """Open a sample picture; one with a URL is downloaded first.
+
+    Raises
+    ------
+    FcnError
+        The file is missing, or the download failed.
+    """
+    chosen = SAMPLES[name]
+    if chosen.url is not None:
+        from fcn_core.images.fetch import fetch_image_bytes
+
+        data = fetch_image_bytes(chosen.url)
+    else:
+        path = chosen.path
+        if path is None or not path.is_file():
+            raise FcnError(
+                f"Expected the sample {chosen.title!r} in scikit-image's data folder. Received none. Install "
+                f"scikit-image again, or choose another sample."
+            )
+        data = path.read_bytes()
+    return open_picture(OwnFile(data), chosen.file_name, name)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def thumbnail(name: str, height: int = 120) -> bytes | None:
+    """Return a sample's small square picture as JPEG, or None for a sample that must be downloaded."""
+    if SAMPLES[name].url is not None:
+        return None
+    from fcn_core import render
+
+    image = sample(name).working
+    side = min(image.height, image.width)
+    top, left = (image.height - side) // 2, (image.width - side) // 2
+    square = image.pixels[top : top + side, left : left + side]
+    return render.encode(resize_image(square, height, height).round().astype(np.uint8), "jpeg", 85)
+
+
+@st.cache_resource(show_spinner=False)
+def forecasts() -> Forecasts:
+    """Return the forecasts of what scales cost."""
+    return Forecasts(predictor)
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="lesson")
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def preparation(model: ModelKey) -> Future[Predictor]:
+    """Start to load a model beside the queue, once."""
+    return _pool().submit(predictors().load, model)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def proof_of(model: str) -> Future[ConversionProof]:
+    """Start the proof of a model's conversion, once."""
+    return _pool().submit(prove, model)
+
+
+def limits() -> Limits:
+    """Return the limits of an upload: it is decoded in the memory that is kept free beside a running network."""
+    return Limits.from_env(memory_mb=memory.reserved_mb() or None)
+
+
+# For one user
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
+def read_upload(file: str, name: str, _stored: StoredFile) -> Picture:
+    """Decode an uploaded picture once; `file` is its id."""
+    return open_picture(_stored, name, limits=limits())
+
+
+@st.cache_resource(show_spinner="Downloading the picture …", scope="session", max_entries=2)
+def fetch(url: str) -> Picture:
+    """Download and decode a picture once."""
+    from fcn_core.images.fetch import fetch_image_bytes, name_of
+
+    name = name_of(url)
+    return open_picture(picture_files.keep(fetch_image_bytes(url), name), name, url, limits())
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=6)
+def photo(sha256: str, height: int, width: int, _image: RGBImage) -> NDArray[np.uint8]:
+    """Resize a picture to the size at which it is shown."""
+    return resized(_image.pixels, (height, width))
+
+
+def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize a drawing to (height, width)."""
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.clip(resize_image(pixels, *size).round(), 0, 255).astype(np.uint8)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=3)
+def regions(sha256: str | None, _image: RGBImage) -> Regions:
+    """Segment a picture into regions; they serve every synset."""
+    return segment(_image.pixels)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=2)
+def fine(
+    key: JobKey,
+    identity: Identity,
+    wnid: str,
+    kind: MapKind,
+    snap: bool,
+    _picture: RGBImage,
+    _class_maps: ClassMaps,
+) -> NDArray[np.float32]:
+    """Compute the fine map of a synset; it serves every threshold."""
+    return fine_map(
+        _picture.pixels,
+        tuple(_class_maps.values()),
+        ontology().class_ids(wnid),
+        snap=snap,
+        kind="evidence" if snap else kind,
+        regions=regions(key.image_sha256, _picture) if snap else None,
+    )
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=4)
+def findings(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[maps_findings.Finding, ...]:
+    """Find what the network sees in a picture."""
+    return maps_findings.findings(_class_maps)
+
+
+def identity(class_maps: ClassMaps) -> Identity:
+    """Return the scales of class maps and the ids of their arrays: a key for what is computed from them."""
+    return tuple((key, id(m.logits)) for key, m in class_maps.items())

@@ -1,0 +1,92 @@
+"""The one queue of the process, shared by all sessions, and whether the default model is ready."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cache
+
+from app import streamlit_patches
+from app.state import caches, garbage
+from app.state.predictors import predictors
+from app.state.queue.class_map_cache import ClassMapCache
+from app.state.queue.job_queue import Queue
+from app.state.queue.jobs import ModelKey
+from app.state.queue.loader import Health
+from app.state.samples import DEFAULT, load_precomputed
+from fcn_core import logs
+from fcn_core.images.scales import NOTEBOOK_SCALES
+from fcn_core.networks.zoo import model_spec
+from fcn_core.system import memory
+
+logger = logging.getLogger(__name__)
+
+FIRST_SCALES = NOTEBOOK_SCALES[:3]
+
+_CACHE_SHARE = 0.12  # of the memory budget, for class maps
+_CACHE_LIMIT_MB = 512
+_DRAWING_SHARE = 0.17  # of the memory budget, for drawing pages while a network runs
+_DRAWING_LIMIT_MB = 550  # the largest picture, while it is decoded
+
+_making = threading.RLock()  # several sessions may ask for the queue at once
+
+
+def queue() -> Queue:
+    """Return the queue; the first call starts it.
+
+    It starts with the precomputed class maps of the default sample, so the first page is complete at once. Meanwhile it
+    loads the default model and computes them again.
+    """
+    with _making:
+        return _queue()
+
+
+@cache
+def _queue() -> Queue:
+    logs.configure("text")
+    memory.limit_free_heap()
+    budget = memory.budget_mb()
+    memory.reserve(min(budget * _DRAWING_SHARE, _DRAWING_LIMIT_MB))
+    cache_mb = min(int(budget * _CACHE_SHARE), _CACHE_LIMIT_MB)
+    models = predictors()
+    made = Queue(
+        models.load,
+        ClassMapCache(cache_mb * 2**20),
+        models.loaded,
+        models.capacity,
+        models.fetch,
+        streamlit_patches.clear_page_caches,
+    )
+    _add_precomputed(made)
+    _prepare(made)
+    garbage.start()
+    return made
+
+
+def _add_precomputed(made: Queue) -> None:
+    first = ModelKey(model_spec().name)
+    try:
+        sha256, info, class_maps = load_precomputed()
+        spec = model_spec(info.name)
+        same_engine = first.engine in ("auto", info.engine)
+        if info.name == first.name and same_engine and info.weights_sha256 == spec.weights.digest:
+            made.add_precomputed(first, info, sha256, class_maps)
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning("The precomputed sample cannot be read: %s", error)
+
+
+def _prepare(made: Queue) -> None:
+    made.prepare(caches.sample(DEFAULT), ModelKey(model_spec().name), FIRST_SCALES)
+
+
+def try_again() -> None:
+    """Load the default model again if that failed; jobs under way continue."""
+    if _queue.cache_info().currsize and not health().ready:
+        _prepare(_queue())
+
+
+def health() -> Health:
+    """Return whether the default model can be used; never waits."""
+    if not _queue.cache_info().currsize:
+        return Health(False, "The app is starting.")
+    return _queue().health()

@@ -1,0 +1,90 @@
+"""The class maps of a job as a page shows them, and what is computed from them without running the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.state import caches, shared_queue
+from app.state.pictures import Picture
+from app.state.queue.jobs import Job, coarse_first
+from app.state.selection import Selection
+from fcn_core.engines.base import ModelInfo
+from fcn_core.maps.findings import Finding
+from fcn_core.maps.heatmap import ClassMap
+from fcn_core.pipeline import Analysis, MapOptions, interpret
+from fcn_core.synsets.ontology import Ontology
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The class maps that a job has at this moment, and the picture they are of.
+
+    It lives for one run: a session keeps the job only, so that the queue can evict its class maps.
+    """
+
+    job: Job
+    picture: Picture
+    info: ModelInfo
+    class_maps: Mapping[str, ClassMap]
+
+    @classmethod
+    def of(cls, job: Job | None, picture: Picture) -> View | None:
+        """Return the view of a job, or None if it has no class maps, not yet or no longer."""
+        if job is None:
+            return None
+        class_maps, info = coarse_first(job.class_maps), shared_queue.queue().info(job.key.model)
+        return cls(job, picture, info, class_maps) if class_maps and info is not None else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all scales are there."""
+        return len(self.class_maps) == len(self.job.plans)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the network sees in the picture, strongest first."""
+        return caches.findings(self.job.key, caches.identity(self.class_maps), self.class_maps)
+
+    def analysis(self, chosen: Selection) -> Analysis:
+        """Return the analysis of the chosen synset at the page's working size; its region is computed when read."""
+        picture = self.picture.working
+
+        def fine() -> NDArray[np.float32]:
+            identity = caches.identity(self.class_maps)
+            return caches.fine(
+                self.job.key, identity, chosen.synset, chosen.kind, chosen.snap, picture, self.class_maps
+            )
+
+        synsets = caches.ontology()
+        return interpret(
+            picture,
+            self.class_maps,
+            synsets[chosen.synset],
+            self.info,
+            self._options(chosen),
+            fine=fine,
+            ontology=synsets,
+        )
+
+    def _options(self, chosen: Selection) -> MapOptions:
+        return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap)
+
+    def whole_analysis(self, chosen: Selection) -> Callable[[], Analysis]:
+        """Return what computes the analysis of the whole picture, once: files are made outside the page's thread."""
+
+        @cache
+        def compute() -> Analysis:
+            synset = Ontology.load()[chosen.synset]
+            return interpret(self.picture.whole(), self.class_maps, synset, self.info, self._options(chosen))
+
+        return compute
+
+
+def coverage(analysis: Analysis) -> float:
+    """Return the share of the picture that the mask covers, from 0 to 1."""
+    return float(analysis.mask.mean())

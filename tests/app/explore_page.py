@@ -1,0 +1,64 @@
+"""The Explore page without a browser: how tests open it, wait for it and read it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from tests.places import ROOT
+from tests.waiting import PATIENCE, wait_until
+
+APP = ROOT / "streamlit_app.py"
+CAT, ESPRESSO, DOG = "n02121620", "n07920052", "n02084071"
+
+
+def settled(page: AppTest) -> AppTest:
+    """Run the page until its job is finished."""
+    wait_until(lambda: not any(b.key == "stop" for b in page.run().button), lambda: text(page), pause=0.1)
+    assert not page.exception, page.exception
+    return page
+
+
+def settled_until(page: AppTest, holds: Callable[[], bool]) -> None:
+    """Run the page until a condition holds: on a busy machine the queue may end a job between two runs."""
+    wait_until(lambda: settled(page) and holds(), lambda: text(page))
+
+
+def opened(**query: str) -> AppTest:
+    page = AppTest.from_file(str(APP), default_timeout=PATIENCE)
+    for name, value in query.items():
+        page.query_params[name] = value
+    return settled(page)
+
+
+def text(page: AppTest) -> str:
+    return "\n".join(str(h.proto.body) for h in page.html)
+
+
+def button(page: AppTest, key: str) -> Any:
+    return next(b for b in page.button if b.key == key)
+
+
+def group(page: AppTest, key: str) -> Any:
+    return next(b for b in (*page.segmented_control, *page.pills) if b.key == key)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def number_input(page: AppTest, label: str) -> Any:
+    return next(each for each in page.number_input if each.label == label)
+
+
+def address(page: AppTest) -> dict[str, str]:
+    """The parameters of the page's address."""
+    values = {name: page.query_params[name] for name in page.query_params}
+    return {name: value if isinstance(value, str) else value[-1] for name, value in values.items()}
