@@ -13,14 +13,15 @@ from fcn_core import errors
 from tests.places import ROOT
 
 KINDS = {name for name, kind in vars(errors).items() if inspect.isclass(kind)}
-# Nobody reads the message of `Cancelled`: the user stopped the work.
-CHECKED = KINDS - {"Cancelled"}
 FILES = sorted(
     path
-    for package in ("fcn_core",)
+    for package in ("fcn_core", "app")
     for path in (ROOT / package).rglob("*.py")
     if path != Path(inspect.getfile(errors))
 )
+SUBCLASS = re.compile(rf"^class (\w+)\((?:{'|'.join(KINDS)})\)", re.MULTILINE)
+# Nobody reads the message of `Cancelled`: the user stopped the work.
+CHECKED = KINDS.union(*(SUBCLASS.findall(path.read_text("utf-8")) for path in FILES)) - {"Cancelled"}
 # Texts of another form.
 EXCEPTIONS = {"Line {} of {}: {}": "puts the place before another message"}
 
@@ -86,6 +87,7 @@ def test_the_exceptions_are_needed() -> None:
     [
         ('raise ImageError(f"Expected a {x}. " + y)', ["Expected a {}. {}"]),
         ('raise errors.ImageError("Expected")', ["Expected"]),
+        ('raise PictureGone("Expected")', ["Expected"]),
         ('raise ImageError(self._why(x))\ndef _why(x):\n    return "Expected"', ["Expected"]),
         (
             'raise ImageError(why(x))\ndef why(x):\n    if x:\n        return "a"\n    return f"{x}"',

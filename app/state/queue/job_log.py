@@ -54,5 +54,5 @@ def record_failure(job: Job, error: Exception, info: ModelInfo | None) -> None:
 def message_for_user(error: Exception) -> str:
     """Return what to tell the user about a failure."""
     if isinstance(error, MemoryError):
-        return "Out of memory. Choose smaller scales."
+        return "Expected enough memory. Received an out-of-memory error. Choose smaller scales."
     return str(error) if isinstance(error, FcnError) else FAULT
