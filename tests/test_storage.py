@@ -366,7 +366,7 @@ def test_in_690_mb_tensorflow_does_not_replace_openvino(heatmap, tmp_path):
     assert done.returncode == 2
     (told,) = done.stderr.splitlines()
     assert f"the cache {obstacle}/" in told
-    assert "TensorFlow could serve instead, but needs about" in told
+    assert "TensorFlow could be used instead, but needs about" in told
     assert "690 MB are allowed" in told
     assert "scale" not in told
 

@@ -45,11 +45,11 @@ logger = logging.getLogger(__name__)
 _FORMAT = 6  # of the files in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
-# Floating-point types other than float32 in a graph's description, of its tensors and of conversions.
+# Matches floating-point types other than float32 of tensors and conversions in a graph's description.
 _OTHER_FLOATS = re.compile(
     rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
 )
-_UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
+_UNUSED = ("pandas", "matplotlib")  # Keras imports them if they are installed; they use 90 MB
 _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _ROOM = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
@@ -66,7 +66,7 @@ class Graph:
     Attributes
     ----------
     path : Path
-        Of the description; it no longer exists if the graph is not `cached`.
+        File of the description; it no longer exists if the graph is not `cached`.
     description : bytes
     weights : mmap
         Mapped from the file, or in this process's own memory if the graph is not `cached`.
@@ -161,7 +161,7 @@ def prepare_graph(
 ) -> Graph:
     """Return the model's exported graph; export it first if it is missing, damaged or out of date.
 
-    Several processes may prepare the same model: each writes a folder of its own, and one folder is moved into place.
+    Several processes may prepare the same model: each writes its own folder, and one folder is moved into place.
     If the cache cannot be written, the graph is kept in memory, with a warning.
 
     Parameters
@@ -294,7 +294,7 @@ def _write_meta(folder: Path, recipe: _Recipe) -> None:
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
-    own = folder.with_name("child")  # for other files of the children: settings, temporary files
+    own = folder.with_name("child")  # for all other files of the children: settings, temporary files
     own.mkdir()
     _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
     _run_child(spec, own, "fold", spec.name, str(folder))
@@ -327,7 +327,7 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
             f"Expected {spec.title} to be prepared within {_TIMEOUT} seconds. Received no result in that time. Try "
             f"again."
         ) from error
-    except OSError as error:  # not the fault of any folder
+    except OSError as error:  # not caused by a folder
         raise EngineError(
             f"Expected a second Python process to prepare {spec.title}. Received one that cannot be started "
             f"({_reason(error)}). Memory or processes may be exhausted; try again."
@@ -386,7 +386,10 @@ def fold(spec: ModelSpec, folder: Path) -> None:
 
 @contextmanager
 def _naming_full_disks(folder: Path, size: int, task: str) -> Iterator[None]:
-    """Let the system say why a file of that size cannot be written: OpenVINO does not, and may truncate it silently."""
+    """If OpenVINO fails, write a file of the same size, so that the system reports a full disk.
+
+    OpenVINO does not report it, and may truncate a file without an error.
+    """
     try:
         yield
     except RuntimeError as error:

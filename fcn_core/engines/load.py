@@ -1,4 +1,4 @@
-"""Load a model on the engine that is asked for, or on the best one that works."""
+"""Load a model on the requested engine, or on the best engine that works."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_model(
     output_stride: int = 32,
     progress: ByteProgress | None = None,
 ) -> Predictor:
-    """Load a model of the zoo; the first time on a machine, it is exported for OpenVINO first.
+    """Load a model of the zoo; before its first use on a machine, export it for OpenVINO.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def load_model(
     Raises
     ------
     UnknownModel, WeightsUnavailable, WeightsInvalid, EngineError, StorageError, MemoryBudgetError
-        Each says what to do. If OpenVINO fails and TensorFlow would exceed ``FCN_MEMORY_MB``, it is OpenVINO's error.
+        The message says what to do. If OpenVINO fails and TensorFlow would exceed ``FCN_MEMORY_MB``, OpenVINO's error.
     """
     spec = model_spec(name)
     wanted = engine or settings.ENGINE.value()
@@ -76,7 +76,7 @@ def load_model(
             if wanted == "openvino" or importlib.util.find_spec("tensorflow") is None:
                 raise
             _require_memory_for_tensorflow(spec, error)
-            logger.warning("TensorFlow serves instead of OpenVINO: %s", error)
+            logger.warning("TensorFlow is used instead of OpenVINO: %s", error)
             return TensorFlowEngine(spec, random, output_stride, progress)
     except MemoryError as error:
         raise MemoryBudgetError(
@@ -86,11 +86,11 @@ def load_model(
 
 
 def _require_memory_for_tensorflow(spec: ModelSpec, error: FcnError) -> None:
-    """Raise OpenVINO's `error` again, completed, if TensorFlow does not fit into the budget."""
+    """Raise OpenVINO's `error` again, with the reason, if TensorFlow does not fit into the budget."""
     needed, budget = _tensorflow_mb(spec), memory.budget_mb()
     if needed + _PASS_MB > memory.pass_budget_mb(needed):
         raise type(error)(
-            f"{error} TensorFlow could serve instead, but needs about {needed + _PASS_MB:.0f} MB of memory, and "
+            f"{error} TensorFlow could be used instead, but needs about {needed + _PASS_MB:.0f} MB of memory, and "
             f"{budget:.0f} MB are allowed (FCN_MEMORY_MB, else the memory of the machine)."
         ) from error
 

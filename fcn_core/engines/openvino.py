@@ -23,11 +23,9 @@ from fcn_core.system import memory
 logger = logging.getLogger(__name__)
 
 _CACHE_MB = 2048  # a process larger than this releases its cache after every pass
-_BLOCK_MB = (
-    4  # blocks of this size are returned at once in bands: the holes they leave would exceed the budget
-)
-# Compiled kernels that are cached, each for one shape of input: about as many as one picture needs. Without a limit,
-# pictures of ever new proportions fill any budget (1 to 3 MB a shape).
+_BLOCK_MB = 4  # in bands, free blocks of this size are returned at once: the gaps between them would exceed the budget
+# Number of compiled kernels to cache, one per input shape: about as many as one picture needs. Without a limit,
+# pictures of always new proportions fill any budget (1 to 3 MB per shape).
 _KERNELS = 128
 _REJECTIONS = (RuntimeError, ValueError, LookupError)  # what OpenVINO raises for a graph it does not accept
 # New graphs that OpenVINO rejected: this process does not export them again at every attempt to load the model.
@@ -65,7 +63,7 @@ class OpenVINOEngine(Engine):
         # Before OpenVINO is loaded: the child process that exports the graph needs the memory.
         prepare = partial(prepare_graph, spec, random=random, output_stride=output_stride, progress=progress)
         graph = prepare()
-        # oneDNN inside OpenVINO has a cache of its own and reads its limit from the environment when first used.
+        # oneDNN inside OpenVINO has its own cache and reads its limit from the environment when first used.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
         try:
             import openvino
@@ -164,7 +162,7 @@ class OpenVINOEngine(Engine):
                 self._release()
 
     def _keep(self, megabytes: float) -> None:
-        """Release the cache unless memory is plentiful: allocating it again makes a pass up to half as slow again."""
+        """Release the cache unless memory is plentiful: allocating it again makes a pass up to 50 % slower."""
         rss = memory.rss_mb()
         if not self._in_parts and rss < min(memory.budget_mb() / 2, _CACHE_MB):
             super()._keep(megabytes)
@@ -181,7 +179,7 @@ class OpenVINOEngine(Engine):
         self._cached_mb = 0.0
 
     def _trim(self) -> None:
-        """Return free memory to the system, and the pages of the weights where they can be read from a file again."""
+        """Return free memory to the system, and the pages of the weights if a file has them."""
         if self._graph.cached and hasattr(mmap, "MADV_DONTNEED"):
             self._graph.weights.madvise(mmap.MADV_DONTNEED)
         memory.trim_heap()

@@ -3,7 +3,7 @@
 The index is a CSV file with the columns ``image`` and ``synset_wnid``, and ``mask``, ``boxes`` or both; a row needs a
 mask or boxes. Paths are relative to the index. In a mask 255 is the object, 0 the background and 128 void: void pixels
 are ignored (see :mod:`fcn_core.evaluation.masks`). Boxes are ``x0 y0 x1 y1`` in pixels, separated by semicolons; a row
-without boxes gets those of the mask's connected regions. A row with boxes alone is measured by the pointing game and
+without boxes gets those of the mask's connected regions. A row with only boxes is measured by the pointing game and
 MaxBoxAccV2.
 """
 

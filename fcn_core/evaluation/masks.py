@@ -62,8 +62,8 @@ def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) 
     height, width : int
         Size of the upright picture.
     orientation : int
-        EXIF orientation of the picture. A mask with an orientation of its own is rotated by that. A mask without one
-        is rotated as its picture if its size shows that it is not rotated yet.
+        EXIF orientation of the picture. A mask with its own orientation is rotated by that. A mask without one is
+        rotated like its picture if its size shows that it is not rotated yet.
 
     Returns
     -------

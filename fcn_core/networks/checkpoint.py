@@ -1,8 +1,10 @@
 """Read PyTorch's legacy checkpoints without PyTorch, and without running anything in them.
 
-``pickle`` can call any function that a file names. Here it gets only the opcodes that plain values and tensors need,
-and only four names, each of which stands for a value of ours that can be called in one way. The digest of a packaged
-file is checked before it is read (:func:`fcn_core.networks.zoo.require_weights`); this is the second line of defence.
+``pickle`` can call any function that a file names. This reader accepts only the opcodes that plain values and tensors
+need, and only four names. Each name stands for an object of this module that can be called in one way.
+
+The digest of a packaged file is checked before it is read (:func:`fcn_core.networks.zoo.require_weights`); this is the
+second line of defence.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class _StateDict(dict[str, Any]):
 
 
 class _Storage(NamedTuple):
-    """Where the numbers of a tensor will be found."""
+    """The storage in the file that contains the numbers of a tensor."""
 
     key: str
     dtype: np.dtype[Any]
@@ -81,7 +83,7 @@ class _Tensor(NamedTuple):
 
 
 class _Name(NamedTuple):  # without attributes that a pickle could set
-    """Stands for a name in the pickle; calling it does what the state dict needs and nothing else."""
+    """Stands for a name in the pickle; a call makes what a state dict needs, and does nothing else."""
 
     name: str
 
@@ -104,10 +106,10 @@ class _Name(NamedTuple):  # without attributes that a pickle could set
 
 
 class _Unpickler(pickle.Unpickler):  # noqa: S301 - that is what this class is for
-    """Knows four names and references to storages; imports nothing."""
+    """Accepts four names and references to storages, and imports nothing."""
 
     def find_class(self, module: str, name: str) -> _Name:
-        """Return what stands for a name in `_NAMES`; refuse all others."""
+        """Return the stand-in for a name in `_NAMES`; refuse all other names."""
         if f"{module} {name}" not in _NAMES:
             raise _Refused(f"the name {module} {name}"[:120])
         return _Name(f"{module} {name}")
@@ -184,7 +186,7 @@ def _read_tensors(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_pickle(stream: io.BytesIO) -> Any:
-    """Read one pickle after its opcodes are checked: some that are refused could take any amount of memory."""
+    """Check the opcodes of one pickle, then read it: other opcodes could use any amount of memory."""
     start = stream.tell()
     for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if opcode.name not in _OPCODES:

@@ -1,8 +1,8 @@
 """Download a published file once: resumed after an interruption, verified, and moved into place when complete.
 
-This is code of our own because pooch (1.9) has neither of two things that matter for 100 MB on a slow connection: it
-downloads into a temporary file and starts over after an interruption, and it has no lock, so that two processes would
-download the same file twice. httpx would replace only the request itself.
+pooch (1.9) is not used because it lacks two things that matter for 100 MB on a slow connection: it cannot resume a
+download after an interruption, and it has no lock, so two processes would download the same file twice. httpx would
+replace only the request itself.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _empty(stream: IO[bytes]) -> None:
 def _open_alone(part: Path, file: WeightsFile, progress: ByteProgress | None) -> IO[bytes]:
     """Open the partial file for appending; wait while another process has locked it."""
     while True:
-        stream = part.open("ab", buffering=0)  # otherwise closing it would try again what cannot be written
+        stream = part.open("ab", buffering=0)  # a buffer would repeat a failed write when it is closed
         with suppress(FileNotFoundError):
             if _lock(stream) and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
                 return stream
@@ -101,7 +101,7 @@ def _open_alone(part: Path, file: WeightsFile, progress: ByteProgress | None) ->
 
 
 def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: ByteProgress | None) -> None:
-    """Complete the partial file; if its digest is wrong then, download it once from the start."""
+    """Complete the partial file; if its digest is wrong afterwards, download it again from the start."""
     resumed = stream.tell() > 0
     _fetch(file, stream, progress)
     if resumed and not _is_whole(file, part):
@@ -113,7 +113,7 @@ def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: BytePr
 
 
 def _lock(stream: IO[bytes]) -> bool:
-    """Lock the partial file; return whether that worked. Without locks on this system, only the digest protects."""
+    """Lock the partial file; return whether that worked. On a system without locks, only the digest protects it."""
     try:
         import fcntl
     except ImportError:

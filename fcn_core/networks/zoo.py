@@ -234,7 +234,7 @@ def build_classifier(spec: ModelSpec, weights: Path | None, seed: int = 0) -> ke
     weights : Path or None
         The weights file; None for random weights.
     seed : int
-        Of the random weights, which are the same on every Keras backend.
+        Seed of the random weights, which are the same on every Keras backend.
     """
     model = spec.build()
     if weights is None:

@@ -203,7 +203,7 @@ def test_without_openvino_tensorflow_serves_and_says_so(
     with caplog.at_level(logging.WARNING):
         predictor = load_model(LITE.name, "auto")
     assert predictor.info.engine == "tensorflow"
-    assert "TensorFlow serves instead of OpenVINO" in caplog.text
+    assert "TensorFlow is used instead of OpenVINO" in caplog.text
     assert predictor.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
 
 
@@ -248,7 +248,7 @@ def test_tensorflow_serves_instead_only_within_the_budget(
         assert load_model(model) == "TensorFlow"
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
-        assert record.getMessage() == f"TensorFlow serves instead of OpenVINO: {failure}"
+        assert record.getMessage() == f"TensorFlow is used instead of OpenVINO: {failure}"
     else:
         with pytest.raises(type(failure), match=str(failure)) as refusal:
             load_model(model)
