@@ -321,8 +321,8 @@ def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
 )
 def test_uploads_must_fit_into_memory(memory: str | None, upload: str | None, right: bool) -> None:
     given = {"FCN_MEMORY_MB": memory, "FCN_MAX_UPLOAD_MB": upload}
-    faults = check({name: text for name, text in given.items() if text is not None})
-    assert [("a quarter of FCN_MEMORY_MB" in fault) for fault in faults] == ([] if right else [True])
+    problems = check({name: text for name, text in given.items() if text is not None})
+    assert [("a quarter of FCN_MEMORY_MB" in problem) for problem in problems] == ([] if right else [True])
 
 
 # Nobody else reads them

@@ -21,7 +21,7 @@ from tests.waiting import PATIENCE
     ("error", "words", "fault"),
     [
         (WeightsUnavailable("Put the file there."), "Put the file there.", False),
-        (ZeroDivisionError("secret"), "Something went wrong in the program", True),
+        (ZeroDivisionError("secret"), "An internal error occurred", True),
     ],
 )
 def test_a_users_error_is_explained_and_a_fault_is_logged(
