@@ -21,7 +21,7 @@ from fcn_core.system import folders
 from tests.waiting import PATIENCE
 
 LITE = MODELS["efficientnet-lite0"]
-ROOM = 41  # MB on disk, that making it takes
+SPACE = 41  # MB on disk that the export needs
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_if_one_place_is_full_another_is_used(names, places, children, monkeypat
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == (expected != "cache")
     if told:
-        for words in (str(places["cache"]), "No space left", f"1.0 of {ROOM} MB are free", "FCN_CACHE_DIR"):
+        for words in (str(places["cache"]), "No space left", f"1.0 of {SPACE} MB are free", "FCN_CACHE_DIR"):
             assert words in told[0]
 
 
@@ -111,7 +111,7 @@ def test_if_all_places_are_full_each_is_named(places, children, monkeypatch):
         "Free that much in one of them, or set FCN_CACHE_DIR",
     ):
         assert words in str(refusal.value)
-    assert f"Expected {ROOM} MB of disk space" in str(refusal.value)
+    assert f"Expected {SPACE} MB of disk space" in str(refusal.value)
     assert children == []  # nothing was begun in vain
     assert left(places) == []
     assert prepare_graph(LITE).cached  # there is room again, in the same process
@@ -252,7 +252,7 @@ def test_a_disk_that_fills_during_the_export(size, small_disk, monkeypatch, capl
     """During the export, and during the folding; the free space was not known before."""
     cache = small_disk("cache", size)
     monkeypatch.setenv("FCN_CACHE_DIR", str(cache))
-    monkeypatch.setattr(graph_cache, "require_room", lambda *_: None)
+    monkeypatch.setattr(graph_cache, "require_space", lambda *_: None)
     graph = prepare_graph(LITE)
     assert not graph.cached
     assert f"{cache / 'graphs'} (" in caplog.text

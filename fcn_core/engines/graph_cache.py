@@ -38,7 +38,7 @@ from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
 from fcn_core.system.child import module_command
-from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
+from fcn_core.system.folders import cache_dir, megabytes, require_space, scratch_places
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _OTHER_FLOATS = re.compile(
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them if they are installed; they use 90 MB
 _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-_ROOM = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
+_SPACE = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
 _TIMEOUT = 900
 _REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 
@@ -97,9 +97,9 @@ class _Recipe:
     output_stride: int
 
     @property
-    def room(self) -> int:
+    def space(self) -> int:
         """Bytes on disk that the export needs."""
-        return int(self.spec.weights.size * _ROOM)
+        return int(self.spec.weights.size * _SPACE)
 
 
 def graph_folder(
@@ -211,11 +211,11 @@ def prepare_graph(
         logger.warning(
             "The graph of %s cannot be saved in %s. It is kept in memory (%s MB) for this process only; the next one "
             "exports it again. Free %s MB, or set FCN_CACHE_DIR to a folder with that much space.",
-            spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.room),
+            spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.space),
         )  # fmt: skip
         return graph
     raise StorageError(
-        f"Expected {megabytes(recipe.room)} MB of disk space to prepare {spec.title}. Received no folder that can be "
+        f"Expected {megabytes(recipe.space)} MB of disk space to prepare {spec.title}. Received no folder that can be "
         f"used: {'; '.join(failures)}. Free that much in one of them, or set FCN_CACHE_DIR to a folder that has it."
     )
 
@@ -228,7 +228,7 @@ def _make(recipe: _Recipe, folder: Path) -> Graph:
     spec = recipe.spec
     folder.parent.mkdir(parents=True, exist_ok=True)
     housekeeping.tidy(folder.parent, _made_by())
-    require_room(folder.parent, recipe.room)
+    require_space(folder.parent, recipe.space)
     with tempfile.TemporaryDirectory(
         dir=folder.parent, prefix=housekeeping.MAKING, ignore_cleanup_errors=True
     ) as making:

@@ -20,7 +20,7 @@ from typing import IO
 
 from fcn_core.errors import WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.weights import ByteProgress, WeightsFile
-from fcn_core.system.folders import require_room
+from fcn_core.system.folders import require_space
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -58,7 +58,7 @@ def download(file: WeightsFile, folder: Path, progress: ByteProgress | None = No
         with _open_alone(part, file, progress) as stream:
             try:
                 if not _is_whole(file, target):  # otherwise another process has downloaded it
-                    require_room(folder, file.size - stream.seek(0, os.SEEK_END))
+                    require_space(folder, file.size - stream.seek(0, os.SEEK_END))
                     _complete(file, stream, part, progress)
             except OSError as error:
                 if _cannot_write(error):
