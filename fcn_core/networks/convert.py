@@ -43,7 +43,7 @@ _HEAD = ("Dropout", "Reshape", "Flatten", "Identity", "Activation", "Softmax")
 def to_fully_convolutional(
     classifier: keras.Model, *, output: Output = "probabilities", output_stride: int | None = None
 ) -> keras.Model:
-    """Turn a classifier into a network that returns a map of classes for an input of any size.
+    """Turn a classifier into a network that returns a class map for an input of any size.
 
     Parameters
     ----------

@@ -299,7 +299,7 @@ def test_bands_are_used_only_where_the_budget_requires_them(fresh, budget):
     assert tight.plan is not None
     assert tight.fits
     assert tight.memory_mb <= 600
-    assert tight.seconds > ample.seconds  # foreseen, by the multiply-adds: the halo is computed twice
+    assert tight.seconds > ample.seconds  # by the forecast of multiply-adds: the overlap is computed twice
     budget(450)
     tighter = fresh.forecast(1600, 2560)
     assert tighter.fits

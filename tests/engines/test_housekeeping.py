@@ -72,7 +72,7 @@ def test_which_graphs_are_kept(name, made_by, seconds, stays, tmp_path):
 
 
 @pytest.mark.parametrize("times", ["the folder's", "the reading of its weights"])
-def test_either_time_shows_use(times, tmp_path):
+def test_either_time_counts_as_use(times, tmp_path):
     """Versions that do not set the modification time change the access time."""
     folder = put(tmp_path / NAME, THEIRS, 400 * DAY)
     if times == "the folder's":

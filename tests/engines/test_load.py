@@ -78,7 +78,7 @@ def test_the_info_of_a_model(lite0, lite2, random_resnet50):
     assert lite0.cells(200, 300) == lite0.geometry.cells(200, 300)
 
 
-def test_results_belong_to_the_caller(lite0, chelsea, resized):
+def test_later_passes_do_not_change_a_result(lite0, chelsea, resized):
     """A second pass does not change the result of the first."""
     first = lite0.logits(resized(chelsea, 96, 128))
     kept = first.copy()
@@ -196,7 +196,7 @@ def broken_openvino(request, monkeypatch, lite0):
 
 
 @pytest.mark.tensorflow
-def test_without_openvino_tensorflow_serves_and_says_so(
+def test_without_openvino_tensorflow_is_used_with_a_warning(
     broken_openvino, caplog, chelsea, resized, tf_lite0, monkeypatch
 ):
     monkeypatch.setattr(load, "TensorFlowEngine", lambda *_: tf_lite0)  # made once
@@ -207,7 +207,7 @@ def test_without_openvino_tensorflow_serves_and_says_so(
     assert predictor.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
 
 
-def test_openvino_asked_for_by_name_is_not_replaced(broken_openvino):
+def test_openvino_requested_by_name_is_not_replaced(broken_openvino):
     with pytest.raises(EngineError, match="engine tensorflow"):
         load_model(LITE.name, "openvino")
 
@@ -224,12 +224,12 @@ FAILURES = [EngineError("OpenVINO failed."), StorageError("The disk is full.")]
         ("efficientnet-lite2", False, 690, False),
         ("efficientnet-lite2", False, 700, False),
         ("efficientnet-lite2", False, 800, True),
-        ("efficientnet-lite2", True, 690, True),  # TensorFlow itself is in what is used already
+        ("efficientnet-lite2", True, 690, True),  # the memory in use includes TensorFlow itself
         ("resnet50", False, 800, False),
         ("resnet50", False, 900, True),
     ],
 )
-def test_tensorflow_serves_instead_only_within_the_budget(
+def test_tensorflow_replaces_openvino_only_within_the_budget(
     model, imported, budget, serves, failure, monkeypatch, caplog
 ):
     def fail(*_):
@@ -303,7 +303,7 @@ BAD = {
 
 @pytest.fixture
 def export(tmp_path, monkeypatch, lite0):
-    """What the child exports, call by call: the graph as it is, or damaged."""
+    """Let the child export, call by call, the graph unchanged or damaged."""
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     found, todo = lite0._graph.path.parent, []
 

@@ -292,7 +292,7 @@ def test_tensors_that_reach_outside_their_storage_are_refused(name, refused):
 
 
 @pytest.mark.parametrize("name", OTHERWISE_WRONG)
-def test_files_that_are_no_checkpoints_are_refused(name, refused):
+def test_files_that_are_not_checkpoints_are_refused(name, refused):
     refused(OTHERWISE_WRONG[name])
 
 

@@ -165,7 +165,7 @@ def test_an_interrupted_download_is_resumed(fault, file, server, tmp_path):
     assert names(tmp_path) == ["weights.h5"]
 
 
-# What is there before, what the server does, the ranges it is asked for.
+# The partial file before, the behaviour of the server, the ranges that it receives.
 RESUMED = {
     "the server ignores Range": (CONTENT[:HALF], ["ignores Range"], [f"bytes={HALF}-"]),
     "the server gives the whole as a range": (CONTENT[:HALF], ["the whole as a range"], [f"bytes={HALF}-"]),
