@@ -1,1 +1,1 @@
-"""Engines run a converted network on a picture; exported graphs, tiling and the memory a pass needs."""
+"""Engines run a converted network on a picture; exported graphs, bands, and the memory that a pass needs."""

@@ -20,7 +20,7 @@ def test_models_lists_what_is_ready_and_what_is_downloaded(run, lite0):
     *lines, held = text.splitlines()
     assert len(lines) == 3
     assert all(name in text for name in rows)
-    assert re.fullmatch(rf"The cache {re.escape(str(cache_dir()))} holds \d+ MB\.", held)
+    assert re.fullmatch(rf"The cache {re.escape(str(cache_dir()))} uses \d+ MB\.", held)
 
 
 def test_prepare_makes_a_model_ready(run, tmp_path, monkeypatch, lite0):

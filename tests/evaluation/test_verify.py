@@ -43,7 +43,7 @@ def without_top_row(features):
 
 
 def exchanged(kernel, one, other):
-    """The kernel with two of the feature map's channels taken for each other."""
+    """Exchange two channels of the feature map in the kernel."""
     rows = np.arange(len(kernel))
     rows[[one, other]] = other, one
     return kernel[rows]

@@ -69,7 +69,7 @@ def planes(height=7, width=5):
 
 
 @pytest.mark.tensorflow
-def test_resnet50_preprocessing_is_keras_own():
+def test_resnet50_preprocessing_equals_that_of_keras():
     import keras
 
     pixels = planes()
