@@ -206,9 +206,11 @@ def test_errors_of_openvino_do_not_blame_the_disk(tmp_path, monkeypatch):
 
     def failing():
         with graph_cache._naming_full_disks(tmp_path, 10, "It cannot be read"):
-            raise RuntimeError("Incorrect weights in bin file!\n at reader.cpp")
+            raise RuntimeError("\x1b[1mIncorrect weights in bin file!\x1b[0m\n at reader.cpp")
 
-    with pytest.raises(EngineError, match=r"It cannot be read \(Incorrect weights in bin file! at"):
+    with pytest.raises(
+        EngineError, match=r"It cannot be read \(Incorrect weights in bin file! at reader.cpp\)"
+    ):
         failing()
 
     def refuse(self, *arguments, **options):

@@ -49,6 +49,7 @@ _EXPORTED = ("exported.xml", "exported.bin")
 _OTHER_FLOATS = re.compile(
     rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
 )
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")  # in messages of Keras and OpenVINO
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
 _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
@@ -384,12 +385,13 @@ def fold(spec: ModelSpec, folder: Path) -> None:
 
 @contextmanager
 def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
-    """Let the system say why a file of that size cannot be written: OpenVINO does not, and may truncate it silently."""
+    """Raise the system's error if a file of that size cannot be written; OpenVINO gives no reason, or truncates it."""
     try:
         yield
     except RuntimeError as error:
         (folder / "probe").write_bytes(bytes(size))
-        raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
+        reason = " ".join(_COLOURS.sub("", str(error)).split())[:200]
+        raise EngineError(f"{failure} ({reason}). Try again, or choose engine tensorflow.") from error
 
 
 def _main(step: str, *arguments: str) -> int:
