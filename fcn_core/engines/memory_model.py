@@ -145,9 +145,9 @@ def _demands(
 ) -> tuple[Demand, ...]:
     """Return the demands of passes in bands, from the least memory to the fewest multiply-adds.
 
-    In a pass, all parts may use the same memory while they run, and all weigh the memory they keep during the whole
-    pass against repeated computation by the same price. All limits of the former and some prices are tried; demands
-    that are worse than another in both respects are left out.
+    A part needs memory while it runs, and memory that it keeps during the whole pass. A choice is a limit for the
+    former and a price of the latter in multiply-adds, both the same for all parts. All limits and some prices are
+    tried. Demands that are worse than another in both respects are left out.
     """
     across = strips(geometry, width, strip)
     h, w = geometry.grid(height, width)
