@@ -47,7 +47,7 @@ class Setting(Generic[T]):
     name : str
         Name of the variable.
     meaning, default_words : str
-        Description and default in the README.
+        Description and default in `docs/settings.md`.
     expected : str
         Description of valid values in messages.
     default : object

@@ -45,7 +45,7 @@ GOOD = [
 
 # Setting, texts that mean nothing, words of the refusal
 BAD = [
-    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], "efficientnet-lite0 or resnet50"),
+    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], f" or {settings.MODEL_NAMES[-1]}"),
     ("FCN_ENGINE", ["abacus", "cuda", "auto openvino", "1"], "auto, openvino or tensorflow"),
     (
         "FCN_MEMORY_MB",

@@ -206,7 +206,7 @@ def test_errors_of_openvino_do_not_blame_the_disk(tmp_path, monkeypatch):
 
     def failing():
         with graph_cache._naming_full_disks(tmp_path, 10, "read it"):
-            raise RuntimeError("Incorrect weights in bin file!\n at reader.cpp")
+            raise RuntimeError("\x1b[1mIncorrect weights in bin file!\x1b[0m\n at reader.cpp")
 
     with pytest.raises(
         EngineError, match=r"OpenVINO to read it\. Received an error \(Incorrect weights in bin file! at"

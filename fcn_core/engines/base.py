@@ -205,7 +205,7 @@ class Engine:
         self._seconds_per_mac = self._measured[0] / self._measured[1]
 
     def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
-        """Return a piece of the picture, preprocessed, as a batch of one: (1, 3, rows, columns)."""
+        """Return the picture between these rows and columns, preprocessed, as a batch of one: (1, 3, rows, columns)."""
         batch = np.empty((1, 3, end - top, right - left), np.float32)
         for start in range(top, end, _ROWS):
             stop = min(start + _ROWS, end)

@@ -49,6 +49,7 @@ _EXPORTED = ("exported.xml", "exported.bin")
 _OTHER_FLOATS = re.compile(
     rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
 )
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")  # in messages of Keras and OpenVINO
 _UNUSED = ("pandas", "matplotlib")  # Keras imports them if they are installed; they use 90 MB
 _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
@@ -394,8 +395,10 @@ def _naming_full_disks(folder: Path, size: int, task: str) -> Iterator[None]:
         yield
     except RuntimeError as error:
         (folder / "probe").write_bytes(bytes(size))
-        reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"Expected OpenVINO to {task}. Received an error ({reason}). Try again.") from error
+        reason = " ".join(_COLOURS.sub("", str(error)).split())[:200]
+        raise EngineError(
+            f"Expected OpenVINO to {task}. Received an error ({reason}). Try again, or choose engine tensorflow."
+        ) from error
 
 
 def _main(step: str, *arguments: str) -> int:

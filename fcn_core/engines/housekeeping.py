@@ -90,7 +90,10 @@ def _graphs(graphs: Path) -> Iterator[Path]:
 
 
 def _age(folder: Path) -> float:
-    """Return the seconds since a graph was last used; earlier versions did not set a time, but reading does."""
+    """Return the seconds since a graph was last used.
+
+    It is the time of :func:`mark_used`, or that of the last reading, since earlier versions did not mark graphs.
+    """
     times = [0.0]
     with suppress(OSError):
         times += [folder.lstat().st_mtime]

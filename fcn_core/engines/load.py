@@ -35,7 +35,7 @@ def load_model(
     name : str, optional
         ``efficientnet-lite2``, ``efficientnet-lite0`` or ``resnet50``; by default ``FCN_MODEL``, else the first.
     engine : {"auto", "openvino", "tensorflow"}, optional
-        By default ``FCN_ENGINE``, else "auto": OpenVINO where it works, else TensorFlow.
+        By default ``FCN_ENGINE``, else "auto": OpenVINO if it works, else TensorFlow.
     weights : "imagenet" or None
         The published weights, or random, seeded ones (also "none").
     output_stride : {32, 16, 8}
@@ -86,7 +86,7 @@ def load_model(
 
 
 def _require_memory_for_tensorflow(spec: ModelSpec, error: FcnError) -> None:
-    """Raise OpenVINO's `error` again, with the reason, if TensorFlow does not fit into the budget."""
+    """If TensorFlow does not fit into the budget, raise OpenVINO's `error` with a sentence that says so."""
     needed, budget = _tensorflow_mb(spec), memory.budget_mb()
     if needed + _PASS_MB > memory.pass_budget_mb(needed):
         raise type(error)(

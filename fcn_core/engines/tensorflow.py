@@ -81,7 +81,7 @@ class TensorFlowEngine(Engine):
         )
 
     def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
-        """Return a piece of the picture, preprocessed, as a batch of one: (1, rows, columns, 3)."""
+        """Return the picture between these rows and columns, preprocessed, as a batch of one: (1, rows, columns, 3)."""
         return np.ascontiguousarray(np.moveaxis(super()._batch(image, top, end, left, right), 1, -1))
 
     def _run_whole(self, batch: Logits) -> Logits:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 _SQUARES = (2, 4, 8, 16) * 2  # per side
+_WITHOUT_TENSORFLOW = "set KERAS_BACKEND=openvino"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def verify_model(
     logits = [model.logits(ResizedImage(pixels, spec.input_size, spec.input_size)) for pixels in pictures]
     info = model.info
     del model  # release its memory for the classifier
-    import_keras(reference_backend(engine))
+    import_keras(reference_backend(engine), _WITHOUT_TENSORFLOW)
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
     batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
@@ -118,7 +119,7 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
     ConversionError
         Its head cannot become a convolution.
     """
-    import_keras(reference_backend())
+    import_keras(reference_backend(), _WITHOUT_TENSORFLOW)
     import keras
 
     from fcn_core.networks.convert import to_fully_convolutional

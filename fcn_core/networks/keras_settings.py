@@ -26,8 +26,14 @@ DataFormat = Literal["channels_last", "channels_first"]
 _LOCK = threading.RLock()  # precision and data format apply to the whole process
 
 
-def import_keras(backend: Backend = "tensorflow") -> None:
-    """Import Keras on this backend and ignore ``KERAS_BACKEND``; do nothing if it is already imported.
+def import_keras(backend: Backend = "tensorflow", instead: str = "choose engine openvino") -> None:
+    """Import Keras on this backend, whatever ``KERAS_BACKEND`` says; if it is already imported, nothing changes.
+
+    Parameters
+    ----------
+    backend : {"tensorflow", "openvino"}
+    instead : str
+        What a user can do without TensorFlow, for the message of the error.
 
     Raises
     ------
@@ -51,9 +57,10 @@ def import_keras(backend: Backend = "tensorflow") -> None:
             cure = install_tensorflow() if no_tensorflow else f"Run: pip install keras {backend}"
         elif isinstance(error, ImportError):  # the package is damaged, or the settings need another package
             cure += f", run: pip install keras {backend}"
+        if backend == "tensorflow":
+            cure += f", or {instead}"
         raise EngineError(
-            f"Expected a working Keras on {backend}. Received one that cannot be loaded ({reason}). {cure}, or choose "
-            f"engine openvino."
+            f"Expected a working Keras on {backend}. Received one that cannot be loaded ({reason}). {cure}."
         ) from error
 
 
