@@ -1,4 +1,4 @@
-# Both targets do all their own set-up: a virtual environment in .venv and what it needs.
+# Every target does all its own set-up: a virtual environment in .venv and what it needs.
 SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo $$p; break; }; done)

@@ -11,8 +11,8 @@ import streamlit as st
 from app import streamlit_patches
 from fcn_core import settings
 
-if not streamlit_patches.is_serving() and (faults := settings.check()):
-    print(*faults, sep="\n", file=sys.stderr)
+if not streamlit_patches.is_serving() and (problems := settings.check()):
+    print(*problems, sep="\n", file=sys.stderr)
     raise SystemExit(2)
 
 from app import server  # these modules read the settings
@@ -29,8 +29,8 @@ else:
 
     st.set_page_config(page_title="Where does the network see it?", page_icon=_ICON, layout="wide")
     style.style()
-    for fault in caches.wrong_settings():
-        notices.problem(fault)
+    for problem in caches.wrong_settings():
+        notices.problem(problem)
     if caches.wrong_settings():
         st.stop()
 

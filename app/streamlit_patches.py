@@ -3,8 +3,9 @@
 Checked with Streamlit 1.67, Starlette 1.10 and Uvicorn 0.54. Each section says why no official way exists.
 `tests/app/test_streamlit_patches.py` checks each private name, so its tests fail first when another version differs.
 
-`st.App` officially accepts routes, middleware and a lifespan; `app/server` uses them wherever they suffice. Some
-platforms start `streamlit_app.py` as a plain script, without `st.App`: what privacy depends on must work there, too.
+`st.App` officially accepts routes, middleware and a lifespan; `app/server` uses them where that is enough. Some
+platforms start `streamlit_app.py` as a plain script, without `st.App`: the patches that protect privacy must work
+there, too.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ def _keep_upload_addresses() -> None:
     """Deliver every answer to a browser that asks where to send a file.
 
     When a script run begins, Streamlit 1.67 clears the messages not sent yet, among them this answer, and the browser
-    waits for ever: a file chosen just as a result arrived was lost. No option or hook concerns the queue.
+    waits forever: a file chosen just as a result arrived was lost. No option or hook concerns the queue.
 
-    Only a clear that retains messages is changed. Streamlit also clears the queue after sending it; what was retained
+    Only a clear that retains messages is changed. Streamlit also clears the queue after sending it; messages retained
     then would be sent twice.
     """
     clear = ForwardMsgQueue.clear
@@ -232,7 +233,7 @@ _connected: set[str] = set()  # those of them with an open page
 def _drop_expired(sessions: Any, files: Any) -> None:
     kept = sessions._session_storage._cache
     before = dict(kept._data)
-    len(kept)  # a TTL cache drops expired entries when it is asked for its length
+    len(kept)  # a TTL cache drops expired entries when its length is read
     expired = [info.session for key, info in before.items() if key not in kept._data]
     for (
         session
@@ -257,7 +258,7 @@ def _drop_expired(sessions: Any, files: Any) -> None:
 
 def _collect() -> None:
     """Free the memory of dropped sessions: they and their pictures refer to each other."""
-    gc.unfreeze()  # a frozen object may hold a session
+    gc.unfreeze()  # a frozen object may refer to a session
     gc.collect()
     gc.freeze()
     memory.trim_heap()
@@ -274,7 +275,7 @@ _HTTP_PROTOCOLS = (
 def watch_connections(found: Callable[[UvicornConnection], None], longest_message: int) -> None:
     """Report every new HTTP connection, and bound the messages that pages send.
 
-    Uvicorn 0.54 waits for ever for a request that does not arrive or is not complete; ``timeout_keep_alive`` starts
+    Uvicorn 0.54 waits forever for a request that does not arrive or is not complete; ``timeout_keep_alive`` starts
     after the first one. It also reads a whole WebSocket message before any middleware sees it, up to ``ws_max_size``.
     Streamlit 1.67 starts Uvicorn itself and sets that to what the server may send, which is much more than pages need.
 

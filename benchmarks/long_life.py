@@ -5,7 +5,7 @@
 
 Every fifth twenty pictures have one size that repeats, so that what a new shape costs shows in the same run. Reported
 are the pictures refused, the time a picture of either kind, and memory: of the first and last tenth, and the most.
-``benchmarks.memory --long`` runs it, too. ResNet50 has random weights.
+ResNet50 has random weights.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Memory of the models in a small container, and whether it was foreseen.
 
     python -m benchmarks.memory [--model NAME ...] [--large] [--json]
-    python -m benchmarks.memory --long
 
 A process like the app's (it has imported what the app imports) is given a budget, prepares the model from nothing in
 an empty cache, and runs the four notebook scales twice, keeping the class maps. Its memory and that of its children is
 read every few milliseconds. A second process without a budget shows what the same passes take whole. ``--large`` runs
-0.06 to 16 megapixels and 7000x7000 as well. ``--long`` shows a long life instead, see :mod:`benchmarks.long_life`.
+0.06 to 16 megapixels and 7000x7000 as well. :mod:`benchmarks.long_life` shows a process that lives long.
 ResNet50 has random weights.
 """
 
@@ -152,7 +151,6 @@ def main() -> None:
     )
     parser.add_argument("--model", action="append", choices=tuple(BUDGETS))
     parser.add_argument("--large", action="store_true")
-    parser.add_argument("--long", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--sizes", help=argparse.SUPPRESS)
@@ -161,10 +159,6 @@ def main() -> None:
     if options.work:
         work(options.work, options.sizes, options.keep)
         return
-    if options.long:
-        from benchmarks import long_life
-
-        raise SystemExit(long_life.main([]))
     records = []
     with tempfile.TemporaryDirectory() as cache:
         for name in options.model or BUDGETS:

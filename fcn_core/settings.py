@@ -47,7 +47,7 @@ class Setting(Generic[T]):
     name : str
         Name of the variable.
     meaning, default_words : str
-        Description and default in the README.
+        Description and default in `docs/settings.md`.
     expected : str
         Description of valid values in messages.
     default : object
@@ -86,7 +86,7 @@ class Setting(Generic[T]):
         except ValueError as error:
             raise SettingInvalid(self._refusal(environ, str(error))) from error
 
-    def fault(self, environ: Mapping[str, str] = os.environ) -> str:
+    def problem(self, environ: Mapping[str, str] = os.environ) -> str:
         """Return what is wrong with the value, also on this machine, in one line; "" if nothing is."""
         if not self.given(environ):
             return ""
@@ -112,11 +112,11 @@ def check(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         none.
     """
     known = [setting.name for setting in SETTINGS]
-    faults = [setting.fault(environ) for setting in SETTINGS]
-    if not any(faults) and MEMORY_MB.given(environ) and MAX_UPLOAD_MB.given(environ):
+    problems = [setting.problem(environ) for setting in SETTINGS]
+    if not any(problems) and MEMORY_MB.given(environ) and MAX_UPLOAD_MB.given(environ):
         most = max(1, (MEMORY_MB.value(environ) or 0) // 4)  # two files are in memory while two more arrive
         if MAX_UPLOAD_MB.value(environ) > most:
-            faults.append(
+            problems.append(
                 f"Expected at most {most} in FCN_MAX_UPLOAD_MB, a quarter of FCN_MEMORY_MB={environ['FCN_MEMORY_MB']}. "
                 f"Received {environ['FCN_MAX_UPLOAD_MB']!r}. Correct one of them."
             )
@@ -125,11 +125,11 @@ def check(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
             tails = [each.removeprefix(_PREFIX) for each in known]  # the common prefix would make all similar
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), tails, 1)
             expected = f"{_PREFIX}{near[0]}" if near else f"one of {', '.join(known)}"
-            faults.append(
+            problems.append(
                 f"Expected {expected}. Received {name[:60]!r}, which is not a setting of this program. Correct "
                 "the name or remove it."
             )
-    return tuple(filter(None, faults))
+    return tuple(filter(None, problems))
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:

@@ -192,7 +192,7 @@ def test_a_browser_closed_while_waiting_costs_nothing(
     assert predictor.ran == [FINE.height] * 2
 
 
-def test_a_cancel_in_mid_run_keeps_what_is_finished(queue: Queue, predictor: SlowPredictor) -> None:
+def test_cancelling_a_run_keeps_the_finished_scales(queue: Queue, predictor: SlowPredictor) -> None:
     job = queue.submit(picture(), MODEL, (COARSE, FINE), "aspect", session="one")
     look_until(queue, job, at_fine)
     queue.leave(job, session="one")
@@ -253,7 +253,7 @@ def test_a_failing_engine_leaves_the_queue_and_the_finished_scales(
     assert look_until(queue, healthy, lambda now: now.finished).state == "done"
 
 
-def test_a_budget_too_small_for_the_coarsest_scale_is_said(
+def test_a_budget_too_small_for_the_coarsest_scale_is_reported(
     lite0: Any, chelsea: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = Queue(lambda key: lite0, ClassMapCache(2**24))
@@ -403,7 +403,7 @@ def held(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @needs_sigkill
-def test_a_killed_batch_leaves_whole_results_and_can_be_run_again(tmp_path: Path, lite0: Any) -> None:
+def test_a_killed_batch_leaves_complete_results_and_can_run_again(tmp_path: Path, lite0: Any) -> None:
     out = tmp_path / "out"
     command = batch(tmp_path, out)
     with held(command) as killed:

@@ -228,7 +228,9 @@ for _ in range(2):
     lines = fresh_python(code).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert line.startswith("EngineError Keras on tensorflow cannot be loaded (")
+        assert line.startswith(
+            "EngineError Expected a working Keras on tensorflow. Received one that cannot be loaded ("
+        )
         assert str(file) in line
         assert "choose engine openvino" in line
 
@@ -384,7 +386,7 @@ def test_a_tilde_is_the_home_folder_or_refused(variable, value, homeless, monkey
         assert setting.value() == Path(value.replace("~", str(tmp_path)))
 
 
-def test_a_home_that_may_not_be_read(monkeypatch, caplog, tmp_path):
+def test_a_home_folder_that_cannot_be_read(monkeypatch, caplog, tmp_path):
     """As after a change of user, with HOME still set to the other home."""
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "another's"))
     looked_into = Path.is_file

@@ -37,7 +37,7 @@ def test_every_name_resolves_and_dir_lists_it():
     assert fcn_core.SoftmaxMap.__module__ == "fcn_core.networks.layers"
 
 
-def test_a_name_it_has_not_is_an_attribute_error():
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'fcn_core' has no attribute 'frobnicate'"):
         fcn_core.frobnicate  # noqa: B018
 

@@ -38,7 +38,7 @@ def cat_analysis(cat, cat_maps, lite0):
     return interpret(cat, cat_maps, Ontology.load().find(CAT), lite0.info)
 
 
-def test_scales_run_coarse_first_whatever_their_order(cat, lite0):
+def test_scales_in_any_order_run_coarse_first(cat, lite0):
     maps = compute_class_maps(cat, lite0, SMALL, "exact")
     assert list(maps) == ["64x64", "96x128", "128x192"]
     assert [m.grid for m in maps.values()] == [(2, 2), (3, 4), (4, 6)]

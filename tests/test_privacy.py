@@ -65,7 +65,7 @@ def fresh(code: str, home: Path, **settings: str) -> str:
 
 
 @pytest.mark.parametrize("code", [RUN, IMPORT_THE_CHILD], ids=["serving", "exporting"])
-def test_using_the_library_asks_nobody_and_tells_nobody(code: str, tmp_path: Path, lite0: Any) -> None:
+def test_using_the_library_sends_nothing(code: str, tmp_path: Path, lite0: Any) -> None:
     assert fresh(code, tmp_path) == "[] []"
     assert [
         p for p in tmp_path.rglob("*") if "intel" in str(p).lower() or "telemetry" in str(p).lower()
@@ -158,7 +158,7 @@ assert picture() is None
     fresh_python(code)
 
 
-def test_who_asks_where_to_send_a_file_is_answered(fresh_python: Callable[..., Any]) -> None:
+def test_a_browser_that_asks_where_to_send_a_file_gets_an_answer(fresh_python: Callable[..., Any]) -> None:
     """Though a run of the script begins before the answer has left; and once."""
     code = """
 from app import streamlit_patches
@@ -184,7 +184,7 @@ assert queue.is_empty()
     fresh_python(code)
 
 
-def test_another_streamlit_is_borne(
+def test_another_version_of_streamlit_does_no_harm(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from app import streamlit_patches
@@ -197,9 +197,7 @@ def test_another_streamlit_is_borne(
 
 
 @pytest.mark.parametrize("size", [100, 3 * 2**20])
-def test_no_upload_is_received_by_way_of_the_disk(
-    size: int, fresh_python: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_no_upload_is_written_to_disk(size: int, fresh_python: Callable[..., Any], tmp_path: Path) -> None:
     """As Streamlit receives files, with Starlette's parser."""
     code = f"""
 import asyncio, sys

@@ -81,7 +81,7 @@ def test_tensorflow_is_required_where_it_has_a_wheel(python: str, system: str, m
     }
 
 
-def test_the_python_versions_are_said_alike() -> None:
+def test_the_python_versions_agree() -> None:
     supported = SpecifierSet(PROJECT["requires-python"])
     assert [f"3.{minor}" for minor in range(9, 17) if f"3.{minor}" in supported] == list(PYTHONS)
     classifiers = [each.rpartition(" :: ")[2] for each in PROJECT["classifiers"] if ":: Python :: 3." in each]

@@ -45,7 +45,7 @@ GOOD = [
 
 # Setting, texts that mean nothing, words of the refusal
 BAD = [
-    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], "efficientnet-lite0 or resnet50"),
+    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], f" or {settings.MODEL_NAMES[-1]}"),
     ("FCN_ENGINE", ["abacus", "cuda", "auto openvino", "1"], "auto, openvino or tensorflow"),
     (
         "FCN_MEMORY_MB",
@@ -115,7 +115,7 @@ def test_good_values(name: str, text: str, value: object) -> None:
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
 @pytest.mark.parametrize("name", [s.name for s in SETTINGS])
-def test_blank_is_not_set(name: str, blank: str) -> None:
+def test_an_empty_value_counts_as_not_set(name: str, blank: str) -> None:
     assert setting(name).value({name: blank}) == setting(name).value({}) == setting(name).default
     assert not setting(name).given({name: blank})
     assert check({name: blank}) == check({}) == ()
@@ -135,7 +135,7 @@ def test_invalid_values_are_refused_and_reported_by_check(name: str, text: str, 
 
 
 @pytest.mark.parametrize(("name", "text", "words"), USELESS)
-def test_values_of_no_use_on_this_machine_are_reported(
+def test_values_that_cannot_work_on_this_machine_are_reported(
     name: str, text: str, words: str, places: dict[str, str]
 ) -> None:
     text = text.format(**places)
@@ -321,8 +321,8 @@ def test_the_sample_computed_beforehand_is_shown_for_its_own_engine(
 )
 def test_uploads_must_fit_into_memory(memory: str | None, upload: str | None, right: bool) -> None:
     given = {"FCN_MEMORY_MB": memory, "FCN_MAX_UPLOAD_MB": upload}
-    faults = check({name: text for name, text in given.items() if text is not None})
-    assert [("a quarter of FCN_MEMORY_MB" in fault) for fault in faults] == ([] if right else [True])
+    problems = check({name: text for name, text in given.items() if text is not None})
+    assert [("a quarter of FCN_MEMORY_MB" in problem) for problem in problems] == ([] if right else [True])
 
 
 # Nobody else reads them

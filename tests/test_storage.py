@@ -21,7 +21,7 @@ from fcn_core.system import folders
 from tests.waiting import PATIENCE
 
 LITE = MODELS["efficientnet-lite0"]
-ROOM = 41  # MB on disk, that making it takes
+SPACE = 41  # MB on disk that the export needs
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_if_one_place_is_full_another_is_used(names, places, children, monkeypat
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == (expected != "cache")
     if told:
-        for words in (str(places["cache"]), "No space left", f"1.0 of {ROOM} MB are free", "FCN_CACHE_DIR"):
+        for words in (str(places["cache"]), "No space left", f"1.0 of {SPACE} MB are free", "FCN_CACHE_DIR"):
             assert words in told[0]
 
 
@@ -111,7 +111,7 @@ def test_if_all_places_are_full_each_is_named(places, children, monkeypatch):
         "Free that much in one of them, or set FCN_CACHE_DIR",
     ):
         assert words in str(refusal.value)
-    assert f"Expected {ROOM} MB of disk space" in str(refusal.value)
+    assert f"Expected {SPACE} MB of disk space" in str(refusal.value)
     assert children == []  # nothing was begun in vain
     assert left(places) == []
     assert prepare_graph(LITE).cached  # there is room again, in the same process
@@ -205,10 +205,12 @@ def test_errors_of_openvino_do_not_blame_the_disk(tmp_path, monkeypatch):
     """Unless nothing can be written: then the error of the system is raised."""
 
     def failing():
-        with graph_cache._naming_full_disks(tmp_path, 10, "It cannot be read"):
-            raise RuntimeError("Incorrect weights in bin file!\n at reader.cpp")
+        with graph_cache._naming_full_disks(tmp_path, 10, "read it"):
+            raise RuntimeError("\x1b[1mIncorrect weights in bin file!\x1b[0m\n at reader.cpp")
 
-    with pytest.raises(EngineError, match=r"It cannot be read \(Incorrect weights in bin file! at"):
+    with pytest.raises(
+        EngineError, match=r"OpenVINO to read it\. Received an error \(Incorrect weights in bin file! at"
+    ):
         failing()
 
     def refuse(self, *arguments, **options):
@@ -250,7 +252,7 @@ def test_a_disk_that_fills_during_the_export(size, small_disk, monkeypatch, capl
     """During the export, and during the folding; the free space was not known before."""
     cache = small_disk("cache", size)
     monkeypatch.setenv("FCN_CACHE_DIR", str(cache))
-    monkeypatch.setattr(graph_cache, "require_room", lambda *_: None)
+    monkeypatch.setattr(graph_cache, "require_space", lambda *_: None)
     graph = prepare_graph(LITE)
     assert not graph.cached
     assert f"{cache / 'graphs'} (" in caplog.text
@@ -277,8 +279,7 @@ except StorageError as error:
         TMPDIR=str(tmp_path),
     )
     assert (
-        f"the cache {tmp_path / 'cache' / 'graphs'} ([Errno 27] File too large), nor {tmp_path} ("
-        in child.stdout
+        f"the cache {tmp_path / 'cache' / 'graphs'} ([Errno 27] File too large); {tmp_path} (" in child.stdout
     )
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["cache", "graphs"]
 
@@ -365,7 +366,7 @@ def test_in_690_mb_tensorflow_does_not_replace_openvino(heatmap, tmp_path):
     assert done.returncode == 2
     (told,) = done.stderr.splitlines()
     assert f"the cache {obstacle}/" in told
-    assert "TensorFlow could serve instead, but needs about" in told
+    assert "TensorFlow could be used instead, but needs about" in told
     assert "690 MB are allowed" in told
     assert "scale" not in told
 

@@ -10,7 +10,7 @@ import streamlit as st
 from app.state import caches, picture_files, session
 from app.state.picture_files import EVICTED, StoredFile
 from app.state.pictures import Picture
-from app.state.queue.job_log import FAULT
+from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import ExplorePage
 from app.streamlit_patches import DeletedFile
@@ -39,7 +39,7 @@ def open_chosen() -> Picture:
         page.problem = str(error)
     except Exception:
         logger.exception("A picture could not be read")
-        page.problem = FAULT
+        page.problem = INTERNAL_ERROR
     if page.picture is None:
         page.picture = caches.sample(DEFAULT)
     return page.picture

@@ -8,7 +8,7 @@ from app.explore import results
 from app.state import session
 from app.state.pictures import Picture
 from app.state.predictors import predictor
-from app.state.queue.job_log import FAULT
+from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.queue.jobs import Job, Snapshot, job_key
 from app.state.selection import Selection, default
 from app.state.session import ExplorePage, session_id
@@ -117,7 +117,7 @@ def _ask(
             page.job = job
             if snapshot.state != "failed":
                 return job, snapshot, ""
-            page.failed = key, snapshot.error or FAULT
+            page.failed = key, snapshot.error or INTERNAL_ERROR
             return job, snapshot, page.failed[1]
     found = queue().cached(picture, chosen.model_key, chosen.scales, chosen.fitting)
     failed = page.failed[1] if page.failed is not None and page.failed[0] == key else ""

@@ -1,1 +1,1 @@
-"""The pages: widgets, a selection, drawing."""
+"""The pages, one module for each: read the choices, ask the queue for class maps, draw."""

@@ -29,7 +29,7 @@ _MINE = "from Explore"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Choices:
     """All choices on the page.
 
     Attributes
@@ -56,7 +56,7 @@ class Side:
     wnid: str
 
 
-def read_comparison() -> Comparison:
+def read_comparison() -> Choices:
     """Read the choices, before anything is drawn."""
     state, synsets = st.session_state, caches.ontology()
     first = state.setdefault("compare-synset", state.get("synset") or synsets.find("cat").wnid)
@@ -73,7 +73,7 @@ def read_comparison() -> Comparison:
         pictures = _pair(("compare-picture-a", "compare-picture-b"), _picture_names(), 2)
     else:
         wnids = first, second
-    return Comparison(what, models, pictures, wnids)
+    return Choices(what, models, pictures, wnids)
 
 
 def _pair(keys: tuple[str, str], names: list[str], second: int) -> tuple[str, str]:
@@ -125,7 +125,7 @@ def _publish_picture() -> None:
         st.query_params.pop("picture", None)
 
 
-def _draw_widgets(chosen: Comparison) -> None:
+def _draw_widgets(chosen: Choices) -> None:
     left, right = st.columns(2, gap="small")
     if chosen.what == "Models":
         names = list(MODELS)
@@ -143,7 +143,7 @@ def _draw_widgets(chosen: Comparison) -> None:
             synset_picker.pick_synset("compare-other", _choose("compare-other"), "and where")
 
 
-def _sides(chosen: Comparison) -> list[Side]:
+def _sides(chosen: Choices) -> list[Side]:
     label = caches.ontology().label
     sides = []
     for model, name, wnid in zip(chosen.models, chosen.pictures, chosen.wnids, strict=True):

@@ -1,4 +1,4 @@
-"""Responses are sent in chunks, so that one that nobody reads takes no memory."""
+"""Send responses in chunks, so that a response that nobody reads uses no memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CHUNK = 64 * 1024  # bytes that the server buffers for a client that does not r
 
 
 class ChunkedResponses(HTTPMiddleware):
-    """Send large bodies chunk by chunk, each when the client has accepted the last, and never partial content.
+    """Send large bodies in chunks, each after the client has accepted the one before, and never partial content.
 
     Streamlit passes a picture or download to the server in one message, and for a ``Range`` request a copy of the part.
     No page requests ranges, so the header is removed.

@@ -13,7 +13,7 @@ from fcn_core.system import memory
 
 _PATIENCE = 20.0  # seconds for a request to arrive, or for the client to read more of a response
 _MOST_IDLE = 128  # connections without a request
-_CONNECTION_MB = 0.15  # memory of a connection with a request, for what was read and what is to be sent
+_CONNECTION_MB = 0.15  # memory of a connection with a request, for received and unsent data
 _BUDGET_SHARE = 0.12  # of the memory budget, for all connections
 _MOST = 4096
 _WANTED_FILES = 65536  # open files to ask the system for
@@ -47,7 +47,7 @@ class Connection(Protocol):
 
 
 class Connections:
-    """The open connections. The oldest idle ones are closed for new ones, and those without progress after a time.
+    """The open connections. The oldest idle ones are closed for new ones; stalled ones are closed after a time.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class Connections:
     most : int
         Connections in all.
     patience : float
-        Seconds between two checks. A connection that waits for its client at both, without progress between them, is
-        closed.
+        Seconds between two checks. A connection is closed if it waits for its client at both and has made no progress
+        between them.
     """
 
     def __init__(self, most_idle: int, most: int, patience: float) -> None:

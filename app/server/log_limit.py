@@ -17,8 +17,8 @@ _SOURCES = frozenset({"asyncio", "uvicorn", "websockets", "starlette", "streamli
 class RateLimit(logging.Filter):
     """Pass a limited number of similar records per period; the next period's first record counts the omitted ones.
 
-    Records are similar if the same line of the program logs them, whatever their arguments; records of exceptions also
-    need the same type, raised at the same line.
+    Records are similar if the same line of the program logs them, even with other arguments. Records of exceptions are
+    similar if the exceptions also have the same type and were raised at the same line.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def limit(records: int = 10, seconds: float = 60.0) -> None:
 
 def _handle_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
-    if isinstance(error, OSError):  # such as too many open files: not a fault of the program
+    if isinstance(error, OSError):  # such as too many open files: not an internal error
         logger.error("%s: %s", context["message"], error.strerror)
     elif "_start_serving" in context["message"]:  # asyncio retries a failed accept after the server has ended
         logger.error("The server ended while too many files were open.")

@@ -1,4 +1,4 @@
-"""What the middleware for HTTP requests has in common."""
+"""The base class of the middleware for HTTP requests."""
 
 from __future__ import annotations
 

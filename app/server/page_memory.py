@@ -1,4 +1,4 @@
-"""Page caches are cleared when they leave a network too little memory."""
+"""Clear the page caches when they leave too little memory for a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _last_cleared = -math.inf
 
 
 def relieve() -> None:
-    """Clear the session-scoped caches of all pages if the process holds more than its budget allows beside a network.
+    """Clear the session-scoped caches of all pages if the process uses the memory that is reserved for a network.
 
     Call it in the server's event loop.
     """
@@ -28,4 +28,4 @@ def relieve() -> None:
     _last_cleared = now
     streamlit_patches.clear_page_caches()
     memory.trim_heap()
-    logger.warning("Page caches were cleared: the process held more than %d MB.", most)
+    logger.warning("Page caches were cleared: the process used more than %d MB.", most)

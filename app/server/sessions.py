@@ -1,7 +1,7 @@
 """Which browser a session belongs to.
 
-A session's id is part of each upload's address and so appears in the logs of all proxies on the way. Whoever learns it
-could take the session over. The browser's XSRF cookie is part of no address, so it must match as well.
+A session's id is part of each upload's address and so appears in the logs of all proxies on the way. Anyone who reads
+these logs could take over the session. The browser's XSRF cookie is not part of an address, so it must match, too.
 """
 
 from __future__ import annotations

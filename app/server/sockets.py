@@ -27,7 +27,7 @@ _OPERATION = "backend_operation_request"  # a download that is created on reques
 # What the app's pages send. Streamlit accepts more: "clear_cache" empties the caches of all users.
 ACCEPTED = frozenset({_RUN, "stop_script", "file_urls_request", "app_heartbeat", _OPERATION})
 _MOST_FILE_URLS = 10  # upload addresses per request; the answer is many times longer than the request
-_DECODED = 16 * 1024  # bytes; longer messages of the server are not of interest here
+_DECODED = 16 * 1024  # bytes; longer messages of the server are not decoded here
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - compared with, not bound to
 _LONGEST = 100_000  # bytes of a message; the pages' own messages are below a tenth of that
 _MOST_QUEUED = 100  # messages of a page that wait for a slot
@@ -93,7 +93,7 @@ class SocketGuard:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, address: str) -> None:
         connection, task = HTTPConnection(scope), asyncio.current_task()
         if task is None:
-            raise RuntimeError("Expected each socket to run in a task of its own.")
+            raise RuntimeError("Expected each socket to run in its own task.")
         page = _Page(receive, send, PageSlot(self._runs), PageSlot(self._downloads))
         allowed = self._without_foreign_session(scope, connection)
         self._open[task] = address
@@ -172,7 +172,7 @@ class _Page:
             self._slots[_OPERATION].release()
 
     async def receive(self) -> Message:
-        """Return the page's next message once it has a slot; after a disconnect, nothing that was queued before."""
+        """Return the page's next message once it has a slot; a disconnect replaces all queued messages."""
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
         message, kind = await self._queue.get()
@@ -226,7 +226,7 @@ class _Page:
                 and asked.backend_operation_request.WhichOneof("payload") != "deferred_file"
             )
         ):
-            logger.warning("A message was ignored: the app's pages send none of its kind.")
+            logger.warning("A message was ignored: the app's pages do not send messages of this kind.")
             return None
         return kind
 

@@ -31,7 +31,7 @@ async def ready(_: Request) -> Response:
 
 
 def routes() -> tuple[Route, ...]:
-    """Return the routes beside the pages, with and without the base path: a monitor may bypass the proxy."""
+    """Return the routes that are not pages, with and without the base path: a monitor may bypass the proxy."""
     base = _base_path()
     return tuple(
         Route(f"{prefix}/readyz", ready) for prefix in dict.fromkeys(("", f"/{base}" if base else ""))

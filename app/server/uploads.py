@@ -144,7 +144,7 @@ class UploadGuard(HTTPMiddleware):
             next(upload for upload in coming if upload.session == session).evicted.set()
 
     def _make_room(self, session: str, file: str) -> None:
-        """Keep a file that has arrived, and remove older ones if there is no room for all.
+        """Keep a file that has arrived, and evict older ones if there is no memory for all.
 
         Raises
         ------

@@ -18,7 +18,7 @@ class WorkSlots:
     longest : float
         Seconds after which a slot is released even if the work has not ended.
     spacing : float
-        Seconds that a page waits at most for its own last piece of work before it queues for the next.
+        Largest number of seconds that a page waits for its previous piece of work before it queues for the next.
     free : asyncio.Semaphore
         Free slots; it wakes waiting pages in the order of their requests.
     """
@@ -33,7 +33,7 @@ class WorkSlots:
 
 
 class PageSlot:
-    """The slot of one page, which holds at most one."""
+    """The slot of one page, which has at most one."""
 
     def __init__(self, slots: WorkSlots) -> None:
         self._slots = slots
@@ -53,7 +53,7 @@ class PageSlot:
         self._timer = asyncio.get_running_loop().call_later(self._slots.longest, self.release)
 
     def release(self) -> None:
-        """Release the slot for the next page; without one, do nothing."""
+        """Release the slot for the next page; do nothing if the page has none."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -47,10 +47,10 @@ Identity = tuple[tuple[str, int], ...]
 @st.cache_resource(show_spinner=False)
 def wrong_settings() -> tuple[str, ...]:
     """Check the settings once, log what is wrong with them, and return it."""
-    faults = settings.check()
-    for fault in faults:
-        logger.error("%s", fault)
-    return faults
+    problems = settings.check()
+    for problem in problems:
+        logger.error("%s", problem)
+    return problems
 
 
 @st.cache_resource(show_spinner=False)

@@ -90,8 +90,8 @@ class StoredFile:
         for record in self.store.get_files(self.session, [self.id]):
             return record.data
         raise PictureGone(
-            "Expected the file of this picture. It was deleted, by you or to make room for newer ones. Choose the "
-            "picture again."
+            "Expected the file of this picture. Received none: it was deleted, by you or to make room for newer ones. "
+            "Choose the picture again."
         )
 
 

@@ -69,8 +69,8 @@ def prove(model: str) -> ConversionProof:
         return ConversionProof(relative, found["span"], tuple(found["grid"]), engine, backend)
     except (ValueError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
         raise FcnError(
-            f"The proof failed on this machine. It loads the original classifier beside the converted one, which may "
-            f"need too much memory. For details, run `{_in_terminal(model)}` in a terminal."
+            f"Expected the result of the proof. Received none: the proof loads the original classifier beside the "
+            f"converted one, and memory may be exhausted. For details, run `{_in_terminal(model)}` in a terminal."
         ) from error
 
 
@@ -79,8 +79,8 @@ def _require_memory(model: str) -> None:
     if left < _NEEDED_MB:
         raise FcnError(
             f"Expected {_NEEDED_MB} MB of free memory, as the proof loads TensorFlow and the original classifier. "
-            f"{max(left, 0):.0f} MB of {memory.budget_mb():.0f} MB are free. Run `{_in_terminal(model)}` in a "
-            f"terminal of a machine with more memory."
+            f"Received {max(left, 0):.0f} MB of {memory.budget_mb():.0f} MB. To prove it on a machine with more "
+            f"memory, run `{_in_terminal(model)}` in a terminal."
         )
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app.state.queue.job_log import FAULT
+from app.state.queue.job_log import INTERNAL_ERROR
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
-    """Show an `FcnError` as a message; log any other exception and show `FAULT`."""
+    """Show an `FcnError` as a message; log any other exception and show `INTERNAL_ERROR`."""
     try:
         yield
     except FcnError as error:
@@ -29,7 +29,7 @@ def guarded(what: str) -> Iterator[None]:
         ):  # a fragment's exception, which Streamlit has shown
             raise
         logger.exception("%s failed", what)
-        problem(FAULT)
+        problem(INTERNAL_ERROR)
 
 
 def problem(message: str) -> None:

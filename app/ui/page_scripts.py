@@ -15,7 +15,7 @@ SCROLL_TO_TOP = """
 document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
 """
 
-# A restarted server does not know the page: what is drawn stays, but fragments that refresh themselves no longer do.
+# A restarted server does not know the page: the page keeps its content, but its fragments no longer refresh.
 # So the browser reruns the whole page whenever it has reconnected.
 RERUN_ON_RECONNECT = """
 window.fcnAskAgain ||= (() => {

@@ -22,7 +22,7 @@ def _beside(suffix: str) -> str:
     return Path(__file__).with_suffix(suffix).read_text(encoding="utf-8")
 
 
-# Modules are loaded once a process, so the files are, too.
+# Modules are loaded once per process, so the files are, too.
 _component = st.components.v2.component(
     "fcn_pointer_map", html=_beside(".html"), css=_beside(".css"), js=_beside(".js")
 )
@@ -30,7 +30,7 @@ _component = st.components.v2.component(
 
 @dataclass(frozen=True)
 class PointerMap:
-    """A picture and what its cells hold.
+    """A picture and the values of its cells.
 
     Attributes
     ----------

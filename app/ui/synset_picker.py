@@ -12,7 +12,7 @@ from fcn_core.errors import AmbiguousSynset, UnknownSynset
 
 
 def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where does the network see") -> None:
-    """Show a searchable list of synsets. ``st.session_state[key]`` holds the chosen wnid.
+    """Show a searchable list of synsets. ``st.session_state[key]`` is the chosen wnid.
 
     If other code changes that wnid, the widget gets a new key, so that a rerun already sent by the browser cannot
     restore the old value.

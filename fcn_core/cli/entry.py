@@ -46,10 +46,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             options = _parser().parse_args(arguments)
         finally:
             sys.stdout.flush()  # --help exits here, and its output can fail, too
-        faults = settings.check()
-        for fault in faults:
-            complain(fault)
-        if faults:
+        problems = settings.check()
+        for problem in problems:
+            complain(problem)
+        if problems:
             return 2
         from fcn_core import logs
 
@@ -70,16 +70,16 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 130
     except BrokenPipeError:
         return 141
-    except Exception as fault:  # every internal error ends here: a line for the user, the place for the log
-        return _report_internal(fault)
+    except Exception as error:  # every internal error ends here: a line for the user, the place for the log
+        return _report_internal(error)
     return status
 
 
-def _report_internal(fault: Exception) -> int:
+def _report_internal(error: Exception) -> int:
     logger = logging.getLogger(__name__)
     if logger.isEnabledFor(logging.INFO):
         logger.exception("fault")
-    complain(f"internal error ({type(fault).__name__}: {fault}). Set FCN_LOG=text to see where it happened.")
+    complain(f"internal error ({type(error).__name__}: {error}). Set FCN_LOG=text to see where it happened.")
     return _INTERNAL_ERROR
 
 

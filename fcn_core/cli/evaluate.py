@@ -7,7 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, load_predictor
+from fcn_core.cli.arguments import (
+    Commands,
+    add_model_options,
+    add_scale_options,
+    import_keras_quietly,
+    load_predictor,
+)
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
 
 if TYPE_CHECKING:
@@ -19,7 +25,12 @@ _SCALES = "200x320,400x640,800x1280"
 def add_commands(commands: Commands) -> None:
     """Add the command."""
     evaluate = commands.add_parser("evaluate", help="measure localisation on pictures with masks or boxes")
-    evaluate.add_argument("index", type=Path, metavar="INDEX.csv")
+    evaluate.add_argument(
+        "index",
+        type=Path,
+        metavar="INDEX.csv",
+        help="table with the columns image, synset_wnid, mask or boxes",
+    )
     add_model_options(evaluate)
     add_scale_options(evaluate, _SCALES)
     evaluate.add_argument(
@@ -41,6 +52,8 @@ def _run(options: argparse.Namespace) -> int:
     scales = parse_scales(options.scales)
     read_index(options.index)  # report a bad index before the model is loaded
     model = load_predictor(options.model, options.engine, options.weights, options.output_stride)
+    if options.compare:  # Grad-CAM runs on TensorFlow
+        import_keras_quietly()
     with progress_bar(shown(options.index.name)) as update:
         results = evaluate_index(
             options.index,

@@ -26,8 +26,10 @@ def add_commands(commands: Commands) -> None:
     heatmap = commands.add_parser(
         "heatmap", help="compute heatmaps of pictures, and write one folder per picture"
     )
-    heatmap.add_argument("images", nargs="+", metavar="IMAGE")
-    heatmap.add_argument("--synset", required=True, metavar="WNID_OR_WORD")
+    heatmap.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    heatmap.add_argument(
+        "--synset", required=True, metavar="WNID_OR_WORD", help="what to look for, such as dog or n02084071"
+    )
     add_model_options(heatmap)
     add_scale_options(heatmap, _SCALES)
     heatmap.add_argument(
@@ -49,7 +51,9 @@ def add_commands(commands: Commands) -> None:
         default=1,
         help="decode JPEGs at 1/N of their height and width, which needs less memory; the manifest records it",
     )
-    heatmap.add_argument("--out", required=True, type=Path, metavar="DIR")
+    heatmap.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder for the results, made if it is missing"
+    )
     heatmap.add_argument("--json", action="store_true", help="print each manifest as one line of JSON")
     heatmap.set_defaults(run=_run)
 

@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fcn_core.engines.housekeeping import held_bytes
+    from fcn_core.engines.housekeeping import cached_bytes
     from fcn_core.networks.zoo import MODELS, model_spec
     from fcn_core.system.folders import cache_dir, megabytes
 
@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
         print(
             f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<16}  {row['licence']}"
         )
-    print(f"The cache {shown(str(cache_dir()))} holds {megabytes(held_bytes(cache_dir()))} MB.")
+    print(f"The cache {shown(str(cache_dir()))} uses {megabytes(cached_bytes(cache_dir()))} MB.")
     return 0
 
 

@@ -55,9 +55,10 @@ class _Complaints(_Output):
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Limit the errors of printing to those below, and keep new files from becoming standard streams.
+    """Print safely in this context: printing raises the errors below and no others.
 
-    Characters that the encoding lacks are printed as escapes. A stream that was redirected in Python is not changed.
+    If a standard stream is closed, no file that is opened later takes its place. Characters that the encoding lacks are
+    printed as escapes. A stream that was redirected in Python is not changed.
 
     Raises
     ------

@@ -12,12 +12,12 @@ from fcn_core.cli.arguments import Commands
 def add_commands(commands: Commands) -> None:
     """Add both commands."""
     search = commands.add_parser("synsets", help="search synsets by word or wnid, best match first")
-    search.add_argument("query")
+    search.add_argument("query", metavar="QUERY", help="a word, a part of one, or a wnid")
     search.add_argument("--json", action="store_true", help="print the matches as JSON")
     search.set_defaults(run=_search)
 
     show = commands.add_parser("synset", help="show one synset: words, gloss, parents, children, classes")
-    show.add_argument("name", metavar="WNID_OR_WORD")
+    show.add_argument("name", metavar="WNID_OR_WORD", help="such as n02084071 or dog")
     show.add_argument("--json", action="store_true", help="print the synset as JSON")
     show.set_defaults(run=_show)
 

@@ -24,7 +24,7 @@ def complain(text: str) -> None:
 
 
 def report(error: FcnError, about: str = "") -> int:
-    """Write an error in one line, after the name of what it is about, and return its exit status."""
+    """Write an error in one line, after the name of the file it concerns, and return its exit status."""
     complain(f"{about}: {error}" if about else str(error))
     return 3 if isinstance(error, WeightsUnavailable) else 2
 
@@ -36,7 +36,7 @@ def shown(text: str) -> str:
 
 
 def weights_note(weights: str) -> str:
-    """Return a note about weights that are not the trained ones; "" for those."""
+    """Return a note about weights that are not the published ones; "" for published weights."""
     return "" if weights == "imagenet" else f"  ({weights} weights)"
 
 

@@ -1,1 +1,1 @@
-"""Engines run a converted network on a picture; exported graphs, tiling and the memory a pass needs."""
+"""Engines, which run a converted network on a picture: whole or in bands, with exported graphs and forecasts."""

@@ -1,4 +1,4 @@
-"""Large pictures in little memory: a network run band by band, exactly.
+"""Run a network band by band: large pictures need little memory, and the result is exact.
 
 The network is cut into parts (see :func:`fcn_core.networks.structure.read_geometry`). Each part runs over its input in
 bands of constant height. It asks the part before it only for the rows that complete the next band, and drops rows that
@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 Rows = Callable[[int, int, int, int], Array]
 Run = Callable[[Array], Array]
 
-_ROWS = 64  # of the picture, made at a time
+_ROWS = 64  # rows of the picture that are made at a time
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ def cover(nodes: Sequence[Node], axis: str, size: int, step: int) -> Bands:
     nodes : sequence of Node
         The part.
     axis : {"y", "x"}
-        Along which to cut.
+        The axis.
     size : int
         Positions of the whole input.
     step : int
-        Most input positions from band to band, without their overlap; fewer where equal bands allow it.
+        Largest number of input positions from band to band, without their overlap. Equal bands may have fewer.
 
     Returns
     -------
     Bands
-        A single band over everything where the overlap leaves no room for two.
+        One band over the whole input if the overlap leaves no room for two.
     """
     return covers(nodes, axis, size, (step,))[0]
 
@@ -127,7 +127,7 @@ def _spoiled(nodes: Sequence[Node], axis: str, size: int, traces: Sequence[Trace
 
 @dataclass(frozen=True)
 class Plan:
-    """How to run a picture: the bands of every part along y, and the strips of the whole along x."""
+    """How to run a picture: the bands of each part along y, and the strips of the picture along x."""
 
     parts: tuple[Bands, ...]
     strips: Bands
@@ -146,11 +146,11 @@ def plan(geometry: Geometry, height: int, width: int, steps: Sequence[int], stri
     geometry : Geometry
         The network.
     height, width : int
-        Of its whole input, in pixels.
+        Size of its whole input, in pixels.
     steps : sequence of int
-        For each part in order, most rows of its own input from band to band.
+        For each part in order, the largest number of rows of its input from band to band.
     strip : int, optional
-        Most columns of the picture from strip to strip; None for one strip.
+        Largest number of columns of the picture from strip to strip; None for one strip.
     """
     parts, size = [], height
     for part, step in zip(geometry.parts(), steps, strict=True):
@@ -180,7 +180,8 @@ def run_in_bands(
     planned : Plan
         The bands, see :func:`plan`.
     runs : sequence of callable
-        Runs each part, in order: takes and returns a batch of one; the last returns (1, h, w, classes).
+        One function per part, in order. Each receives and returns a batch of one; the last returns
+        (1, h, w, classes).
     rows : callable
         ``rows(start, stop, left, right)`` returns that piece of the input as a batch of one; called in order.
     height : int
@@ -232,12 +233,12 @@ def _picture(rows: Rows, height: int, left: int, right: int) -> Iterator[Array]:
 def _outputs(bands: Bands, run: Run, source: Iterator[Array], axis: int, axis_out: int) -> Iterator[Array]:
     """Yield the output rows of a part, in order, from its input rows, in order.
 
-    Between two outputs only the band is kept, and the rows that the source gave beyond it: at most one output of the
-    part before. They are copied, as the source may reuse their memory when another part runs.
+    Between two outputs, only the band is kept, and rows after it that the source has returned already: at most one
+    output of the part before. They are copied, because the source may reuse their memory when another part runs.
     """
     window: Array | None = None
     rest: Array | None = None
-    spare: Array | None = None  # holds the rest
+    spare: Array | None = None  # memory for the rest
     start = filled = 0
     for band in bands.bands:
         if window is not None:

@@ -1,7 +1,7 @@
 """What all engines share: the interface, forecasts, preprocessing, and one pass at a time, whole or in bands.
 
-An engine takes a picture that is resized as it is read and returns a class map of logits. Where the memory budget
-requires it, the picture is run in bands (:mod:`fcn_core.engines.bands`), which gives the same numbers.
+An engine resizes a picture as it reads it, and returns a class map of logits. If the memory budget requires it, the
+picture is run in bands (:mod:`fcn_core.engines.bands`), which gives the same numbers.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ class Predictor(Protocol):
 class Engine:
     """Base of the engines: a subclass says how to run the whole network and its parts."""
 
-    axis = 2  # of a batch, along which the rows lie
-    _leaner = "a smaller model"  # what to choose where no scale fits
-    _memory_factor = 1.1  # measured memory over that of :mod:`fcn_core.engines.memory_model`
+    axis = 2  # the axis of a batch along which the rows follow each other
+    _leaner = "a smaller model"  # what to choose if no scale fits
+    _memory_factor = 1.1  # measured memory, divided by that of :mod:`fcn_core.engines.memory_model`
     _in_parts = False
 
     def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
@@ -123,8 +123,8 @@ class Engine:
     def forecast(self, height: int, width: int) -> Forecast:
         """Return the expected time and memory of :meth:`logits`, and the bands if it needs any.
 
-        The memory is within 20 % of what is measured then. The time is within a factor of two after the first pass; a
-        first pass over a new size takes up to twice as long.
+        The forecast of the memory is within 20 % of the measured memory. That of the time is within a factor of two
+        after the first pass; a first pass over a new size takes up to twice as long.
         """
         rss = memory.rss_mb()
         base = rss - self._cached_mb + self._unpacked_mb
@@ -149,7 +149,7 @@ class Engine:
         Returns
         -------
         (h, w, 1000) float32 ndarray
-            The caller's own: later passes do not change it.
+            A new array: later passes do not change it.
 
         Raises
         ------
@@ -186,14 +186,16 @@ class Engine:
         if self.forecast(MIN_SIDE, MIN_SIDE).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
             return (
-                f"A scale of {image.height}x{image.width} needs about {expected.memory_mb:.0f} MB {how}. The "
-                f"budget is {memory.pass_budget_mb():.0f} MB; choose a smaller scale or raise FCN_MEMORY_MB."
+                f"Expected a scale that fits into the budget of {memory.pass_budget_mb():.0f} MB. Received "
+                f"{image.height}x{image.width}, which needs about {expected.memory_mb:.0f} MB {how}. Choose a smaller "
+                f"scale, or raise FCN_MEMORY_MB."
             )
         needed = budget + memory.missing_mb(expected.memory_mb, used + self._unpacked_mb)
         return (
-            f"The program uses {used:.0f} MB with {self._info.title} on {self._info.engine}: no scale, however small, "
-            f"fits into the budget of {budget:.0f} MB. If you run this program, set FCN_MEMORY_MB to at least "
-            f"{math.ceil(needed)}, if the machine has that much, or choose {self._leaner}."
+            f"Expected enough memory for {self._info.title} on {self._info.engine}. Received a budget of "
+            f"{budget:.0f} MB, of which {used:.0f} MB are in use: not even the smallest scale fits. If you run this "
+            f"program, set FCN_MEMORY_MB to at least {math.ceil(needed)} if the machine has that much, or choose "
+            f"{self._leaner}."
         )
 
     def _learn(self, expected: Forecast, seconds: float) -> None:
@@ -203,7 +205,7 @@ class Engine:
         self._seconds_per_mac = self._measured[0] / self._measured[1]
 
     def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
-        """Return that piece of the picture, preprocessed, as a batch of one: (1, 3, rows, columns)."""
+        """Return the picture between these rows and columns, preprocessed, as a batch of one: (1, 3, rows, columns)."""
         batch = np.empty((1, 3, end - top, right - left), np.float32)
         for start in range(top, end, _ROWS):
             stop = min(start + _ROWS, end)
@@ -215,7 +217,7 @@ class Engine:
         raise NotImplementedError
 
     def _part_runs(self) -> list[Run]:
-        """Return what runs each part of the network, see :func:`fcn_core.engines.bands.run_in_bands`."""
+        """Return the function that runs each part of the network; see :func:`fcn_core.engines.bands.run_in_bands`."""
         raise NotImplementedError
 
     def release_cached(self) -> None:

@@ -27,9 +27,11 @@ SIDE = 384
 """Height and width of the sample, in pixels: large enough for most of the field of a cell in the middle."""
 _STRIP = 32  # pixels
 # Standard deviation, in grey levels of 255. With ten times more, the network is no longer linear where a picture is
-# smooth, and the fields come out wider; a thousand times less would be lost in the rounding of float32.
+# smooth, and the measured fields are wider; a thousand times less would be lost in the rounding of float32.
 _NOISE = 0.02
-_WITHIN = 0.95  # share of the squared gradients along each side: then the square holds at least 0.9 of them
+_WITHIN = (
+    0.95  # share of the squared gradients along each side; the square then contains at least 0.9 of them
+)
 _EDGES = np.arange(0, SIDE + 1, _STRIP)
 PASSES = 1 + 2 * (_EDGES.size - 1)
 """Forward passes of a measurement."""
@@ -42,7 +44,7 @@ class EffectiveField:
     Attributes
     ----------
     side : int
-        A square of this size around a cell's centre holds about nine tenths of the squared gradients of its logits:
+        A square of this size around a cell's centre contains about nine tenths of the squared gradients of its logits:
         0.95 of them in height and in width. Median over the cells of the sample.
     low, high : int
         The same at the lower and the upper tenth of the cells.
@@ -71,7 +73,7 @@ def measure(model: Predictor, checkpoint: Callable[[float], None] | None = None)
     EngineError
         The logits do not depend on the pixels, as with broken weights.
     FcnError
-        As raised by a pass of the model.
+        A pass of the model failed.
     """
     energies = _energies(model, sample(), checkpoint)
     cells = model.cells(SIDE, SIDE)
@@ -88,7 +90,7 @@ def measure(model: Predictor, checkpoint: Callable[[float], None] | None = None)
     if not sides:
         raise EngineError(
             f"Expected a network whose logits depend on the picture. Received {model.info.title} with "
-            f"{model.info.weights} weights, whose logits are the same everywhere; check the weights file."
+            f"{model.info.weights} weights, whose logits are the same everywhere. Check the weights file."
         )
     low, side, high = (round(float(np.quantile(sides, share))) for share in (0.1, 0.5, 0.9))
     return EffectiveField(side, low, high, round(max([0.0, *shifts])))
@@ -133,7 +135,7 @@ def _energies(
 
 
 def _is_inner(axis: CellAxis, index: int) -> bool:
-    """Return whether a cell lies in the middle third, where the border cuts off little of its field."""
+    """Return whether a cell is in the middle third, where the border cuts off little of its field."""
     return axis.input_size / 3 <= axis.centre(index) <= axis.input_size * 2 / 3
 
 
@@ -145,7 +147,7 @@ def _shares(energy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _side(strips: NDArray[np.float64], centre: float) -> float:
-    """Return the pixels around a centre that hold `_WITHIN` of the strips' total, spread evenly in each strip."""
+    """Return how many pixels around a centre contain `_WITHIN` of the strips' total, spread evenly in each strip."""
     halves = np.arange(0.5, SIDE, 0.5)
     up_to = np.append(0.0, np.cumsum(strips))
     edges = _EDGES - 0.5  # the centre of pixel 0 is 0.0

@@ -38,21 +38,22 @@ from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
 from fcn_core.system.child import module_command
-from fcn_core.system.folders import cache_dir, megabytes, require_room, scratch_places
+from fcn_core.system.folders import cache_dir, megabytes, require_space, scratch_places
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 6  # of the files in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
-# Floating-point types other than float32 in a graph's description, of its tensors and of conversions.
+# Matches floating-point types other than float32 of tensors and conversions in a graph's description.
 _OTHER_FLOATS = re.compile(
     rb'(?:element_type|destination_type|precision)="(?!f32"|FP32")(?:b?f|nf|BF|NF|FP)[0-9]\w*"'
 )
-_UNUSED = ("pandas", "matplotlib")  # Keras imports them where they are installed: 90 MB
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")  # in messages of Keras and OpenVINO
+_UNUSED = ("pandas", "matplotlib")  # Keras imports them if they are installed; they use 90 MB
 _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-_ROOM = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
+_SPACE = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
 _TIMEOUT = 900
 _REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 
@@ -66,7 +67,7 @@ class Graph:
     Attributes
     ----------
     path : Path
-        Of the description; it no longer exists if the graph is not `cached`.
+        File of the description; it no longer exists if the graph is not `cached`.
     description : bytes
     weights : mmap
         Mapped from the file, or in this process's own memory if the graph is not `cached`.
@@ -97,9 +98,9 @@ class _Recipe:
     output_stride: int
 
     @property
-    def room(self) -> int:
+    def space(self) -> int:
         """Bytes on disk that the export needs."""
-        return int(self.spec.weights.size * _ROOM)
+        return int(self.spec.weights.size * _SPACE)
 
 
 def graph_folder(
@@ -161,7 +162,7 @@ def prepare_graph(
 ) -> Graph:
     """Return the model's exported graph; export it first if it is missing, damaged or out of date.
 
-    Several processes may prepare the same model: each writes a folder of its own, and one folder is moved into place.
+    Several processes may prepare the same model: each writes its own folder, and one folder is moved into place.
     If the cache cannot be written, the graph is kept in memory, with a warning.
 
     Parameters
@@ -211,12 +212,12 @@ def prepare_graph(
         logger.warning(
             "The graph of %s cannot be saved in %s. It is kept in memory (%s MB) for this process only; the next one "
             "exports it again. Free %s MB, or set FCN_CACHE_DIR to a folder with that much space.",
-            spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.room),
+            spec.title, failures[0], megabytes(len(graph.weights)), megabytes(recipe.space),
         )  # fmt: skip
         return graph
     raise StorageError(
-        f"Expected {megabytes(recipe.room)} MB of disk space to prepare {spec.title}. No folder can be used: "
-        f"{', nor '.join(failures)}. Free that much in one of them, or set FCN_CACHE_DIR to a folder that has it."
+        f"Expected {megabytes(recipe.space)} MB of disk space to prepare {spec.title}. Received no folder that can be "
+        f"used: {'; '.join(failures)}. Free that much in one of them, or set FCN_CACHE_DIR to a folder that has it."
     )
 
 
@@ -228,7 +229,7 @@ def _make(recipe: _Recipe, folder: Path) -> Graph:
     spec = recipe.spec
     folder.parent.mkdir(parents=True, exist_ok=True)
     housekeeping.tidy(folder.parent, _made_by())
-    require_room(folder.parent, recipe.room)
+    require_space(folder.parent, recipe.space)
     with tempfile.TemporaryDirectory(
         dir=folder.parent, prefix=housekeeping.MAKING, ignore_cleanup_errors=True
     ) as making:
@@ -237,14 +238,14 @@ def _make(recipe: _Recipe, folder: Path) -> Graph:
         _export_in_child(spec, recipe.weights, recipe.output_stride, new)
         if not _is_float32((new / _FILES[0]).read_bytes()):
             raise EngineError(
-                f"Expected a graph of {spec.title} in float32. Keras exported another precision than float32, which is "
-                f"not saved; choose engine tensorflow."
+                f"Expected a graph of {spec.title} in float32. Received another precision than float32 from Keras. "
+                f"Choose engine tensorflow."
             )
         _write_meta(new, recipe)
         graph = _move_into_place(new, folder)
     if graph is None:
         raise EngineError(
-            f"The graph of {spec.title} was exported to {folder} but cannot be loaded from there. Try again."
+            f"Expected the exported graph of {spec.title} in {folder}. Received files that cannot be loaded. Try again."
         )
     return graph
 
@@ -294,7 +295,7 @@ def _write_meta(folder: Path, recipe: _Recipe) -> None:
 
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
-    own = folder.with_name("child")  # for other files of the children: settings, temporary files
+    own = folder.with_name("child")  # for all other files of the children: settings, temporary files
     own.mkdir()
     _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
     _run_child(spec, own, "fold", spec.name, str(folder))
@@ -324,12 +325,13 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(
-            f"Preparing {spec.title} took longer than {_TIMEOUT} seconds. Try again."
+            f"Expected {spec.title} to be prepared within {_TIMEOUT} seconds. Received no result in that time. Try "
+            f"again."
         ) from error
-    except OSError as error:  # not the fault of any folder
+    except OSError as error:  # not caused by a folder
         raise EngineError(
-            f"Preparing {spec.title} needs a second Python process, which cannot be started ({_reason(error)}). "
-            f"Memory or processes may be exhausted; try again."
+            f"Expected a second Python process to prepare {spec.title}. Received one that cannot be started "
+            f"({_reason(error)}). Memory or processes may be exhausted; try again."
         ) from error
     if child.returncode == 0:
         return
@@ -341,7 +343,8 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
         raise OSError(message)
     how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
     raise EngineError(
-        f"Preparing {spec.title} {how} ({last[:300]}). Try again; if it was stopped, memory may be exhausted."
+        f"Expected a second process to prepare {spec.title}. Received one that {how} ({last[:300]}). Try again; if it "
+        f"was stopped, memory may be exhausted."
     )
 
 
@@ -362,7 +365,7 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
         geometry, cut_tensors = read_geometry(network)
         (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
         model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
-        with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be exported"):
+        with _naming_full_disks(folder, spec.weights.size, f"export {spec.title}"):
             model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
 
 
@@ -372,7 +375,7 @@ def fold(spec: ModelSpec, folder: Path) -> None:
     from openvino._offline_transformations import apply_moc_transformations
 
     core = openvino.Core()
-    with _naming_full_disks(folder, spec.weights.size, f"{spec.title} cannot be folded and loaded"):
+    with _naming_full_disks(folder, spec.weights.size, f"fold and load {spec.title}"):
         network = core.read_model(folder / _EXPORTED[0])
         logits = network.results[0].input(0)
         order = openvino.opset13.constant([0, 2, 3, 1])
@@ -383,13 +386,19 @@ def fold(spec: ModelSpec, folder: Path) -> None:
 
 
 @contextmanager
-def _naming_full_disks(folder: Path, size: int, failure: str) -> Iterator[None]:
-    """Let the system say why a file of that size cannot be written: OpenVINO does not, and may truncate it silently."""
+def _naming_full_disks(folder: Path, size: int, task: str) -> Iterator[None]:
+    """If OpenVINO fails, write a file of the same size, so that the system reports a full disk.
+
+    OpenVINO does not report it, and may truncate a file without an error.
+    """
     try:
         yield
     except RuntimeError as error:
         (folder / "probe").write_bytes(bytes(size))
-        raise EngineError(f"{failure} ({' '.join(str(error).split())[:200]}). Try again.") from error
+        reason = " ".join(_COLOURS.sub("", str(error)).split())[:200]
+        raise EngineError(
+            f"Expected OpenVINO to {task}. Received an error ({reason}). Try again, or choose engine tensorflow."
+        ) from error
 
 
 def _main(step: str, *arguments: str) -> int:

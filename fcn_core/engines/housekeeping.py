@@ -72,7 +72,7 @@ def remove(folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def held_bytes(cache: Path) -> int:
+def cached_bytes(cache: Path) -> int:
     """Return the size of all files in the cache, without following links."""
     total = 0
     for folder, _, names in os.walk(cache):
@@ -90,7 +90,10 @@ def _graphs(graphs: Path) -> Iterator[Path]:
 
 
 def _age(folder: Path) -> float:
-    """Return the seconds since a graph was last used; earlier versions set no time, but reading changes one."""
+    """Return the seconds since a graph was last used.
+
+    It is the time of :func:`mark_used`, or that of the last reading, since earlier versions did not mark graphs.
+    """
     times = [0.0]
     with suppress(OSError):
         times += [folder.lstat().st_mtime]

@@ -1,4 +1,4 @@
-"""Load a model on the engine that is asked for, or on the best one that works."""
+"""Load a model on the requested engine, or on the best engine that works."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def load_model(
     output_stride: int = 32,
     progress: ByteProgress | None = None,
 ) -> Predictor:
-    """Load a model of the zoo; the first time on a machine, it is exported for OpenVINO first.
+    """Load a model of the zoo; before its first use on a machine, export it for OpenVINO.
 
     Parameters
     ----------
     name : str, optional
         ``efficientnet-lite2``, ``efficientnet-lite0`` or ``resnet50``; by default ``FCN_MODEL``, else the first.
     engine : {"auto", "openvino", "tensorflow"}, optional
-        By default ``FCN_ENGINE``, else "auto": OpenVINO where it works, else TensorFlow.
+        By default ``FCN_ENGINE``, else "auto": OpenVINO if it works, else TensorFlow.
     weights : "imagenet" or None
         The published weights, or random, seeded ones (also "none").
     output_stride : {32, 16, 8}
@@ -50,17 +50,23 @@ def load_model(
     Raises
     ------
     UnknownModel, WeightsUnavailable, WeightsInvalid, EngineError, StorageError, MemoryBudgetError
-        Each says what to do. If OpenVINO fails and TensorFlow would exceed ``FCN_MEMORY_MB``, it is OpenVINO's error.
+        The message says what to do. If OpenVINO fails and TensorFlow would exceed ``FCN_MEMORY_MB``, OpenVINO's error.
     """
     spec = model_spec(name)
     wanted = engine or settings.ENGINE.value()
     random = weights in (None, "none")
     if wanted not in settings.ENGINES:
-        raise EngineError(f"Expected engine auto, openvino or tensorflow. Received {wanted[:40]!r}.")
+        raise EngineError(
+            f"Expected engine auto, openvino or tensorflow. Received {wanted[:40]!r}. Choose one of them."
+        )
     if weights not in (None, "none", "imagenet"):
-        raise EngineError(f"Expected weights imagenet or none. Received {str(weights)[:40]!r}.")
+        raise EngineError(
+            f"Expected weights imagenet or none. Received {str(weights)[:40]!r}. Choose one of them."
+        )
     if output_stride not in (8, 16, 32):
-        raise ConversionError(f"Expected output stride 32, 16 or 8. Received {output_stride}.")
+        raise ConversionError(
+            f"Expected output stride 32, 16 or 8. Received {output_stride}. Choose one of them."
+        )
     try:
         if wanted == "tensorflow":
             return TensorFlowEngine(spec, random, output_stride, progress)
@@ -70,21 +76,21 @@ def load_model(
             if wanted == "openvino" or importlib.util.find_spec("tensorflow") is None:
                 raise
             _require_memory_for_tensorflow(spec, error)
-            logger.warning("TensorFlow serves instead of OpenVINO: %s", error)
+            logger.warning("TensorFlow is used instead of OpenVINO: %s", error)
             return TensorFlowEngine(spec, random, output_stride, progress)
     except MemoryError as error:
         raise MemoryBudgetError(
-            f"Out of memory while loading {spec.title}; the process uses {memory.rss_mb():.0f} MB. Give it more "
-            f"memory or choose a smaller model; other scales change nothing."
+            f"Expected enough memory to load {spec.title}. Received an out-of-memory error: the process uses "
+            f"{memory.rss_mb():.0f} MB. Give it more memory, or choose a smaller model; other scales do not help."
         ) from error
 
 
 def _require_memory_for_tensorflow(spec: ModelSpec, error: FcnError) -> None:
-    """Raise OpenVINO's `error` again, completed, if TensorFlow does not fit into the budget."""
+    """If TensorFlow does not fit into the budget, raise OpenVINO's `error` with a sentence that says so."""
     needed, budget = _tensorflow_mb(spec), memory.budget_mb()
     if needed + _PASS_MB > memory.pass_budget_mb(needed):
         raise type(error)(
-            f"{error} TensorFlow could serve instead, but needs about {needed + _PASS_MB:.0f} MB of memory, and "
+            f"{error} TensorFlow could be used instead, but needs about {needed + _PASS_MB:.0f} MB of memory, and "
             f"{budget:.0f} MB are allowed (FCN_MEMORY_MB, else the memory of the machine)."
         ) from error
 

@@ -51,14 +51,14 @@ def activations(nodes: Sequence[Node], height: int, width: int, channels: int) -
 def _tensors(
     nodes: Sequence[Node], rows: Sequence[Trace], columns: Sequence[Trace], floats: int
 ) -> tuple[_Lifetime, ...]:
-    """Return the input, of so many `floats`, and the tensors that `nodes` make, in the order they are made."""
+    """Return the input, with its number of `floats`, and the tensors that `nodes` make, in the order they are made."""
     sizes = [n.channels * r.size * c.size for n, r, c in zip(nodes, rows, columns, strict=True)]
     readers: dict[int, list[int]] = {}
     for i, node in enumerate(nodes):
         for source in node.inputs:
             readers.setdefault(source, []).append(i)
     never = len(nodes)
-    place = {-1: -1}  # node -> the tensor that holds its cells
+    place = {-1: -1}  # node -> the tensor that contains its cells
     tensors = {-1: _Lifetime(-1, max(readers[-1]), floats)}
     for i, node in enumerate(nodes):
         last, made = max(readers.get(i, [never])), i
@@ -68,8 +68,8 @@ def _tensors(
                 made = tensors.pop(newest).made
             if max(readers[other]) == i:
                 place[i] = place[other]
-                held = tensors[place[other]]
-                tensors[place[other]] = _Lifetime(held.made, last, max(held.size, sizes[i]))
+                shared = tensors[place[other]]
+                tensors[place[other]] = _Lifetime(shared.made, last, max(shared.size, sizes[i]))
                 continue
         place[i] = i
         tensors[i] = _Lifetime(made, last, sizes[i])
@@ -145,9 +145,9 @@ def _demands(
 ) -> tuple[Demand, ...]:
     """Return the demands of passes in bands, from the least memory to the fewest multiply-adds.
 
-    In a pass, all parts may use the same memory while they run, and all weigh the memory they keep during the whole
-    pass against repeated computation by the same price. All limits of the former and some prices are tried; demands
-    that are worse than another in both respects are left out.
+    Two numbers, the same for all parts, choose how each part runs: a limit on the memory that it uses while it runs,
+    and a price, in multiply-adds, of the memory that it keeps during the whole pass. All limits and some prices are
+    tried. Demands that need both more memory and more multiply-adds than another are left out.
     """
     across = strips(geometry, width, strip)
     h, w = geometry.grid(height, width)
@@ -203,7 +203,7 @@ def _ways(part: Sequence[Node], height: int, width: int, channels: int, steps: S
 
 
 def _most_waiting(source: Bands, target: Bands) -> int:
-    """Return the most rows that `source` has computed and `target` has not read yet."""
+    """Return the largest number of rows that `source` has computed and `target` has not read yet."""
     computed = [band.last for band in source.bands]
     ends = [band.start + target.length for band in target.bands]
     return max(computed[bisect_left(computed, end)] - end for end in ends)

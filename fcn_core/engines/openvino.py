@@ -23,11 +23,9 @@ from fcn_core.system import memory
 logger = logging.getLogger(__name__)
 
 _CACHE_MB = 2048  # a process larger than this releases its cache after every pass
-_BLOCK_MB = (
-    4  # blocks of this size are returned at once in bands: the holes they leave would exceed the budget
-)
-# Compiled kernels that are cached, each for one shape of input: about as many as one picture needs. Without a limit,
-# pictures of ever new proportions fill any budget (1 to 3 MB a shape).
+_BLOCK_MB = 4  # in bands, free blocks of this size are returned at once: the gaps between them would exceed the budget
+# Number of compiled kernels to cache, one per input shape: about as many as one picture needs. Without a limit,
+# pictures of always new proportions fill any budget (1 to 3 MB per shape).
 _KERNELS = 128
 _REJECTIONS = (RuntimeError, ValueError, LookupError)  # what OpenVINO raises for a graph it does not accept
 # New graphs that OpenVINO rejected: this process does not export them again at every attempt to load the model.
@@ -59,18 +57,22 @@ class OpenVINOEngine(Engine):
     ) -> None:
         missing = "Run: pip install openvino, or choose engine tensorflow."
         if importlib.util.find_spec("openvino") is None:
-            raise EngineError(f"OpenVINO is not installed. {missing}")
+            raise EngineError(
+                f"Expected the package openvino. Received none: OpenVINO is not installed. {missing}"
+            )
         # Before OpenVINO is loaded: the child process that exports the graph needs the memory.
         prepare = partial(prepare_graph, spec, random=random, output_stride=output_stride, progress=progress)
         graph = prepare()
-        # oneDNN inside OpenVINO has a cache of its own and reads its limit from the environment when first used.
+        # oneDNN inside OpenVINO has its own cache and reads its limit from the environment when first used.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
         try:
             import openvino
 
             self._ov, self._core = openvino, openvino.Core()
         except (ImportError, RuntimeError) as error:
-            raise EngineError(f"OpenVINO cannot be loaded ({_short(error)}). {missing}") from error
+            raise EngineError(
+                f"Expected a working OpenVINO. Received one that cannot be loaded ({_short(error)}). {missing}"
+            ) from error
         weights: Weights = "random" if random else "imagenet" if graph.weights_published else "unpublished"
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
         super().__init__(info, graph.geometry, spec.preprocessing)
@@ -100,8 +102,9 @@ class OpenVINOEngine(Engine):
         """Return the error for a new graph that is rejected too; this process does not export it again."""
         _REJECTED_WHEN_NEW.add(graph.made)
         return EngineError(
-            f"OpenVINO rejects the graph of {self._info.title}, although it is newly exported ({_short(error)}). "
-            f"Install openvino and keras again, in the versions of requirements.txt, or choose engine tensorflow."
+            f"Expected OpenVINO to accept the graph of {self._info.title}. Received an error ({_short(error)}), "
+            f"although the graph is newly exported. Install openvino and keras again, in the versions of "
+            f"requirements.txt, or choose engine tensorflow."
         )
 
     def _compile(self, network: Any) -> Any:
@@ -148,8 +151,8 @@ class OpenVINOEngine(Engine):
             request.infer()
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO failed on an input of shape {batch.shape} ({_short(error)}). "
-                f"Choose a smaller scale or engine tensorflow."
+                f"Expected OpenVINO to run on an input of shape {batch.shape}. Received an error ({_short(error)}). "
+                f"Choose a smaller scale, or engine tensorflow."
             ) from error
 
     def release_cached(self) -> None:
@@ -159,7 +162,7 @@ class OpenVINOEngine(Engine):
                 self._release()
 
     def _keep(self, megabytes: float) -> None:
-        """Release the cache unless memory is plentiful: allocating it again makes a pass up to half as slow again."""
+        """Release the cache unless memory is plentiful: allocating it again makes a pass up to 50 % slower."""
         rss = memory.rss_mb()
         if not self._in_parts and rss < min(memory.budget_mb() / 2, _CACHE_MB):
             super()._keep(megabytes)
@@ -176,7 +179,7 @@ class OpenVINOEngine(Engine):
         self._cached_mb = 0.0
 
     def _trim(self) -> None:
-        """Return free memory to the system, and the pages of the weights where they can be read from a file again."""
+        """Return free memory to the system, and the pages of the weights if a file has them."""
         if self._graph.cached and hasattr(mmap, "MADV_DONTNEED"):
             self._graph.weights.madvise(mmap.MADV_DONTNEED)
         memory.trim_heap()

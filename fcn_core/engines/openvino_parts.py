@@ -19,7 +19,7 @@ from fcn_core.networks.geometry import Geometry, smallest
 
 
 class Parts:
-    """The parts of `network`, whose first output is the last layer and whose others are the cuts.
+    """The parts of `network`, whose first output is the last layer and whose other outputs are the cuts.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ class Parts:
         joined = openvino.Model(ends, inputs)
         joined.reshape({p.output(0): [-1, *p.get_partial_shape()[1:]] for p in inputs})
         self._compiled = compile_network(joined)
-        # Run each on the smallest picture: OpenVINO lays out the weights while there is memory.
+        # Run each part on the smallest picture, so that OpenVINO converts the weights while there is memory.
         for run, idle in zip(self.runs(lambda request, _: request.infer()), self._idle, strict=True):
             run(np.zeros((1, *idle.shape[1:]), np.float32))
 
     def runs(self, infer: Callable[[Any, Array], None]) -> list[Run]:
-        """Return what runs each part, in order, for one pass: ``infer(request, batch)`` is called with the batch set.
+        """Return the functions that run the parts, in order, for one pass; they call ``infer(request, batch)``.
 
         The output of a part is valid until the next part runs.
         """
@@ -68,7 +68,7 @@ class Parts:
 
     def release_cached(self) -> None:
         """Release the memory of the last pass."""
-        with suppress(RuntimeError):  # of a network that has failed already
+        with suppress(RuntimeError):  # raised by a network that has failed already
             self._request().infer()  # the compiled network keeps the last outputs: replace them by empty ones
         self._compiled.release_memory()
 

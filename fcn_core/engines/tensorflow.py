@@ -19,8 +19,8 @@ from fcn_core.networks.zoo import ModelSpec, require_weights
 class TensorFlowEngine(Engine):
     """Runs the converted Keras network as one traced function of any input size.
 
-    It runs in float32 with channels last, whatever the settings of Keras are; they are restored afterwards. If Keras is
-    not imported yet, it is imported on TensorFlow, whatever ``KERAS_BACKEND`` says.
+    It runs in float32 with channels last. The settings of Keras are ignored, and restored afterwards. If Keras is not
+    imported yet, it is imported on TensorFlow, and ``KERAS_BACKEND`` is ignored.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class TensorFlowEngine(Engine):
 
         if keras.backend.backend() != "tensorflow":
             raise EngineError(
-                f"Expected Keras on TensorFlow. Received Keras on {keras.backend.backend()} in this process: set "
+                f"Expected Keras on TensorFlow. Received Keras on {keras.backend.backend()} in this process. Set "
                 f"KERAS_BACKEND=tensorflow before the first import of Keras, or choose engine openvino."
             )
         from fcn_core.networks.convert import to_fully_convolutional
@@ -81,7 +81,7 @@ class TensorFlowEngine(Engine):
         )
 
     def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
-        """Return that piece of the picture, preprocessed, as a batch of one: (1, rows, columns, 3)."""
+        """Return the picture between these rows and columns, preprocessed, as a batch of one: (1, rows, columns, 3)."""
         return np.ascontiguousarray(np.moveaxis(super()._batch(image, top, end, left, right), 1, -1))
 
     def _run_whole(self, batch: Logits) -> Logits:

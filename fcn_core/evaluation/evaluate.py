@@ -3,7 +3,7 @@
 The index is a CSV file with the columns ``image`` and ``synset_wnid``, and ``mask``, ``boxes`` or both; a row needs a
 mask or boxes. Paths are relative to the index. In a mask 255 is the object, 0 the background and 128 void: void pixels
 are ignored (see :mod:`fcn_core.evaluation.masks`). Boxes are ``x0 y0 x1 y1`` in pixels, separated by semicolons; a row
-without boxes gets those of the mask's connected regions. A row with boxes alone is measured by the pointing game and
+without boxes gets those of the mask's connected regions. A row with only boxes is measured by the pointing game and
 MaxBoxAccV2.
 """
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -123,17 +124,20 @@ def read_index(path: Path) -> tuple[Case, ...]:
             columns = [name.strip() for name in reader.fieldnames or []]
             _check_columns(columns, path.name)
             reader.fieldnames = columns
-            cases = tuple(_case(row, path, reader.line_num) for row in reader)
+            cases = []
+            for row in reader:
+                with _line_in_message(reader.line_num, path):
+                    cases.append(_case(row, path, reader.line_num))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
-            f"The index {path} cannot be read ({error}). Give a CSV file in UTF-8 with the columns "
-            f"image, synset_wnid and mask or boxes."
+            f"Expected a CSV file in UTF-8 with the columns image, synset_wnid and mask or boxes. Received {path}, "
+            f"which cannot be read ({error}). Correct the file or its name."
         ) from error
     if not cases:
         raise DatasetError(
             f"Expected at least one row below the head of {path.name}. Received none. Add a row for each picture."
         )
-    return cases
+    return tuple(cases)
 
 
 def _check_columns(columns: Sequence[str], name: str) -> None:
@@ -150,38 +154,44 @@ def _check_columns(columns: Sequence[str], name: str) -> None:
         )
 
 
+@contextmanager
+def _line_in_message(line: int, index: Path) -> Iterator[None]:
+    """Put the line of the index before the message of an error."""
+    try:
+        yield
+    except (DatasetError, SynsetError) as error:
+        raise DatasetError(f"Line {line} of {index.name}: {error}") from error
+
+
 def _case(row: dict[Any, Any], index: Path, line: int) -> Case:
-    where = f"Line {line} of {index.name}"
     if None in row:
         raise DatasetError(
-            f"{where}: Expected as many fields as columns. Received more. Put quotes around a field that has a comma."
+            "Expected as many fields as columns. Received more. Put quotes around a field that has a comma."
         )
     image, synset, mask, boxes = (
         (row.get(name) or "").strip() for name in ("image", "synset_wnid", "mask", "boxes")
     )
     if not (image and synset and (mask or boxes)):
         raise DatasetError(
-            f"{where}: Expected an image, a synset, and a mask or boxes. Received less. Complete the row or remove it."
+            "Expected an image, a synset, and a mask or boxes. Received less. Complete the row or remove it."
         )
     for name in filter(None, (image, mask)):
         if not (index.parent / name).is_file():
             raise DatasetError(
-                f"{where}: Expected a path relative to the index. Received {name!r}, which does not exist. Correct it."
+                f"Expected a path relative to the index. Received {name!r}, which does not exist. Correct it."
             )
-    return Case(
-        index.parent / image, synset, index.parent / mask if mask else None, _boxes(boxes, where), line
-    )
+    return Case(index.parent / image, synset, index.parent / mask if mask else None, _boxes(boxes), line)
 
 
-def _boxes(text: str, where: str) -> tuple[tuple[float, ...], ...]:
+def _boxes(text: str) -> tuple[tuple[float, ...], ...]:
     try:
         boxes = tuple(tuple(float(n) for n in box.split()) for box in text.split(";") if box.strip())
     except ValueError:
         boxes = ((),)
     if any(len(b) != 4 or not (b[0] < b[2] and b[1] < b[3]) for b in boxes) or (text and not boxes):
         raise DatasetError(
-            f"{where}: Expected boxes as 'x0 y0 x1 y1' with x0 < x1 and y0 < y1. Received {text[:60]!r}. Separate "
-            f"several boxes by semicolons."
+            f"Expected boxes as 'x0 y0 x1 y1' with x0 < x1 and y0 < y1. Received {text[:60]!r}. Separate several boxes "
+            f"by semicolons."
         )
     return boxes
 
@@ -248,15 +258,13 @@ def evaluate_index(
             image = read_image(case.image)
             class_maps = tuple(compute_class_maps(image, model, scales, fit).values()) if multiscale else ()
         forward += sum(m.seconds for m in class_maps)
-        try:
+        with _line_in_message(case.line, Path(index)):
             measured = _measure(case, image)
             for way, maker in makers.items():
                 start = time.perf_counter()
                 values = maker(image, class_maps, ids)
                 seconds[way] += time.perf_counter() - start
                 scores[way].include(measured(values))
-        except DatasetError as error:
-            raise DatasetError(f"Line {case.line} of {Path(index).name}: {error}") from error
     if progress is not None:
         progress(len(cases), len(cases))
     return tuple(
@@ -302,10 +310,8 @@ def _measure(case: Case, image: RGBImage) -> Callable[[Float32], PictureScore]:
 
 
 def _class_ids(ontology: Ontology, case: Case, index: Path) -> tuple[int, ...]:
-    try:
+    with _line_in_message(case.line, index):
         return ontology.class_ids(ontology.find(case.synset).wnid)
-    except SynsetError as error:
-        raise DatasetError(f"Line {case.line} of {index.name}: {error}") from error
 
 
 def _makers(ways: Sequence[str], model: Predictor) -> dict[str, Maker]:

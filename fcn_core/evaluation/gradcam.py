@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fcn_core.engines.tensorflow import TensorFlowEngine
 from fcn_core.images.resize import resize_image
+from fcn_core.networks.keras_settings import import_keras
 from fcn_core.networks.zoo import model_spec
 
 
@@ -41,6 +42,7 @@ class GradCAM:
 
     def __init__(self, name: str | None = None, random: bool = False) -> None:
         spec = model_spec(name)
+        import_keras(instead="leave out Grad-CAM, which --compare includes")
         network = TensorFlowEngine(spec, random, output_stride=32).network
         import keras
         import tensorflow

@@ -62,8 +62,8 @@ def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) 
     height, width : int
         Size of the upright picture.
     orientation : int
-        EXIF orientation of the picture. A mask with an orientation of its own is rotated by that. A mask without one
-        is rotated as its picture if its size shows that it is not rotated yet.
+        EXIF orientation of the picture. A mask with its own orientation is rotated by that. A mask without one is
+        rotated like its picture if its size shows that it is not rotated yet.
 
     Returns
     -------
@@ -93,7 +93,8 @@ def read_mask(path: Path, height: int, width: int, orientation: int = _UPRIGHT) 
         OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning
     ) as error:  # fmt: skip
         raise DatasetError(
-            f"The mask {path.name} cannot be read ({' '.join(str(error).split())[:160]}). Save it as a grey PNG."
+            f"Expected a picture file as mask. Received {path.name}, which cannot be read "
+            f"({' '.join(str(error).split())[:160]}). Save it as a grey PNG."
         ) from error
     if not reading.truth.any():
         raise DatasetError(

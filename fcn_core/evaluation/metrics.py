@@ -4,8 +4,8 @@ Definitions
 -----------
 Pointing game
     Share of pictures whose maximum is on the object (Zhang et al., "Top-down Neural Attention by Excitation
-    Backprop", ECCV 2016). They tolerate a distance of 15 pixels; here it is `tolerance`, which is 0 wherever this
-    program states the measure.
+    Backprop", ECCV 2016). They accept a distance of 15 pixels. Here `tolerance` sets the distance; it is 0 in all
+    results of this program.
 PxAP
     Area under the precision-recall curve of the pixels of all pictures together, at the thresholds
     0, 0.001 ... 0.999 and 1 (Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
@@ -15,11 +15,12 @@ MaxBoxAccV2
     least d, at the t that is best for the whole data set; mean over d = 0.3, 0.5 and 0.7 (Choe et al., "Evaluation for
     Weakly Supervised Object Localization: Protocol, Metrics, and Datasets", arXiv 2020, TPAMI 2022).
 Mean IoU
-    Intersection over union of ``score >= t`` and the object, averaged over the pictures, at the t that is best for all
-    of them together.
+    Intersection over union of ``score >= t`` and the object, averaged over the pictures, at the t with the largest
+    average.
 
-Each score map is first scaled to 0 to 1 at the size of its picture, as in the reference implementation. That one also
-resizes all pictures to one size; here a picture counts in PxAP by its pixels. Void pixels are ignored. Boxes are
+Each score map is first scaled to 0 to 1 at the size of its picture, as in the reference implementation. The
+reference also resizes all pictures to one size; here a picture's weight in PxAP is its number of pixels. Void pixels
+are ignored. Boxes are
 ``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive; fractions are allowed.
 """
 
@@ -158,7 +159,7 @@ def iou_at_thresholds(histograms: Counts) -> Float64:
 
 @dataclass(frozen=True, eq=False)
 class PictureScore:
-    """The measurement of one picture: a few kilobytes, whatever its size.
+    """The measurement of one picture: a few kilobytes for a picture of any size.
 
     Attributes
     ----------
@@ -279,7 +280,7 @@ class Summary:
     pointing : float
         Pointing accuracy over all pictures.
     pxap : float or None
-        Over the pictures with masks, as the other measures of pixels.
+        Over the pictures with masks, like the other measures of pixels.
     max_box_acc_v2 : float or None
         Over the pictures with boxes; `max_box_acc` has its three parts, at IoU 0.3, 0.5 and 0.7.
     mean_iou : float or None

@@ -22,7 +22,8 @@ from fcn_core.networks.zoo import build_classifier, model_spec, require_weights
 if TYPE_CHECKING:
     import keras
 
-_CELLS = (2, 4, 8, 16) * 2
+_SQUARES = (2, 4, 8, 16) * 2  # per side
+_WITHOUT_TENSORFLOW = "set KERAS_BACKEND=openvino"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def verify_model(
     logits = [model.logits(ResizedImage(pixels, spec.input_size, spec.input_size)) for pixels in pictures]
     info = model.info
     del model  # release its memory for the classifier
-    import_keras(reference_backend(engine))
+    import_keras(reference_backend(engine), _WITHOUT_TENSORFLOW)
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
     batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
@@ -118,7 +119,7 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
     ConversionError
         Its head cannot become a convolution.
     """
-    import_keras(reference_backend())
+    import_keras(reference_backend(), _WITHOUT_TENSORFLOW)
     import keras
 
     from fcn_core.networks.convert import to_fully_convolutional
@@ -137,8 +138,8 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
         if random:
             raise
         raise WeightsUnavailable(
-            f"The ImageNet weights of {name} could not be downloaded ({str(cause)[:160]}). Try --weights none, which "
-            f"verifies the conversion with random weights."
+            f"Expected the ImageNet weights of {name}. Received none: they could not be downloaded "
+            f"({str(cause)[:160]}). Try --weights none, which verifies the conversion with random weights."
         ) from cause
     size = classifier.input_shape[1]
     preprocess = importlib.import_module(build.__module__).preprocess_input
@@ -186,14 +187,14 @@ def _verification(
 
 
 def _noises(size: int) -> NDArray[np.uint8]:
-    """Return pictures of pixel noise and of smooth noise with several numbers of cells per side.
+    """Return pictures of pixel noise, and of smooth noise with several numbers of squares per side.
 
     A weight is tested only if its feature is not zero. Pixel noise activates a third to a half of EfficientNet-Lite's
     features, all these pictures together four fifths or more.
     """
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (size, size, 3), dtype=np.uint8)]
-    for cells in _CELLS:
-        colours = rng.integers(0, 256, (cells, cells, 3)).astype(np.float32)
+    for squares in _SQUARES:
+        colours = rng.integers(0, 256, (squares, squares, 3)).astype(np.float32)
         pictures.append(resize_array(colours, size, size).round().astype(np.uint8))
     return np.stack(pictures)

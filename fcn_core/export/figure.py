@@ -49,7 +49,7 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     Returns
     -------
     matplotlib.figure.Figure
-        On an Agg canvas: ``figure.savefig(path)``. It belongs to no window and needs no closing.
+        On an Agg canvas: ``figure.savefig(path)``. It has no window and need not be closed.
     """
     give_matplotlib_a_place()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,7 +62,7 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     cards = {**analysis.heatmaps, **means}
     top = 1.0 if analysis.kind == "probability" else max(1e-6, *(heatmap.peak for heatmap in cards.values()))
 
-    # Every panel is a frame of the photo's proportions. A photo beyond the limits fills only a part of its frame.
+    # Every panel has the photo's proportions, within limits. A photo beyond the limits fills only a part of its panel.
     shape = min(max(height / width, 0.2), 1.6)
     columns = min(max(len(cards), 4), 6)
     rows = math.ceil(len(cards) / columns)

@@ -17,7 +17,7 @@ Axis = Literal[0, 1]  # rows, columns
 
 
 def lines(image: RGBImage, edges: Any, axis: Axis) -> NDArray[np.int64]:
-    """Return the position in the original of edges between rows or columns of the reduced picture."""
+    """Return where edges between rows or columns of the reduced picture lie in the original."""
     there, here = image.original[axis], image.pixels.shape[axis]
     found: NDArray[np.int64] = -(-np.asarray(edges, np.int64) * there // here)
     return found

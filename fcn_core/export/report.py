@@ -44,7 +44,7 @@ class _Image:
 
 
 def html_report(analysis: Analysis, cmap: str = "viridis") -> bytes:
-    """Return the analysis as a page of its own, for screens (light or dark) and paper.
+    """Return the analysis as a separate page, for screens (light or dark) and paper.
 
     Parameters
     ----------

@@ -229,6 +229,10 @@ def clean_name(text: str) -> str:
 def _read_file(path: str | os.PathLike[str], name: str, limits: Limits) -> bytes:
     try:
         status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(
+                f"Expected a picture file. Received {name}, which is a folder. Name the files in it."
+            )
         if not stat.S_ISREG(status.st_mode):  # reading a pipe can block, and a device never ends
             raise ImageError(
                 f"Expected a picture file. Received {name}, which is not a regular file. Choose another file."

@@ -14,8 +14,8 @@ from fcn_core.synsets.search import STARTING_POINTS
 
 _CANDIDATES = 16  # classes with the highest peaks, which are considered
 _LOWEST_PEAK = 0.1  # mean peak below which a class is noise
-_SURE = 0.95  # share of its kind's probability from which a class is named itself
-_MOST_CELLS = 6000  # larger grids are skipped: they change little and take 4 kB per cell
+_SURE = 0.95  # least share of its kind's probability for a class to be named itself
+_MOST_CELLS = 6000  # larger grids are skipped: they change little and need 4 kB per cell
 _KINDS = frozenset(STARTING_POINTS) - {"n00015388", "n03094503"}  # without animal and container
 
 
@@ -57,9 +57,9 @@ def findings(
 
     Notes
     -----
-    Candidates are the classes with the highest peaks (mean over the scales, at least 0.1). A class is named itself
-    where the network is sure of it: in the cells where the class is seen, weighted by its probability, it has at
-    least 95 % of the probability of its everyday kind. Otherwise the kind is named (dog, cat, bird, vehicle: the
+    Candidates are the classes with the highest peaks (mean over the scales, at least 0.1). A class is named itself if
+    the network is sure of it: if it has at least 95 % of the probability of its everyday kind, as a mean over the
+    cells, weighted by the probability of the class. Otherwise the kind is named (dog, cat, bird, vehicle: the
     nearest ancestor among `fcn_core.synsets.search.STARTING_POINTS`). "Animal" and "container" are too general and
     are skipped. Where one finding is an ancestor of another, only the descendant is kept.
     """
@@ -92,7 +92,7 @@ def _level(class_id: int, cells: Sequence[npt.NDArray[np.float32]], ontology: On
     ids = list(ontology.class_ids(kind))
     weights = [
         c[:, class_id] / len(c) for c in cells
-    ]  # every scale has the same weight, whatever its number of cells
+    ]  # every scale has the same weight, although the numbers of cells differ
     alone = sum(float(w @ c[:, class_id]) for w, c in zip(weights, cells, strict=True))
     together = sum(float(w @ c[:, ids].sum(axis=1)) for w, c in zip(weights, cells, strict=True))
     return wnid if alone >= _SURE * together else ontology.collapse(kind)

@@ -15,16 +15,16 @@ from fcn_core.maps.heatmap import ClassMap, Float32, Float64, Heatmap, MapKind, 
 from fcn_core.maps.region import normalise, normalise_in_place, suggest_threshold
 
 _SNAP_SIDE = 320  # longest side of the picture that is cut into regions
-_REGION_PIXELS = 36  # pixels of a region, at least about
+_REGION_PIXELS = 36  # smallest number of pixels of a region, approximately
 _KINDS: tuple[MapKind, MapKind] = ("probability", "evidence")
-_FULL_SCALE = 400 * 640  # pixels of a scale from which it has its full weight
+_FULL_SCALE = 400 * 640  # a scale with at least this many pixels has full weight
 _ANSWER_SCALE = 800 * 1280  # the scale nearest to this one tells which regions are alike
 _RIM = 0.03  # width of the border, as a share of the longer side
 
 
 @dataclass(frozen=True)
 class Snapping:
-    """The setting of `fine_map`, one for all pictures and synsets; ``benchmarks/quality.md`` tells how it was found.
+    """The parameters of `fine_map`, the same for all pictures; ``benchmarks/quality.md`` tells how they were found.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Snapping:
         colour in CIELAB, of position as a share of the picture's longer side, and of the network's answer (positive
         parts of the logits, scaled to length 1).
     far_colour, far_answer, far : float
-        The same for steps to any place in the picture, and their number per step nearby.
+        The same for steps to any place in the picture, and the number of such steps per nearby step.
     stop : float
         Rate at which a walker stops where the network is sure.
     background, certainty : float
@@ -147,7 +147,7 @@ def fine_map(
     regions : Regions, optional
         From `segment`, to avoid computing them again for another synset.
     snapping : Snapping, optional
-        Another setting, for measurements.
+        Other parameters, for measurements.
 
     Returns
     -------
@@ -206,9 +206,9 @@ def _confidence(
 def _steps(regions: Regions, class_maps: Sequence[ClassMap], snapping: Snapping) -> Float64:
     """Return the probability of a step from each region to each other one, (n, n)."""
     finest = min(class_maps, key=lambda m: abs(math.log(m.scale.height * m.scale.width / _ANSWER_SCALE)))
-    said = np.maximum(_logits_at(finest, regions), 0)
-    said /= np.maximum(np.linalg.norm(said, axis=1, keepdims=True), 1e-6)
-    answer = _squared_distances(said) / 2
+    positive = np.maximum(_logits_at(finest, regions), 0)
+    positive /= np.maximum(np.linalg.norm(positive, axis=1, keepdims=True), 1e-6)
+    answer = _squared_distances(positive) / 2
     colour = _squared_distances(regions.colours) / 2
     apart = _squared_distances(regions.centres / max(regions.labels.shape)) / 2
     near = answer / snapping.answer**2 + colour / snapping.colour**2 + apart / snapping.distance**2

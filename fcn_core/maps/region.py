@@ -51,7 +51,7 @@ def normalise(values: npt.ArrayLike) -> Float32:
 
 
 def normalise_in_place(array: Float32) -> Float32:
-    """Do the same as `normalise` without a copy: a map of 50 megapixels is in memory only once."""
+    """Scale an array as `normalise` does, without a copy: a map of 50 megapixels is in memory only once."""
     finite = np.isfinite(array)
     if not finite.any():
         array[...] = 0

@@ -1,8 +1,10 @@
 """Read PyTorch's legacy checkpoints without PyTorch, and without running anything in them.
 
-``pickle`` can call any function that a file names. Here it gets only the opcodes that plain values and tensors need,
-and only four names, each of which stands for a value of ours that can be called in one way. The digest of a packaged
-file is checked before it is read (:func:`fcn_core.networks.zoo.require_weights`); this is the second line of defence.
+``pickle`` can call any function that a file names. This reader accepts only the opcodes that plain values and tensors
+need, and only four names. Each name stands for an object of this module that can be called in one way.
+
+The digest of a packaged file is checked before it is read (:func:`fcn_core.networks.zoo.require_weights`); this is the
+second line of defence.
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+class _Refused(Exception):
+    """What is wrong with a file, as a phrase for the message of `read_torch_weights`."""
+
+
 class _StateDict(dict[str, Any]):
     """Stands for an ``OrderedDict``, and ignores the attributes of a state dict."""
 
@@ -47,7 +53,7 @@ class _StateDict(dict[str, Any]):
 
 
 class _Storage(NamedTuple):
-    """Where the numbers of a tensor will be found."""
+    """The storage in the file that contains the numbers of a tensor."""
 
     key: str
     dtype: np.dtype[Any]
@@ -65,7 +71,7 @@ class _Tensor(NamedTuple):
         """Return the numbers of the tensor, read-only."""
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         if last >= numbers.size or math.prod(self.shape) > numbers.size:
-            raise WeightsInvalid(
+            raise _Refused(
                 f"a tensor of shape {self.shape}, strides {self.strides} in {numbers.size} numbers"[:160]
             )
         return np.lib.stride_tricks.as_strided(
@@ -77,7 +83,7 @@ class _Tensor(NamedTuple):
 
 
 class _Name(NamedTuple):  # without attributes that a pickle could set
-    """Stands for a name in the pickle; calling it does what the state dict needs and nothing else."""
+    """Stands for a name in the pickle; a call makes what a state dict needs, and does nothing else."""
 
     name: str
 
@@ -96,16 +102,16 @@ class _Name(NamedTuple):  # without attributes that a pickle could set
                     and 0 not in shape
                 ):
                     return _Tensor(storage, offset, shape, strides)
-        raise WeightsInvalid("a call that tensors do not need")
+        raise _Refused("a call that tensors do not need")
 
 
 class _Unpickler(pickle.Unpickler):  # noqa: S301 - that is what this class is for
-    """Knows four names and references to storages; imports nothing."""
+    """Accepts four names and references to storages, and imports nothing."""
 
     def find_class(self, module: str, name: str) -> _Name:
-        """Return what stands for a name in `_NAMES`; refuse all others."""
+        """Return the stand-in for a name in `_NAMES`; refuse all other names."""
         if f"{module} {name}" not in _NAMES:
-            raise WeightsInvalid(f"the name {module} {name}"[:120])
+            raise _Refused(f"the name {module} {name}"[:120])
         return _Name(f"{module} {name}")
 
     def persistent_load(self, reference: object) -> _Storage:
@@ -113,7 +119,7 @@ class _Unpickler(pickle.Unpickler):  # noqa: S301 - that is what this class is f
         match reference:
             case ("storage", _Name(kind), str(key), str(), int(), None) if kind in _DTYPES:
                 return _Storage(key, _DTYPES[kind])
-        raise WeightsInvalid("a reference to something that is not a storage")
+        raise _Refused("a reference to something that is not a storage")
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
@@ -138,9 +144,9 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
     try:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
-            raise WeightsInvalid(f"{size} bytes, more than any of these files has")
+            raise _Refused(f"{size} bytes, more than any of these files has")
         return _read_tensors(path.read_bytes())
-    except WeightsInvalid as error:
+    except _Refused as error:
         reason = str(error)
     except Exception as error:  # a hostile file can fail in any way
         reason = f"it cannot be read ({type(error).__name__}: {str(error)[:120]})"
@@ -155,15 +161,15 @@ def _read_tensors(data: bytes) -> dict[str, np.ndarray]:
     for expected in (0x1950A86A20F9469CFC6C, 1001):
         header = _read_pickle(stream)
         if not isinstance(header, int) or header != expected:
-            raise WeightsInvalid("no legacy PyTorch header")
+            raise _Refused("no legacy PyTorch header")
     machine = _read_pickle(stream)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
-        raise WeightsInvalid("a machine that is not little-endian")
+        raise _Refused("a machine that is not little-endian")
     tensors, keys = _read_pickle(stream), _read_pickle(stream)
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
-        raise WeightsInvalid("something that is not a tensor")
+        raise _Refused("something that is not a tensor")
     if not all(isinstance(name, str) for name in tensors):
-        raise WeightsInvalid("a tensor whose name is not text")
+        raise _Refused("a tensor whose name is not text")
     storages = {t.storage.key: t.storage for t in tensors.values()}
     numbers: dict[_Storage, np.ndarray] = {}
     for key in keys:
@@ -171,24 +177,24 @@ def _read_tensors(data: bytes) -> dict[str, np.ndarray]:
         start, storage = stream.tell(), storages[key]
         end = start + count * storage.dtype.itemsize
         if end > len(data):
-            raise WeightsInvalid(f"storage {key[:20]!r} of {count} numbers ends beyond the file")
+            raise _Refused(f"storage {key[:20]!r} of {count} numbers ends beyond the file")
         numbers[storage] = np.frombuffer(data, storage.dtype, count, start)
         stream.seek(end)
     if stream.tell() != len(data):
-        raise WeightsInvalid(f"{len(data) - stream.tell()} bytes after the last storage")
+        raise _Refused(f"{len(data) - stream.tell()} bytes after the last storage")
     return {name: tensor.view(numbers[tensor.storage]) for name, tensor in tensors.items()}
 
 
 def _read_pickle(stream: io.BytesIO) -> Any:
-    """Read one pickle after its opcodes are checked: some that are refused could take any amount of memory."""
+    """Check the opcodes of one pickle, then read it: other opcodes could use any amount of memory."""
     start = stream.tell()
     for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if opcode.name not in _OPCODES:
-            raise WeightsInvalid(f"the pickle opcode {opcode.name}")
+            raise _Refused(f"the pickle opcode {opcode.name}")
         if step > _MOST_STEPS:
-            raise WeightsInvalid(f"a pickle of more than {_MOST_STEPS} steps")
+            raise _Refused(f"a pickle of more than {_MOST_STEPS} steps")
         if opcode.name == "LONG_BINPUT" and int(argument or 0) > _MOST_STEPS:
-            raise WeightsInvalid(f"a memo of {argument} entries")
+            raise _Refused(f"a memo of {argument} entries")
     end = stream.tell()
     value = _Unpickler(io.BytesIO(stream.getbuffer()[start:end])).load()
     stream.seek(end)

@@ -36,14 +36,14 @@ from fcn_core.networks.structure import read_geometry
 Output = Literal["probabilities", "logits"]
 
 _GLOBAL_POOLINGS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
-# What a head may contain beside the pooling and the linear layer.
+# Layers that a head may contain besides the pooling and the linear layer.
 _HEAD = ("Dropout", "Reshape", "Flatten", "Identity", "Activation", "Softmax")
 
 
 def to_fully_convolutional(
     classifier: keras.Model, *, output: Output = "probabilities", output_stride: int | None = None
 ) -> keras.Model:
-    """Turn a classifier into a network that returns a map of classes for an input of any size.
+    """Turn a classifier into a network that returns a class map for an input of any size.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def to_fully_convolutional(
         layer may be a 1x1 convolution on the pooled features (MobileNet), and the classifier may contain other
         models (a headless body with a new head on top). Layers that do not change share their weights with it.
     output : {"probabilities", "logits"}
-        Output of the model, of shape (N, h, w, classes): the notebook's probabilities, which sum to one at every
-        location, or the logits before the softmax.
+        Output of the model, of shape (N, h, w, classes): the notebook's probabilities, which sum to one in every
+        cell, or the logits before the softmax.
     output_stride : int, optional
         Input pixels from one cell to the next, if smaller than the classifier's own (usually 32). The strides beyond
         it become dilation: the map is denser, with the same weights.
@@ -61,8 +61,8 @@ def to_fully_convolutional(
     Returns
     -------
     keras.Model
-        Takes any input size. Has the data format and precision of the classifier, whatever is set in this process,
-        and layers named "logits" and, with probabilities, "probabilities".
+        It accepts any input size. It has the data format and precision of the classifier, not those set in this
+        process, and layers named "logits" and, with probabilities, "probabilities".
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _any_size(body: keras.Model) -> keras.Model:
     """Crop the maps where branches of different size meet: NASNet pads them for one input size only."""
     try:
         nodes = read_geometry(body)[0].nodes
-    except ConversionError:  # a layer whose windows are not known, so that nothing can be said of its sizes
+    except ConversionError:  # the windows of a layer are not known, so neither are its sizes
         return body
     traces = [trace(nodes, "y", size) for size in range(224, 256)]
     uneven = {
@@ -154,8 +154,9 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
     """Plan the a-trous construction: return a function from each layer to itself or to its dilated copy.
 
     Each tensor has a stride, a rate (how much denser its grid is than before) and a phase: old cell ``i`` is new cell
-    ``i*rate + phase``, for inputs whose sides are multiples of the stride. A window that would take the stride beyond
-    `output_stride` slides by one instead. All later windows are dilated by the rate, and zero padding grows by it.
+    ``i*rate + phase``, for inputs whose sides are multiples of the stride. A window that would make the stride larger
+    than `output_stride` slides by one instead. All later windows are dilated, and zero padding is
+    multiplied, by the rate.
     """
     state: dict[int, tuple[int, int, int]] = {}
     copies: dict[int, Any] = {}
@@ -166,7 +167,7 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
         if len(states) > 1:
             raise ConversionError(
                 f"Expected branches with the same cells where they meet in {layer.name!r} of {body.name!r}. Received "
-                f"branches that differ at output stride {output_stride}; keep the network's own stride."
+                f"branches that differ at output stride {output_stride}. Keep the network's own stride."
             )
         changes: dict[str, Any] = {}
         if kind in CONVOLUTIONS or kind in POOLINGS:
@@ -175,7 +176,7 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
             if kind in POOLINGS and size > 1 and rate > 1:
                 raise ConversionError(
                     f"Expected no pooling after stride {output_stride}, as Keras cannot dilate it. Received pooling "
-                    f"layer {layer.name!r} at stride {stride}; choose a larger output stride."
+                    f"layer {layer.name!r} at stride {stride}. Choose a larger output stride."
                 )
             if rate > 1 and size > 1:
                 changes["dilation_rate"] = (dilation * rate, dilation * rate)
@@ -197,8 +198,8 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
     reached = max(stride for stride, *_ in state.values())
     if reached != output_stride:
         raise ConversionError(
-            f"Expected an output stride that the network can have. Received {output_stride}; "
-            f"{body.name!r} would have {reached}. Choose 8, 16 or 32."
+            f"Expected an output stride that the network can have. Received {output_stride}, where {body.name!r} "
+            f"would have {reached}. Choose 8, 16 or 32."
         )
     return lambda layer: copies.get(id(layer), layer)
 

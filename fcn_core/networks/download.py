@@ -1,8 +1,8 @@
 """Download a published file once: resumed after an interruption, verified, and moved into place when complete.
 
-This is code of our own because pooch (1.9) has neither of two things that matter for 100 MB on a slow connection: it
-downloads into a temporary file and starts over after an interruption, and it has no lock, so that two processes would
-download the same file twice. httpx would replace only the request itself.
+pooch (1.9) is not used because it lacks two things that matter for 100 MB on a slow connection: it cannot resume a
+download after an interruption, and it has no lock, so two processes would download the same file twice. httpx would
+replace only the request itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO
 
 from fcn_core.errors import WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.weights import ByteProgress, WeightsFile
-from fcn_core.system.folders import require_room
+from fcn_core.system.folders import require_space
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -58,7 +58,7 @@ def download(file: WeightsFile, folder: Path, progress: ByteProgress | None = No
         with _open_alone(part, file, progress) as stream:
             try:
                 if not _is_whole(file, target):  # otherwise another process has downloaded it
-                    require_room(folder, file.size - stream.seek(0, os.SEEK_END))
+                    require_space(folder, file.size - stream.seek(0, os.SEEK_END))
                     _complete(file, stream, part, progress)
             except OSError as error:
                 if _cannot_write(error):
@@ -89,7 +89,7 @@ def _empty(stream: IO[bytes]) -> None:
 def _open_alone(part: Path, file: WeightsFile, progress: ByteProgress | None) -> IO[bytes]:
     """Open the partial file for appending; wait while another process has locked it."""
     while True:
-        stream = part.open("ab", buffering=0)  # otherwise closing it would try again what cannot be written
+        stream = part.open("ab", buffering=0)  # a buffer would repeat a failed write when it is closed
         with suppress(FileNotFoundError):
             if _lock(stream) and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
                 return stream
@@ -101,7 +101,7 @@ def _open_alone(part: Path, file: WeightsFile, progress: ByteProgress | None) ->
 
 
 def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: ByteProgress | None) -> None:
-    """Complete the partial file; if its digest is wrong then, download it once from the start."""
+    """Complete the partial file; if its digest is wrong afterwards, download it again from the start."""
     resumed = stream.tell() > 0
     _fetch(file, stream, progress)
     if resumed and not _is_whole(file, part):
@@ -113,7 +113,7 @@ def _complete(file: WeightsFile, stream: IO[bytes], part: Path, progress: BytePr
 
 
 def _lock(stream: IO[bytes]) -> bool:
-    """Lock the partial file; return whether that worked. Without locks on this system, only the digest protects."""
+    """Lock the partial file; return whether that worked. On a system without locks, only the digest protects it."""
     try:
         import fcntl
     except ImportError:
@@ -190,12 +190,13 @@ def _why_not(file: WeightsFile, folder: Path, error: Exception) -> str:
     reason = error.reason if type(error) is urllib.error.URLError else str(error) or type(error).__name__
     if _cannot_write(error):
         return (
-            f"The weights of this model cannot be written to {folder} ({reason}). Free {file.size / 1e6:.0f} MB "
-            f"there, set FCN_CACHE_DIR to another folder, or set FCN_WEIGHTS_DIR to a folder that has {file.name}."
+            f"Expected a writable folder for the weights of this model. Received {folder}, which cannot be written "
+            f"({reason}). Free {file.size / 1e6:.0f} MB there, set FCN_CACHE_DIR to another folder, or set "
+            f"FCN_WEIGHTS_DIR to a folder that has {file.name}."
         )
     return (
-        f"The weights of this model were not found locally and cannot be downloaded ({reason}). "
-        f"Download {file.url} ({file.size / 1e6:.0f} MB) on a machine with a network, {_by_hand(file)}"
+        f"Expected the weights of this model. Received none: they were not found locally and cannot be downloaded "
+        f"({reason}). Download {file.url} ({file.size / 1e6:.0f} MB) on a machine with a network, {_by_hand(file)}"
     )
 
 

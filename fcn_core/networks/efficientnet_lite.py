@@ -48,7 +48,7 @@ def efficientnet_lite(
     Returns
     -------
     keras.Model
-        Takes (N, size, size, 3), values (x - 127) / 128 of pixels 0..255; in the data format set in Keras.
+        Its input is (N, size, size, 3), values (x - 127) / 128 of pixels 0..255, in the data format set in Keras.
     """
     layers = keras.layers
     channels_first = keras.config.image_data_format() == "channels_first"

@@ -64,7 +64,7 @@ class CellAxis:
         index : int
             The cell.
         side : float
-            Of the frame around the cell's centre, in pixels of the network's input.
+            Side of the frame around the cell's centre, in pixels of the network's input.
         length : int
             Pixels of the picture along this axis.
         """

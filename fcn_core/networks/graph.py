@@ -20,7 +20,7 @@ POOLINGS = ("MaxPooling2D", "AveragePooling2D")
 
 
 def nodes_of(model: keras.Model) -> Iterator[Any]:
-    """Yield the nodes of the model's graph, inputs first, each after those it reads."""
+    """Yield the nodes of the model's graph: inputs first, each node after the nodes that it reads."""
     by_depth = _graph(model)._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
         yield from by_depth[depth]
@@ -49,7 +49,7 @@ def activation_of(node: Any) -> str:
 
 
 def is_linear(node: Any) -> bool:
-    """Return whether the node weighs the channels of one cell: a Dense layer or a 1x1 convolution."""
+    """Return whether the node is a linear layer on the channels of a cell: Dense or a 1x1 convolution."""
     return kind_of(node) == "Dense" or (
         kind_of(node) == "Conv2D"
         and pair(node.operation.kernel_size) == pair(node.operation.strides) == (1, 1)
@@ -57,12 +57,12 @@ def is_linear(node: Any) -> bool:
 
 
 def pair(value: Any) -> tuple[int, int]:
-    """Return the two sides of a size that Keras takes as one number or two."""
+    """Return both sides of a size, which Keras accepts as one number or two."""
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 def data_format(model: keras.Model) -> DataFormat:
-    """Return the data format that the model was built with, whatever is set in this process."""
+    """Return the data format that the model was built with, which may differ from the setting."""
     formats = (getattr(layer, "data_format", None) for layer in layers_of(model))
     return next(filter(None, formats), keras.config.image_data_format())
 
@@ -74,21 +74,21 @@ def build_settings(model: keras.Model) -> tuple[DataFormat, Any]:
 
 
 def rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool = False) -> keras.Model:
-    """Send a new input through the model's graph, with the layers that `clone` returns for its layers.
+    """Rebuild the model's graph on a new input, and replace each layer by the result of `clone`.
 
     Parameters
     ----------
     model : keras.Model
         With one input and one output.
     clone : callable
-        Returns for a layer what is called in its place: itself, another layer or a function.
+        Receives a layer; returns what to call in its place: the same layer, another layer or a function.
     free_size : bool
-        Whether the new input has any height and width.
+        Whether the height and width of the new input are free.
 
     Raises
     ------
     ConversionError
-        A layer does not take the new input.
+        A layer does not accept the new input.
     """
     shape = list(model.inputs[0].shape[1:])
     spatial = (1, 2) if data_format(model) == "channels_first" else (0, 1)
@@ -102,8 +102,8 @@ def rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool 
             raise ValueError(f"the last map has the fixed shape {result.shape}")
     except (ValueError, TypeError) as error:
         raise ConversionError(
-            f"Expected layers that take an input of any size. Received {model.name!r}, in which one does not: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"Expected layers that accept an input of any size. Received {model.name!r}, in which one does not "
+            f"({' '.join(str(error).split())[:200]}). Choose another classifier."
         ) from error
     return keras.Model(image, result, name=model.name)
 
@@ -119,7 +119,7 @@ def flatten(classifier: keras.Model) -> keras.Model:
     if len(_graph(classifier).inputs) != 1 or len(classifier.outputs) != 1:
         raise ConversionError(
             f"Expected a classifier with one input and one output. Received {classifier.name!r} with "
-            f"{len(classifier.inputs)} and {len(classifier.outputs)}."
+            f"{len(classifier.inputs)} and {len(classifier.outputs)}. Build a keras.Model with one of each from it."
         )
     if not any(isinstance(node.operation, keras.Model) for node in nodes_of(classifier)):
         return classifier
@@ -138,6 +138,6 @@ def _graph(model: Any) -> Any:
     if graph is None:
         raise ConversionError(
             f"Expected a functional or built sequential Keras model. Received {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}, whose graph of layers is not known; rebuild it with keras.Input."
+            f"{getattr(model, 'name', '')!r}, whose graph of layers is not known. Rebuild it with keras.Input."
         )
     return graph

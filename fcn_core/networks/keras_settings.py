@@ -1,7 +1,7 @@
 """The settings of Keras, which other code in this process uses too.
 
 ``keras.json``, ``KERAS_BACKEND`` and calls such as ``keras.config.set_floatx`` choose precision, data format and
-backend of every model. The models here are built with settings of their own; the others are restored afterwards.
+backend of every model. The models here are built with fixed settings; the previous settings are restored afterwards.
 
 One private name of Keras 3.15 is used: ``keras.src.backend.common.global_state``. ``tests/networks/test_graph.py``
 checks it and fails first when Keras changes it.
@@ -26,8 +26,14 @@ DataFormat = Literal["channels_last", "channels_first"]
 _LOCK = threading.RLock()  # precision and data format apply to the whole process
 
 
-def import_keras(backend: Backend = "tensorflow") -> None:
+def import_keras(backend: Backend = "tensorflow", instead: str = "choose engine openvino") -> None:
     """Import Keras on this backend, whatever ``KERAS_BACKEND`` says; if it is already imported, nothing changes.
+
+    Parameters
+    ----------
+    backend : {"tensorflow", "openvino"}
+    instead : str
+        What a user can do without TensorFlow, for the message of the error.
 
     Raises
     ------
@@ -49,10 +55,12 @@ def import_keras(backend: Backend = "tensorflow") -> None:
         if isinstance(error, ModuleNotFoundError):
             no_tensorflow = error.name == "tensorflow"
             cure = install_tensorflow() if no_tensorflow else f"Run: pip install keras {backend}"
-        elif isinstance(error, ImportError):  # the package is damaged, or the settings need another
+        elif isinstance(error, ImportError):  # the package is damaged, or the settings need another package
             cure += f", run: pip install keras {backend}"
+        if backend == "tensorflow":
+            cure += f", or {instead}"
         raise EngineError(
-            f"Keras on {backend} cannot be loaded ({reason}). {cure}, or choose engine openvino."
+            f"Expected a working Keras on {backend}. Received one that cannot be loaded ({reason}). {cure}."
         ) from error
 
 
@@ -76,7 +84,7 @@ def _settings_file() -> str:
 
 @contextmanager
 def keras_settings(data_format: DataFormat = "channels_last", policy: Any = "float32") -> Iterator[None]:
-    """Build models with this data format and precision in the context; restore the settings afterwards.
+    """Set the data format and precision of models that are built in the context; restore both afterwards.
 
     The data format and ``floatx`` of Keras apply to the whole process. Other threads that use this function wait; those
     that build models without it see these settings.

@@ -1,4 +1,4 @@
-"""Layers of our own: the notebook's ``SoftmaxMap``, and cropping for networks that fit few input sizes."""
+"""Custom Keras layers: the notebook's ``SoftmaxMap``, and a crop for maps of different sizes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keras import ops
 class SoftmaxMap(keras.layers.Layer):  # type: ignore[misc]
     """Softmax over the last axis of a tensor of any rank.
 
-    Turns a map of logits of shape ``(..., C)`` into a map of probabilities of the same shape: at every
-    location the ``C`` values lie in [0, 1] and sum to one. The largest logit is subtracted first, so that no
+    Turns a map of logits of shape ``(..., C)`` into a map of probabilities of the same shape: in every
+    cell, the ``C`` values are from 0 to 1 and sum to one. The largest logit is subtracted first, so that no
     exponential overflows; the result is the same because the softmax does not change when a constant is
     added to all logits.
 

@@ -23,7 +23,7 @@ class Comparison:
     error : float
         Largest absolute difference of logits; infinite if the map is not finite.
     span : float
-        Largest minus smallest of the compared logits of the classifier, to judge the error by.
+        Largest minus smallest of the compared logits of the classifier, to compare the error with.
     compared, classes : int
         Number of classes that were compared, and of all classes.
     """
@@ -44,7 +44,7 @@ def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarr
     classifier : keras.Model
         The classifier that `network` was made from.
     network : keras.Model
-        Fully convolutional, giving logits.
+        The fully convolutional network; its output is logits.
     image : ndarray of shape (N, H, W, C)
         Preprocessed input of the classifier's size.
 
@@ -53,7 +53,7 @@ def largest_error(classifier: keras.Model, network: keras.Model, image: np.ndarr
     error : float
         Largest absolute difference.
     span : float
-        Largest minus smallest logit of the classifier, to judge the error by.
+        Largest minus smallest logit of the classifier, to compare the error with.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def compare_answers(answer: np.ndarray, logits: np.ndarray) -> Comparison:
     Parameters
     ----------
     answer : ndarray of shape (N, classes)
-        The classifier's output; taken as probabilities if not negative and with a sum of one.
+        The classifier's output. If it is not negative and sums to one, it is read as probabilities, else as logits.
     logits : ndarray of shape (N, classes)
 
     Raises
@@ -87,7 +87,7 @@ def compare_answers(answer: np.ndarray, logits: np.ndarray) -> Comparison:
     if not np.isfinite(expected).all():
         raise ConversionError(
             "Expected a finite answer of the classifier to the test picture. Received NaN or infinity, so there is "
-            "nothing to compare with; check its weights."
+            "nothing to compare with.. Check its weights."
         )
     finite = bool(np.isfinite(found).all())
     found = found if finite else np.zeros_like(found)

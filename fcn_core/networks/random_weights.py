@@ -20,7 +20,7 @@ _DEVIATION = (
 _SPREAD = 0.1  # of offsets and means, as a share of the deviation of the values they are added to
 
 _RECTIFIED = 0.5  # share of the mean square after an activation
-_SIGMOID = 0.3  # mean square after a sigmoid, whatever comes before
+_SIGMOID = 0.3  # mean square after a sigmoid of any input
 
 
 def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -> None:
@@ -54,7 +54,7 @@ def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -
         square = _combined(kind, [squares[source] for source in sources] or [input_square])
         weights = list(getattr(layer, "weights", ()))
         square *= _GAIN ** sum(len(weight.shape) > 1 for weight in weights)
-        if weights and kind != "Normalization":  # of the input: not trained
+        if weights and kind != "Normalization":  # it normalises the input, and is not trained
             layer.set_weights([_draw(weight, kind, square, rng) for weight in weights])
         if kind in ("BatchNormalization", "LayerNormalization"):
             square = _DEVIATION**2 if any(weight.name == "gamma" for weight in weights) else 1.0

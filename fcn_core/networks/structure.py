@@ -40,7 +40,7 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
     Raises
     ------
     ConversionError
-        A layer whose windows are not known.
+        The windows of a layer are not known.
     """
     channels_first = data_format(network) == "channels_first"
     spatial, channel_axis = (slice(2, 4), 1) if channels_first else (slice(1, 3), 3)
@@ -53,14 +53,14 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
         if graph_node.is_input:
             index[id(tensor)] = -1
             continue
-        if kind == "CropToSmallest":  # the node that joins the maps takes the smallest
+        if kind == "CropToSmallest":  # the node that joins the maps uses the smallest
             for source, cropped in zip(graph_node.input_tensors, graph_node.outputs, strict=True):
                 index[id(cropped)] = index[id(source)]
             continue
         sources = [t for t in graph_node.input_tensors if id(t) in index]
         if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1):
-            continue  # a vector beside the map (squeeze-and-excite)
-        # without sources it is made of slices, say, of what looked like a vector
+            continue  # a vector, not a map (squeeze-and-excite)
+        # a map without a map as source, for example slices of a vector
         if not sources or (kind == "Concatenate" and layer.axis % 4 != channel_axis):
             raise _not_placed(layer, kind)
         inputs = tuple(dict.fromkeys(index[id(t)] for t in sources))
@@ -76,7 +76,8 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
         index[id(tensor)] = len(nodes) - 1
     if not nodes:
         raise ConversionError(
-            f"Expected a network with a convolution or pooling. Received {network.name!r}, which has none."
+            f"Expected a network with a convolution or pooling. Received {network.name!r}, which has none. Choose "
+            f"another network."
         )
     cuts = _cuts(nodes, lambda i: len(read[i]) == 1)
     geometry = Geometry(tuple(replace(n, cut=i in cuts) for i, n in enumerate(nodes)))
@@ -106,7 +107,7 @@ def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
 def _not_placed(layer: Any, kind: str) -> ConversionError:
     return ConversionError(
         f"Expected layers whose windows are known (convolution, pooling, padding, pointwise). Received {kind} "
-        f"{layer.name!r}, so its cells cannot be placed on the picture; choose another network."
+        f"{layer.name!r}, so its cells cannot be placed on the picture. Choose another network."
     )
 
 
@@ -118,7 +119,7 @@ def _macs(layer: Any, kind: str) -> int:
 
 
 def _cuts(nodes: list[Node], single: Callable[[int], bool]) -> list[int]:
-    """Choose where to cut: among nodes through which everything passes, in one tensor (`single`).
+    """Choose where to cut: at nodes that all data passes through, in one tensor (`single`).
 
     A part ends where the stride grows: then the fewest cells are computed twice for the overlap of bands, and the map
     is smallest. Otherwise it ends where the map is smallest before the overlap exceeds 24 rows of the part's input.

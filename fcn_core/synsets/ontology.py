@@ -29,7 +29,7 @@ WNID = re.compile("n[0-9]{8}")
 MAX_NAIVE = 100_000  # entries of the depth-first search
 
 
-class Node(NamedTuple):
+class SynsetRecord(NamedTuple):
     """A synset as a file of synsets describes it."""
 
     wnid: str
@@ -76,7 +76,7 @@ class Ontology:
 
     Parameters
     ----------
-    nodes : iterable of Node
+    nodes : iterable of SynsetRecord
         They have one root. Nodes without children are the classes; their wnids, sorted, are in the order of the
         network's outputs.
 
@@ -86,7 +86,7 @@ class Ontology:
         The nodes do not form such a hierarchy.
     """
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: Iterable[SynsetRecord]) -> None:
         by_wnid = _checked(nodes)
         order = _children_first(by_wnid)
         wnids = sorted(by_wnid, key=lambda w: (bool(by_wnid[w].children), w))
@@ -389,7 +389,7 @@ def _load(path: Path) -> Ontology:
     with path.open(encoding="utf-8") as file:
         nodes = json.load(file)["synsets"]
     return Ontology(
-        Node(n["wnid"], tuple(n["words"]), n["gloss"], tuple(n["children"]), tuple(n["parents"]))
+        SynsetRecord(n["wnid"], tuple(n["words"]), n["gloss"], tuple(n["children"]), tuple(n["parents"]))
         for n in nodes
     )
 
@@ -397,9 +397,9 @@ def _load(path: Path) -> Ontology:
 _REMEDY = "Correct the nodes, or use Ontology.load()."
 
 
-def _checked(nodes: Iterable[Node]) -> dict[str, Node]:
+def _checked(nodes: Iterable[SynsetRecord]) -> dict[str, SynsetRecord]:
     """Return the nodes by wnid, with sorted children, after checking each of them."""
-    by_wnid: dict[str, Node] = {}
+    by_wnid: dict[str, SynsetRecord] = {}
     for node in nodes:
         if not WNID.fullmatch(node.wnid):
             raise HierarchyInvalid(
@@ -423,7 +423,7 @@ def _checked(nodes: Iterable[Node]) -> dict[str, Node]:
     return by_wnid
 
 
-def _parents(node: Node, hypernyms: list[str]) -> tuple[str, ...]:
+def _parents(node: SynsetRecord, hypernyms: list[str]) -> tuple[str, ...]:
     """Return the parents in the order that the node gives, else by wnid."""
     if node.parents and sorted(node.parents) != sorted(hypernyms):
         raise HierarchyInvalid(
@@ -433,7 +433,7 @@ def _parents(node: Node, hypernyms: list[str]) -> tuple[str, ...]:
     return node.parents or tuple(sorted(hypernyms))
 
 
-def _children_first(by_wnid: dict[str, Node]) -> list[str]:
+def _children_first(by_wnid: dict[str, SynsetRecord]) -> list[str]:
     """Return the wnids in an order in which children precede their parents; the same on every run."""
     sorter = TopologicalSorter({wnid: by_wnid[wnid].children for wnid in sorted(by_wnid)})
     try:

@@ -109,7 +109,7 @@ def give_matplotlib_a_place() -> None:
             return
 
 
-def require_room(folder: Path, needed: int) -> None:
+def require_space(folder: Path, needed: int) -> None:
     """Check that a folder has enough free space, as far as the system reports it.
 
     Parameters

@@ -191,7 +191,8 @@ def test_large_requests_do_not_block_others(server: Server) -> None:
         return ["scales=216x312," in line for line in said if " info analysis " in line]
 
     wait_until(lambda: any(analyses()), lambda: server.log.read_text(encoding="utf-8"), pause=0.1)
-    assert analyses().index(True) <= 3, "only analyses already running when the page opened come first"
+    # In the order of arrival it would be the thirteenth. How many end while its page opens depends on the machine.
+    assert analyses().index(True) <= 8, "one scale of the others comes between two of its own"
     server.recovers()
 
 

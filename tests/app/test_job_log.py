@@ -21,10 +21,15 @@ from tests.waiting import PATIENCE
     ("error", "words", "fault"),
     [
         (WeightsUnavailable("Put the file there."), "Put the file there.", False),
-        (ZeroDivisionError("secret"), "Something went wrong in the program", True),
+        (
+            MemoryError(),
+            "Expected enough memory. Received an out-of-memory error. Choose smaller scales.",
+            False,
+        ),
+        (ZeroDivisionError("secret"), "An internal error occurred", True),
     ],
 )
-def test_a_users_error_is_explained_and_a_fault_is_logged(
+def test_a_users_error_is_explained_and_an_internal_error_is_logged(
     queue: Queue,
     network: Network,
     error: Exception,

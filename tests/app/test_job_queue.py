@@ -279,7 +279,7 @@ def test_a_field_is_measured_once_and_in_turn(
     ("error", "words"),
     [
         (MemoryBudgetError("does not fit"), "does not fit"),
-        (ZeroDivisionError("secret"), "Something went wrong"),
+        (ZeroDivisionError("secret"), "An internal error occurred"),
     ],
 )
 def test_a_failed_measurement_is_explained(

@@ -6,21 +6,22 @@ import shutil
 
 from fcn_core.engines import graph_cache, load
 from fcn_core.networks.zoo import MODELS
+from fcn_core.system import installed
 from fcn_core.system.folders import cache_dir
 from tests.cli.commands import one_line
 
 
 def test_models_lists_what_is_ready_and_what_is_downloaded(run, lite0):
     rows = {row["name"]: row for row in json.loads(run("models", "--json")[1])}
-    assert set(rows) == {"efficientnet-lite0", "efficientnet-lite2", "resnet50"}
+    assert list(rows) == list(MODELS)
     assert rows["efficientnet-lite0"]["state"] == "ready"
     assert rows["resnet50"]["state"] == "fetches 103 MB"
     assert rows["resnet50"]["weights"] is None
     text = run("models")[1]
     *lines, held = text.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == len(MODELS)
     assert all(name in text for name in rows)
-    assert re.fullmatch(rf"The cache {re.escape(str(cache_dir()))} holds \d+ MB\.", held)
+    assert re.fullmatch(rf"The cache {re.escape(str(cache_dir()))} uses \d+ MB\.", held)
 
 
 def test_prepare_makes_a_model_ready(run, tmp_path, monkeypatch, lite0):
@@ -48,6 +49,14 @@ def test_check_passes_with_a_good_model(run, monkeypatch, lite0):
     assert (status, err) == (0, "")
     assert text.startswith("EfficientNet-Lite0 on openvino: the sample picture of a cat is class 28")
     assert "as it should be" in text
+
+
+def test_check_calls_an_engine_that_it_does_not_need_optional(run, monkeypatch, lite0):
+    monkeypatch.setenv("FCN_MODEL", "efficientnet-lite0")
+    monkeypatch.setattr(installed, "is_installed", lambda package: package != "tensorflow")
+    status, text, err = run("--check")
+    assert (status, err) == (0, "")
+    assert text.splitlines()[1].startswith("TensorFlow (optional): not installed.")
 
 
 def test_check_fails_with_a_wrong_answer(run, monkeypatch, random_resnet50):

@@ -28,7 +28,7 @@ HEATMAP = (
     "--out",
     "o",
 )
-RANDOM = (*HEATMAP, "--weights", "none")  # what is printed says so
+RANDOM = (*HEATMAP, "--weights", "none")  # the output states it
 
 needs_sh = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no shell with /dev/full here")
 
@@ -41,7 +41,7 @@ def picture(tmp_path):
 
 
 def command(arguments, redirected, folder, **environment):
-    """Run a command through the shell; what is not redirected is captured."""
+    """Run a command through the shell, and capture the streams that are not redirected."""
     return subprocess.run(
         ["sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "fcn_core", *arguments],
         cwd=folder,
@@ -122,7 +122,7 @@ def test_a_reader_that_has_gone(arguments):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such pipes there")
 @pytest.mark.parametrize("kind", [streams._Output, streams._Complaints])
 def test_a_pipe_that_does_not_wait(kind, monkeypatch):
-    """Whoever reads slowly gets everything all the same."""
+    """A slow reader gets everything, too."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     held = 0
@@ -153,7 +153,7 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_whatever_the_encoding_json_is_json_and_text_is_printed(picture, lite0, name):
+def test_json_and_text_are_printed_in_any_encoding(picture, lite0, name):
     (picture / "picture.png").rename(picture / "Kätzchen 犬.png")
     arguments = ["Kätzchen 犬.png" if a == "picture.png" else a for a in HEATMAP]
     encoding = {"utf-16": "utf-16"}.get(name, "ascii")
@@ -180,7 +180,7 @@ def test_whatever_the_encoding_json_is_json_and_text_is_printed(picture, lite0, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
-def test_a_name_that_is_no_text(picture, lite0):
+def test_a_name_that_is_not_text(picture, lite0):
     (picture / "picture.png").rename(picture / os.fsdecode(b"\xff\xe9.png"))
     arguments = [b"\xff\xe9.png" if a == "picture.png" else a for a in HEATMAP]
     done = subprocess.run(

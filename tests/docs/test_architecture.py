@@ -6,6 +6,7 @@ from itertools import groupby
 import pytest
 
 from tests.docs.pages import rows, section
+from tests.places import ROOT
 from tests.test_imports import APP_FLOORS, CORE_FLOORS, FILES, imports, room
 
 PAGE = "docs/architecture.md"
@@ -55,6 +56,13 @@ def test_the_rooms_that_sum_over_a_synset_are_those_that_may():
             or name.startswith("fcn_core.synsets")
         )
     )
+
+
+def test_the_modules_that_bound_memory_are_there():
+    modules = [path for row in rows(section(PAGE, "Memory")) for path in row[1].replace("`", "").split(", ")]
+    assert modules
+    for path in modules:
+        assert (ROOT / path).is_file(), path
 
 
 def test_the_glossary_is_in_order_and_explains_each_term_once():

@@ -112,6 +112,11 @@ def test_the_parameters_of_the_address_are_those_of_the_selection() -> None:
             assert documented[name] == value, name
 
 
+def test_every_page_of_the_app_has_a_section() -> None:
+    pages = re.findall(r'st\.Page\(.*title="(.+?)"', (ROOT / "streamlit_app.py").read_text(encoding="utf-8"))
+    assert re.findall(r"^## (.+)$", PAGES["docs/app.md"], re.MULTILINE) == pages
+
+
 def test_the_runs_of_the_fuzzer_are_summed() -> None:
     (said,) = [
         number for what, number, *_ in table_of("docs/benchmarks.md", "Reliability") if "fuzzer; " in what

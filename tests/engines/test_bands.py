@@ -264,7 +264,7 @@ def test_a_band_that_fails_raises_and_the_next_pass_runs(predictor, chelsea, res
 
     with monkeypatch.context() as patch:
         patch.setattr(predictor, "_infer", fails_once)
-        with pytest.raises(EngineError, match="OpenVINO failed on an input of shape"):
+        with pytest.raises(EngineError, match="OpenVINO to run on an input of shape"):
             predictor.logits(image)
     assert left == [0]
     assert np.array_equal(predictor.logits(image), whole)
@@ -299,7 +299,7 @@ def test_bands_are_used_only_where_the_budget_requires_them(fresh, budget):
     assert tight.plan is not None
     assert tight.fits
     assert tight.memory_mb <= 600
-    assert tight.seconds > ample.seconds  # foreseen, by the multiply-adds: the halo is computed twice
+    assert tight.seconds > ample.seconds  # by the forecast of multiply-adds: the overlap is computed twice
     budget(450)
     tighter = fresh.forecast(1600, 2560)
     assert tighter.fits
@@ -332,8 +332,8 @@ def test_a_scale_beyond_the_budget_is_refused_with_a_message(fresh, budget, chel
     budget(320)
     with pytest.raises(MemoryBudgetError) as refusal:
         fresh.logits(resized(chelsea, 1600, 2560))
-    assert "A scale of 1600x2560 needs about" in str(refusal.value)
-    assert "budget is 320 MB; choose a smaller scale or raise FCN_MEMORY_MB" in str(refusal.value)
+    assert "budget of 320 MB. Received 1600x2560, which needs about" in str(refusal.value)
+    assert "Choose a smaller scale, or raise FCN_MEMORY_MB" in str(refusal.value)
     budget(4000)
     fresh.logits(resized(chelsea, 64, 64))  # and the lock is free again
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fcn_core.engines import housekeeping
-from fcn_core.engines.housekeeping import held_bytes, mark_used, remove_abandoned, tidy
+from fcn_core.engines.housekeeping import cached_bytes, mark_used, remove_abandoned, tidy
 
 OURS = {"format": 6, "keras": "3.12", "openvino": "2026.1"}
 THEIRS = {**OURS, "openvino": "2025.1"}
@@ -72,7 +72,7 @@ def test_which_graphs_are_kept(name, made_by, seconds, stays, tmp_path):
 
 
 @pytest.mark.parametrize("times", ["the folder's", "the reading of its weights"])
-def test_either_time_shows_use(times, tmp_path):
+def test_either_time_counts_as_use(times, tmp_path):
     """Versions that do not set the modification time change the access time."""
     folder = put(tmp_path / NAME, THEIRS, 400 * DAY)
     if times == "the folder's":
@@ -182,7 +182,7 @@ def test_unfinished_graphs_of_other_users_are_kept(tmp_path, monkeypatch):
 
 
 def test_the_size_of_the_cache(tmp_path):
-    assert held_bytes(tmp_path / "none") == 0
+    assert cached_bytes(tmp_path / "none") == 0
     put(tmp_path / "graphs" / NAME, None, 0)
     put(tmp_path / "graphs" / "another", None, 0)
-    assert held_bytes(tmp_path) == 200
+    assert cached_bytes(tmp_path) == 200

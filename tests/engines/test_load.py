@@ -78,7 +78,7 @@ def test_the_info_of_a_model(lite0, lite2, random_resnet50):
     assert lite0.cells(200, 300) == lite0.geometry.cells(200, 300)
 
 
-def test_results_belong_to_the_caller(lite0, chelsea, resized):
+def test_later_passes_do_not_change_a_result(lite0, chelsea, resized):
     """A second pass does not change the result of the first."""
     first = lite0.logits(resized(chelsea, 96, 128))
     kept = first.copy()
@@ -196,18 +196,18 @@ def broken_openvino(request, monkeypatch, lite0):
 
 
 @pytest.mark.tensorflow
-def test_without_openvino_tensorflow_serves_and_says_so(
+def test_without_openvino_tensorflow_is_used_with_a_warning(
     broken_openvino, caplog, chelsea, resized, tf_lite0, monkeypatch
 ):
     monkeypatch.setattr(load, "TensorFlowEngine", lambda *_: tf_lite0)  # made once
     with caplog.at_level(logging.WARNING):
         predictor = load_model(LITE.name, "auto")
     assert predictor.info.engine == "tensorflow"
-    assert "TensorFlow serves instead of OpenVINO" in caplog.text
+    assert "TensorFlow is used instead of OpenVINO" in caplog.text
     assert predictor.logits(resized(chelsea, 224, 224)).mean((0, 1)).argmax() == 285
 
 
-def test_openvino_asked_for_by_name_is_not_replaced(broken_openvino):
+def test_openvino_requested_by_name_is_not_replaced(broken_openvino):
     with pytest.raises(EngineError, match="engine tensorflow"):
         load_model(LITE.name, "openvino")
 
@@ -224,12 +224,12 @@ FAILURES = [EngineError("OpenVINO failed."), StorageError("The disk is full.")]
         ("efficientnet-lite2", False, 690, False),
         ("efficientnet-lite2", False, 700, False),
         ("efficientnet-lite2", False, 800, True),
-        ("efficientnet-lite2", True, 690, True),  # TensorFlow itself is in what is used already
+        ("efficientnet-lite2", True, 690, True),  # the memory in use includes TensorFlow itself
         ("resnet50", False, 800, False),
         ("resnet50", False, 900, True),
     ],
 )
-def test_tensorflow_serves_instead_only_within_the_budget(
+def test_tensorflow_replaces_openvino_only_within_the_budget(
     model, imported, budget, serves, failure, monkeypatch, caplog
 ):
     def fail(*_):
@@ -248,7 +248,7 @@ def test_tensorflow_serves_instead_only_within_the_budget(
         assert load_model(model) == "TensorFlow"
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
-        assert record.getMessage() == f"TensorFlow serves instead of OpenVINO: {failure}"
+        assert record.getMessage() == f"TensorFlow is used instead of OpenVINO: {failure}"
     else:
         with pytest.raises(type(failure), match=str(failure)) as refusal:
             load_model(model)
@@ -262,7 +262,7 @@ def test_out_of_memory_while_loading_does_not_blame_the_scale(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(load, "OpenVINOEngine", fail)
-    with pytest.raises(MemoryBudgetError, match="other scales change nothing"):
+    with pytest.raises(MemoryBudgetError, match="other scales do not help"):
         load_model(LITE.name, "auto")
 
 
@@ -276,10 +276,10 @@ def test_if_no_scale_fits_the_message_names_the_budget_and_how_much_is_needed(
     model.release_cached()
     memory.reserve(pages_mb)
     monkeypatch.setenv("FCN_MEMORY_MB", "20")
-    with pytest.raises(MemoryBudgetError, match="no scale, however small") as refusal:
+    with pytest.raises(MemoryBudgetError, match="not even the smallest scale fits") as refusal:
         model.logits(image)
     assert "EfficientNet-Lite0 on openvino" in str(refusal.value)
-    assert "the budget of 20 MB" in str(refusal.value)
+    assert "a budget of 20 MB" in str(refusal.value)
     enough = int(re.search(r"FCN_MEMORY_MB to at least (\d+)", str(refusal.value))[1])
     monkeypatch.setenv("FCN_MEMORY_MB", str(enough + 15))  # other things come and go in this process
     model.logits(image)
@@ -303,7 +303,7 @@ BAD = {
 
 @pytest.fixture
 def export(tmp_path, monkeypatch, lite0):
-    """What the child exports, call by call: the graph as it is, or damaged."""
+    """Let the child export, call by call, the graph unchanged or damaged."""
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
     found, todo = lite0._graph.path.parent, []
 
@@ -342,7 +342,7 @@ def test_a_new_graph_that_openvino_rejects_raises(kind, lay_there, export, monke
     if lay_there:
         graph_cache.prepare_graph(LITE)
     for _ in range(3):  # and it is not made again and again
-        with pytest.raises(EngineError, match="although it is newly exported") as refusal:
+        with pytest.raises(EngineError, match="although the graph is newly exported") as refusal:
             load_model(LITE.name, "openvino")
         assert "EfficientNet-Lite0" in str(refusal.value)
         assert export == []
@@ -403,7 +403,7 @@ def test_a_pass_that_fails_raises_with_a_message(lite0, chelsea, resized, monkey
     monkeypatch.setattr(
         lite0, "_whole", SimpleNamespace(create_infer_request=Request, release_memory=Request)
     )
-    with pytest.raises(EngineError, match="OpenVINO failed on an input of shape"):
+    with pytest.raises(EngineError, match="OpenVINO to run on an input of shape"):
         lite0.logits(resized(chelsea, 64, 64))
 
 

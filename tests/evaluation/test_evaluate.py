@@ -128,7 +128,7 @@ def test_a_row_without_boxes_gets_those_of_its_mask(folder):
         assert found.summary == expected.summary
 
 
-def test_rows_with_boxes_alone_are_measured_by_pointing_and_boxes(folder):
+def test_rows_with_only_boxes_are_measured_by_pointing_and_boxes(folder):
     rows = ["one.png,cat,40 30 120 90", "two.png,cat,0 0 9 9;100 50 170 110"]
     (found,) = evaluate_index(
         written(folder, *rows, head="image,synset_wnid,boxes"), RedIsCat(), scales=SCALES

@@ -218,7 +218,9 @@ def test_a_mask_is_rotated_by_its_own_orientation(tmp_path, orientation, picture
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_a_mask_without_orientation_is_rotated_as_its_picture_if_its_size_requires_it(tmp_path, orientation):
+def test_a_mask_without_orientation_is_rotated_like_its_picture_if_its_size_requires_it(
+    tmp_path, orientation
+):
     stored(orientation).save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(tmp_path / "mask.png", H, W, orientation)[0], OBJECT)
     stored(1).save(tmp_path / "mask.png")

@@ -327,7 +327,7 @@ def test_an_empty_data_set_is_an_error():
         ((0, 0, 5, 7), False),  # the far edges are exclusive
     ],
 )
-def test_with_boxes_alone_the_maximum_must_lie_in_one(box, hit):
+def test_with_only_boxes_the_maximum_must_be_in_one(box, hit):
     scores = np.zeros((12, 10))
     scores[7, 5] = 1
     for boxes in ([box], [(0, 0, 1, 1), box]):
@@ -335,7 +335,7 @@ def test_with_boxes_alone_the_maximum_must_lie_in_one(box, hit):
     assert score_boxes(scores, [box], tolerance=9).pointing
 
 
-def test_with_boxes_alone_measures_of_pixels_are_skipped():
+def test_with_only_boxes_measures_of_pixels_are_skipped():
     scores, values = Scores(), np.zeros((20, 20))
     values[5:15, 2:12] = 1
     found = score_boxes(values, [(2, 5, 12, 15)])

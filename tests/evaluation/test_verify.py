@@ -36,6 +36,31 @@ def test_any_application_of_keras_with_random_weights(capsys):
     assert ", within 1e-04" in text
 
 
+@pytest.mark.parametrize(
+    ("call", "cure"),
+    [
+        ("verify.verify_application('MobileNetV2')", "or set KERAS_BACKEND=openvino."),
+        ("gradcam.GradCAM()", "or leave out Grad-CAM, which --compare includes."),
+        ("load.load_model(engine='tensorflow')", "or choose engine openvino."),
+        ("keras_settings.import_keras('openvino')", "Run: pip install keras openvino."),
+    ],
+)
+def test_the_message_about_a_missing_package_names_a_way_without_it(call, cure, fresh_python):
+    code = f"""
+import sys
+missing = "keras" if "openvino" in {call!r} else "tensorflow"
+sys.modules[missing] = None
+from fcn_core.engines import load
+from fcn_core.evaluation import gradcam, verify
+from fcn_core.networks import keras_settings
+try:
+    {call}
+except load.EngineError as error:
+    print(error)
+"""
+    assert fresh_python(code).stdout.rstrip().endswith(cure)
+
+
 def without_top_row(features):
     import keras
 
@@ -43,7 +68,7 @@ def without_top_row(features):
 
 
 def exchanged(kernel, one, other):
-    """The kernel with two of the feature map's channels taken for each other."""
+    """Exchange two channels of the feature map in the kernel."""
     rows = np.arange(len(kernel))
     rows[[one, other]] = other, one
     return kernel[rows]

@@ -79,7 +79,7 @@ def test_probability_maps_are_drawn_cell_by_cell_from_0_to_1():
     assert all(image.get_clim() == (0, 1) and image.get_interpolation() == "nearest" for image in maps)
 
 
-def test_evidence_has_a_range_of_its_own():
+def test_evidence_has_its_own_range():
     record = analysis(kind="evidence")
     figure = report_figure(record)
     top = max(heatmap.peak for heatmap in record.heatmaps.values())

@@ -367,7 +367,7 @@ def test_the_snippet_reproduces_the_maps(analysis, picture, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("with_file", [True, False])
-def test_a_notebook_is_valid_and_holds_the_picture(analysis, picture, with_file):
+def test_a_notebook_is_valid_and_contains_the_picture(analysis, picture, with_file):
     data = files.notebook(analysis, picture if with_file else None)
     book = nbformat.reads(data.decode(), as_version=4)
     nbformat.validate(book)

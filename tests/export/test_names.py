@@ -258,7 +258,7 @@ def test_commands_in_every_place_name_the_picture_and_nothing_else(name: str, an
     assert "".join(introduction["source"]).count("```") == 2
 
 
-def test_a_note_tells_of_a_name_that_the_command_cannot_use(analysis: Any) -> None:
+def test_a_note_appears_if_the_command_cannot_use_the_name(analysis: Any) -> None:
     named = _named(analysis, "100% <b>.png")
     told = 'The command names the picture "100_ <b>.png"'
     assert files.rename_note(named).startswith(told)

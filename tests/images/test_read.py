@@ -255,7 +255,7 @@ def test_the_suffix_does_not_decide(tmp_path):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("", "cannot be read|not a regular file"),
+        ("", "cannot be read|is a folder. Name the files in it"),
         ("absent.png", "cannot be read"),
         ("x" * 5000, "cannot be read"),
         ("a\0b", "cannot be read"),

@@ -39,7 +39,7 @@ def class_map(cells: list[Mapping[int, float]], side: int = 320) -> ClassMap:
         ([{}], []),
     ],
 )
-def test_a_class_is_named_where_the_network_is_sure_of_it_and_else_its_kind(
+def test_a_class_is_named_if_the_network_is_sure_of_it_else_its_kind(
     cells: list[Mapping[int, float]], expected: list[str]
 ) -> None:
     ontology = Ontology.load()

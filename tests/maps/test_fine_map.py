@@ -39,7 +39,7 @@ def seen_in_part(h=13, w=20, classes=6):
     return logits
 
 
-def test_the_fine_map_completes_an_object_of_which_the_network_knows_a_part():
+def test_the_fine_map_completes_an_object_that_the_network_sees_in_part():
     pixels, disc = two_coloured()
     maps = [class_map(seen_in_part())]
     overlap = {}

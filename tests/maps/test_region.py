@@ -95,7 +95,7 @@ def test_pixels_touching_at_a_corner_are_one_region():
     assert np.isnan(box.peak)
 
 
-def test_no_region_no_boxes():
+def test_a_mask_without_regions_has_no_boxes():
     assert boxes_of(np.zeros((4, 4), bool)) == ()
     assert contours_of(np.zeros((4, 4), bool)) == ()
 

@@ -165,7 +165,7 @@ def test_an_interrupted_download_is_resumed(fault, file, server, tmp_path):
     assert names(tmp_path) == ["weights.h5"]
 
 
-# What is there before, what the server does, the ranges it is asked for.
+# The partial file before, the behaviour of the server, the ranges that it receives.
 RESUMED = {
     "the server ignores Range": (CONTENT[:HALF], ["ignores Range"], [f"bytes={HALF}-"]),
     "the server gives the whole as a range": (CONTENT[:HALF], ["the whole as a range"], [f"bytes={HALF}-"]),
@@ -303,7 +303,7 @@ def test_too_little_space_is_noticed_before_the_download(begun, file, server, tm
         patch.setattr(folders.shutil, "disk_usage", usage)
         download(file, tmp_path)
     needed = f"{(len(CONTENT) - begun) / 1e6:.1f} MB"
-    assert f"{tmp_path} (" in str(refusal.value)
+    assert f"{tmp_path}, which cannot be written (" in str(refusal.value)
     assert needed in str(refusal.value)
     assert "Free 1 MB there" in str(refusal.value)
     assert server.ranges == []

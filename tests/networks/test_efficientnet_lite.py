@@ -66,5 +66,5 @@ def test_another_file_of_the_same_name_is_refused(tmp_path, monkeypatch):
     data[-1] ^= 1
     (tmp_path / spec.weights.name).write_bytes(data)
     monkeypatch.setenv("FCN_WEIGHTS_DIR", str(tmp_path))
-    with pytest.raises(WeightsInvalid, match="not the published file"):
+    with pytest.raises(WeightsInvalid, match="Expected the published weights"):
         require_weights(spec)

@@ -47,7 +47,7 @@ def test_private_names_of_keras():
         for tensor in (*node.input_tensors, *node.outputs):
             assert isinstance(tensor, keras.KerasTensor), hint
     assert isinstance(keras.Sequential([keras.Input((4,)), layers.Dense(2)])._functional, Functional), hint
-    # Nothing is set where no policy was chosen, and what is set is what Keras builds with.
+    # Without a chosen policy nothing is set; a policy that is set is the one that Keras builds with.
     before = global_state.get_global_attribute("dtype_policy")
     try:
         global_state.set_global_attribute("dtype_policy", keras.DTypePolicy("float64"))

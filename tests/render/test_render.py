@@ -161,7 +161,7 @@ def test_the_legend_holds_the_whole_colour_map(dark):
     assert bool(found[0].mean() < 60) is dark
 
 
-def test_the_legend_says_its_range():
+def test_the_legend_states_its_range():
     assert not np.array_equal(render.legend(0, 1), render.legend(0, 0.5))
     assert not np.array_equal(render.legend(label="a"), render.legend(label="b"))
     assert render.legend(label="a label that is far too long for a narrow bar", width=120).shape[1] == 120
@@ -210,7 +210,7 @@ def test_jpeg_drops_transparency(photo):
         assert picture.mode == "RGB"
 
 
-def test_a_data_address_holds_the_file():
+def test_a_data_uri_contains_the_file():
     data = render.encode(np.zeros((2, 3, 3), np.uint8), "webp")
     head, _, body = render.data_uri(data, "webp").partition(",")
     assert head == "data:image/webp;base64"

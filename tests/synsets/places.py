@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fcn_core.synsets.ontology import Node, Ontology
+from fcn_core.synsets.ontology import Ontology, SynsetRecord
 
 DOG, ANIMAL, ENTITY, CAT = "n02084071", "n00015388", "n00001740", "n02121620"
 
@@ -10,6 +10,6 @@ DOG, ANIMAL, ENTITY, CAT = "n02084071", "n00015388", "n00001740", "n02121620"
 def toy(*nodes: tuple[str, str, str]) -> Ontology:
     """An ontology of (digit, words, digits of the children)."""
     return Ontology(
-        Node(f"n0000000{d}", tuple(words.split(", ")), "", tuple(f"n0000000{c}" for c in children))
+        SynsetRecord(f"n0000000{d}", tuple(words.split(", ")), "", tuple(f"n0000000{c}" for c in children))
         for d, words, children in nodes
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fcn_core.errors import AmbiguousSynset, HierarchyInvalid, UnknownSynset
-from fcn_core.synsets.ontology import ASSET, Node, Ontology
+from fcn_core.synsets.ontology import ASSET, Ontology, SynsetRecord
 from tests.synsets.places import ANIMAL, CAT, DOG, ENTITY, toy
 
 
@@ -89,9 +89,9 @@ def test_only_the_depth_first_search_counts_classes_twice(ontology: Ontology) ->
 def test_an_endless_depth_first_search_is_stopped() -> None:
     levels = 40  # of two synsets that are both kinds of both above: 2**39 paths
     pairs = [(f"n{2 * i + 1:08}", f"n{2 * i + 2:08}") for i in range(levels)]
-    nodes = [Node("n00000000", ("root",), "", pairs[0])]
+    nodes = [SynsetRecord("n00000000", ("root",), "", pairs[0])]
     for i, pair in enumerate(pairs):
-        nodes += [Node(w, (w,), "", pairs[i + 1] if i + 1 < levels else ()) for w in pair]
+        nodes += [SynsetRecord(w, (w,), "", pairs[i + 1] if i + 1 < levels else ()) for w in pair]
     ontology = Ontology(nodes)
     assert ontology.class_ids("n00000000") == (0, 1)
     with pytest.raises(HierarchyInvalid, match="at most 100000"):
@@ -308,18 +308,21 @@ def test_nodes_that_are_no_hierarchy_are_refused(
     nodes: list[tuple[str, str, tuple[str, ...]]], says: str
 ) -> None:
     with pytest.raises(HierarchyInvalid, match=says):
-        Ontology(Node(wnid, (word,), "", children) for wnid, word, children in nodes)
+        Ontology(SynsetRecord(wnid, (word,), "", children) for wnid, word, children in nodes)
 
 
 def test_parents_must_agree_with_children() -> None:
-    nodes = [Node("n00000001", ("a",), "", ("n00000002",)), Node("n00000002", ("b",), "", (), ("n00000003",))]
+    nodes = [
+        SynsetRecord("n00000001", ("a",), "", ("n00000002",)),
+        SynsetRecord("n00000002", ("b",), "", (), ("n00000003",)),
+    ]
     with pytest.raises(HierarchyInvalid, match="parents"):
         Ontology(nodes)
 
 
 def test_a_very_deep_hierarchy_does_not_exhaust_the_stack() -> None:
     wnids = [f"n{i:08}" for i in range(3000)]
-    nodes = [Node(w, (w,), "", tuple(wnids[i + 1 : i + 2])) for i, w in enumerate(wnids)]
+    nodes = [SynsetRecord(w, (w,), "", tuple(wnids[i + 1 : i + 2])) for i, w in enumerate(wnids)]
     ontology = Ontology(nodes)
     assert ontology.depth(wnids[-1]) == 2999
     assert ontology.breadcrumb(wnids[0]) == (wnids[-1],)

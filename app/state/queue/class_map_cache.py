@@ -93,7 +93,7 @@ class FinishedJobs:
             self.evict(next(iter(self._jobs.values())))
 
     def evict(self, job: Job) -> None:
-        """Drop a job's class maps; a page that shows it asks for them again."""
+        """Evict a job's class maps; a page that shows it asks for them again."""
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
         job.class_maps = {}

@@ -12,7 +12,7 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-FAULT = "Something went wrong in the program. The error was logged. Your picture and choices are unchanged."
+INTERNAL_ERROR = "An internal error occurred. It was logged. Your picture and choices are unchanged."
 """What users are told of an error that is not theirs."""
 
 
@@ -29,7 +29,7 @@ def record_run(info: ModelInfo, job: Job, *, cache_hit: bool) -> None:
 
 
 def record_failure(job: Job, error: Exception, info: ModelInfo | None) -> None:
-    """Log why a job failed, with a traceback if the program is at fault.
+    """Log why a job failed, with a traceback if it is an internal error.
 
     Parameters
     ----------
@@ -54,5 +54,5 @@ def record_failure(job: Job, error: Exception, info: ModelInfo | None) -> None:
 def message_for_user(error: Exception) -> str:
     """Return what to tell the user about a failure."""
     if isinstance(error, MemoryError):
-        return "Out of memory. Choose smaller scales."
-    return str(error) if isinstance(error, FcnError) else FAULT
+        return "Expected enough memory. Received an out-of-memory error. Choose smaller scales."
+    return str(error) if isinstance(error, FcnError) else INTERNAL_ERROR

@@ -90,7 +90,7 @@ class Snapshot:
     error : str or None
         What to tell the user.
     fault : bool
-        Whether the error is the program's fault.
+        Whether the error is an internal error.
     """
 
     state: State

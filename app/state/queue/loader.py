@@ -71,8 +71,8 @@ class Loader:
 
     def failed(self, model: ModelKey, error: Exception) -> None:
         """Record that a model could not be loaded, or failed in its first use."""
-        fault = f"Something went wrong in the program ({type(error).__name__}); see the log."
-        self._failures[model] = str(error) if isinstance(error, FcnError) else fault
+        internal = f"An internal error occurred ({type(error).__name__}); see the log."
+        self._failures[model] = str(error) if isinstance(error, FcnError) else internal
 
     def health(self, model: ModelKey) -> Health:
         """Return whether a model can be used: from its first load until a failure."""
