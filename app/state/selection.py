@@ -29,7 +29,8 @@ PLACES = ("Centres", "Even")
 CARDS = ("Overlay", "Plain")
 FITS = ("Aspect", "Exact")
 TABS = ("Maps", "Mask", "Inspect", "Export")
-_OLD_TABS = {"Take it away": "Export"}  # in addresses that people have kept
+#: Names of tabs in addresses that people have kept, and their names now.
+OLD_TABS = {"Take it away": "Export"}
 STRIDES = ("32", "16", "8")
 MAX_WEIGHT = 2.0
 
@@ -193,7 +194,7 @@ def _synset_text(wnid: str) -> str:
 
 
 def _tab(text: str) -> str:
-    return _one_of(TABS)(_OLD_TABS.get(text, text))
+    return _one_of(TABS)(OLD_TABS.get(text, text))
 
 
 def _weights(text: str) -> tuple[float, ...]:

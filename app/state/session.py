@@ -149,6 +149,9 @@ def start() -> tuple[str, ...]:
     if page.started:
         return ()
     chosen, ignored = address.read(st.query_params.to_dict())
+    if st.query_params.get("tab") in address.OLD_TABS:  # Streamlit would remove it from the address
+        st.query_params["tab"] = chosen.tab
+        st.rerun()
     is_sample = chosen.picture in SAMPLES
     page.started, page.picture_gone = True, not chosen.picture
     page.scales = coarse_first({*NOTEBOOK_SCALES, *chosen.scales})
@@ -164,8 +167,6 @@ def start() -> tuple[str, ...]:
         state[f"scale-{scale}"] = scale in chosen.scales
     for scale, weight in zip(coarse_first(chosen.scales), chosen.weights, strict=False):
         state[f"weight-{scale}"] = weight
-    if "tab" in st.query_params:
-        state["tab"] = chosen.tab  # the address may have its old name
     return ignored
 
 

@@ -203,10 +203,11 @@ def test_a_threshold_in_the_address_is_shown_and_can_be_changed() -> None:
 
 
 @pytest.mark.usefixtures("prepared_app")
-def test_an_old_address_opens_the_export_tab() -> None:
+def test_an_old_address_opens_the_export_tab_and_becomes_a_new_address() -> None:
     page = opened(tab="Take it away", scales="200x320")
     assert "The same in a terminal" in [m.value.strip("*") for m in page.markdown]
     assert not page.exception and not page.toast
+    assert address(page)["tab"] == "Export", "a reload, or a copy of the address, opens the same tab"
 
 
 @pytest.mark.usefixtures("prepared_app")
