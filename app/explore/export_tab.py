@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.explore.display import look_of
 from app.state.picture_files import EVICTED
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import notices
+from app.ui.display import look_of
 from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.export import files, shells

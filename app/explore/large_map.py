@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from app.explore import inspect_tab
-from app.explore.display import MAP_LABELS, look_of, outlined, own_span, photo, span_of
 from app.state import caches
 from app.state.selection import Selection
 from app.state.view import View, coverage
 from app.ui import figures
+from app.ui.display import MAP_LABELS, look_of, outlined, own_span, photo, span_of
 from app.ui.pointer_map import PointerMap, pointer_map
 from fcn_core.maps.heatmap import Heatmap
 from fcn_core.pipeline import Analysis

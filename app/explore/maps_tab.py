@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.explore.display import Span, card_photo, look_of, own_span, span_of
 from app.explore.scale_row import times
 from app.state import caches, selection
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
+from app.ui.display import Span, card_photo, look_of, own_span, span_of
 from fcn_core.maps.heatmap import Heatmap, combine, spread
 from fcn_core.pipeline import Analysis
 

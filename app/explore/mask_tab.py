@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.explore.display import outlined
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import coverage
 from app.ui import figures, notices
+from app.ui.display import outlined
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.pipeline import Analysis
 

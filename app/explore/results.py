@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.explore import display, export_tab, header, inspect_tab, large_map, maps_tab, mask_tab, scale_row
+from app.explore import export_tab, header, inspect_tab, large_map, maps_tab, mask_tab, scale_row
 from app.state import selection, session
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job
 from app.state.selection import Selection
 from app.state.view import View
-from app.ui import figures, notices
+from app.ui import display, figures, notices
 from fcn_core.images.scales import PlannedScale
 from fcn_core.pipeline import Analysis
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.explore.display import Span, card_photo, look_of, own_span, span_of
 from app.state import caches
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures
+from app.ui.display import Span, card_photo, look_of, own_span, span_of
 from app.ui.figures import Card
 from fcn_core.images.scales import PlannedScale
 from fcn_core.maps.heatmap import Heatmap

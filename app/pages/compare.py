@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from app.explore import display
 from app.state import caches, selection, session
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
@@ -15,7 +14,7 @@ from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import session_id
 from app.state.shared_queue import FIRST_SCALES, queue
 from app.state.view import View, coverage
-from app.ui import figures, notices, synset_picker
+from app.ui import display, figures, notices, synset_picker
 from app.ui.figures import Look
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
