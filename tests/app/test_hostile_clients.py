@@ -173,7 +173,7 @@ def test_large_requests_do_not_block_others(server: Server) -> None:
         await too_much.open()
         await too_much.settle()
         assert len(too_much.tally.errors) == 1
-        assert "This asks for 140 megapixels" in too_much.tally.errors[0]
+        assert "Received 140 megapixels" in too_much.tally.errors[0]
         honest = "picture=coffee&scales=216x312,408x648,808x1288"
         user = Session(server.port, random.Random(9), Tally(), honest)
         start = len(server.log.read_text(encoding="utf-8"))
