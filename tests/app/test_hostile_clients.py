@@ -214,6 +214,7 @@ HANDSHAKE = b"GET /_stcore/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nC
     ],
     ids=["nothing", "half a request", "garbage", "half a handshake", "idle", "half a body"],
 )
+@pytest.mark.parametrize("server", [SERVERS["450 MB"]], ids=["450 MB"], indirect=True)
 def test_a_crowd_of_connections(server: Server, said: bytes) -> None:
     import resource
 
