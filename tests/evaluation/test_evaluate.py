@@ -10,7 +10,8 @@ from fcn_core import pipeline
 from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
-from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
+from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index
+from fcn_core.evaluation.tables import table
 from fcn_core.evaluation.metrics import Scores
 from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import Scale, plan_scales
