@@ -58,7 +58,7 @@ class _Gradients:
 
         self._tf, self._preprocessing = tensorflow, spec.preprocessing
         self._head = network.get_layer("logits")
-        self._body = keras.Model(network.inputs, _stage_ends(network, self._head.input)[-self._stages :])
+        self._body = keras.Model(network.inputs[0], _stage_ends(network, self._head.input)[-self._stages :])
         signature = [
             tensorflow.TensorSpec([1, None, None, network.inputs[0].shape[-1]], tensorflow.float32),
             tensorflow.TensorSpec([None], tensorflow.int32),
