@@ -32,7 +32,12 @@ def measures(result: Evaluation) -> str:
 
 
 def table(results: Sequence[Evaluation]) -> str:
-    """Format the measures of several ways, one row per way."""
+    """Format the measures of several ways for a terminal, one row per way."""
+    return _aligned(table_rows(results))
+
+
+def table_rows(results: Sequence[Evaluation]) -> list[tuple[str, ...]]:
+    """Return the cells of the measures of several ways: a head, and one row per way."""
     head = (
         *("", "pointing", "PxAP", "MaxBoxAccV2", "mean IoU", "at", "own IoU", "below 0.1", "below 0.3"),
         *("worse", "s/image", "passes"),
@@ -46,26 +51,31 @@ def table(results: Sequence[Evaluation]) -> str:
         )
         times = (f"{result.seconds:.2f}", "-" if result.pass_ratio is None else f"{result.pass_ratio:.2f}")
         rows.append((WAYS[result.way], *map(_figure, figures), *times))
-    return _aligned(rows)
+    return rows
 
 
 def size_table(results: Sequence[Evaluation]) -> str:
-    """Format the mean IoU by the object's share of the picture: own IoU beside it for one way, a row per way for more.
+    """Format the cells of `size_rows` for a terminal."""
+    return _aligned(size_rows(results))
 
-    It is empty if no row has a mask.
+
+def size_rows(results: Sequence[Evaluation]) -> list[tuple[str, ...]]:
+    """Return the mean IoU by the object's share of the picture as cells: with own IoU for one way, else a row per way.
+
+    There is none if no row has a mask.
     """
     groups = results[0].summary.by_size
     if not groups:
-        return ""
+        return []
     title = "object's share of the picture"
     if len(results) == 1:
         head = (title, "rows", "mean IoU", "own IoU")
         rows = [(_label(g), str(g.pictures), _figure(g.mean_iou), _figure(g.mask_iou)) for g in groups]
-        return _aligned([head, *rows])
+        return [head, *rows]
     labels = (f"mean IoU by {title}", *map(_label, groups))
     counts = ("rows", *(str(group.pictures) for group in groups))
     ways = [(WAYS[r.way], *(_figure(g.mean_iou) for g in r.summary.by_size)) for r in results]
-    return _aligned([labels, counts, *ways])
+    return [labels, counts, *ways]
 
 
 def _label(group: SizeGroup) -> str:
@@ -81,7 +91,7 @@ def _figure(value: float | None) -> str:
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     """Align the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
             c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
