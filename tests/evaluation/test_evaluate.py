@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fcn_core import pipeline
-from fcn_core.engines.base import ModelInfo
+from fcn_core.engines.base import ModelInfo, Pass
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
 from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
@@ -37,14 +37,14 @@ class RedIsCat:
     def cells(self, height, width):
         return CellGrid(*(CellAxis(n, n // 16, 16, 7.5, 16) for n in (height, width)))
 
-    def logits(self, image, checkpoint=None):
+    def run(self, image, checkpoint=None):
         self.passes += 1
         h, w = image.height // 16, image.width // 16
         rows = image.rows(0, image.height)[:, : 16 * h, : 16 * w]
         cells = rows.reshape(3, h, 16, w, 16).mean(axis=(2, 4))
         logits = np.zeros((h, w, 1000), np.float32)
         logits[..., CATS] = ((cells[0] - cells[1]) / 20)[..., None]
-        return logits
+        return Pass(logits)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_an_evaluation_equals_the_measures_on_the_maps(folder, kind):
     mask = np.asarray(Image.open(folder / "one-mask.png"))
     model, maps = RedIsCat(), []
     for plan in plan_scales(128, 192, SCALES):
-        logits = model.logits(ResizedImage(pixels, plan.height, plan.width))
+        logits = model.run(ResizedImage(pixels, plan.height, plan.width)).logits
         maps.append(ClassMap(logits, model.cells(plan.height, plan.width), plan, 0.0))
     values = fine_map(pixels, maps, Ontology.load().class_ids("n02121808"), snap=False, kind=kind)
     scores = Scores()
