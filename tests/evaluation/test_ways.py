@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fcn_core.engines.base import Pass
 from fcn_core.evaluation.ways import NEED_TENSORFLOW, WAYS, OtherMap, Subject, centre_gaussian, makers_of
 from fcn_core.images.read import RGBImage
 from fcn_core.images.resize import resize_array
@@ -101,11 +102,11 @@ def test_cam_is_the_mean_of_the_scaled_maps_of_the_best_class():
     ids = ONTOLOGY.class_ids(cat.wnid)
 
     class Noise(RedIsCat):
-        def logits(self, image, checkpoint=None):
+        def run(self, image, checkpoint=None):
             values = rng.normal(size=(image.height // 16, image.width // 16, 1000)).astype(np.float32)
             values[..., ids[2]] += 3  # the best class of the synset
             values[..., 0] += 9  # not of the synset
-            return values
+            return Pass(values)
 
     model = Noise()
     maps = compute_class_maps(image, model, SCALES)
@@ -120,8 +121,8 @@ def test_cam_is_the_mean_of_the_scaled_maps_of_the_best_class():
 
 def test_cam_does_not_depend_on_the_bias(subject):
     class Biased(RedIsCat):
-        def logits(self, image, checkpoint=None):
-            return super().logits(image) + 7
+        def run(self, image, checkpoint=None):
+            return Pass(super().run(image).logits + 7)
 
     maps = compute_class_maps(subject.image, Biased(), SCALES)
     biased = Subject(subject.image, maps, subject.plans, subject.synset, subject.class_ids)
