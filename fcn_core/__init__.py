@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from fcn_core.images.read import RGBImage, image_from_array, read_image
     from fcn_core.images.resize import resize_image
     from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales
+    from fcn_core.maps.findings import Finding, findings
     from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
+    from fcn_core.maps.presence import presence
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
     from fcn_core.networks.zoo import MODELS
@@ -45,6 +47,7 @@ _HOME: dict[str, str] = {
     "Analysis": "pipeline",
     "ClassMap": "maps.heatmap",
     "FcnError": "errors",
+    "Finding": "maps.findings",
     "Heatmap": "maps.heatmap",
     "Limits": "images.limits",
     "MapOptions": "pipeline",
@@ -61,6 +64,7 @@ _HOME: dict[str, str] = {
     "convert": "networks",
     "errors": "",
     "export": "",
+    "findings": "maps.findings",
     "image_from_array": "images.read",
     "interpret": "pipeline",
     "load_model": "engines.load",
@@ -68,6 +72,7 @@ _HOME: dict[str, str] = {
     "parse_scales": "images.scales",
     "place": "maps.heatmap",
     "plan_scales": "images.scales",
+    "presence": "maps.presence",
     "read_image": "images.read",
     "render": "",
     "resize_image": "images.resize",
@@ -80,6 +85,7 @@ __all__ = [
     "Analysis",
     "ClassMap",
     "FcnError",
+    "Finding",
     "Heatmap",
     "Limits",
     "MapOptions",
@@ -96,6 +102,7 @@ __all__ = [
     "convert",
     "errors",
     "export",
+    "findings",
     "image_from_array",
     "interpret",
     "load_model",
@@ -103,6 +110,7 @@ __all__ = [
     "parse_scales",
     "place",
     "plan_scales",
+    "presence",
     "read_image",
     "render",
     "resize_image",

@@ -29,7 +29,7 @@ from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
 from fcn_core.images.resize import resize_image
-from fcn_core.maps import findings as maps_findings
+from fcn_core.maps.findings import Finding, findings
 from fcn_core.maps.fine_map import describe, fine_map
 from fcn_core.maps.heatmap import ClassMap, MapKind
 from fcn_core.maps.region_features import Scene
@@ -192,9 +192,9 @@ def fine(
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
-def findings(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[maps_findings.Finding, ...]:
-    """Find what the network sees in a picture."""
-    return maps_findings.findings(_class_maps)
+def guesses(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[Finding, ...]:
+    """Find what may be in a picture, most certain first, also what is not worth saying."""
+    return findings(_class_maps, least=0.0)
 
 
 def identity(class_maps: ClassMaps) -> Identity:

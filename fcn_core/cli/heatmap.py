@@ -45,6 +45,11 @@ def add_commands(commands: Commands) -> None:
         "--no-snap", action="store_true", help="do not fit the fine map to the regions of the picture"
     )
     heatmap.add_argument(
+        "--always-mark",
+        action="store_true",
+        help="write mask and boxes of the strongest trace even if the synset is probably not in the picture",
+    )
+    heatmap.add_argument(
         "--reduce",
         type=int,
         choices=(1, 2, 4, 8),
@@ -85,6 +90,7 @@ def _run(options: argparse.Namespace) -> int:
                     fit=options.fit,
                     threshold=threshold,
                     snap=not options.no_snap,
+                    always_mark=options.always_mark,
                     progress=lambda s: update(s.index + s.share, s.count, str(s.scale.requested)),
                 )
             try:
@@ -175,6 +181,15 @@ def _summary(analysis: Analysis, path: str, folder: Path) -> str:
         row, column = mean.peak_cell
         lines.append(f"  {name:>10}  peak {mean.peak:.3f} at row {row}, column {column}")
     boxes = len(analysis.boxes)
+    there = f"presence {analysis.presence:.2f}"
+    if not analysis.present:
+        how = (
+            "marked as asked"
+            if analysis.marked
+            else "the mask is empty; --always-mark marks the strongest trace"
+        )
+        there = f"no {synset.words[0]} found: {there} is below {analysis.presence_floor:g}, {how}"
+    lines.append(f"  {there}")
     lines.append(
         f"  {boxes} box{'' if boxes == 1 else 'es'} above {analysis.threshold:.2f}, "
         f"{analysis.seconds:.2f} s in all -> {shown(str(folder))}"
