@@ -64,10 +64,11 @@ def draw_legend(chosen: Selection, analysis: Analysis) -> None:
     """Draw what the colours, or the outlines, mean."""
     note = "" if analysis.present else absence(analysis)
     if chosen.view == "Fine":
-        basis = (
-            "probability and evidence, completed along regions" if chosen.snap else MAP_LABELS[analysis.kind]
+        label = (
+            "fine map: probability that a region belongs to it"
+            if chosen.snap
+            else f"fine map: {MAP_LABELS[analysis.kind]}, stretched from its lowest to its highest"
         )
-        label = f"fine map: {basis}, stretched from its lowest to its highest"
         st.html(figures.legend((0.0, 1.0), chosen.colours, label, note))
         return
     if chosen.view == "Mean":

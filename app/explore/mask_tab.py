@@ -33,9 +33,8 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
             "Follow the picture's regions",
             key="snap",
             persist_state="session",
-            help="Starts from the cells with high probability and evidence, and adds neighbouring regions of the "
-            "picture that have a similar colour and a similar response of the network, so that the mask ends at the "
-            "object's edge.",
+            help="Divides the picture into small regions of similar colour, and finds for each the probability that it "
+            "belongs to the object, so that the mask ends at the object's edge.",
         )
         _threshold(chosen, analysis)
         _boxes(analysis, picture)

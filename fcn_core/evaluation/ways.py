@@ -115,15 +115,16 @@ def makers_of(ways: Sequence[str], model: Predictor, ontology: Ontology) -> dict
     """
 
     def own(options: MapOptions) -> Maker:
+        """A row states that its synset is there, so the mask is measured whatever the presence."""
         return lambda s: interpret(s.image, s.class_maps, s.synset, model.info, options, ontology=ontology)
 
     def other(make: Callable[[Subject], Float32]) -> Maker:
         return lambda subject: OtherMap(make(subject))
 
     makers: dict[str, Maker] = {
-        "fine": own(MapOptions()),
-        "probability": own(MapOptions(kind="probability", snap=False)),
-        "evidence": own(MapOptions(kind="evidence", snap=False)),
+        "fine": own(MapOptions(always_mark=True)),
+        "probability": own(MapOptions(kind="probability", snap=False, always_mark=True)),
+        "evidence": own(MapOptions(kind="evidence", snap=False, always_mark=True)),
         "notebook": other(_notebook_mean),
         "cam": other(_cam),
         "centre": other(lambda subject: centre_gaussian(subject.image.height, subject.image.width)),

@@ -120,7 +120,7 @@ def _has(page: AppTest, key: str) -> bool:
 @pytest.mark.parametrize(
     ("key", "value", "default", "shows"),
     [
-        ("view", "Fine", "Mean", "stretched from its lowest to its highest"),
+        ("view", "Fine", "Mean", "probability that a region belongs to it"),
         ("view", "Mask", "Mean", "threshold"),
         ("view", "Contour", "Mean", "regions"),
         ("range", "Shared", "Fixed", "shared range"),

@@ -99,7 +99,7 @@ def test_a_frame_has_the_size_of_the_field_and_is_clipped_to_the_picture(
 
 def test_the_page_explains_the_fine_map() -> None:
     page = opened(tab="Mask", view="Fine", scales="200x320")
-    assert "fine map: probability and evidence, completed along regions" in text(page)
+    assert "fine map: probability that a region belongs to it" in text(page)
     assert "probability and evidence" in str(page.toggle("snap").help)
 
 

@@ -239,7 +239,7 @@ def test_compare_keeps_its_synset_when_another_page_is_visited() -> None:
 @pytest.mark.usefixtures("prepared_app")
 def test_switching_tabs_keeps_the_choices_of_the_tab_that_is_closed(read: list[Selection]) -> None:
     page = opened(tab="Mask", snap="false", scales="200x320", power="0.5", view="Fine")
-    assert "completed along regions" not in text(page)
+    assert "that a region belongs to it" not in text(page)
     button(page, f"chip-{CAT}").click()
     settled(page)
     assert (read[-1].snap, read[-1].power) == (False, 0.5)
