@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fcn_core.images.resize import resize_image
     from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales
     from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
+    from fcn_core.maps.segmentation import Segmentation, label_regions
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
     from fcn_core.networks.zoo import MODELS
@@ -53,6 +54,7 @@ _HOME: dict[str, str] = {
     "Predictor": "engines.base",
     "RGBImage": "images.read",
     "Scale": "images.scales",
+    "Segmentation": "maps.segmentation",
     "SoftmaxMap": "networks.layers",
     "Synset": "synsets.ontology",
     "analyse": "pipeline",
@@ -63,6 +65,7 @@ _HOME: dict[str, str] = {
     "export": "",
     "image_from_array": "images.read",
     "interpret": "pipeline",
+    "label_regions": "maps.segmentation",
     "load_model": "engines.load",
     "metrics": "evaluation",
     "parse_scales": "images.scales",
@@ -88,6 +91,7 @@ __all__ = [
     "Predictor",
     "RGBImage",
     "Scale",
+    "Segmentation",
     "SoftmaxMap",
     "Synset",
     "analyse",
@@ -98,6 +102,7 @@ __all__ = [
     "export",
     "image_from_array",
     "interpret",
+    "label_regions",
     "load_model",
     "metrics",
     "parse_scales",
