@@ -16,7 +16,7 @@ from scipy import ndimage
 from fcn_core.maps.region import contours_of
 from fcn_core.render.colours import Colour, UInt8, row_blocks
 from fcn_core.render.drawing import draw_contours
-from fcn_core.render.lettering import PAPER, fitted, font_of, ink_on
+from fcn_core.render.lettering import PAPER, fitted, font_of, ink_on, wrapped
 
 if TYPE_CHECKING:
     from fcn_core.maps.segmentation import Segmentation
@@ -106,8 +106,8 @@ def segment_legend(segmentation: Segmentation, width: int = 360, dark: bool = Fa
     font, (ground, ink) = font_of(size), PAPER[dark]
     line, gap, swatch = round(size * 1.9), round(size * 0.5), round(size * 1.8)
     segments = segmentation.segments
-    note = UNNAMED if segments else NOTHING
-    canvas = Image.new("RGB", (width, line * (len(segments) + 1) + 2 * gap), ground)
+    note = wrapped(UNNAMED if segments else NOTHING, font, width - 2 * gap)
+    canvas = Image.new("RGB", (width, line * (len(segments) + len(note)) + 2 * gap), ground)
     draw = ImageDraw.Draw(canvas)
     for row, (segment, colour) in enumerate(zip(segments, segment_colours(len(segments)), strict=True)):
         top = gap + row * line
@@ -123,8 +123,8 @@ def segment_legend(segmentation: Segmentation, width: int = 360, dark: bool = Fa
             (left, middle), fitted(segment.synset.words[0], font, room), fill=ink, font=font, anchor="lm"
         )
         draw.text((right, middle), share, fill=ink, font=font, anchor="rm")
-    middle = gap + len(segments) * line + line // 2
-    draw.text((gap, middle), fitted(note, font, width - 2 * gap), fill=ink, font=font, anchor="lm")
+    for row, part in enumerate(note, start=len(segments)):
+        draw.text((gap, gap + row * line + line // 2), part, fill=ink, font=font, anchor="lm")
     return np.asarray(canvas)
 
 

@@ -8,7 +8,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from fcn_core import render
 from fcn_core.maps.segmentation import Segment, Segmentation
-from fcn_core.render.lettering import PAPER
+from fcn_core.render.lettering import PAPER, font_of, wrapped
 from fcn_core.render.segments import NOTHING
 from fcn_core.synsets.ontology import Ontology
 
@@ -125,6 +125,19 @@ def test_overlays_in_blocks_have_no_seams(monkeypatch):
     np.testing.assert_array_equal(render.draw_segments(photo, made_up()), whole)
 
 
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("one two", 1000, ["one two"]),
+        ("one two", 1, ["…", "…"]),
+        ("", 100, []),
+        ("ii ii ii ii", 35, ["ii ii", "ii ii"]),
+    ],
+)
+def test_text_is_divided_between_words(text, width, lines):
+    assert wrapped(text, font_of(20), width) == lines
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [40, 360, 1500])
 def test_the_legend_has_a_line_for_each_segment(width, dark):
@@ -137,7 +150,7 @@ def test_the_legend_has_a_line_for_each_segment(width, dark):
         for colour in render.segment_colours(len(words)):
             assert (drawn == colour).all(axis=-1).sum() > 100
         heights.append(drawn.shape[0])
-    assert heights[2] - heights[1] == heights[1] - heights[0] > 0
+    assert heights[2] > heights[1] > heights[0]
 
 
 def test_the_legend_says_how_certain_each_segment_is_and_where_nothing_is(monkeypatch):
@@ -156,6 +169,10 @@ def test_the_legend_says_how_certain_each_segment_is_and_where_nothing_is(monkey
     written.clear()
     render.segment_legend(made_up(()), 600)
     assert written == [NOTHING]
+    written.clear()
+    render.segment_legend(made_up(), 120)
+    assert " ".join(written[6:]) == "Where there is no colour, nothing was found."
+    assert len(written) > 7
 
 
 @pytest.mark.parametrize("width", [60, 120, 500])
