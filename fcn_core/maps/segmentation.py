@@ -200,8 +200,7 @@ def label_regions(
     ontology = Ontology.load()
     regions = segment(image.pixels) if regions is None else regions
     if candidates is None:
-        found = findings(scales, ontology, limit=_MOST_FINDINGS)
-        candidates = [Candidate(ontology[f.wnid], f.peak) for f in found]
+        candidates = _found(scales, ontology)
     competing = _competing(candidates, competition)
     if scores is None:
         scores = _scores_of_fine_maps(regions, scales, ontology)
@@ -263,6 +262,11 @@ def block_edges(cells: int, pixels: int) -> npt.NDArray[np.int64]:
     """
     doubled = 2 * np.arange(cells + 1, dtype=np.int64) * pixels - cells
     return -(-doubled // (2 * cells))
+
+
+def _found(scales: Sequence[ClassMap], ontology: Ontology) -> list[Candidate]:
+    """Return what the network sees."""
+    return [Candidate(ontology[f.wnid], f.peak) for f in findings(scales, ontology, limit=_MOST_FINDINGS)]
 
 
 def _competing(candidates: Sequence[Candidate], competition: Competition) -> tuple[Candidate, ...]:
