@@ -112,7 +112,7 @@ def read_presence(path: Path, ontology: Ontology) -> dict[Path, dict[str, bool]]
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             wnid = ontology.find(row["synset_wnid"]).wnid
-            found.setdefault(path.parent / row["image"], {})[wnid] = row["present"] == "1"
+            found.setdefault((path.parent / row["image"]).resolve(), {})[wnid] = row["present"] == "1"
     return found
 
 
@@ -179,8 +179,8 @@ def measure(
         for way, segmentation in ((FOUND, found), (GIVEN, given)):
             rows[way] += [score(case, image, segmentation, ontology) for case in own]
         segments += len(found.segments)
-        if presence and path in presence:
-            counted = right_names(found, presence[path], ontology)
+        if presence and (listed := presence.get(path.resolve())):
+            counted = right_names(found, listed, ontology)
             concerned, right = concerned + counted[0], right + counted[1]
         print(f"\r{done} of {len(pictures)} pictures", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
