@@ -1,11 +1,16 @@
 """What was tried for better masks, measured: the tables of quality.md.
 
     python -m benchmarks.quality INDEX.csv [--quick] [--out quality.json]
+    python -m benchmarks.quality INDEX.csv --shipped [--out shipped.json]
 
 The index is that of ``python -m fcn_core evaluate``. Every variant is measured on every row at the size of the picture;
 then the setting of the fine map is chosen anew on part of the pictures and measured on the others. ``--quick`` leaves
 out what needs other passes of the network than the three scales (output strides 16 and 8, mirrored pictures, more
 scales). About six minutes on two idle cores.
+
+``--shipped`` measures only the map that the program ships, beside the plain mean, CAM and a Gaussian at the centre: own
+masks, those that miss, those worse than the plain mean's, figures by size of the object, and time as a multiple of the
+network's passes. Here rows may have boxes alone. About two minutes.
 """
 
 from __future__ import annotations
@@ -21,14 +26,34 @@ import numpy as np
 from benchmarks.variants import PARTS, PASSES, PLAIN, REGIONS, SETTINGS, THREE, Picture, Variant, fine
 from fcn_core.engines.load import load_model
 from fcn_core.evaluation import metrics
-from fcn_core.evaluation.evaluate import read_index
+from fcn_core.evaluation.evaluate import Evaluation, evaluate_index, read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
+from fcn_core.evaluation.tables import size_rows, table_rows
 from fcn_core.images.read import read_image
 from fcn_core.images.resize import resize_image
 from fcn_core.maps.fine_map import fine_map, segment
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.maps.region import normalise, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology
+
+SHIPPED = ("fine", "evidence", "cam", "centre")
+
+
+def shipped(index: Path) -> tuple[Evaluation, ...]:
+    """The map that the program ships and what it is compared with, without what needs TensorFlow."""
+    return evaluate_index(
+        index,
+        load_model("efficientnet-lite2"),
+        ways=SHIPPED,
+        progress=lambda done, of: print(
+            f"\r{done}/{of}", end="\n" * (done == of), file=sys.stderr, flush=True
+        ),
+    )
+
+
+def markdown(rows: list[tuple[str, ...]]) -> str:
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, f"|---{'|---:' * (len(rows[0]) - 1)}|", *others])
 
 
 def superpixel_oracle(picture: Picture, truth: np.ndarray) -> np.ndarray:
@@ -164,8 +189,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("index", type=Path)
     parser.add_argument("--quick", action="store_true", help="only what the three scales' passes allow")
+    parser.add_argument("--shipped", action="store_true", help="only the map that the program ships")
     parser.add_argument("--out", type=Path, help="also write every figure as JSON")
     options = parser.parse_args()
+    if options.shipped:
+        results = shipped(options.index)
+        tables = [table_rows(results), size_rows(results[:1]), size_rows(results)]
+        print("\n\n".join(markdown(rows) for rows in tables if rows))
+        if options.out:
+            found = [result.to_json() for result in results]
+            options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return
     groups = {"Maps without regions": PLAIN, "Regions and edges, other ways": REGIONS, "The fine map": PARTS}
     if not options.quick:
         groups["Other passes of the network"] = PASSES

@@ -268,9 +268,9 @@ def compute_class_maps(
                 progress(Step(plan, index, len(plans), share))
 
         start = time.perf_counter()
-        logits = model.logits(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
+        done = model.run(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
         seconds = time.perf_counter() - start
-        class_map = ClassMap(logits, model.cells(plan.height, plan.width), plan, seconds)
+        class_map = ClassMap(done.logits, model.cells(plan.height, plan.width), plan, seconds, done.middle)
         class_maps[str(plan.requested)] = class_map
         if progress is not None:
             progress(Step(plan, index, len(plans), 1.0, class_map))

@@ -26,7 +26,7 @@ from app.state.queue import job_queue, jobs
 from app.state.queue.class_map_cache import ClassMapCache
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import ModelKey, Snapshot
-from fcn_core.engines.base import Forecast, ModelInfo
+from fcn_core.engines.base import Forecast, ModelInfo, Pass
 from fcn_core.errors import Cancelled, FetchError, MemoryBudgetError
 from fcn_core.images import fetch, read
 from fcn_core.images.read import RGBImage, image_from_array
@@ -64,7 +64,7 @@ class SlowPredictor:
     def forecast(self, height: int, width: int) -> Forecast:
         return Forecast(1.0, 100.0, True)
 
-    def logits(self, image: ResizedImage, checkpoint: Callable[[float], None] | None = None) -> Any:
+    def run(self, image: ResizedImage, checkpoint: Callable[[float], None] | None = None) -> Pass:
         assert checkpoint is not None
         self.ran.append(image.height)
         ballast = np.ones(BALLAST, np.uint8)
@@ -77,7 +77,7 @@ class SlowPredictor:
                 raise self.fault
             checkpoint(0.5)
             self.checks += 1
-        return np.zeros((*self.geometry.grid(image.height, image.width), 1000), np.float32)
+        return Pass(np.zeros((*self.geometry.grid(image.height, image.width), 1000), np.float32))
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ def test_the_cache_stays_within_its_bytes_under_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert not faults
-    assert cache.nbytes == sum(m.logits.nbytes for m in cache._entries.values())
+    assert cache.nbytes == sum(m.nbytes for m in cache._entries.values())
 
 
 # A batch is killed

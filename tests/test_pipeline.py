@@ -14,6 +14,8 @@ from fcn_core import pipeline
 from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
 from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
+from fcn_core.networks import middle
+from fcn_core.networks.zoo import MODELS
 from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret, versions
 from fcn_core.synsets.ontology import Ontology
 from tests.places import ROOT
@@ -43,6 +45,28 @@ def test_scales_in_any_order_run_coarse_first(cat, lite0):
     assert list(maps) == ["64x64", "96x128", "128x192"]
     assert [m.grid for m in maps.values()] == [(2, 2), (3, 4), (4, 6)]
     assert all(m.logits.shape == (*m.grid, 1000) and m.logits.dtype == np.float32 for m in maps.values())
+
+
+def test_class_maps_have_the_middle_of_the_same_pass(cat, lite0, monkeypatch):
+    monkeypatch.setattr(middle, "MOST_PIXELS", 96 * 128)
+    passes = []
+    run = type(lite0)._run_whole
+    monkeypatch.setattr(type(lite0), "_run_whole", lambda *a: passes.append(1) or run(*a))
+    maps = compute_class_maps(cat, lite0, SMALL, "exact")
+    assert len(passes) == len(SMALL)
+    names = MODELS["efficientnet-lite0"].middle
+    assert [tuple(e.name for e in m.middle) for m in maps.values()] == [names, names, ()]
+    for m in maps.values():
+        assert m.nbytes == m.logits.nbytes + sum(e.values.nbytes for e in m.middle)
+        for each in m.middle:
+            h, w, _ = each.values.shape
+            assert (each.cells.y.size, each.cells.x.size) == (h, w)
+            assert each.cells.y.input_size == m.scale.height
+            assert each.values.dtype == np.float16
+            assert np.isfinite(each.values).all()
+            assert np.ptp(each.values) > 1
+    copy = pickle.loads(pickle.dumps(maps["64x64"]))
+    assert np.array_equal(copy.middle[1].values, maps["64x64"].middle[1].values)
 
 
 def test_progress_never_decreases_and_passes_every_class_map(cat, lite0):
@@ -86,7 +110,7 @@ class _NoNetwork:
 def test_a_new_synset_reuses_the_class_maps_and_runs_no_network(
     cat, cat_maps, cat_analysis, lite0, monkeypatch
 ):
-    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    monkeypatch.setattr(type(lite0), "run", _NoNetwork.__getattr__)
     dog = interpret(cat, cat_maps, Ontology.load().find(DOG), lite0.info)
     assert dog.class_maps is cat_maps
     assert len(dog.class_ids) == 118
@@ -208,7 +232,7 @@ def test_options_are_a_record_or_keywords(cat, cat_maps, cat_analysis, lite0, gi
 
 @pytest.mark.parametrize("function", [interpret, analyse])
 def test_an_unknown_keyword_is_named_in_the_error(cat, cat_maps, cat_analysis, lite0, function, monkeypatch):
-    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    monkeypatch.setattr(type(lite0), "run", _NoNetwork.__getattr__)
     arguments = {
         interpret: (cat, cat_maps, cat_analysis.synset, lite0.info),
         analyse: (cat, "cat", lite0, SMALL),
@@ -219,7 +243,7 @@ def test_an_unknown_keyword_is_named_in_the_error(cat, cat_maps, cat_analysis, l
 
 @pytest.mark.parametrize("option", [{"kind": "logits"}, {"fit": "stretch"}, {"threshold": 2}])
 def test_an_unknown_option_is_an_error_before_the_network_runs(cat, lite0, option, monkeypatch):
-    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    monkeypatch.setattr(type(lite0), "run", _NoNetwork.__getattr__)
     with pytest.raises(FcnError, match=r"Expected .* Received .* Choose"):
         analyse(cat, "cat", lite0, SMALL, **option)
 
@@ -246,7 +270,7 @@ def test_an_analysis_needs_a_scale(cat, cat_analysis, lite0):
 
 
 def test_an_unknown_synset_is_an_error_before_the_network_runs(cat, lite0, monkeypatch):
-    monkeypatch.setattr(type(lite0), "logits", _NoNetwork.__getattr__)
+    monkeypatch.setattr(type(lite0), "run", _NoNetwork.__getattr__)
     with pytest.raises(UnknownSynset):
         analyse(cat, "flibbertigibbet", lite0)
 

@@ -6,13 +6,16 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fcn_core.engines.base import ModelInfo
 from fcn_core.images.scales import PlannedScale, Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import CellAxis, CellGrid
+from fcn_core.networks.middle import MiddleMap
 from fcn_core.system.assets import asset
 
 DEFAULT = "cat"
@@ -79,12 +82,22 @@ SAMPLES: Mapping[str, Sample] = {
 
 
 def save_precomputed(path: Path, sha256: str, info: ModelInfo, class_maps: Mapping[str, ClassMap]) -> None:
-    """Write class maps, with logits in half precision; the app shows them before any model is loaded."""
-    arrays = {key: m.logits.astype(np.float16) for key, m in class_maps.items()}
+    """Write class maps; the app shows them before any model is loaded.
+
+    To keep the file small, logits are written in half precision, and middle maps as whole numbers from -127 to 127 with
+    one step for each channel.
+    """
+    arrays: dict[str, NDArray[Any]] = {key: m.logits.astype(np.float16) for key, m in class_maps.items()}
     for key, m in class_maps.items():
-        y, x = m.cells.y, m.cells.x
-        arrays[f"{key}/cells"] = np.array([vars(y)[f] for f in _AXIS] + [vars(x)[f] for f in _AXIS])
+        arrays[f"{key}/cells"] = _numbers(m.cells)
         arrays[f"{key}/scale"] = np.array([m.scale.height, m.scale.width, m.scale.enlarges, m.seconds])
+        arrays[f"{key}/middle"] = np.array([each.name for each in m.middle], np.str_)
+        for each in m.middle:
+            values = each.values.astype(np.float32)
+            steps = np.maximum(np.abs(values).max(axis=(0, 1)) / 127, np.finfo(np.float32).tiny)
+            arrays[f"{key}/{each.name}"] = np.rint(values / steps).astype(np.int8)
+            arrays[f"{key}/{each.name}/steps"] = steps
+            arrays[f"{key}/{each.name}/cells"] = _numbers(each.cells)
     about = np.array([sha256, info.name, info.title, info.weights_sha256 or "", info.engine])
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, about=about, **arrays)  # type: ignore[arg-type]
@@ -112,13 +125,29 @@ def load_precomputed(path: Path = PRECOMPUTED) -> tuple[str, ModelInfo, tuple[Cl
         for key in archive.files:
             if key == "about" or "/" in key:
                 continue
-            y, x = archive[f"{key}/cells"].reshape(2, len(_AXIS)).tolist()
             height, width, enlarges, seconds = archive[f"{key}/scale"].tolist()
             plan = PlannedScale(Scale.parse(key), int(height), int(width), bool(enlarges))
-            cells = CellGrid(_axis(y), _axis(x))
-            class_maps.append(ClassMap(archive[key].astype(np.float32), cells, plan, float(seconds)))
+            middle = tuple(
+                MiddleMap(
+                    name,
+                    (archive[f"{key}/{name}"] * archive[f"{key}/{name}/steps"]).astype(np.float16),
+                    _cells(archive[f"{key}/{name}/cells"]),
+                )
+                for name in archive[f"{key}/middle"].tolist()
+            )
+            logits, cells = archive[key].astype(np.float32), _cells(archive[f"{key}/cells"])
+            class_maps.append(ClassMap(logits, cells, plan, float(seconds), middle))
     class_maps.sort(key=lambda m: m.scale.height * m.scale.width)
     return sha256, ModelInfo(name, title, "imagenet", weights or None, engine, 32), tuple(class_maps)
+
+
+def _numbers(cells: CellGrid) -> NDArray[np.float64]:
+    return np.array([vars(axis)[name] for axis in (cells.y, cells.x) for name in _AXIS], np.float64)
+
+
+def _cells(numbers: NDArray[np.float64]) -> CellGrid:
+    y, x = numbers.reshape(2, len(_AXIS)).tolist()
+    return CellGrid(_axis(y), _axis(x))
 
 
 def _axis(values: list[float]) -> CellAxis:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fcn_core.cli.arguments import (
     Commands,
@@ -15,9 +14,6 @@ from fcn_core.cli.arguments import (
     load_predictor,
 )
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
-
-if TYPE_CHECKING:
-    from fcn_core.evaluation.evaluate import Evaluation
 
 _SCALES = "200x320,400x640,800x1280"
 
@@ -39,28 +35,39 @@ def add_commands(commands: Commands) -> None:
     evaluate.add_argument(
         "--compare",
         action="store_true",
-        help="compare with the notebook's maps and Grad-CAM (which equals CAM on these networks)",
+        help="compare with the notebook's mean, CAM, LayerCAM, Grad-CAM and a Gaussian at the centre",
+    )
+    evaluate.add_argument(
+        "--save-maps",
+        type=Path,
+        metavar="DIR",
+        help="also write each row's map, and lists by which wsolevaluation measures it, to a new or empty folder",
     )
     evaluate.add_argument("--json", action="store_true", help="print the measures as JSON")
     evaluate.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
+    from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index
+    from fcn_core.evaluation.saved_maps import prepare_folder
+    from fcn_core.evaluation.tables import measures, size_table, table
     from fcn_core.images.scales import parse_scales
 
     scales = parse_scales(options.scales)
-    read_index(options.index)  # report a bad index before the model is loaded
+    read_index(options.index)  # report a bad index and a bad folder before the model is loaded
+    if options.save_maps is not None:
+        prepare_folder(options.save_maps)
     model = load_predictor(options.model, options.engine, options.weights, options.output_stride)
-    if options.compare:  # Grad-CAM runs on TensorFlow
+    if options.compare:  # Grad-CAM and LayerCAM run on TensorFlow
         import_keras_quietly()
     with progress_bar(shown(options.index.name)) as update:
         results = evaluate_index(
             options.index,
             model,
-            ways=tuple(WAYS) if options.compare else (options.map,),
+            ways=tuple(dict.fromkeys((options.map, *WAYS))) if options.compare else (options.map,),
             scales=scales,
             fit=options.fit,
+            save_maps=options.save_maps,
             progress=lambda done, of: update(done, of, ""),
         )
     if options.json:
@@ -81,18 +88,7 @@ def _run(options: argparse.Namespace) -> int:
         f"{s.pictures} picture{'' if s.pictures == 1 else 's'}{known}, {model.info.title} on {model.info.engine}, "
         f"{', '.join(map(str, scales))}, {options.fit}{weights_note(model.info.weights)}"
     )
-    print(table(results) if options.compare else _measures(results[0]))
+    print(table(results) if options.compare else measures(results[0]))
+    if sizes := size_table(results):
+        print(f"\n{sizes}")
     return 0
-
-
-def _measures(result: Evaluation) -> str:
-    s = result.summary
-    rows = [("pointing accuracy", f"{s.pointing:.3f}")]
-    if s.pxap is not None:
-        rows += [("PxAP", f"{s.pxap:.3f}")]
-    if s.max_box_acc_v2 is not None:
-        rows += [("MaxBoxAccV2", f"{s.max_box_acc_v2:.3f}")]
-    if s.mean_iou is not None:
-        rows += [("mean IoU", f"{s.mean_iou:.3f} at the best single threshold, {s.threshold:.2f}")]
-    rows += [("seconds an image", f"{result.seconds:.2f}")]
-    return "\n".join(f"{name:<18} {value}" for name, value in rows)

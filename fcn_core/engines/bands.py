@@ -126,6 +126,25 @@ def _spoiled(nodes: Sequence[Node], axis: str, size: int, traces: Sequence[Trace
 
 
 @dataclass(frozen=True)
+class Tap:
+    """What to keep of the output of an inner part.
+
+    Attributes
+    ----------
+    part : int
+        The part, from 0.
+    stride : int
+        Pixels of the picture from cell to cell.
+    values : (h, w, C) ndarray
+        Of the output for the whole picture; :func:`run_in_bands` fills it.
+    """
+
+    part: int
+    stride: int
+    values: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
 class Plan:
     """How to run a picture: the bands of each part along y, and the strips of the picture along x."""
 
@@ -172,6 +191,7 @@ def run_in_bands(
     *,
     axis: int = 2,
     checkpoint: Callable[[float], None] | None = None,
+    taps: Sequence[Tap] = (),
 ) -> Array:
     """Run a network over a picture whose rows are made when they are needed.
 
@@ -190,6 +210,8 @@ def run_in_bands(
         The rows' axis in all batches but the last: 2 for (N, C, H, W), 1 for (N, H, W, C).
     checkpoint : callable, optional
         Called with the finished share in [0, 1] after each band; may raise to stop.
+    taps : sequence of Tap
+        Outputs of inner parts to keep.
 
     Returns
     -------
@@ -213,6 +235,9 @@ def run_in_bands(
         flow = _picture(rows, height, strip.start, strip.start + across.length)
         for number, (bands, run) in enumerate(zip(planned.parts, runs, strict=True), 1):
             flow = _outputs(bands, partial(counted, run), flow, axis, 1 if number == len(runs) else axis)
+            for tap in taps:
+                if tap.part == number - 1:
+                    flow = _tapped(flow, tap, across, strip, axis)
         first, drop = 0, strip.first - strip.start // across.stride
         for piece in flow:
             if result is None:
@@ -223,6 +248,29 @@ def run_in_bands(
             first = last
     assert result is not None, "a plan has at least one band"  # noqa: S101
     return result
+
+
+def channels_last(batch: Array, axis: int) -> Array:
+    """Return a batch whose rows are at `axis` as (N, H, W, C), without copying it."""
+    return np.moveaxis(batch, 1, -1) if axis == 2 else batch
+
+
+def _tapped(source: Iterator[Array], tap: Tap, strips: Bands, strip: Band, axis: int) -> Iterator[Array]:
+    """Pass on the output of a part, and keep the columns that belong to this strip.
+
+    These are the columns under the cells that the class map takes from the strip. Such a cell sees all that they see
+    and more, so they do not see beyond the strip either, if the class map reads every column of the part. The last
+    strip also has the columns that no such cell is above.
+    """
+    first, drop = strip.first * strips.stride // tap.stride, strip.start // tap.stride
+    whole = strip.last == strips.bands[-1].last
+    last = tap.values.shape[1] if whole else strip.last * strips.stride // tap.stride
+    done = 0
+    for piece in source:
+        rows = channels_last(piece, axis)[0]
+        tap.values[done : done + len(rows), first:last] = rows[:, first - drop : last - drop]
+        done += len(rows)
+        yield piece
 
 
 def _picture(rows: Rows, height: int, left: int, right: int) -> Iterator[Array]:

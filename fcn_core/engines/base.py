@@ -17,13 +17,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn_core.engines.bands import Plan, Run, run_in_bands
-from fcn_core.engines.memory_model import banded_demand, cached_mb, whole_demand
+from fcn_core.engines.bands import Plan, Run, Tap, channels_last, run_in_bands
+from fcn_core.engines.memory_model import banded_demand, cached_mb, middle_mb, whole_demand
 from fcn_core.errors import MemoryBudgetError
 from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import MIN_SIDE
 from fcn_core.networks.geometry import CellGrid, Geometry
-from fcn_core.networks.zoo import Preprocessing
+from fcn_core.networks.middle import MiddleMap, empty_maps, middle_layers, part_of
+from fcn_core.networks.zoo import ModelSpec
 from fcn_core.system import memory
 
 Weights = Literal["imagenet", "unpublished", "random"]
@@ -66,6 +67,23 @@ class Forecast:
     plan: Plan | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """The result of one forward pass.
+
+    Attributes
+    ----------
+    logits : (h, w, 1000) float32 ndarray
+        The class map.
+    middle : tuple of MiddleMap
+        What inner layers say: those that the model names, at output stride 32 and for inputs of at most
+        :data:`fcn_core.networks.middle.MOST_PIXELS` pixels.
+    """
+
+    logits: Logits
+    middle: tuple[MiddleMap, ...] = ()
+
+
 class Predictor(Protocol):
     """A fully convolutional network that is ready to run."""
 
@@ -81,10 +99,13 @@ class Predictor(Protocol):
         """Return the cells of the class map of an input of `height` x `width` pixels."""
 
     def forecast(self, height: int, width: int) -> Forecast:
-        """Return the expected time and memory of :meth:`logits` for an input of `height` x `width` pixels."""
+        """Return the expected time and memory of :meth:`run` for an input of `height` x `width` pixels."""
+
+    def run(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Pass:
+        """Compute the class map of logits, and the middle maps."""
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
-        """Compute the class map of logits, shape (h, w, 1000), float32."""
+        """Compute the class map of logits alone, shape (h, w, 1000), float32."""
 
     def release_cached(self) -> None:
         """Release the memory that was cached after the last pass for the next one."""
@@ -98,8 +119,10 @@ class Engine:
     _memory_factor = 1.1  # measured memory, divided by that of :mod:`fcn_core.engines.memory_model`
     _in_parts = False
 
-    def __init__(self, info: ModelInfo, geometry: Geometry, preprocessing: Preprocessing) -> None:
-        self._info, self._geometry, self._preprocessing = info, geometry, preprocessing
+    def __init__(self, info: ModelInfo, geometry: Geometry, spec: ModelSpec) -> None:
+        self._info, self._geometry, self._preprocessing = info, geometry, spec.preprocessing
+        # At other strides these layers have other cells, or are no cuts.
+        self._middle = middle_layers(geometry, spec.middle if info.output_stride == 32 else ())
         self._lock = threading.Lock()
         self._seconds_per_mac = 1 / (60e9 * memory.cpus())  # a guess, until a pass has been measured
         self._measured = (0.0, 0.0)  # seconds, multiply-adds
@@ -121,7 +144,7 @@ class Engine:
         return self._geometry.cells(height, width)
 
     def forecast(self, height: int, width: int) -> Forecast:
-        """Return the expected time and memory of :meth:`logits`, and the bands if it needs any.
+        """Return the expected time and memory of :meth:`run`, and the bands if it needs any.
 
         The forecast of the memory is within 20 % of the measured memory. That of the time is within a factor of two
         after the first pass; a first pass over a new size takes up to twice as long.
@@ -129,15 +152,21 @@ class Engine:
         rss = memory.rss_mb()
         base = rss - self._cached_mb + self._unpacked_mb
         budget = memory.pass_budget_mb(base)
-        best = whole_demand(self._geometry, height, width)
-        peak = base + best.mb * self._memory_factor
+        kept = middle_mb(self._middle, height, width)
+        best = whole_demand(self._geometry, height, width, self._middle)
+        peak = base + kept + best.mb * self._memory_factor
         if self._geometry.bandable and (self._in_parts or peak > budget):
-            best = banded_demand(self._geometry, height, width, (budget - base) / self._memory_factor)
-            peak = base + best.mb * self._memory_factor
+            available = (budget - base - kept) / self._memory_factor
+            best = banded_demand(self._geometry, height, width, available)
+            peak = base + kept + best.mb * self._memory_factor
         return Forecast(best.macs * self._seconds_per_mac, max(peak, rss), peak <= budget, best.plan)
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
-        """Compute the class map of logits.
+        """Compute the class map of logits alone; see :meth:`run`."""
+        return self.run(image, checkpoint).logits
+
+    def run(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Pass:
+        """Compute the class map of logits, and the middle maps.
 
         Parameters
         ----------
@@ -148,8 +177,8 @@ class Engine:
 
         Returns
         -------
-        (h, w, 1000) float32 ndarray
-            A new array: later passes do not change it.
+        Pass
+            With new arrays: later passes do not change them.
 
         Raises
         ------
@@ -163,23 +192,31 @@ class Engine:
             if checkpoint is not None:
                 checkpoint(0.0)
             start = time.perf_counter()
+            middle = empty_maps(self._middle, image.height, image.width)
             try:
                 if expected.plan is None:
-                    result = self._run_whole(self._batch(image, 0, image.height, 0, image.width))
+                    logits, outputs = self._run_whole(self._batch(image, 0, image.height, 0, image.width))
+                    for each, output in zip(middle, outputs, strict=False):  # no maps of a large picture
+                        each.values[:] = channels_last(output, self.axis)[0]
+                    del outputs
                 else:
-                    result = run_in_bands(
+                    logits = run_in_bands(
                         expected.plan,
                         self._part_runs(),
                         partial(self._batch, image),
                         image.height,
                         axis=self.axis,
                         checkpoint=checkpoint,
+                        taps=[
+                            Tap(part_of(layer), layer.stride, each.values)
+                            for layer, each in zip(self._middle, middle, strict=False)
+                        ],
                     )
             finally:
                 self._unpacked_mb = 0.0
                 self._keep(cached_mb(self._geometry, image.height, image.width))
             self._learn(expected, time.perf_counter() - start)
-        return result
+        return Pass(logits, middle)
 
     def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
         budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
@@ -212,8 +249,8 @@ class Engine:
             self._preprocessing(image.rows(start, stop, left, right), batch[0, :, start - top : stop - top])
         return batch
 
-    def _run_whole(self, batch: Logits) -> Logits:
-        """Run the whole network: a batch of one in, a class map (h, w, classes) out."""
+    def _run_whole(self, batch: Logits) -> tuple[Logits, list[Logits]]:
+        """Run the whole network: a batch of one in, a class map (h, w, classes) and batches of the middle out."""
         raise NotImplementedError
 
     def _part_runs(self) -> list[Run]:

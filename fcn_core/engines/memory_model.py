@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from fcn_core.engines.bands import Bands, Plan, covers, strips
 from fcn_core.networks.geometry import Geometry, Node, Trace, trace
+from fcn_core.networks.middle import MOST_PIXELS, middle_values
 
 _STEPS = (512, 384, 256, 192, 160, 128, 96, 80, 64, 48, 40, 32, 24, 16, 12, 8)  # rows
 _STRIPS = (1, 2, 3, 4, 6, 8, 12)
@@ -90,10 +91,14 @@ def _blocks(tensors: Iterable[_Lifetime]) -> list[int]:
 
 
 @lru_cache(maxsize=256)
-def whole_demand(geometry: Geometry, height: int, width: int) -> Demand:
-    """Return the demand of a pass over the whole: activations, input, and logits as computed and as returned."""
+def whole_demand(geometry: Geometry, height: int, width: int, middle: tuple[Geometry, ...] = ()) -> Demand:
+    """Return the demand of a pass over the whole: activations, input, and logits as computed and as returned.
+
+    The outputs of the `middle` layers are returned too; they are computed among the activations.
+    """
     h, w = geometry.grid(height, width)
-    exchanged = (3 * height * width + 2 * geometry.nodes[-1].channels * h * w) * _FLOAT
+    floats = 3 * height * width + 2 * geometry.nodes[-1].channels * h * w
+    exchanged = (floats + middle_values(middle, height, width)) * _FLOAT
     return Demand(cached_mb(geometry, height, width) + exchanged, geometry.macs(height, width))
 
 
@@ -101,6 +106,11 @@ def whole_demand(geometry: Geometry, height: int, width: int) -> Demand:
 def cached_mb(geometry: Geometry, height: int, width: int) -> float:
     """Return the memory (MB) that OpenVINO caches after a pass over the whole for the next one."""
     return activations(geometry.nodes, height, width, 3) * _FLOAT
+
+
+def middle_mb(middle: tuple[Geometry, ...], height: int, width: int) -> float:
+    """Return the memory (MB) of the middle maps that a pass returns, whole or in bands: in half precision."""
+    return middle_values(middle, height, width) * _FLOAT / 2 if height * width <= MOST_PIXELS else 0.0
 
 
 def banded_demand(geometry: Geometry, height: int, width: int, available_mb: float) -> Demand:

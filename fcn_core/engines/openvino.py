@@ -16,6 +16,7 @@ from fcn_core.engines.base import Engine, Logits, ModelInfo, Weights
 from fcn_core.engines.graph_cache import Graph, prepare_graph
 from fcn_core.engines.openvino_parts import Parts
 from fcn_core.errors import EngineError
+from fcn_core.networks.middle import part_of
 from fcn_core.networks.weights import ByteProgress
 from fcn_core.networks.zoo import ModelSpec
 from fcn_core.system import memory
@@ -75,7 +76,7 @@ class OpenVINOEngine(Engine):
             ) from error
         weights: Weights = "random" if random else "imagenet" if graph.weights_published else "unpublished"
         info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
-        super().__init__(info, graph.geometry, spec.preprocessing)
+        super().__init__(info, graph.geometry, spec)
         self._unpacked_mb = len(graph.weights) / 2**20
         self._parts: Parts | None = None
         self._whole: Any = None
@@ -96,7 +97,9 @@ class OpenVINOEngine(Engine):
     def _read(self, graph: Graph) -> None:
         self._graph = graph
         network = self._network()
-        self._whole = self._compile(self._ov.Model([network.results[0]], network.get_parameters()))
+        logits, *cuts = network.results
+        wanted = [logits, *(cuts[part_of(layer)] for layer in self._middle)]
+        self._whole = self._compile(self._ov.Model(wanted, network.get_parameters()))
 
     def _rejection(self, graph: Graph, error: Exception) -> EngineError:
         """Return the error for a new graph that is rejected too; this process does not export it again."""
@@ -125,16 +128,17 @@ class OpenVINOEngine(Engine):
         weights = self._ov.Tensor(np.frombuffer(self._graph.weights, np.uint8), shared_memory=True)
         return self._core.read_model(self._graph.description, weights)
 
-    def _run_whole(self, batch: Logits) -> Logits:
-        result = np.empty(
-            (1, *self._geometry.grid(*batch.shape[2:]), self._geometry.nodes[-1].channels), np.float32
-        )
+    def _run_whole(self, batch: Logits) -> tuple[Logits, list[Logits]]:
+        size = batch.shape[2:]
+        shapes = [(1, *self._geometry.grid(*size), self._geometry.nodes[-1].channels)]
+        shapes += [(1, layer.nodes[-1].channels, *layer.grid(*size)) for layer in self._middle]
+        results = [np.empty(shape, np.float32) for shape in shapes]
         request = self._whole.create_infer_request()
         request.set_input_tensor(self._ov.Tensor(batch, shared_memory=True))
-        request.set_output_tensor(self._ov.Tensor(result, shared_memory=True))
+        for port, result in enumerate(results):
+            request.set_output_tensor(port, self._ov.Tensor(result, shared_memory=True))
         self._infer(request, batch)
-        logits: Logits = result[0]
-        return logits
+        return results[0][0], results[1:]
 
     def _part_runs(self) -> list[Run]:
         if self._parts is None:

@@ -12,6 +12,7 @@ from fcn_core.engines.base import Engine, Logits, ModelInfo, Weights
 from fcn_core.errors import EngineError
 from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.keras_settings import import_keras, keras_settings
+from fcn_core.networks.middle import part_of
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import ModelSpec, require_weights
 
@@ -68,10 +69,11 @@ class TensorFlowEngine(Engine):
         weights: Weights = "random" if random else "imagenet" if published else "unpublished"
         sha256 = digest(path) if path else None
         info = ModelInfo(spec.name, spec.title, weights, sha256, "tensorflow", output_stride)
-        super().__init__(info, geometry, spec.preprocessing)
+        super().__init__(info, geometry, spec)
         self.network = network
         self._tf, self._split = tensorflow, split
-        self._traced = self._trace(network)
+        middle = [self._cut_tensors[part_of(layer)] for layer in self._middle]
+        self._traced = self._trace(keras.Model(network.inputs[0], [network.outputs[0], *middle]))
         self._traced_parts: list[Any] = []
 
     def _trace(self, network: Any) -> Any:
@@ -84,9 +86,9 @@ class TensorFlowEngine(Engine):
         """Return the picture between these rows and columns, preprocessed, as a batch of one: (1, rows, columns, 3)."""
         return np.ascontiguousarray(np.moveaxis(super()._batch(image, top, end, left, right), 1, -1))
 
-    def _run_whole(self, batch: Logits) -> Logits:
-        logits: Logits = self._infer(self._traced, batch)[0]
-        return logits
+    def _run_whole(self, batch: Logits) -> tuple[Logits, list[Logits]]:
+        logits, *middle = map(np.asarray, self._tf.nest.flatten(self._traced(batch)))
+        return logits[0], middle
 
     @staticmethod
     def _infer(run: Any, batch: Logits) -> Logits:

@@ -17,6 +17,11 @@ MaxBoxAccV2
 Mean IoU
     Intersection over union of ``score >= t`` and the object, averaged over the pictures, at the t with the largest
     average.
+Own mask
+    The mask that the program itself makes of a map, without the truth: its IoU, averaged over the pictures, and the
+    shares of pictures in which that IoU is below 0.1 and below 0.3.
+Size of the object
+    Pixels of the object by pixels of the picture. Mean IoU and own IoU are also stated for four groups of sizes.
 
 Each score map is first scaled to 0 to 1 at the size of its picture, as in the reference implementation. The
 reference also resizes all pictures to one size; here a picture's weight in PxAP is its number of pixels. Void pixels
@@ -32,7 +37,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation.boxes import (
@@ -45,13 +49,24 @@ from fcn_core.evaluation.boxes import (
     box_iou,
     boxes_at_thresholds,
 )
+from fcn_core.evaluation.pixels import (
+    SCORE_EDGES,
+    checked,
+    iou,
+    iou_at_thresholds,
+    pixel_histograms,
+    pointing_hit,
+    pxap,
+)
 from fcn_core.maps.region import normalise
 
 __all__ = [
     "IOU_LEVELS",
+    "SIZE_EDGES",
     "THRESHOLDS",
     "PictureScore",
     "Scores",
+    "SizeGroup",
     "Summary",
     "box_hits_at_thresholds",
     "box_iou",
@@ -65,96 +80,10 @@ __all__ = [
     "score_picture",
 ]
 
-_EDGES = np.append(THRESHOLDS, 1.0)
-_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+SIZE_EDGES = (0.0, 0.1, 0.2, 0.4, 1.0)
+"""The shares of the picture between which objects are grouped by size; a group contains its lower edge."""
 
-
-def pointing_hit(
-    score_map: npt.ArrayLike, truth: Mask, valid: Mask | None = None, tolerance: float = 0.0
-) -> bool:
-    """Return whether the maximum of a score map is on the object.
-
-    If several pixels have the maximum, the centroid of their largest connected group counts, not the first of them:
-    bilinear maps have plateaus, and the corner of a plateau is arbitrary.
-
-    Parameters
-    ----------
-    score_map : (H, W) array_like
-    truth : (H, W) bool ndarray
-        The object's pixels.
-    valid : (H, W) bool ndarray, optional
-        False at void pixels, which cannot be the maximum.
-    tolerance : float
-        Distance from the object, in pixels, that still counts as a hit; Zhang et al. used 15.
-    """
-    scores, truth, valid = _checked(score_map, truth, valid)
-    row, column = _peak(scores, valid)
-    if truth[row, column] and valid[row, column]:
-        return True
-    if tolerance <= 0:
-        return False
-    reach = math.ceil(tolerance)
-    top, left = max(row - reach, 0), max(column - reach, 0)
-    near = np.s_[top : row + reach + 1, left : column + reach + 1]
-    rows, columns = np.nonzero(truth[near] & valid[near])
-    return bool(np.any((rows + top - row) ** 2 + (columns + left - column) ** 2 <= tolerance**2))
-
-
-def iou(mask: Mask, truth: Mask, valid: Mask | None = None) -> float:
-    """Return the intersection over union of two masks (H, W) without void pixels; 1 if both are empty."""
-    if mask.shape != truth.shape or (valid is not None and valid.shape != truth.shape):
-        raise ValueError(f"Expected masks of one shape. Received: {mask.shape} and {truth.shape}")
-    both, either = mask & truth, mask | truth
-    if valid is not None:
-        both, either = both & valid, either & valid
-    union = np.count_nonzero(either)
-    return float(np.count_nonzero(both) / union) if union else 1.0
-
-
-def pixel_histograms(scores: npt.ArrayLike, truth: Mask, valid: Mask | None = None) -> Counts:
-    """Count pixels by score: the object's in the first row, the background's in the second.
-
-    Parameters
-    ----------
-    scores : (H, W) array_like
-        Normalised, from 0 to 1.
-    truth, valid : (H, W) bool ndarray
-
-    Returns
-    -------
-    (2, 1001) int64 ndarray
-        Column k counts scores from ``k / 1000`` to below ``(k + 1) / 1000``, the last column scores of exactly 1.
-    """
-    array, truth, valid = _checked(scores, truth, valid)
-    level = np.searchsorted(_EDGES, array[valid].astype(np.float64), side="right") - 1
-    if level.size and (level.min() < 0 or array[valid].max() > 1):
-        raise ValueError("Expected scores from 0 to 1.")
-    of_object = truth[valid]
-    return np.stack([np.bincount(level[side], minlength=_EDGES.size) for side in (of_object, ~of_object)])
-
-
-def pxap(histograms: Counts) -> float:
-    """Return the PxAP of `pixel_histograms`, of one picture or summed over a data set.
-
-    Raises
-    ------
-    DatasetError
-        There is no pixel of an object.
-    """
-    true, false = histograms[:, ::-1].cumsum(axis=1)
-    if true[-1] == 0:
-        raise DatasetError(
-            "Expected pixels of an object (255) in the masks. Received none. Mark the objects."
-        )
-    precision = true / np.maximum(true + false, 1)
-    return float(np.sum(precision * np.diff(true / true[-1], prepend=0.0)))
-
-
-def iou_at_thresholds(histograms: Counts) -> Float64:
-    """Return the IoU of one picture at each of `THRESHOLDS`, (1000,), from its `pixel_histograms`."""
-    true, false = histograms[:, ::-1].cumsum(axis=1)[:, ::-1]
-    ratio: Float64 = true / np.maximum(true[0] + false, 1)
-    return ratio[: THRESHOLDS.size]
+_LOW_IOUS = (0.1, 0.3)  # an own mask below these has missed the object, or most of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +100,15 @@ class PictureScore:
         See `box_hits_at_thresholds`; None if no true boxes are known.
     mask_iou : float or None
         IoU of a mask that was made without the truth.
+    share : float or None
+        The object's share of the picture's pixels; None if the object's pixels are not known.
     """
 
     pointing: bool
     histograms: Counts | None
     box_hits: Mask | None = None
     mask_iou: float | None = None
+    share: float | None = None
 
 
 def score_picture(
@@ -200,7 +132,7 @@ def score_picture(
     boxes : sequence of (x0, y0, x1, y1)
         True boxes; without one the picture is not part of MaxBoxAccV2.
     mask : (H, W) bool ndarray, optional
-        The mask at the suggested threshold.
+        The mask that was made of the map without the truth.
     tolerance : float
         Tolerance of the pointing game, in pixels.
 
@@ -211,7 +143,7 @@ def score_picture(
     ValueError
         Shapes differ, or the map has values that are not finite.
     """
-    array, truth, valid = _checked(score_map, truth, valid)
+    array, truth, valid = checked(score_map, truth, valid)
     if not (truth & valid).any():
         raise DatasetError(
             "Expected pixels of an object (255) in the mask. Received none. Mark the object, or remove the row."
@@ -222,6 +154,7 @@ def score_picture(
         histograms=pixel_histograms(scores, truth, valid),
         box_hits=box_hits_at_thresholds(scores, boxes) if len(boxes) else None,
         mask_iou=None if mask is None else iou(mask, truth, valid),
+        share=float(truth.mean()),
     )
 
 
@@ -256,7 +189,7 @@ def score_boxes(
         raise DatasetError(
             "Expected boxes that contain a pixel's centre. Received none. Correct the boxes, or remove the row."
         )
-    array, inside, valid = _checked(array, inside, None)
+    array, inside, valid = checked(array, inside, None)
     return PictureScore(
         pointing=pointing_hit(array, inside, valid, tolerance),
         histograms=None,
@@ -267,6 +200,27 @@ def score_boxes(
 def _middles(start: float, stop: float) -> slice:
     """Return the pixels along one side whose centres are between two edges."""
     return slice(max(math.ceil(start - 0.5), 0), max(math.ceil(stop - 0.5), 0))
+
+
+@dataclass(frozen=True)
+class SizeGroup:
+    """The measures of the pictures whose object is of about one size.
+
+    Attributes
+    ----------
+    at_least, below : float
+        The object's share of the picture; the last group includes 1.
+    pictures : int
+        Number of pictures.
+    mean_iou, mask_iou : float or None
+        As in `Summary`, at the best single threshold of the whole data set; None without a picture.
+    """
+
+    at_least: float
+    below: float
+    pictures: int
+    mean_iou: float | None
+    mask_iou: float | None
 
 
 @dataclass(frozen=True)
@@ -287,6 +241,10 @@ class Summary:
         At `threshold`, the best single threshold of the normalised maps.
     mask_iou : float or None
         Mean IoU of the masks that were made without the truth.
+    below_0_1, below_0_3 : float or None
+        Shares of these masks with an IoU below 0.1 and below 0.3.
+    by_size : tuple of SizeGroup
+        Small objects first; empty without masks.
     """
 
     pictures: int
@@ -299,6 +257,9 @@ class Summary:
     mean_iou: float | None
     threshold: float | None
     mask_iou: float | None
+    below_0_1: float | None
+    below_0_3: float | None
+    by_size: tuple[SizeGroup, ...]
 
 
 class Scores:
@@ -314,15 +275,18 @@ class Scores:
     """
 
     def __init__(self) -> None:
+        groups = len(SIZE_EDGES) - 1
         self.pictures = 0
-        self._masks = 0
         self._pointing = 0
-        self._histograms: Counts = np.zeros((2, _EDGES.size), np.int64)
-        self._ious: Float64 = np.zeros(THRESHOLDS.size)
+        self._histograms: Counts = np.zeros((2, SCORE_EDGES.size), np.int64)
         self._boxed = 0
         self._box_hits: Counts = np.zeros((len(IOU_LEVELS), THRESHOLDS.size), np.int64)
-        self._own_masks = 0
-        self._mask_ious = 0.0
+        # one row for each group of sizes
+        self._masks: Counts = np.zeros(groups, np.int64)
+        self._ious: Float64 = np.zeros((groups, THRESHOLDS.size))
+        self._own_masks: Counts = np.zeros(groups, np.int64)
+        self._own_ious: Float64 = np.zeros(groups)
+        self._below: Counts = np.zeros(len(_LOW_IOUS), np.int64)
 
     def add(
         self,
@@ -342,16 +306,18 @@ class Scores:
         """Add a picture that was measured before, for instance to cross-validate over subsets."""
         self.pictures += 1
         self._pointing += score.pointing
-        if score.histograms is not None:
-            self._masks += 1
+        if score.histograms is not None and score.share is not None:
+            group = int(np.searchsorted(SIZE_EDGES[1:-1], score.share, side="right"))
+            self._masks[group] += 1
             self._histograms += score.histograms
-            self._ious += iou_at_thresholds(score.histograms)
+            self._ious[group] += iou_at_thresholds(score.histograms)
+            if score.mask_iou is not None:
+                self._own_masks[group] += 1
+                self._own_ious[group] += score.mask_iou
+                self._below += np.less(score.mask_iou, _LOW_IOUS)
         if score.box_hits is not None:
             self._boxed += 1
             self._box_hits += score.box_hits
-        if score.mask_iou is not None:
-            self._own_masks += 1
-            self._mask_ious += score.mask_iou
 
     def summary(self) -> Summary:
         """Return the measures of the pictures added so far.
@@ -363,56 +329,37 @@ class Scores:
         """
         if self.pictures == 0:
             raise DatasetError("Expected at least one picture. Received none. Add a row to the index.")
-        best = int(self._ious.argmax())
+        ious, masks, own_masks = self._ious.sum(axis=0), int(self._masks.sum()), int(self._own_masks.sum())
+        best = int(ious.argmax())
+        below = tuple(float(n / own_masks) for n in self._below) if own_masks else (None, None)
         accuracies = None
         if self._boxed:
             accuracies = tuple(float(hits.max() / self._boxed) for hits in self._box_hits)
         return Summary(
             pictures=self.pictures,
-            masks=self._masks,
+            masks=masks,
             boxed=self._boxed,
             pointing=self._pointing / self.pictures,
-            pxap=pxap(self._histograms) if self._masks else None,
+            pxap=pxap(self._histograms) if masks else None,
             max_box_acc_v2=math.fsum(accuracies) / len(accuracies) if accuracies else None,
             max_box_acc=accuracies,
-            mean_iou=float(self._ious[best] / self._masks) if self._masks else None,
-            threshold=float(THRESHOLDS[best]) if self._masks else None,
-            mask_iou=self._mask_ious / self._own_masks if self._own_masks else None,
+            mean_iou=float(ious[best] / masks) if masks else None,
+            threshold=float(THRESHOLDS[best]) if masks else None,
+            mask_iou=float(self._own_ious.sum() / own_masks) if own_masks else None,
+            below_0_1=below[0],
+            below_0_3=below[1],
+            by_size=tuple(self._size_group(group, best) for group in range(self._masks.size))
+            if masks
+            else (),
         )
 
-
-def _checked(
-    score_map: npt.ArrayLike, truth: Mask, valid: Mask | None
-) -> tuple[npt.NDArray[np.floating], Mask, Mask]:
-    scores = np.asarray(score_map)
-    known = np.ones(truth.shape, bool) if valid is None else valid
-    if scores.ndim != 2 or not scores.shape == truth.shape == known.shape:
-        raise ValueError(
-            f"Expected a score map, a truth and a validity of one shape (H, W). "
-            f"Received: {scores.shape}, {truth.shape} and {known.shape}"
+    def _size_group(self, group: int, best: int) -> SizeGroup:
+        """Return the measures of one group of sizes, at the threshold with this index."""
+        masks, own_masks = int(self._masks[group]), int(self._own_masks[group])
+        return SizeGroup(
+            at_least=SIZE_EDGES[group],
+            below=SIZE_EDGES[group + 1],
+            pictures=masks,
+            mean_iou=float(self._ious[group, best] / masks) if masks else None,
+            mask_iou=float(self._own_ious[group] / own_masks) if own_masks else None,
         )
-    if truth.dtype != np.bool_ or known.dtype != np.bool_:
-        raise ValueError(f"Expected truth and validity as bool. Received: {truth.dtype} and {known.dtype}")
-    if not np.isfinite(scores).all():
-        raise ValueError("Expected finite scores. Received NaN or infinity.")
-    return scores, truth, known
-
-
-def _peak(scores: npt.NDArray[np.floating], valid: Mask) -> tuple[int, int]:
-    """Return row and column of the centroid of the largest plateau at the maximum."""
-    if not valid.any():
-        raise DatasetError(
-            "Expected a mask with pixels that are not void. Received 128 everywhere. Mark the object with 255."
-        )
-    known = scores[valid]
-    highest, lowest = float(known.max()), float(known.min())
-    # Interpolation changes the last digit of equal values.
-    plateau = valid & (scores >= highest - 1e-6 * (highest - lowest))
-    labels, count = ndimage.label(plateau, structure=_EIGHT_NEIGHBOURS)
-    largest = 1 if count == 1 else int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    rows, columns = np.nonzero(labels == largest)
-    row, column = round(float(rows.mean())), round(float(columns.mean()))
-    if not valid[row, column]:
-        nearest = int(((rows - row) ** 2 + (columns - column) ** 2).argmin())
-        row, column = int(rows[nearest]), int(columns[nearest])
-    return row, column

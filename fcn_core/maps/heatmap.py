@@ -24,6 +24,7 @@ from fcn_core.errors import ScaleError
 from fcn_core.images.resize import resize_array
 from fcn_core.images.scales import PlannedScale
 from fcn_core.networks.geometry import CellAxis, CellGrid
+from fcn_core.networks.middle import MiddleMap
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -50,12 +51,20 @@ class ClassMap:
         The requested scale and the input size planned for it.
     seconds : float
         Time of the forward pass.
+    middle : tuple of MiddleMap
+        What inner layers say in the same pass; empty if the model names none, or for a large input.
     """
 
     logits: Float32
     cells: CellGrid
     scale: PlannedScale
     seconds: float
+    middle: tuple[MiddleMap, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays, those of the middle maps included."""
+        return self.logits.nbytes + sum(each.values.nbytes for each in self.middle)
 
     @property
     def grid(self) -> tuple[int, int]:

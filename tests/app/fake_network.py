@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from app.state.queue import jobs
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import Job, ModelKey
-from fcn_core.engines.base import ModelInfo
+from fcn_core.engines.base import ModelInfo, Pass
 from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import NOTEBOOK_SCALES
@@ -43,7 +42,7 @@ class Network:
     def forecast(self, height: int, width: int) -> SimpleNamespace:
         return SimpleNamespace(memory_mb=memory.pass_budget_mb() + self.missing_mb)
 
-    def logits(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
+    def run(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Pass:
         checkpoint(0.0)
         while self.gate is not None and not self.gate.wait(0.01):
             checkpoint(0.5)
@@ -52,7 +51,7 @@ class Network:
             raise refused
         self.runs.append((image.height, image.width))
         cells = self.cells(image.height, image.width)
-        return np.zeros((cells.y.size, cells.x.size, 10), np.float32)
+        return Pass(np.zeros((cells.y.size, cells.x.size, 10), np.float32))
 
 
 class Timed(Network):
@@ -62,10 +61,10 @@ class Timed(Network):
         super().__init__()
         self.clock = clock
 
-    def logits(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
-        logits = super().logits(image, checkpoint)
+    def run(self, image: ResizedImage, checkpoint: Callable[[float], None]) -> Pass:
+        done = super().run(image, checkpoint)
         self.clock.now += image.height * image.width / 1e6
-        return logits
+        return done
 
 
 class Later:

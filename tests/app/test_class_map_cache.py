@@ -13,6 +13,7 @@ from app.state.queue.job_queue import Queue
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.errors import MemoryBudgetError
 from fcn_core.images.scales import plan_scales
+from fcn_core.networks.middle import MiddleMap
 from tests.app.fake_network import KEY, SCALES, Network, finished, picture
 
 
@@ -36,6 +37,28 @@ def test_the_cache_evicts_the_least_recently_used() -> None:
     tiny = ClassMapCache(10)
     tiny.put("a", KEY, small)
     assert tiny.nbytes == 0
+
+
+def test_middle_maps_count_and_stay_with_their_class_map() -> None:
+    cells = Network().cells(64, 64)
+    middle = (MiddleMap("inner", np.zeros((4, 4, 8), np.float16), cells),)
+    plan = jobs.PlannedScale(SCALES[0], 64, 64, False)
+    whole = jobs.ClassMap(np.zeros((2, 2, 10), np.float32), cells, plan, 0.1, middle)
+    assert whole.nbytes == 2 * 2 * 10 * 4 + 4 * 4 * 8 * 2
+    cache = ClassMapCache(2 * whole.nbytes)
+    for name in ("a", "b", "c"):
+        cache.put(name, KEY, whole)
+    assert cache.nbytes == cache.nbytes_without(set()) == 2 * whole.nbytes
+    assert cache.get("a", KEY, plan) is None
+    other = jobs.PlannedScale(SCALES[1], 64, 64, False)
+    found = cache.get("c", KEY, other)
+    assert found is not None and found.scale == other
+    assert found.middle is middle, "another scale of the same size has the same middle"
+    small = ClassMapCache(whole.logits.nbytes)
+    small.put("a", KEY, whole)
+    assert small.nbytes == 0, "too large with its middle"
+    job = jobs.Job(jobs.JobKey("analysis", KEY), None, (), "aspect", class_maps={"64x64": whole})
+    assert job.nbytes == whole.nbytes
 
 
 def test_class_maps_are_evicted_if_a_pass_does_not_fit_beside_them(queue: Queue, network: Network) -> None:

@@ -65,6 +65,12 @@ def test_the_precomputed_sample_equals_a_fresh_run(lite2: Any) -> None:
         assert stored.cells == new.cells and stored.scale == new.scale
         assert np.abs(stored.logits - new.logits).max() < 0.02, "half precision"
         assert np.abs(stored.probabilities - new.probabilities).max() < 0.01
+        assert [each.name for each in stored.middle] == ["block10_add", "block15_project"]
+        for old, each in zip(stored.middle, new.middle, strict=True):
+            assert old.cells == each.cells and old.values.dtype == np.float16
+            step = np.abs(each.values.astype(np.float32)).max(axis=(0, 1)) / 127
+            error = np.abs(old.values.astype(np.float32) - each.values)
+            assert (error <= 0.51 * step + 0.01).all(), "eight bits for each channel"
 
 
 def test_choosing_a_chip_redraws_without_running_the_network(

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcn_core.engines.bands import cover, plan, run_in_bands
+from fcn_core.engines.bands import Tap, _spoiled, cover, plan, run_in_bands, strips
 from fcn_core.engines.base import Forecast
 from fcn_core.engines.load import load_model
 from fcn_core.engines.memory_model import activations, banded_demand, whole_demand
 from fcn_core.errors import Cancelled, EngineError, MemoryBudgetError
+from fcn_core.networks import middle
 from fcn_core.networks.geometry import Geometry, Node, Window, trace
+from fcn_core.networks.middle import MOST_PIXELS, middle_layers, part_of
+from fcn_core.networks.zoo import MODELS
 from fcn_core.system import memory
 
 # Along one axis, against a network of whole numbers
@@ -130,21 +133,31 @@ def test_keras_networks_in_bands_and_strips(seed):
     network = _network(seed)
     geometry, cuts = read_geometry(network)
     parts = split(network, cuts)
+    layers = middle_layers(geometry, [node.name for node in geometry.nodes if node.cut])
+    beginnings = [type(network)(network.inputs[0], cut) for cut in cuts]
     assert len(parts) == len(geometry.parts())
     rng = np.random.default_rng(seed)
     for height, width in ((97, 130), (128, 61)):
         image = rng.normal(0, 1, (1, height, width, 3)).astype(np.float32)
         expected = np.asarray(network(image))[0]
+        inner = [np.asarray(begin(image))[0] for begin in beginnings]
         for band, strip in ((1, None), (24, 40)):
+            taps = [
+                Tap(part_of(layer), layer.stride, np.full_like(values, np.nan))
+                for layer, values in zip(layers, inner, strict=True)
+            ]
             found = run_in_bands(
                 plan(geometry, height, width, [band] * len(parts), strip),
                 [lambda x, part=part: np.asarray(part(x)) for part in parts],
                 lambda top, end, left, right, image=image: image[:, top:end, left:right],
                 height,
                 axis=1,
+                taps=taps,
             )
             assert found.shape == expected.shape
             assert np.abs(found - expected).max() <= 1e-5 * np.ptp(expected)
+            for tap, values in zip(taps, inner, strict=True):
+                assert np.abs(tap.values - values).max() <= 1e-5 * np.ptp(values)
 
 
 # The models, on OpenVINO
@@ -164,18 +177,56 @@ def _planned(predictor, band, strip=None):
 
 
 def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
-    sizes = [(331, 420), (512, 200)]
+    sizes = [(331, 420), (512, 200), (97, 2511)]
     images = [resized(chelsea, *size) for size in sizes]
     with monkeypatch.context() as patch:
         patch.setattr(predictor, "forecast", _planned(predictor, None))
-        expected = [predictor.logits(image) for image in images]
-    for band, strip in ((16, None), (32, 128), (1000, None)):
+        expected = [predictor.run(image) for image in images]
+    layers = MODELS[predictor.info.name].middle
+    divided = set()
+    for band, strip in ((16, None), (32, 128), (1000, None), (48, 500)):
         monkeypatch.setattr(predictor, "forecast", _planned(predictor, band, strip))
+        divided |= {len(strips(predictor.geometry, width, strip).bands) for _, width in sizes}
         for image, whole in zip(images, expected, strict=True):
-            found = predictor.logits(image)
-            assert found.shape == whole.shape
-            assert found.flags.c_contiguous
-            assert np.abs(found - whole).max() <= 1e-5 * np.ptp(whole)
+            found = predictor.run(image)
+            assert found.logits.shape == whole.logits.shape
+            assert found.logits.flags.c_contiguous
+            assert np.abs(found.logits - whole.logits).max() <= 1e-5 * np.ptp(whole.logits)
+            assert tuple(each.name for each in found.middle) == layers
+            for each, other in zip(found.middle, whole.middle, strict=True):
+                assert (each.name, each.cells) == (other.name, other.cells)
+                assert each.values.shape == other.values.shape
+                # The last digit of half precision may round the other way.
+                assert np.allclose(each.values, other.values, rtol=2e-3, atol=1e-4 * np.ptp(other.values))
+    assert max(divided) > 2
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite2"])
+def test_the_middle_of_a_strip_does_not_see_beyond_it(name, request):
+    """What a strip gives of the middle is computed from the strip alone, at every width."""
+    geometry, spec = request.getfixturevalue(name).geometry, MODELS[request.getfixturevalue(name).info.name]
+    cut = 0
+    for width in range(1500, 6000, 199):
+        for count in (2, 3, 5, 8):
+            across = strips(geometry, width, -(-width // count))
+            for layer in middle_layers(geometry, spec.middle):
+                before, after = _spoiled(
+                    layer.nodes, "x", across.length, trace(layer.nodes, "x", across.length)
+                )
+                size, ratio = layer.grid(64, across.length)[1], across.stride // layer.stride
+                for strip in across.bands[1:]:
+                    assert strip.first * ratio >= strip.start // layer.stride + before
+                for strip in across.bands[:-1]:
+                    assert strip.last * ratio <= strip.start // layer.stride + size - after
+                cut += len(across.bands) > 1
+    assert cut > 50
+
+
+def test_a_large_picture_has_no_middle_maps(lite0, chelsea, resized, monkeypatch):
+    for width, kept in ((128, True), (129, False)):
+        monkeypatch.setattr(middle, "MOST_PIXELS", 64 * 128)
+        assert bool(lite0.run(resized(chelsea, 64, width)).middle) is kept
+    assert 800 * 1280 < MOST_PIXELS < 1600 * 2560
 
 
 def test_rows_that_no_band_reads_are_skipped():

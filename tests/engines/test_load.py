@@ -42,7 +42,18 @@ def test_both_engines_give_the_same_probabilities(name, request, chelsea, coffee
     assert openvino.geometry.to_json() == tensorflow.geometry.to_json()
     for (height, width), pixels in zip(SIZES, (chelsea, coffee), strict=True):
         image = resized(pixels, height, width)
-        served, reference = openvino.logits(image), tensorflow.logits(image)
+        passes = openvino.run(image), tensorflow.run(image)
+        assert tuple(each.name for each in passes[0].middle) == MODELS[openvino.info.name].middle
+        for mine, theirs in zip(*(p.middle for p in passes), strict=True):
+            assert (mine.name, mine.cells) == (theirs.name, theirs.cells)
+            assert (
+                mine.values.shape
+                == theirs.values.shape
+                == (mine.cells.y.size, mine.cells.x.size, mine.values.shape[2])
+            )
+            assert mine.values.dtype == theirs.values.dtype == np.float16
+            assert np.abs(mine.values.astype(np.float32) - theirs.values).max() < 2e-3 * np.ptp(theirs.values)
+        served, reference = (p.logits for p in passes)
         assert served.shape == reference.shape == (*openvino.geometry.grid(height, width), 1000)
         assert served.dtype == reference.dtype == np.float32
         assert np.abs(softmax(served) - softmax(reference)).max() < 1e-4
@@ -53,9 +64,11 @@ def test_both_engines_give_the_same_probabilities(name, request, chelsea, coffee
 @pytest.mark.tensorflow
 def test_both_engines_agree_at_output_stride_16(chelsea, resized, lite0):
     image = resized(chelsea, 200, 300)
-    served, reference = (
-        load_model(LITE.name, engine, output_stride=16).logits(image) for engine in ("openvino", "tensorflow")
-    )
+    passes = [
+        load_model(LITE.name, engine, output_stride=16).run(image) for engine in ("openvino", "tensorflow")
+    ]
+    assert [p.middle for p in passes] == [(), ()]
+    served, reference = (p.logits for p in passes)
     assert served.shape == reference.shape == (13, 19, 1000)
     assert np.abs(softmax(served) - softmax(reference)).max() < 1e-4
     coarse = lite0.logits(image)  # the same cells, with others between them
@@ -80,11 +93,13 @@ def test_the_info_of_a_model(lite0, lite2, random_resnet50):
 
 def test_later_passes_do_not_change_a_result(lite0, chelsea, resized):
     """A second pass does not change the result of the first."""
-    first = lite0.logits(resized(chelsea, 96, 128))
-    kept = first.copy()
-    lite0.logits(resized(chelsea[::-1], 96, 128))
-    assert np.array_equal(first, kept)
-    assert first.flags.c_contiguous
+    done = lite0.run(resized(chelsea, 96, 128))
+    first = [done.logits, *(each.values for each in done.middle)]
+    kept = [each.copy() for each in first]
+    lite0.run(resized(chelsea[::-1], 96, 128))
+    assert len(first) == 3
+    assert all(map(np.array_equal, first, kept))
+    assert all(each.flags.c_contiguous for each in first)
 
 
 def test_tiny_inputs(lite0, chelsea, resized):

@@ -7,44 +7,22 @@ import pytest
 from PIL import Image
 
 from fcn_core import pipeline
-from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import DatasetError
 from fcn_core.evaluation import evaluate
-from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index, table
+from fcn_core.evaluation.evaluate import WAYS, evaluate_index, read_index
 from fcn_core.evaluation.metrics import Scores
+from fcn_core.evaluation.tables import table
 from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import Scale, plan_scales
 from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.region import suggest_threshold, threshold_mask
-from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.ontology import Ontology
+from tests.evaluation.red_cat import RedIsCat
 from tests.places import ROOT
 from tests.waiting import Ticks
 
 SCALES = (Scale(64, 96), Scale(128, 192))
-CATS = range(281, 286)
-
-
-class RedIsCat:
-    """A network that sees a cat in red cells of 16 pixels, and counts its passes."""
-
-    info = ModelInfo("red", "Red", "random", None, "none", 16)
-
-    def __init__(self):
-        self.passes = 0
-
-    def cells(self, height, width):
-        return CellGrid(*(CellAxis(n, n // 16, 16, 7.5, 16) for n in (height, width)))
-
-    def logits(self, image, checkpoint=None):
-        self.passes += 1
-        h, w = image.height // 16, image.width // 16
-        rows = image.rows(0, image.height)[:, : 16 * h, : 16 * w]
-        cells = rows.reshape(3, h, 16, w, 16).mean(axis=(2, 4))
-        logits = np.zeros((h, w, 1000), np.float32)
-        logits[..., CATS] = ((cells[0] - cells[1]) / 20)[..., None]
-        return logits
 
 
 @pytest.fixture
@@ -255,33 +233,73 @@ def test_a_missing_index_is_an_error(tmp_path):
         evaluate_index(tmp_path / "none.csv", RedIsCat())
 
 
+# --- beside the plain mean
+
+
+class Found:
+    """A map and a mask: the truth, of which a part is left out."""
+
+    def __init__(self, subject, left_out):
+        with Image.open(subject.image.name.replace(".png", "-mask.png")) as file:
+            truth = np.asarray(file) == 255
+        rows = np.flatnonzero(truth.any(axis=1))
+        self.fine = truth.astype(np.float32)
+        self.mask = truth.copy()
+        self.mask[rows[: round(left_out * rows.size)]] = False
+
+
+@pytest.mark.parametrize(
+    ("plain", "fine", "worse"),
+    [
+        ((0, 0), (0, 0), 0),
+        ((0, 0), (0.2, 0), 1 / 2),
+        ((0, 0), (0.2, 0.5), 1),
+        ((0, 0), (0.05, 0.05), 0),  # within the margin
+        ((0.5, 0.5), (0.2, 0.2), 0),  # better
+        ((0.5, 0), (0, 0.5), 1 / 2),
+    ],
+)
+def test_masks_worse_than_the_plain_means_are_counted(folder, monkeypatch, plain, fine, worse):
+    monkeypatch.chdir(folder)
+    left_out = {"fine": dict(zip(("one.png", "two.png"), fine, strict=True))}
+    left_out["evidence"] = dict(zip(("one.png", "two.png"), plain, strict=True))
+
+    def makers(ways, model, ontology):
+        return {way: lambda s, way=way: Found(s, left_out[way][s.image.name]) for way in ways}
+
+    monkeypatch.setattr(evaluate, "makers_of", makers)
+    index = written(folder, ONE, TWO, "two.png,cat,,100 50 170 110")  # boxes alone: not compared
+    for ways in (("fine", "evidence"), ("evidence", "fine")):
+        found = {r.way: r for r in evaluate_index(index, RedIsCat(), ways=ways, scales=SCALES)}
+        assert found["fine"].worse_than_plain == worse
+        assert found["evidence"].worse_than_plain == 0
+        assert found["fine"].to_json()["worse_than_plain"] == worse
+    (alone,) = evaluate_index(index, RedIsCat(), ways=["fine"], scales=SCALES)
+    assert alone.worse_than_plain is None
+
+
+def test_rows_of_boxes_alone_are_compared_with_nothing(folder):
+    index = written(folder, "one.png,cat,40 30 120 90", head="image,synset_wnid,boxes")
+    for found in evaluate_index(index, RedIsCat(), ways=["fine", "evidence"], scales=SCALES):
+        assert found.worse_than_plain is None
+
+
+def test_a_way_that_runs_no_network_takes_none_of_its_time(folder, monkeypatch):
+    monkeypatch.setattr(evaluate, "time", Ticks())
+    monkeypatch.setattr(pipeline, "time", Ticks())
+    model = RedIsCat()
+    centre, fine = evaluate_index(written(folder, ONE), model, ways=["centre", "fine"], scales=SCALES)
+    assert (centre.forward_seconds, centre.pass_ratio) == (0, None)
+    assert fine.pass_ratio == (len(SCALES) + 1) / len(SCALES)
+    passes = model.passes
+    evaluate_index(written(folder, ONE), model, ways=["centre"], scales=SCALES)
+    assert model.passes == passes
+
+
 @pytest.mark.parametrize("ways", [(), ("fine", "best")])
 def test_an_unknown_way_is_an_error(folder, ways):
     with pytest.raises(ValueError, match="Expected ways among"):
         evaluate_index(written(folder, ONE), RedIsCat(), ways=ways)
-
-
-@pytest.mark.tensorflow
-def test_gradcam_is_the_class_activation_map_of_the_best_class(chelsea):
-    # With pooling and one dense layer after the last feature maps Grad-CAM is CAM: relu(logits - bias) / cells.
-    from fcn_core.engines.tensorflow import TensorFlowEngine
-    from fcn_core.evaluation.gradcam import GradCAM
-    from fcn_core.images.resize import resize_image
-    from fcn_core.networks.zoo import model_spec
-
-    spec = model_spec("efficientnet-lite0")
-    engine = TensorFlowEngine(spec, False, 32)
-    batch = spec.preprocessing.batch(resize_image(chelsea, 96, 96))
-    logits = np.asarray(engine.network(batch, training=False))[0]
-    bias = np.asarray(engine.network.get_layer("logits").bias)
-    ids = [*CATS, 967]
-    best = ids[int(logits.mean(axis=(0, 1))[ids].argmax())]
-    expected = np.maximum(logits[..., best] - bias[best], 0) / 9
-    cam = GradCAM("efficientnet-lite0")
-    found = cam(chelsea, ids, 96)
-    assert found.shape == (3, 3)
-    np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.ptp(expected)))
-    assert cam(chelsea, [best], 64).shape == (2, 2)
 
 
 SHARED = Path(os.environ.get("FCN_SHARED") or ROOT.parent / "shared")

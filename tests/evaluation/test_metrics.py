@@ -358,3 +358,91 @@ def test_with_only_boxes_measures_of_pixels_are_skipped():
 def test_boxes_without_a_pixel_are_an_error(boxes):
     with pytest.raises(DatasetError, match="Expected boxes that contain"):
         score_boxes(np.zeros((20, 20)), boxes)
+
+
+# --- own masks, and the size of the object
+
+
+def strip(pixels):
+    """A picture of 100 pixels whose first ones are the object."""
+    truth = np.zeros((1, 100), bool)
+    truth[:, :pixels] = True
+    return truth
+
+
+def own(truth, overlap):
+    """A mask of the object's size that shares some of its pixels."""
+    return np.roll(truth, int(truth.sum()) - overlap, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("shared", "below_0_1", "below_0_3"),
+    [
+        ([10, 10], 0, 0),
+        ([0, 10], 1 / 2, 1 / 2),
+        ([1, 10, 10, 10], 1 / 4, 1 / 4),  # IoU 1/19
+        ([4, 10, 10, 10], 0, 1 / 4),  # IoU 4/16
+        ([0, 1, 4, 10], 1 / 2, 3 / 4),
+        ([5], 0, 0),  # IoU 1/3
+    ],
+)
+def test_shares_of_masks_that_miss(shared, below_0_1, below_0_3):
+    scores, truth = Scores(), strip(10)
+    for overlap in shared:
+        scores.add(truth.astype(float), truth, mask=own(truth, overlap))
+    s = scores.summary()
+    assert (s.below_0_1, s.below_0_3) == (below_0_1, below_0_3)
+    assert s.mask_iou == pytest.approx(np.mean([n / (20 - n) for n in shared]))
+
+
+@pytest.mark.parametrize("iou_is", [0.1, 0.3])
+def test_a_mask_at_the_limit_is_not_below_it(iou_is):
+    scores, truth = Scores(), strip(10)
+    scores.add(truth.astype(float), truth, mask=strip(round(10 * iou_is)))
+    s = scores.summary()
+    assert (s.below_0_1, s.below_0_3) == (0, iou_is < 0.3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "group"), [(1, 0), (9, 0), (10, 1), (19, 1), (20, 2), (39, 2), (40, 3), (41, 3), (100, 3)]
+)
+def test_an_object_belongs_to_the_group_of_its_share(pixels, group):
+    scores = Scores()
+    truth = strip(pixels)
+    scores.add(truth.astype(float), truth, mask=truth)
+    groups = scores.summary().by_size
+    assert [(g.at_least, g.below) for g in groups] == [(0, 0.1), (0.1, 0.2), (0.2, 0.4), (0.4, 1)]
+    assert [g.pictures for g in groups] == [int(i == group) for i in range(4)]
+    assert [g.mask_iou for g in groups] == [1.0 if i == group else None for i in range(4)]
+
+
+def test_void_pixels_are_part_of_the_picture():
+    truth, valid = strip(9), np.ones((1, 100), bool)
+    valid[:, 50:] = False  # of the other pixels the object is 18 %
+    assert score_picture(truth.astype(float), truth, valid).share == 0.09
+
+
+def test_groups_are_measured_at_the_threshold_of_the_whole():
+    scores, small, large = Scores(), strip(5), strip(50)
+    for truth, at, count in ((large, 0.4, 3), (small, 0.8, 1)):
+        values = np.where(truth, 1.0, np.where(np.arange(100) < 60, at - 0.05, 0.0))
+        for _ in range(count):
+            scores.add(values, truth, mask=own(truth, int(truth.sum()) - 1))
+    s = scores.summary()
+    assert s.threshold == pytest.approx(0.751)  # from here on both are perfect
+    assert [g.mean_iou for g in s.by_size] == [1.0, None, None, 1.0]
+    assert [g.mask_iou for g in s.by_size] == [4 / 6, None, None, pytest.approx(49 / 51)]
+    assert s.mean_iou == pytest.approx(sum(g.pictures * (g.mean_iou or 0) for g in s.by_size) / s.masks)
+    assert s.mask_iou == pytest.approx(sum(g.pictures * (g.mask_iou or 0) for g in s.by_size) / s.masks)
+
+
+def test_without_masks_there_are_neither_shares_nor_groups():
+    scores = Scores()
+    scores.include(score_boxes(np.eye(9), [(0, 0, 9, 9)]))
+    s = scores.summary()
+    assert s.below_0_1 is s.below_0_3 is None
+    assert s.by_size == ()
+    scores.add(np.eye(9), np.eye(9, dtype=bool))  # a mask that nobody made of the map
+    s = scores.summary()
+    assert s.below_0_1 is s.below_0_3 is s.mask_iou is None
+    assert [g.pictures for g in s.by_size] == [0, 1, 0, 0]

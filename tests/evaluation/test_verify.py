@@ -40,7 +40,7 @@ def test_any_application_of_keras_with_random_weights(capsys):
     ("call", "cure"),
     [
         ("verify.verify_application('MobileNetV2')", "or set KERAS_BACKEND=openvino."),
-        ("gradcam.GradCAM()", "or leave out Grad-CAM, which --compare includes."),
+        ("gradcam.GradCAM()", "or leave out Grad-CAM and LayerCAM, which --compare includes."),
         ("load.load_model(engine='tensorflow')", "or choose engine openvino."),
         ("keras_settings.import_keras('openvino')", "Run: pip install keras openvino."),
     ],

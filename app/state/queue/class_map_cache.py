@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Container
+from dataclasses import replace
 
 from app.state.queue.jobs import Job, JobKey, ModelKey
 from fcn_core.images.scales import PlannedScale
@@ -27,24 +28,24 @@ class ClassMapCache:
             if entry is not None:
                 self._entries.move_to_end(key)
                 if entry.scale != plan:
-                    entry = ClassMap(entry.logits, entry.cells, plan, entry.seconds)
+                    entry = replace(entry, scale=plan)
             return entry
 
     def put(self, sha256: str, model: ModelKey, class_map: ClassMap) -> None:
         """Add or replace a class map, unless it is larger than the whole cache."""
-        size = class_map.logits.nbytes
+        size = class_map.nbytes
         key = (sha256, model, class_map.scale.height, class_map.scale.width)
         with self._lock:
             if size > self._max_bytes:
                 return
             known = self._entries.pop(key, None)
             if known is not None:
-                self._bytes -= known.logits.nbytes
+                self._bytes -= known.nbytes
             self._entries[key] = class_map
             self._bytes += size
             while self._bytes > self._max_bytes:
                 _, evicted = self._entries.popitem(last=False)
-                self._bytes -= evicted.logits.nbytes
+                self._bytes -= evicted.nbytes
 
     def clear(self) -> None:
         """Evict everything."""
@@ -55,7 +56,7 @@ class ClassMapCache:
     def nbytes_without(self, arrays: Container[int]) -> int:
         """Return the bytes of the class maps whose array's ``id`` is not in `arrays`."""
         with self._lock:
-            return sum(m.logits.nbytes for m in self._entries.values() if id(m.logits) not in arrays)
+            return sum(m.nbytes for m in self._entries.values() if id(m.logits) not in arrays)
 
     @property
     def nbytes(self) -> int:

@@ -17,7 +17,7 @@ Kind = Literal["analysis", "preparation", "field"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 ABANDONED_AFTER = 20.0  # seconds without a sign of life
-_CELL_BYTES = 4000  # of a class map: 1000 logits
+_CELL_BYTES = 5120  # of a class map: 1000 logits, and at most 28 % more for its middle maps
 
 
 class Source(Protocol):
@@ -150,7 +150,7 @@ class Job:
     @property
     def nbytes(self) -> int:
         """Bytes of its class maps."""
-        return sum(m.logits.nbytes for m in list(self.class_maps.values()))
+        return sum(m.nbytes for m in list(self.class_maps.values()))
 
     @property
     def missing(self) -> list[PlannedScale]:

@@ -35,8 +35,9 @@ def compute_class_map(
         Called between bands with the finished share, from 0 to 1; may raise `Cancelled`.
     """
     started = time.perf_counter()
-    logits = predictor.logits(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
-    return ClassMap(logits, predictor.cells(plan.height, plan.width), plan, time.perf_counter() - started)
+    done = predictor.run(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
+    seconds = time.perf_counter() - started
+    return ClassMap(done.logits, predictor.cells(plan.height, plan.width), plan, seconds, done.middle)
 
 
 def retry_after_eviction(
