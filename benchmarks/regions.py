@@ -35,7 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core.engines.load import load_model
-from fcn_core.evaluation.evaluate import EVALUATION_SCALES, Case, read_index
+from fcn_core.evaluation.evaluate import EVALUATION_SCALES
+from fcn_core.evaluation.index import Case, read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import RGBImage, read_image
 from fcn_core.maps.fine_map import segment

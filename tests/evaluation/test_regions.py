@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import regions
-from fcn_core.evaluation.evaluate import Case
+from fcn_core.evaluation.index import Case
 from fcn_core.images.read import image_from_array
 from fcn_core.maps.segmentation import Candidate, Segment, Segmentation
 from fcn_core.synsets.ontology import Ontology
@@ -56,7 +56,7 @@ def test_a_row_counts_the_union_of_the_right_names_without_void_pixels(tmp_path,
     mask = np.repeat(np.array([[255, 255, 128, 0]], np.uint8), 10, axis=1).repeat(10, axis=0)
     Image.fromarray(mask).save(tmp_path / "mask.png")
     image = image_from_array(np.zeros((10, 40, 3), np.uint8), "black")
-    case = Case(tmp_path / "picture.png", "dog", tmp_path / "mask.png", (), 2)
+    case = Case(tmp_path / "picture.png", "dog", tmp_path / "mask.png", (), 2, "picture.png")
     row = regions.score(case, image, segmentation(labels, *words), ONTOLOGY)
     assert (row.iou, row.named) == (pytest.approx(iou), named)
     assert row.share == pytest.approx(2 / 3)
