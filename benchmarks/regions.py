@@ -39,8 +39,8 @@ from fcn_core.evaluation.evaluate import EVALUATION_SCALES
 from fcn_core.evaluation.index import Case, read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.maps.fine_map import segment
 from fcn_core.maps.segmentation import Candidate, Segmentation, label_regions
+from fcn_core.maps.superpixels import segment
 from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.synsets.search import STARTING_POINTS

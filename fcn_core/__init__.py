@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from fcn_core.images.read import RGBImage, image_from_array, read_image
     from fcn_core.images.resize import resize_image
     from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales, plan_scales
+    from fcn_core.maps.findings import Finding, findings
     from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
+    from fcn_core.maps.presence import presence
     from fcn_core.maps.segmentation import Segmentation, label_regions
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
@@ -46,6 +48,7 @@ _HOME: dict[str, str] = {
     "Analysis": "pipeline",
     "ClassMap": "maps.heatmap",
     "FcnError": "errors",
+    "Finding": "maps.findings",
     "Heatmap": "maps.heatmap",
     "Limits": "images.limits",
     "MapOptions": "pipeline",
@@ -63,6 +66,7 @@ _HOME: dict[str, str] = {
     "convert": "networks",
     "errors": "",
     "export": "",
+    "findings": "maps.findings",
     "image_from_array": "images.read",
     "interpret": "pipeline",
     "label_regions": "maps.segmentation",
@@ -71,6 +75,7 @@ _HOME: dict[str, str] = {
     "parse_scales": "images.scales",
     "place": "maps.heatmap",
     "plan_scales": "images.scales",
+    "presence": "maps.presence",
     "read_image": "images.read",
     "render": "",
     "resize_image": "images.resize",
@@ -83,6 +88,7 @@ __all__ = [
     "Analysis",
     "ClassMap",
     "FcnError",
+    "Finding",
     "Heatmap",
     "Limits",
     "MapOptions",
@@ -100,6 +106,7 @@ __all__ = [
     "convert",
     "errors",
     "export",
+    "findings",
     "image_from_array",
     "interpret",
     "label_regions",
@@ -108,6 +115,7 @@ __all__ = [
     "parse_scales",
     "place",
     "plan_scales",
+    "presence",
     "read_image",
     "render",
     "resize_image",

@@ -25,9 +25,15 @@ from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
 from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
+from fcn_core.maps.presence import presences
 from fcn_core.maps.region import Box, boxes_of, suggest_threshold, threshold_mask
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system import memory
+
+# Below this presence mask and boxes are empty: what is not there is not marked. On the development photographs, kept
+# apart, 3 of 100 absent synsets reach it, and of the present ones 85 of 100 that cover at least 1 % of the picture, 91
+# of 100 that cover at least 5 %. At 0.05 twice as many absent ones would be marked; at 0.2 one in seven objects lost.
+PRESENCE_FLOOR = 0.1
 
 # Name in a manifest -> the distributions that may provide it.
 _VERSIONS = {
@@ -69,6 +75,7 @@ class MapKeywords(TypedDict, total=False):
     fit: Fit
     threshold: float | Literal["auto"]
     snap: bool
+    always_mark: bool
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ class MapOptions:
     snap : bool
         Whether the fine map follows the picture's regions. It is then computed from probability and evidence
         together; otherwise it is the mean of the heatmaps of `kind`.
+    always_mark : bool
+        Whether mask and boxes show the strongest trace even where the synset is probably absent.
 
     Raises
     ------
@@ -99,6 +108,7 @@ class MapOptions:
     fit: Fit = "aspect"
     threshold: float | Literal["auto"] = "auto"
     snap: bool = True
+    always_mark: bool = False
 
     def __post_init__(self) -> None:
         for name, value, known in (("kind", self.kind, get_args(MapKind)), ("fit", self.fit, get_args(Fit))):
@@ -195,6 +205,26 @@ class Analysis:
         return self._timed_fine[0]
 
     @cached_property
+    def presence(self) -> float:
+        """Probability that the synset is in the picture at all, from 0 to 1; see :func:`fcn_core.presence`."""
+        return float(presences(self.class_maps, [self.class_ids])[0])
+
+    @property
+    def presence_floor(self) -> float:
+        """Presence from which the synset counts as there."""
+        return PRESENCE_FLOOR
+
+    @property
+    def present(self) -> bool:
+        """Whether the synset counts as there."""
+        return self.presence >= self.presence_floor
+
+    @property
+    def marked(self) -> bool:
+        """Whether mask and boxes show something: the synset is there, or the options ask for it anyway."""
+        return self.present or self.options.always_mark
+
+    @cached_property
     def threshold(self) -> float:
         """Value of the fine map from which a pixel belongs to the mask."""
         chosen = self.options.threshold
@@ -202,13 +232,15 @@ class Analysis:
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """Pixels of the object, (H, W)."""
+        """Pixels of the object, (H, W); none where the synset is absent, unless the options ask for them."""
+        if not self.marked:
+            return np.zeros((self.image.height, self.image.width), np.bool_)
         return threshold_mask(self.fine, self.threshold)
 
     @cached_property
     def boxes(self) -> tuple[Box, ...]:
         """Bounding box of each connected part of the mask, largest part first."""
-        return boxes_of(self.mask, self.fine)
+        return boxes_of(self.mask, self.fine) if self.marked else ()
 
     @property
     def seconds(self) -> float:
@@ -306,7 +338,7 @@ def interpret(
     ontology : Ontology, optional
         The shipped one by default.
     **keywords
-        Single options (`kind`, `fit`, `threshold`, `snap`), which replace those of `options`.
+        Single options (`kind`, `fit`, `threshold`, `snap`, `always_mark`), which replace those of `options`.
 
     Returns
     -------
@@ -367,7 +399,7 @@ def analyse(
         See :func:`compute_class_maps`.
     options : MapOptions, optional
     **keywords
-        Single options (`kind`, `fit`, `threshold`, `snap`), which replace those of `options`.
+        Single options (`kind`, `fit`, `threshold`, `snap`, `always_mark`), which replace those of `options`.
 
     Returns
     -------

@@ -10,6 +10,7 @@ import pytest
 import skimage.data
 import skimage.transform
 
+import fcn_core
 from fcn_core import pipeline
 from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
 from fcn_core.images.read import image_from_array, read_image
@@ -22,7 +23,7 @@ from tests.places import ROOT
 from tests.waiting import Ticks
 
 SMALL = parse_scales("96x128,64x64,128x192")
-CAT, DOG = "n02121620", "n02084071"
+CAT, DOG, SPOON = "n02121620", "n02084071", "n04597913"
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +328,31 @@ def test_the_peaks_of_the_means_are_on_the_corgi(lite2):
     largest = result.boxes[0]
     assert largest.x0 < 1200 < largest.x1
     assert largest.y0 < 1000 < largest.y1
+
+
+@pytest.mark.parametrize(
+    ("wnid", "always", "present", "marked"),
+    [
+        (CAT, False, True, True),
+        (CAT, True, True, True),
+        (SPOON, False, False, False),
+        (SPOON, True, False, True),
+    ],
+)
+def test_what_is_not_there_is_not_marked_unless_asked_for(
+    wnid, always, present, marked, cat, cat_maps, lite0
+):
+    found = interpret(cat, cat_maps, Ontology.load().find(wnid), lite0.info, always_mark=always)
+    assert found.presence == fcn_core.presence(cat_maps, wnid)
+    assert found.presence_floor == pipeline.PRESENCE_FLOOR
+    assert (found.present, found.marked) == (present, marked)
+    assert found.mask.shape == (cat.height, cat.width)
+    assert bool(found.mask.any()) == bool(found.boxes) == marked
+    assert found.fine.max() == 1, "the map shows the strongest trace in any case"
+
+
+def test_the_floor_itself_counts_as_there(cat_analysis, monkeypatch):
+    monkeypatch.setattr(pipeline, "PRESENCE_FLOOR", cat_analysis.presence)
+    assert cat_analysis.present
+    monkeypatch.setattr(pipeline, "PRESENCE_FLOOR", np.nextafter(cat_analysis.presence, 1))
+    assert not cat_analysis.present

@@ -93,7 +93,11 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel: Path) -> None
     assert {name.partition("/")[0] for name in names if name not in metadata} == {"fcn_core"}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fcn_core").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources
-    assert {"fcn_core/py.typed", "fcn_core/assets/imagenet_synsets.json"} <= set(names)
+    assert {
+        "fcn_core/py.typed",
+        "fcn_core/assets/imagenet_synsets.json",
+        "fcn_core/assets/presence.json",
+    } <= set(names)
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fcn_core/export/templates").iterdir()}
     assert templates <= set(names)
     licences = {name.rpartition("/")[2] for name in metadata if "/licenses/" in name}

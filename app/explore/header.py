@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
-from app.ui import figures, notices, synset_picker
+from app.ui import notices, synset_picker
+from fcn_core.maps.findings import WORTH_SAYING
 
 
 def adapt_synset(view: View | None, picture: Picture) -> None:
@@ -24,25 +23,21 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
     if view is None or (again and (final or not view.complete)):
         return
     if page.synset_chosen:
-        if not before or again or _peak(view, state["synset"]) >= figures.LOW_PEAK:
+        if not before or again or view.present(state["synset"]):
             page.settled = picture.sha256, True
             return
         if not view.complete:  # a finer scale may see it yet
             return
     page.settled = picture.sha256, view.complete
     synsets = caches.ontology()
-    findings = view.findings
+    surest = view.surest
     if before and not again:
         page.suggest_threshold()
     page.synset_chosen = False
     if picture.word is not None:
         state["synset"] = synsets.collapse(synsets.find(picture.word).wnid)
-    elif findings:
-        state["synset"] = findings[0].wnid
-
-
-def _peak(view: View, wnid: str) -> float:
-    return view.analysis(replace(Selection(), synset=wnid)).arithmetic.peak
+    elif surest is not None:
+        state["synset"] = surest.synset.wnid
 
 
 def draw(chosen: Selection, view: View | None) -> None:
@@ -61,15 +56,19 @@ def draw(chosen: Selection, view: View | None) -> None:
         st.markdown(
             ":small[:gray[In this picture]]",
             width="content",
-            help="The strongest classes. Where the network is sure, the class itself; where it hesitates between "
-            "classes of one kind, that kind (dog, cat, vehicle). The number is the peak of the mean over the scales, "
-            "at most 1.",
+            help="What is in the picture, most certain first. Where the network is sure, the class itself; where it "
+            "hesitates between classes of one kind, that kind (dog, cat, vehicle). The number is the probability that "
+            f"it is there at all; from {WORTH_SAYING:g} on it is listed.",
         )
-        for finding in view.findings:
+        findings = view.findings
+        if not findings:
+            st.markdown(":small[nothing that it is sure of]", width="content")
+        for finding in findings:
+            wnid = finding.synset.wnid
             st.button(
-                f"{notices.escape_markdown(synsets.label(finding.wnid))} :small[{finding.peak:.2f}]",
-                key=f"chip-{finding.wnid}",
+                f"{notices.escape_markdown(synsets.label(wnid))} :small[{finding.presence:.2f}]",
+                key=f"chip-{wnid}",
                 on_click=session.choose_synset,
-                args=(finding.wnid,),
-                type="primary" if finding.wnid == chosen.synset else "secondary",
+                args=(wnid,),
+                type="primary" if wnid == chosen.synset else "secondary",
             )

@@ -43,12 +43,26 @@ def draw(chosen: Selection, view: View, analysis: Analysis, size: tuple[int, int
     pointer_map(shown, inspect_tab.marked_cell(chosen, analysis), key="pointer", on_pick=inspect_tab.pick)
 
 
+def absence(analysis: Analysis) -> str:
+    """Say that the synset was not found."""
+    name = caches.ontology().label(analysis.synset.wnid)
+    return f"No {name} found here: the probability that there is one is {analysis.presence:.0%}."
+
+
+def draw_trace(analysis: Analysis) -> None:
+    """Offer to mark the strongest trace of a synset that was not found."""
+    if not analysis.present:
+        st.toggle(
+            "Show the strongest trace",
+            key="trace",
+            persist_state="session",
+            help="Marks where the synset would be if it were in the picture.",
+        )
+
+
 def draw_legend(chosen: Selection, analysis: Analysis) -> None:
     """Draw what the colours, or the outlines, mean."""
-    peak = analysis.arithmetic.peak
-    note = ""
-    if analysis.kind == "probability" and peak < figures.LOW_PEAK:
-        note = f"The peak is only {peak:.2f}: the network hardly sees this here."
+    note = "" if analysis.present else absence(analysis)
     if chosen.view == "Fine":
         basis = (
             "probability and evidence, completed along regions" if chosen.snap else MAP_LABELS[analysis.kind]
@@ -63,8 +77,12 @@ def draw_legend(chosen: Selection, analysis: Analysis) -> None:
         return
     count = len(analysis.boxes)
     text = (
-        f"threshold {analysis.threshold:.2f}, {coverage(analysis):.0%} of the picture, "
-        f"{count} region{'' if count == 1 else 's'}"
+        "nothing is marked"
+        if not analysis.marked
+        else (
+            f"threshold {analysis.threshold:.2f}, {coverage(analysis):.0%} of the picture, "
+            f"{count} region{'' if count == 1 else 's'}"
+        )
     )
     st.html(
         f'<div class="fcn-legend"><span class="fcn-muted">{text}</span><span class="fcn-warn">{note}</span></div>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.explore.large_map import absence
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
@@ -24,6 +25,8 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
         drawn = outlined(analysis, figures.shown_size(picture, *_SIZE), veil=True, boxes=True)
         name = caches.ontology().label(chosen.synset)
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
+        if not analysis.marked:
+            alt = f"The picture: no {name} is marked in it"
         st.html(figures.figure(drawn, alt))
     with right:
         st.toggle(
@@ -63,6 +66,9 @@ def _set_threshold(key: str, serial: int) -> None:
 
 
 def _boxes(analysis: Analysis, picture: Picture) -> None:
+    if not analysis.marked:
+        notices.note(f"{absence(analysis)} Nothing is marked.")
+        return
     factor = picture.original[1] / analysis.image.width
     rows = [
         (

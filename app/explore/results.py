@@ -78,6 +78,7 @@ def draw(
         with right:
             large_map.draw(chosen, view, analysis, size)
         large_map.draw_legend(chosen, analysis)
+        large_map.draw_trace(analysis)
         if progress is not None:
             progress()
         elif view.complete:

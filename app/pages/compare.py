@@ -206,7 +206,8 @@ def _half(side: Side, job: Job) -> Analysis | None:
     if view is None:
         st.skeleton(height=max(120, size[0]))
         return None
-    analysis = view.analysis(replace(selection.default(), synset=side.wnid))
+    trace = bool(st.session_state.get("compare-trace"))
+    analysis = view.analysis(replace(selection.default(), synset=side.wnid, trace=trace))
     pixels = figures.paint(display.photo(side.picture, size), analysis.arithmetic, size, (0.0, 1.0), Look())
     name = caches.ontology().label(side.wnid)
     seconds = sum(m.seconds for m in view.class_maps.values())
@@ -224,15 +225,23 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
     rows = [
         ("peak", figures.number(first.arithmetic.peak), figures.number(second.arithmetic.peak)),
         ("mean", figures.number(first.arithmetic.mean), figures.number(second.arithmetic.mean)),
+        ("presence", f"{first.presence:.0%}", f"{second.presence:.0%}"),
         ("mask", f"{coverage(first):.0%}", f"{coverage(second):.0%}"),
     ]
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
     for side, analysis in zip(sides, (first, second), strict=True):
-        if analysis.arithmetic.peak < figures.LOW_PEAK:
-            notices.note(
-                f"{side.title}: the network hardly sees this here, so the mask is hardly meaningful."
-            )
-    if sides[0].picture.sha256 == sides[1].picture.sha256:
+        if not analysis.present:
+            name = caches.ontology().label(side.wnid)
+            instead = ", the strongest trace is marked" if analysis.marked else ""
+            notices.note(f"{side.title}: no {name} found here{instead}.")
+    if not (first.present and second.present):
+        st.toggle(
+            "Show the strongest trace",
+            key="compare-trace",
+            persist_state="session",
+            help="Marks where a synset would be if it were in the picture.",
+        )
+    if first.marked and second.marked and sides[0].picture.sha256 == sides[1].picture.sha256:
         notices.note(f"Their masks overlap by {iou(first.mask, second.mask):.0%} (intersection over union).")
 
 

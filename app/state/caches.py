@@ -29,9 +29,10 @@ from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
 from fcn_core.images.resize import resize_image
-from fcn_core.maps import findings as maps_findings
-from fcn_core.maps.fine_map import Regions, fine_map, segment
+from fcn_core.maps.findings import Finding, findings
+from fcn_core.maps.fine_map import describe, fine_map
 from fcn_core.maps.heatmap import ClassMap, MapKind
+from fcn_core.maps.region_features import Scene
 from fcn_core.synsets.labels import picker_labels
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
@@ -163,10 +164,10 @@ def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     return np.clip(resize_image(pixels, *size).round(), 0, 255).astype(np.uint8)
 
 
-@st.cache_resource(show_spinner=False, scope="session", max_entries=3)
-def regions(sha256: str | None, _image: RGBImage) -> Regions:
-    """Segment a picture into regions; they serve every synset."""
-    return segment(_image.pixels)
+@st.cache_resource(show_spinner=False, scope="session", max_entries=1)  # 5 MB
+def scene(key: JobKey, identity: Identity, _picture: RGBImage, _class_maps: ClassMaps) -> Scene:
+    """Compute what the fine maps of all synsets have in common."""
+    return describe(_picture.pixels, tuple(_class_maps.values()))
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=2)
@@ -186,14 +187,14 @@ def fine(
         ontology().class_ids(wnid),
         snap=snap,
         kind="evidence" if snap else kind,
-        regions=regions(key.image_sha256, _picture) if snap else None,
+        scene=scene(key, identity, _picture, _class_maps) if snap else None,
     )
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)
-def findings(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[maps_findings.Finding, ...]:
-    """Find what the network sees in a picture."""
-    return maps_findings.findings(_class_maps)
+def guesses(key: JobKey, identity: Identity, _class_maps: ClassMaps) -> tuple[Finding, ...]:
+    """Find what may be in a picture, most certain first, also what is not worth saying."""
+    return findings(_class_maps, least=0.0)
 
 
 def identity(class_maps: ClassMaps) -> Identity:

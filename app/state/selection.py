@@ -49,6 +49,8 @@ class Selection:
         Coarse first; empty if none is chosen.
     weights : tuple of float
         Weights of the scales in the live mean; empty if all are 1.
+    trace : bool
+        Whether the strongest trace is marked where the synset is probably not in the picture.
     threshold : float or None
         From 0 to 1; None uses the suggested threshold.
     row, column : int or None
@@ -72,6 +74,7 @@ class Selection:
     power: float = 1.0
     weights: tuple[float, ...] = ()
     snap: bool = True
+    trace: bool = False
     threshold: float | None = None
     tab: str = "Maps"
     row: int | None = None
@@ -219,6 +222,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "power": _between(0, 1),
     "weights": _weights,
     "snap": _flag,
+    "trace": _flag,
     "threshold": _between(0, 1),
     "tab": _tab,
     "row": _whole,
@@ -230,11 +234,12 @@ _WRITE: Mapping[str, Callable[[Any], str]] = {
     "scales": lambda scales: ",".join(map(str, scales)),
     "weights": lambda weights: ",".join(f"{w:g}" for w in weights),
     "snap": lambda value: str(value).lower(),
+    "trace": lambda value: str(value).lower(),
     "opacity": lambda value: f"{value:g}",
     "power": lambda value: f"{value:g}",
     "threshold": lambda value: f"{value:g}",
 }
 #: Parameters that the page writes itself: their widgets are not always on the page, or are not plain widgets.
-BY_HAND = ("picture", "synset", "scales", "threshold", "weights", "power", "snap", "row", "column")
+BY_HAND = ("picture", "synset", "scales", "threshold", "weights", "power", "snap", "trace", "row", "column")
 #: Parameters that Streamlit keeps equal to the widget of the same key.
 BOUND = tuple(f.name for f in fields(Selection) if f.name not in BY_HAND)

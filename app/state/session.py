@@ -46,6 +46,7 @@ WIDGETS = (
         "power",
         "threshold-*",
         "snap",
+        "trace",
         "row-*",
         "column-*",
         "pointer",
@@ -53,7 +54,7 @@ WIDGETS = (
     ),
     *("chip-*", "*-step-*", "*-pick-*", "*-sense-*"),
     *("stop", "export-*", "ask-again"),
-    *("compare", "compare-model-?", "compare-picture-?"),
+    *("compare", "compare-model-?", "compare-picture-?", "compare-trace"),
     *("prepare-*", "lesson-*"),
 )
 
@@ -162,7 +163,7 @@ def start() -> tuple[str, ...]:
     state["picture"] = chosen.picture if is_sample else DEFAULT
     state["link"] = "" if is_sample else chosen.picture
     state["synset"] = chosen.synset or caches.ontology().find("cat").wnid
-    state["power"], state["snap"] = chosen.power, chosen.snap
+    state["power"], state["snap"], state["trace"] = chosen.power, chosen.snap, chosen.trace
     for scale in page.scales:
         state[f"scale-{scale}"] = scale in chosen.scales
     for scale, weight in zip(coarse_first(chosen.scales), chosen.weights, strict=False):
@@ -196,6 +197,7 @@ def selection() -> Selection:
             "threshold": page.threshold,
             "power": float(state.get("power", plain.power)),
             "snap": bool(state.get("snap", plain.snap)),
+            "trace": bool(state.get("trace", plain.trace)),
             "row": row,
             "column": column,
         }

@@ -14,9 +14,10 @@ from app.state.pictures import Picture
 from app.state.queue.jobs import Job, coarse_first
 from app.state.selection import Selection
 from fcn_core.engines.base import ModelInfo
-from fcn_core.maps.findings import Finding
+from fcn_core.maps.findings import WORTH_SAYING, Finding
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.pipeline import Analysis, MapOptions, interpret
+from fcn_core.maps.presence import presence
+from fcn_core.pipeline import PRESENCE_FLOOR, Analysis, MapOptions, interpret
 from fcn_core.synsets.ontology import Ontology
 
 
@@ -47,8 +48,22 @@ class View:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the network sees in the picture, strongest first."""
-        return caches.findings(self.job.key, caches.identity(self.class_maps), self.class_maps)
+        """What is in the picture, most certain first."""
+        return tuple(found for found in self._guesses if found.presence >= WORTH_SAYING)
+
+    @property
+    def surest(self) -> Finding | None:
+        """What is in the picture rather than anything else, even if that is not certain."""
+        return next(iter(self._guesses), None)
+
+    @property
+    def _guesses(self) -> tuple[Finding, ...]:
+        return caches.guesses(self.job.key, caches.identity(self.class_maps), self.class_maps)
+
+    def present(self, wnid: str) -> bool:
+        """Whether a synset counts as there."""
+        synsets = caches.ontology()
+        return presence(self.class_maps, synsets[wnid], ontology=synsets) >= PRESENCE_FLOOR
 
     def analysis(self, chosen: Selection) -> Analysis:
         """Return the analysis of the chosen synset at the page's working size; its region is computed when read."""
@@ -72,7 +87,7 @@ class View:
         )
 
     def _options(self, chosen: Selection) -> MapOptions:
-        return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap)
+        return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap, chosen.trace)
 
     def whole_analysis(self, chosen: Selection) -> Callable[[], Analysis]:
         """Return what computes the analysis of the whole picture, once: files are made outside the page's thread."""

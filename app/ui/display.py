@@ -88,8 +88,10 @@ def own_span(heatmap: Heatmap, span: Span | None) -> Span:
 
 
 def outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: bool) -> NDArray[np.uint8]:
-    """Draw the region on the photo at the working size, then resize the drawing to (height, width)."""
+    """Draw the region, if one is marked, on the photo at the working size; then resize it to (height, width)."""
     pixels = analysis.image.pixels
+    if not analysis.marked:
+        return caches.resized(pixels, size)
     line = max(2, round(max(pixels.shape[:2]) / 240))
     drawn = render.draw_mask(pixels, analysis.mask) if veil else pixels
     drawn = render.draw_contours(drawn, contours_of(analysis.mask), width=line)

@@ -16,9 +16,6 @@ from fcn_core.maps.heatmap import Heatmap, Placement, place
 
 UInt8 = NDArray[np.uint8]
 
-LOW_PEAK = 0.1
-"""Below this peak of the mean probability, the network hardly sees the synset."""
-
 
 @dataclass(frozen=True)
 class Look:

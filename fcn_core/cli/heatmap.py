@@ -53,6 +53,11 @@ def add_commands(commands: Commands) -> None:
         "--no-snap", action="store_true", help="do not fit the fine map to the regions of the picture"
     )
     heatmap.add_argument(
+        "--always-mark",
+        action="store_true",
+        help="write mask and boxes of the strongest trace even if the synset is probably not in the picture",
+    )
+    heatmap.add_argument(
         "--reduce",
         type=int,
         choices=(1, 2, 4, 8),
@@ -141,6 +146,7 @@ def _one_synset(options: argparse.Namespace) -> _Maker:
             fit=options.fit,
             threshold=threshold,
             snap=not options.no_snap,
+            always_mark=options.always_mark,
             progress=progress,
         )
         return _Result(
@@ -162,6 +168,7 @@ def _everything(options: argparse.Namespace) -> _Maker:
     from fcn_core.system import memory
 
     given = {"--map": options.map, "--threshold": options.threshold, "--no-snap": options.no_snap or None}
+    given["--always-mark"] = options.always_mark or None
     if unused := [name for name, value in given.items() if value is not None]:
         raise FcnError(
             f"Expected --all without the options of one synset. Received {' and '.join(unused)}. Leave them out, or "
@@ -261,6 +268,15 @@ def _summary(analysis: Analysis, name: str) -> str:
         row, column = mean.peak_cell
         lines.append(f"  {title:>10}  peak {mean.peak:.3f} at row {row}, column {column}")
     boxes = len(analysis.boxes)
+    there = f"presence {analysis.presence:.2f}"
+    if not analysis.present:
+        how = (
+            "marked as asked"
+            if analysis.marked
+            else "the mask is empty; --always-mark marks the strongest trace"
+        )
+        there = f"no {synset.words[0]} found: {there} is below {analysis.presence_floor:g}, {how}"
+    lines.append(f"  {there}")
     lines.append(
         f"  {boxes} box{'' if boxes == 1 else 'es'} above {analysis.threshold:.2f}, {analysis.seconds:.2f} s in all"
     )

@@ -182,6 +182,8 @@ def _draw_region(
     share = np.count_nonzero(analysis.mask) / analysis.mask.size
     count = f"{len(boxes)} box{'' if len(boxes) == 1 else 'es'}"
     found = f"outline at threshold {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"
+    if not analysis.marked:
+        found = f"no {analysis.synset.words[0]} found: presence {analysis.presence:.2f}"
     _caption(axes, "fine map", found, size=11)
 
 

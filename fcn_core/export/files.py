@@ -72,6 +72,8 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
             | {"peak": analysis.heatmaps[key].peak, "mean": analysis.heatmaps[key].mean}
             for key, class_map in analysis.class_maps.items()
         ],
+        "presence": analysis.presence,
+        "present": analysis.present,
         "snapped": analysis.snapped,
         "threshold": analysis.threshold,
         "boxes": [[b.x0, b.y0, b.x1, b.y1] for b in (original.box(image, b) for b in analysis.boxes)],

@@ -91,6 +91,11 @@ def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
         "Fine map, 0 to 1, each cell placed at the centre of its receptive field. The outline is at the threshold "
         f"{analysis.threshold:.2f}: {share:.1%} of the picture, {count} box{'' if count == 1 else 'es'}."
     )
+    if not analysis.marked:
+        caption = (
+            f"Fine map, 0 to 1. No {analysis.synset.words[0]} was found, so nothing is outlined: the probability that "
+            f"there is one is {analysis.presence:.2f}, below {analysis.presence_floor:g}."
+        )
     return (
         _image(photo, "The picture as it was read", "The picture."),
         _image(shown, "The picture with the fine map over it and the object outlined", caption),

@@ -34,6 +34,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     words += ["--output-stride", str(model.output_stride), "--threshold", repr(analysis.threshold)]
     words += ["--weights", "none"] if model.weights == "random" else []
     words += [] if analysis.snapped else ["--no-snap"]
+    words += ["--always-mark"] if analysis.options.always_mark else []
     words += [] if analysis.image.reduced == 1 else ["--reduce", str(analysis.image.reduced)]
     return shells.join([*words, "--out", shells.as_argument(out)])
 
@@ -64,7 +65,7 @@ def python_snippet(analysis: Analysis, image_name: str | None = None) -> str:
         f"image = fcn.read_image({path!r}{_reduce(analysis)})\n"
         f"{_load(analysis)}"
         f"{_analyse(analysis)}\n"
-        "print(result.arithmetic.peak, result.boxes)\n"
+        "print(result.presence, result.arithmetic.peak, result.boxes)\n"
     )
 
 
@@ -90,8 +91,13 @@ def _analyse(analysis: Analysis) -> str:
         f"    fit={analysis.fit!r},\n"
         f"    threshold={analysis.threshold!r},\n"
         f"    snap={analysis.snapped!r},\n"
+        f"{_always_mark(analysis)}"
         ")\n"
     )
+
+
+def _always_mark(analysis: Analysis) -> str:
+    return "    always_mark=True,\n" if analysis.options.always_mark else ""
 
 
 def notebook(analysis: Analysis, picture: bytes | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Findings: a few synsets that the network sees in a picture, each at a useful level of the hierarchy."""
+"""Findings: what is in a picture, each thing once, at the level of the hierarchy that is worth saying."""
 
 from __future__ import annotations
 
@@ -8,39 +8,44 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fcn_core.maps.heatmap import ClassMap, combine, synset_heatmap
-from fcn_core.synsets.ontology import Ontology
+from fcn_core.errors import ScaleError
+from fcn_core.maps.heatmap import Float64
+from fcn_core.maps.presence import ClassMaps, ReadOut, presences
+from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.synsets.search import STARTING_POINTS
 
-_CANDIDATES = 16  # classes with the highest peaks, which are considered
-_LOWEST_PEAK = 0.1  # mean peak below which a class is noise
-_SURE = 0.95  # least share of its kind's probability for a class to be named itself
+_CANDIDATES = 30  # classes with the highest peaks, which are considered together with what is above them
+_MOST_CLASSES = 130  # a broader synset, such as animal or artifact, is not worth saying
+WORTH_SAYING = 0.7  # presence from which something is listed: nearly nine of ten are then right
+_AS_SURE = 0.85  # share of the presence of the surest synset above, from which a narrower one is said
+_SAME_PLACE = 0.5  # cosine of two maps from which both are one thing
 _MOST_CELLS = 6000  # larger grids are skipped: they change little and need 4 kB per cell
-_KINDS = frozenset(STARTING_POINTS) - {"n00015388", "n03094503"}  # without animal and container
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A synset that the network sees in a picture.
+    """A synset that is probably in a picture.
 
     Attributes
     ----------
-    wnid : str
-    peak : float
-        Largest value of the arithmetic mean of its probability heatmaps, 0 to 1.
+    synset : Synset
+    presence : float
+        Probability that it is there, 0 to 1; see :func:`fcn_core.presence`.
     """
 
-    wnid: str
-    peak: float
+    synset: Synset
+    presence: float
 
 
 def findings(
-    class_maps: Mapping[str, ClassMap] | Sequence[ClassMap],
+    class_maps: ClassMaps,
     ontology: Ontology | None = None,
     *,
     limit: int = 6,
+    least: float = WORTH_SAYING,
+    read_out: ReadOut | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the synsets that the network sees, strongest first.
+    """Return what is in the picture, most certain first.
 
     Parameters
     ----------
@@ -50,49 +55,78 @@ def findings(
         The shipped one by default.
     limit : int
         Largest number of findings.
+    least : float
+        Presence from which something is listed.
+    read_out : ReadOut, optional
+        Other weights of the presence, for measurements.
 
     Returns
     -------
     tuple of Finding
 
+    Raises
+    ------
+    ScaleError
+        There is no class map.
+
     Notes
     -----
-    Candidates are the classes with the highest peaks (mean over the scales, at least 0.1). A class is named itself if
-    the network is sure of it: if it has at least 95 % of the probability of its everyday kind, as a mean over the
-    cells, weighted by the probability of the class. Otherwise the kind is named (dog, cat, bird, vehicle: the
-    nearest ancestor among `fcn_core.synsets.search.STARTING_POINTS`). "Animal" and "container" are too general and
-    are skipped. Where one finding is an ancestor of another, only the descendant is kept.
+    Candidates are the classes with the highest peaks, and the synsets above them of at most 130 classes. A class is
+    named itself if it is nearly as sure as the surest synset above it. Otherwise its everyday kind is named if that is
+    (dog, cat, bird, vehicle: `fcn_core.synsets.search.STARTING_POINTS`), otherwise the narrowest synset that is. A
+    candidate is skipped if it shares classes with a surer finding, or lies in the same cells as one: what the network
+    calls "sorrel" and "dog" at one place is one animal.
     """
     ontology = ontology or Ontology.load()
     scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
-    usable = [m for m in scales if m.logits.shape[0] * m.logits.shape[1] <= _MOST_CELLS]
-    chosen = usable or scales[:1]
-    cells = [m.probabilities.reshape(-1, m.logits.shape[-1]) for m in chosen]
-    peaks = np.mean([c.max(axis=0) for c in cells], axis=0)
+    if not scales:
+        raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
+    usable = [m for m in scales if m.grid[0] * m.grid[1] <= _MOST_CELLS] or scales[:1]
+    cells = [m.probabilities.reshape(-1, m.logits.shape[-1]) for m in usable]
+    peaks = np.mean([each.max(axis=0) for each in cells], axis=0)
+    chains = [_chain(class_id, ontology) for class_id in np.argsort(-peaks)[:_CANDIDATES].tolist()]
+    wnids = list(dict.fromkeys(wnid for chain in chains for wnid in chain))
+    groups = [ontology.class_ids(wnid) for wnid in wnids]
+    sure = dict(zip(wnids, presences(usable, groups, read_out).tolist(), strict=True))
+    named = dict.fromkeys(_level(chain, sure) for chain in chains)
     found: list[Finding] = []
-    for class_id in np.argsort(-peaks)[:_CANDIDATES].tolist():
-        if peaks[class_id] < _LOWEST_PEAK:
+    taken: list[tuple[frozenset[int], list[Float64]]] = []
+    for wnid in sorted(named, key=lambda w: -sure[w]):
+        if sure[wnid] < least or len(found) == limit:
             break
-        wnid = _level(class_id, cells, ontology)
-        if any(f.wnid == wnid for f in found):
+        ids = frozenset(ontology.class_ids(wnid))
+        places = [_place(each, sorted(ids)) for each in cells]
+        if any(ids & others or _together(places, theirs) > _SAME_PLACE for others, theirs in taken):
             continue
-        heatmaps = [synset_heatmap(m, ontology.class_ids(wnid)) for m in chosen]
-        found.append(Finding(wnid, combine(heatmaps).peak))
-    found.sort(key=lambda f: -f.peak)
-    above = {wnid for f in found for wnid in ontology.ancestors(f.wnid)}
-    return tuple(f for f in found if f.wnid not in above)[:limit]
+        taken.append((ids, places))
+        found.append(Finding(ontology[wnid], sure[wnid]))
+    return tuple(found)
 
 
-def _level(class_id: int, cells: Sequence[npt.NDArray[np.float32]], ontology: Ontology) -> str:
-    """Return the wnid of the class, or that of its everyday kind where the network is not sure of the class."""
+def _chain(class_id: int, ontology: Ontology) -> tuple[str, ...]:
+    """Return the class and what is above it, in the order of `_level`; each set of classes once."""
     wnid = ontology.classes[class_id]
-    kind = next((w for w in ontology.ancestors(wnid) if w in _KINDS), None)
-    if kind is None:
-        return wnid
-    ids = list(ontology.class_ids(kind))
-    weights = [
-        c[:, class_id] / len(c) for c in cells
-    ]  # every scale has the same weight, although the numbers of cells differ
-    alone = sum(float(w @ c[:, class_id]) for w, c in zip(weights, cells, strict=True))
-    together = sum(float(w @ c[:, ids].sum(axis=1)) for w, c in zip(weights, cells, strict=True))
-    return wnid if alone >= _SURE * together else ontology.collapse(kind)
+    above = {
+        ontology.collapse(w): None for w in ontology.ancestors(wnid) if ontology.count(w) <= _MOST_CLASSES
+    }
+    above.pop(wnid, None)
+    # Everyday kinds first: "cat" rather than "domestic cat", "dog" rather than "working dog".
+    return (wnid, *sorted(above, key=lambda w: (w not in STARTING_POINTS, ontology.count(w))))
+
+
+def _level(chain: Sequence[str], sure: Mapping[str, float]) -> str:
+    """Return the first synset of a chain that is nearly as sure as the surest."""
+    most = max(sure[wnid] for wnid in chain)
+    return next(wnid for wnid in chain if sure[wnid] >= _AS_SURE * most)
+
+
+def _place(cells: npt.NDArray[np.float32], class_ids: Sequence[int]) -> Float64:
+    """Return a synset's map as a vector of length 1, (cells,)."""
+    values = cells[:, class_ids].sum(axis=1, dtype=np.float64)
+    length = float(np.linalg.norm(values))
+    return np.asarray(values / max(length, 1e-12), np.float64)
+
+
+def _together(places: Sequence[Float64], others: Sequence[Float64]) -> float:
+    """Return how much two synsets lie in the same cells, 0 to 1, as a mean over the scales."""
+    return float(np.mean([a @ b for a, b in zip(places, others, strict=True)]))

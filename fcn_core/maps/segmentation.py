@@ -17,9 +17,11 @@ import numpy.typing as npt
 from fcn_core.errors import ScaleError
 from fcn_core.images.read import RGBImage
 from fcn_core.maps.findings import findings
-from fcn_core.maps.fine_map import Regions, fine_map, segment
 from fcn_core.maps.heatmap import ClassMap, Float64, place, synset_heatmap
+from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region import suggest_threshold
+from fcn_core.maps.region_features import read_scene
+from fcn_core.maps.superpixels import Regions, segment
 from fcn_core.synsets.ontology import Ontology, Synset
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
@@ -170,9 +172,10 @@ def label_regions(
     candidates : sequence of Candidate, optional
         The synsets that may name regions; default: what the network sees (`fcn_core.maps.findings.findings`).
     scores : callable, optional
-        Returns how much of a synset is in each region, (n,), 0 to 1; default: the mean of its fine map.
+        Returns how much of a synset is in each region, (n,), 0 to 1; default: the probability of
+        its object, from which its fine map is made (`fcn_core.maps.read_out`).
     regions : Regions, optional
-        From `fcn_core.maps.fine_map.segment`, where they are known.
+        From `fcn_core.maps.superpixels.segment`, where they are known.
     competition : Competition, optional
         Other parameters, for measurements.
 
@@ -202,12 +205,14 @@ def label_regions(
     if candidates is None:
         candidates = _found(scales, ontology)
     competing = _competing(candidates, competition)
-    if scores is None:
-        scores = _scores_of_fine_maps(regions, scales, ontology)
+    if regions.sizes.size < 2:  # nothing to divide
+        competing = ()
+    if scores is None and competing:
+        scores = _scores_of_read_out(regions, scales, ontology)
     numbers = assign(
         regions,
         [c.presence for c in competing],
-        [scores(c.synset) for c in competing],
+        [scores(c.synset) for c in competing] if scores is not None else [],
         [_probability(regions, scales, ontology.class_ids(c.synset.wnid)) for c in competing],
         competition,
     )
@@ -266,7 +271,8 @@ def block_edges(cells: int, pixels: int) -> npt.NDArray[np.int64]:
 
 def _found(scales: Sequence[ClassMap], ontology: Ontology) -> list[Candidate]:
     """Return what the network sees."""
-    return [Candidate(ontology[f.wnid], f.peak) for f in findings(scales, ontology, limit=_MOST_FINDINGS)]
+    found = findings(scales, ontology, limit=_MOST_FINDINGS, least=COMPETITION.floor)
+    return [Candidate(f.synset, f.presence) for f in found]
 
 
 def _competing(candidates: Sequence[Candidate], competition: Competition) -> tuple[Candidate, ...]:
@@ -276,11 +282,10 @@ def _competing(candidates: Sequence[Candidate], competition: Competition) -> tup
     return tuple(sorted(enough, key=lambda c: -c.presence))
 
 
-def _scores_of_fine_maps(regions: Regions, scales: Sequence[ClassMap], ontology: Ontology) -> RegionScores:
-    size = np.broadcast_to(np.uint8(0), (*regions.labels.shape, 3))  # with regions, only the size is read
-    return lambda synset: regions.mean(
-        fine_map(size, scales, ontology.class_ids(synset.wnid), regions=regions)
-    )
+def _scores_of_read_out(regions: Regions, scales: Sequence[ClassMap], ontology: Ontology) -> RegionScores:
+    """Return the function that gives the probability of a synset's object in each region."""
+    scene = read_scene(regions, scales)
+    return lambda synset: object_probability(scene, ontology.class_ids(synset.wnid))
 
 
 def _probability(regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int]) -> Float64:

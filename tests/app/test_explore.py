@@ -15,6 +15,7 @@ from app.state import caches, shared_queue
 from app.state.queue import job_queue
 from app.state.view import View
 from fcn_core.maps.findings import Finding
+from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import (
     APP,
     CAT,
@@ -229,7 +230,9 @@ def test_the_synset_of_the_first_scales_is_preliminary(
 
     monkeypatch.setattr(job_queue, "compute_class_map", held)
     monkeypatch.setattr(
-        View, "findings", property(lambda view: (Finding(CAT if view.complete else DOG, 0.5),))
+        View,
+        "surest",
+        property(lambda view: Finding(Ontology.load()[CAT if view.complete else DOG], 0.5)),
     )
     page = opened(scales="200x320,400x640")
     group(page, "source").set_value("Upload")

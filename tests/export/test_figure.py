@@ -38,6 +38,7 @@ def analysis(
         fine=fine,
         threshold=0.5,
         mask=mask,
+        marked=True,
         boxes=boxes_of(mask, fine),
     )
 

@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 
-from fcn_core.images.scales import PlannedScale, Scale
+from fcn_core.errors import ScaleError
 from fcn_core.maps.findings import Finding, findings
-from fcn_core.maps.heatmap import ClassMap
-from fcn_core.networks.geometry import CellAxis, CellGrid
+from fcn_core.maps.presence import FEATURES, ReadOut, presence
 from fcn_core.synsets.ontology import Ontology
+from tests.maps.hand_made import patches
 
-EGYPTIAN_CAT, TABBY, ESPRESSO, MISSILE = 285, 281, 967, 657
+EGYPTIAN_CAT, TABBY, ESPRESSO, MISSILE, SORREL, BEAGLE = 285, 281, 967, 657, 339, 162
+AMBULANCE, JEEP = 407, 609
+# The presence is the largest probability of a window, and a little less the more classes there are.
+PLAIN = ReadOut.from_json(
+    {"intercept": 0.0, "weights": {name: {"odds": 1.0, "classes": -0.01}.get(name, 0.0) for name in FEATURES}}
+)
 
 
-def class_map(cells: list[Mapping[int, float]], side: int = 320) -> ClassMap:
-    """Return one row of cells with the given probabilities; the rest is spread over the other classes."""
-    logits = np.zeros((1, len(cells), 1000), np.float32)
-    for column, shares in enumerate(cells):
-        rest = (1 - sum(shares.values())) / (1000 - len(shares))
-        logits[0, column] = np.log(rest)
-        for class_id, share in shares.items():
-            logits[0, column, class_id] = np.log(share)
-    grid = CellGrid(CellAxis(32, 1, 32, 16, 100), CellAxis(32 * len(cells), len(cells), 32, 16, 100))
-    return ClassMap(logits, grid, PlannedScale(Scale(side, side), 32, 32 * len(cells), False), 0.0)
+def labels(found):
+    return [Ontology.load().label(each.synset.wnid) for each in found]
 
 
 @pytest.mark.parametrize(
-    ("cells", "expected"),
+    ("places", "expected"),
     [
         ([{EGYPTIAN_CAT: 0.98}], ["Egyptian cat"]),
-        ([{EGYPTIAN_CAT: 0.6, TABBY: 0.38}], ["cat"]),
+        ([{EGYPTIAN_CAT: 0.5, TABBY: 0.45}], ["cat"]),  # the family is sure, the breed is not
         ([{ESPRESSO: 0.97}], ["espresso"]),
-        ([{ESPRESSO: 0.95}, {EGYPTIAN_CAT: 0.5, TABBY: 0.4}, {MISSILE: 0.7}], ["espresso", "cat", "missile"]),
-        ([{ESPRESSO: 0.09}], []),
+        ([{ESPRESSO: 0.95}, {MISSILE: 0.8}, {EGYPTIAN_CAT: 0.5, TABBY: 0.4}], ["espresso", "cat", "missile"]),
+        ([{AMBULANCE: 0.45, JEEP: 0.45}], ["car"]),  # either alone is not worth saying
+        ([{SORREL: 0.9, BEAGLE: 0.05}], ["sorrel"]),
+        ([{SORREL: 0.9}, {BEAGLE: 0.9}], ["beagle", "sorrel"]),
+        ([{ESPRESSO: 0.69}], []),
         ([{}], []),
     ],
 )
-def test_a_class_is_named_if_the_network_is_sure_of_it_else_its_kind(
-    cells: list[Mapping[int, float]], expected: list[str]
-) -> None:
-    ontology = Ontology.load()
-    found = findings([class_map(cells)])
-    assert [ontology.label(f.wnid) for f in found] == expected
+def test_each_thing_is_named_once_at_the_level_that_is_sure(places, expected):
+    assert sorted(labels(findings([patches(places)], read_out=PLAIN))) == sorted(expected)
 
 
-def test_the_peak_is_that_of_the_mean_over_the_scales() -> None:
-    coarse, fine = class_map([{ESPRESSO: 0.9}]), class_map([{ESPRESSO: 0.5}])
-    (finding,) = findings({"1": coarse, "2": fine})
-    assert finding == Finding(Ontology.load().classes[ESPRESSO], pytest.approx(0.7, abs=1e-5))
+def test_two_names_for_the_same_cells_are_one_thing():
+    place = {SORREL: 0.5, BEAGLE: 0.4}
+    assert labels(findings([patches([place, {}])], read_out=PLAIN, least=0.2)) == ["sorrel"]
+    apart = [{SORREL: 0.5}, {BEAGLE: 0.4}]
+    assert labels(findings([patches(apart)], read_out=PLAIN, least=0.2)) == ["sorrel", "beagle"]
+
+
+def test_the_presence_is_that_of_the_synset():
+    maps = {"1": patches([{ESPRESSO: 0.97}]), "2": patches([{}, {ESPRESSO: 0.9}])}
+    (finding,) = findings(maps, least=0.1, limit=1)
+    assert finding == Finding(Ontology.load().find("espresso"), presence(maps, "espresso"))
+
+
+@pytest.mark.parametrize("nothing", [[], {}])
+def test_no_class_map_is_refused(nothing):
+    with pytest.raises(ScaleError, match="at least one scale"):
+        findings(nothing)
 
 
 def test_findings_are_few_sorted_and_none_is_a_kind_of_another(chelsea: np.ndarray, lite2) -> None:  # type: ignore[no-untyped-def]
@@ -61,10 +68,12 @@ def test_findings_are_few_sorted_and_none_is_a_kind_of_another(chelsea: np.ndarr
     ontology = Ontology.load()
     maps = compute_class_maps(image_from_array(chelsea, "cat"), lite2, NOTEBOOK_SCALES[:2])
     for used in (list(maps.values())[:1], list(maps.values())):
-        found = findings(used)
-        wnids = [f.wnid for f in found]
-        assert ontology.label(wnids[0]) == "cat", "the family is sure, the breed is not"
-        assert 1 <= len(found) <= 6
-        assert [f.peak for f in found] == sorted((f.peak for f in found), reverse=True)
-        assert not any(b in ontology.ancestors(a) for a in wnids for b in wnids)
+        for least in (0.0, 0.7):
+            found = findings(used, least=least)
+            wnids = [f.synset.wnid for f in found]
+            assert set(ontology.class_ids(wnids[0])) <= set(ontology.class_ids("n02121620"))
+            assert 1 <= len(found) <= 6
+            assert [f.presence for f in found] == sorted((f.presence for f in found), reverse=True)
+            assert all(f.presence >= least for f in found)
+            assert not any(b in ontology.ancestors(a) for a in wnids for b in wnids)
     assert findings(maps, ontology, limit=1) == findings(list(maps.values()))[:1]

@@ -9,7 +9,6 @@ import pytest
 from fcn_core.errors import ScaleError
 from fcn_core.images.read import image_from_array
 from fcn_core.images.scales import PlannedScale, Scale, parse_scales
-from fcn_core.maps.fine_map import Regions, segment
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.segmentation import (
     COMPETITION,
@@ -20,6 +19,7 @@ from fcn_core.maps.segmentation import (
     block_edges,
     label_regions,
 )
+from fcn_core.maps.superpixels import Regions, segment
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
@@ -91,7 +91,7 @@ def test_one_finding_names_its_part_and_the_rest_is_nothing():
     assert overlap(found.expand() == 1, truth) > 0.95
 
 
-@pytest.mark.parametrize("share", [0.0, 0.05])
+@pytest.mark.parametrize("share", [0.0, 0.001])
 def test_where_nothing_is_found_there_are_no_segments(share):
     left, _ = halves()
     found = label_regions(two_fields(), [class_map({CAT: share * left})])

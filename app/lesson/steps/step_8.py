@@ -94,7 +94,7 @@ def mask(stage: Stage) -> None:
         "Follow the picture's regions",
         key="lesson_snap",
         persist_state="session",
-        help="Complete the object along similar regions, as the program does for its masks. This uses both probability "
+        help="Find the object region by region, as the program does for its masks. This uses both probability "
         "and evidence, whichever map is chosen.",
     )
     fine = _fine(stage, kind, snap)
