@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fcn_core.maps.findings import Finding, findings
     from fcn_core.maps.heatmap import ClassMap, Heatmap, combine, place, synset_heatmap
     from fcn_core.maps.presence import presence
+    from fcn_core.maps.segmentation import Segmentation, label_regions
     from fcn_core.networks import convert
     from fcn_core.networks.layers import SoftmaxMap
     from fcn_core.networks.zoo import MODELS
@@ -56,6 +57,7 @@ _HOME: dict[str, str] = {
     "Predictor": "engines.base",
     "RGBImage": "images.read",
     "Scale": "images.scales",
+    "Segmentation": "maps.segmentation",
     "SoftmaxMap": "networks.layers",
     "Synset": "synsets.ontology",
     "analyse": "pipeline",
@@ -67,6 +69,7 @@ _HOME: dict[str, str] = {
     "findings": "maps.findings",
     "image_from_array": "images.read",
     "interpret": "pipeline",
+    "label_regions": "maps.segmentation",
     "load_model": "engines.load",
     "metrics": "evaluation",
     "parse_scales": "images.scales",
@@ -94,6 +97,7 @@ __all__ = [
     "Predictor",
     "RGBImage",
     "Scale",
+    "Segmentation",
     "SoftmaxMap",
     "Synset",
     "analyse",
@@ -105,6 +109,7 @@ __all__ = [
     "findings",
     "image_from_array",
     "interpret",
+    "label_regions",
     "load_model",
     "metrics",
     "parse_scales",

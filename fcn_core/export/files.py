@@ -12,7 +12,8 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from fcn_core import render
+from fcn_core.engines.base import ModelInfo
 from fcn_core.export import original
 from fcn_core.export.coco import coco_json
 from fcn_core.export.figure import report_figure
 from fcn_core.export.report import html_report
 from fcn_core.export.reproduce import command_line, notebook, python_snippet, rename_note
-from fcn_core.images.read import clean_name
-from fcn_core.maps.heatmap import place
+from fcn_core.images.read import RGBImage, clean_name
+from fcn_core.maps.heatmap import ClassMap, place
 from fcn_core.pipeline import Analysis, versions
 
 __all__ = [
@@ -60,33 +62,14 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
     image, model, synset = analysis.image, analysis.model, analysis.synset
     return {
         "schema": SCHEMA,
-        "image": {
-            "name": image.name,
-            "sha256": image.sha256,
-            "width": image.original[1],
-            "height": image.original[0],
-            **({} if image.reduced == 1 else {"reduced": image.reduced}),
-        },
-        "model": {
-            "name": model.name,
-            "weights": model.weights,
-            "weights_sha256": model.weights_sha256,
-            "engine": model.engine,
-            "output_stride": model.output_stride,
-        },
+        "image": image_entry(image),
+        "model": model_entry(model),
         "synset": {"wnid": synset.wnid, "words": list(synset.words), "class_ids": list(analysis.class_ids)},
         "map": analysis.kind,
         "fit": analysis.fit,
         "scales": [
-            {
-                "requested": key,
-                "input": [class_map.scale.height, class_map.scale.width],
-                "grid": list(class_map.grid),
-                "peak": analysis.heatmaps[key].peak,
-                "mean": analysis.heatmaps[key].mean,
-                "seconds": class_map.seconds,
-                "enlarges": class_map.scale.enlarges,
-            }
+            scale_entry(key, class_map)
+            | {"peak": analysis.heatmaps[key].peak, "mean": analysis.heatmaps[key].mean}
             for key, class_map in analysis.class_maps.items()
         ],
         "presence": analysis.presence,
@@ -97,6 +80,39 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
         "versions": versions(),
         "seconds": analysis.seconds,
         "peak_rss_mb": analysis.peak_rss_mb,
+    }
+
+
+def image_entry(image: RGBImage) -> dict[str, Any]:
+    """Return what a manifest says of the picture."""
+    return {
+        "name": image.name,
+        "sha256": image.sha256,
+        "width": image.original[1],
+        "height": image.original[0],
+        **({} if image.reduced == 1 else {"reduced": image.reduced}),
+    }
+
+
+def model_entry(model: ModelInfo) -> dict[str, Any]:
+    """Return what a manifest says of the model."""
+    return {
+        "name": model.name,
+        "weights": model.weights,
+        "weights_sha256": model.weights_sha256,
+        "engine": model.engine,
+        "output_stride": model.output_stride,
+    }
+
+
+def scale_entry(key: str, class_map: ClassMap) -> dict[str, Any]:
+    """Return what a manifest says of a scale, whatever the synset."""
+    return {
+        "requested": key,
+        "input": [class_map.scale.height, class_map.scale.width],
+        "grid": list(class_map.grid),
+        "seconds": class_map.seconds,
+        "enlarges": class_map.scale.enlarges,
     }
 
 
@@ -142,7 +158,7 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6)
     picture = render.overlay(image.pixels, render.colourise(values, 0.0, top, cmap), opacity)
     picture = render.draw_boxes(picture, analysis.boxes)
     if analysis.model.weights != "imagenet":
-        picture = _stamped(picture, f"{analysis.model.weights} weights")
+        picture = stamped(picture, f"{analysis.model.weights} weights")
     return _described(render.encode(picture, "png"), analysis)
 
 
@@ -163,13 +179,10 @@ def _description(analysis: Analysis) -> str:
 
 
 def _described(png: bytes, analysis: Analysis) -> bytes:
-    """Insert a text chunk into a PNG, after its header (PNG specification, 11.3.4.3)."""
-    text = b"Description\0" + _description(analysis).encode("latin-1", "replace")
-    header = 33  # bytes of signature and IHDR
-    return png[:header] + original.png_chunk(b"tEXt", text) + png[header:]
+    return original.described_png(png, _description(analysis))
 
 
-def _stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+def stamped(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     """Write text at the bottom edge of a picture."""
     canvas = Image.fromarray(picture)
     font = ImageFont.load_default(max(8, canvas.height // 24))
@@ -210,14 +223,19 @@ def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     OSError
         A file cannot be written.
     """
+    return write_files({name: partial(make, analysis) for name, make in FILES.items()}, folder)
+
+
+def write_files(makers: Mapping[str, Callable[[], bytes]], folder: Path) -> tuple[Path, ...]:
+    """Write files into a folder, which is created if missing, the manifest last; see `write_folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
-    _remove_strays(folder)
+    _remove_strays(makers, folder)
     paths = []
-    for name in sorted(FILES, key="manifest.json".__eq__):
+    for name in sorted(makers, key="manifest.json".__eq__):
         path, part = folder / name, folder / f".{name}.{os.getpid()}"
         try:
-            part.write_bytes(FILES[name](analysis))
+            part.write_bytes(makers[name]())
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -225,9 +243,9 @@ def write_folder(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _remove_strays(folder: Path) -> None:
+def _remove_strays(names: Iterable[str], folder: Path) -> None:
     """Remove incomplete files of processes that no longer run."""
-    for name in FILES:
+    for name in names:
         for part in folder.glob(f".{name}.*"):
             owner = part.name.rpartition(".")[2]
             if owner.isdecimal() and not psutil.pid_exists(int(owner)):

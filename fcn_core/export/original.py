@@ -36,23 +36,44 @@ def box(image: RGBImage, found: Box) -> Box:
 
 
 def mask_png(image: RGBImage, mask: NDArray[np.bool_]) -> bytes:
-    """Return a mask as a PNG of the original's size, 255 inside; it is built row by row to save memory.
+    """Return a mask as a PNG of the original's size, 255 inside."""
+    across, down = counts(image, 0, mask.shape[1], 1), counts(image, 0, mask.shape[0], 0)
+    return enlarged_png(mask.astype(np.uint8) * np.uint8(255), down, across)
 
-    Each pixel becomes a block. The rows of a block after its first repeat the row above (PNG specification, 9.2: filter
-    type 2).
+
+def enlarged_png(pixels: NDArray[np.uint8], down: NDArray[np.int64], across: NDArray[np.int64]) -> bytes:
+    """Return a PNG in which each pixel of a picture is a block; it is built row by row to save memory.
+
+    The rows of a block after its first repeat the row above (PNG specification, 9.2: filter type 2).
+
+    Parameters
+    ----------
+    pixels : (h, w) or (h, w, 3) uint8 ndarray
+        Grey or RGB.
+    down : (h,) int ndarray
+        Height of the blocks of each row.
+    across : (w,) int ndarray
+        Width of the blocks of each column.
     """
-    height, width = image.original
-    across = counts(image, 0, mask.shape[1], 1)
+    height, width = int(down.sum()), int(across.sum())
+    channels, kind = (1, 0) if pixels.ndim == 2 else (3, 2)
     packer = zlib.compressobj()
     packed = []
-    for row, down in zip(mask, counts(image, 0, mask.shape[0], 0).tolist(), strict=True):
-        levels = np.repeat(row.astype(np.uint8) * np.uint8(255), across).tobytes()
-        packed.append(packer.compress(b"\0" + levels))
-        packed.append(packer.compress((b"\2" + bytes(width)) * (down - 1)))
+    for row, count in zip(pixels, down.tolist(), strict=True):
+        if count:
+            packed.append(packer.compress(b"\0" + np.repeat(row, across, axis=0).tobytes()))
+            packed.append(packer.compress((b"\2" + bytes(width * channels)) * (count - 1)))
     packed.append(packer.flush())
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     parts = ((b"IHDR", head), (b"IDAT", b"".join(packed)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, body) for kind, body in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, body) for name, body in parts)
+
+
+def described_png(png: bytes, description: str) -> bytes:
+    """Insert a text chunk into a PNG, after its header (PNG specification, 11.3.4.3)."""
+    text = b"Description\0" + description.encode("latin-1", "replace")
+    header = 33  # bytes of signature and IHDR
+    return png[:header] + png_chunk(b"tEXt", text) + png[header:]
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:

@@ -16,6 +16,8 @@ from fcn_core.render.drawing import (
     overlay,
 )
 from fcn_core.render.encoding import Format, data_uri, encode, html_table
+from fcn_core.render.lettering import contrast, ink_on
+from fcn_core.render.segments import draw_segments, segment_colours, segment_legend, with_segment_legend
 
 __all__ = [
     "BOX_COLOUR",
@@ -28,13 +30,19 @@ __all__ = [
     "UInt8",
     "colour_table",
     "colourise",
+    "contrast",
     "data_uri",
     "draw_boxes",
     "draw_contours",
     "draw_mask",
+    "draw_segments",
     "encode",
     "html_table",
+    "ink_on",
     "legend",
     "overlay",
+    "segment_colours",
+    "segment_legend",
     "short_number",
+    "with_segment_legend",
 ]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from fcn_core.render.colours import UInt8, colour_table
-from fcn_core.system.folders import give_matplotlib_a_place
+from fcn_core.render.lettering import PAPER, fitted, font_of
 
 
 def legend(
@@ -41,14 +38,14 @@ def legend(
     """
     width = max(int(width), 120)
     size = max(11, min(round(width / 26), 28))
-    font = _font(size)
-    ground, ink = ((14, 17, 23), (250, 250, 250)) if dark else ((255, 255, 255), (38, 39, 48))
+    font = font_of(size)
+    ground, ink = PAPER[dark]
     side, bar, gap = size, round(size * 1.1), round(size * 0.4)
     top = size + 2 * gap if label else gap
     canvas = Image.new("RGB", (width, top + bar + gap + size + gap), ground)
     draw = ImageDraw.Draw(canvas)
     if label:
-        draw.text((side, gap), _fitted(label, font, width - 2 * side), fill=ink, font=font, anchor="lt")
+        draw.text((side, gap), fitted(label, font, width - 2 * side), fill=ink, font=font, anchor="lt")
     inside = width - 2 * side
     table = colour_table(cmap)[np.linspace(0, 255, inside).round().astype(int)]
     canvas.paste(Image.fromarray(np.repeat(table[None], bar, axis=0)), (side, top))
@@ -61,24 +58,6 @@ def legend(
     for x, value, anchor in places:
         draw.text((x, top + bar + gap), short_number(value), fill=ink, font=font, anchor=anchor)
     return np.asarray(canvas)
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    give_matplotlib_a_place()
-    import matplotlib  # its DejaVu Sans is there on every system
-
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size
-    )
-
-
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
 
 
 def short_number(value: float) -> str:

@@ -9,7 +9,7 @@ from tests.cli.commands import one_line
 BAD_ARGUMENTS = [
     ([], "COMMAND is missing"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
-    (["heatmap"], "required: IMAGE, --synset, --out"),
+    (["heatmap"], "required: IMAGE, --out"),
     (["heatmap", "{cat}", "--synset", "cat"], "required: --out"),
     (["heatmap", "{cat}", "--synset", "flibber", "--out", "{out}"], "Received 'flibber'"),
     (["heatmap", "{cat}", "--synset", "crane", "--out", "{out}"], "Received 'crane', which has 2 senses"),

@@ -7,7 +7,8 @@ import pytest
 
 from fcn_core.cli.heatmap import output_folders
 from fcn_core.engines import load
-from fcn_core.export import files
+from fcn_core.export import files, labelled
+from fcn_core.synsets.ontology import Ontology
 from tests.cli.commands import MODEL, RANDOM, SMALL, one_line
 
 ALL_FILES = files.FILES
@@ -124,3 +125,73 @@ def test_random_weights_are_named_in_the_summary_and_the_manifest(run, pictures,
     manifest = json.loads((tmp_path / "cat" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["weights"] == "random"
     assert manifest["model"]["weights_sha256"] is None
+
+
+# --- everything at once
+
+
+def test_all_writes_the_regions_of_each_picture(run, pictures, tmp_path):
+    images = pictures / "cat.png", pictures / "coffee.jpg"
+    arguments = ("--all", *MODEL, "--scales", "200x320", "--out", tmp_path, "--json")
+    status, text, err = run("heatmap", *images, *arguments)
+    assert (status, err) == (0, "")
+    for line, name, wnid in zip(
+        text.splitlines(), ("cat", "coffee"), ("n02124075", "n07920052"), strict=True
+    ):
+        manifest = json.loads(line)
+        folder = tmp_path / name
+        assert {p.name for p in folder.iterdir()} == set(labelled.FILES)
+        written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        assert written["schema"] == "fcn-regions/1"
+        assert {k: v for k, v in written.items() if k != "peak_rss_mb"} == {
+            k: v for k, v in manifest.items() if k != "peak_rss_mb"
+        }
+        first = manifest["segments"][0]["wnid"]  # the Egyptian cat and the espresso, or what they are
+        assert first in {wnid, *Ontology.load().ancestors(wnid)}
+        panoptic = json.loads((folder / "panoptic.json").read_text(encoding="utf-8"))
+        (annotation,) = panoptic["annotations"]
+        assert [s["id"] for s in annotation["segments_info"]] == [s["id"] for s in manifest["segments"]]
+        assert (folder / annotation["file_name"]).is_file()
+
+
+def test_all_prints_a_line_for_each_segment(run, pictures, tmp_path):
+    arguments = ("--all", *MODEL, "--scales", "200x320", "--out", tmp_path)
+    status, text, _ = run("heatmap", pictures / "cat.png", *arguments)
+    assert status == 0
+    segments = json.loads((tmp_path / "cat" / "manifest.json").read_text(encoding="utf-8"))["segments"]
+    first, *middle, last = text.splitlines()
+    assert first.endswith(f"cat.png: {len(segments)} segment{'s' * (len(segments) != 1)}")
+    assert [line.split("(")[1].split(")")[0] for line in middle] == [s["wnid"] for s in segments]
+    assert last.endswith(f"s in all -> {tmp_path / 'cat'}")
+
+
+def test_all_reports_a_bad_picture_and_does_the_others(run, pictures, tmp_path):
+    images = [pictures / n for n in ("text.png", "cat.png")]
+    status, text, err = run("heatmap", *images, "--all", *SMALL, "--out", tmp_path, "--json")
+    assert status == 2
+    assert one_line(err).startswith(f"fcn_core: {images[0]}: Expected ")
+    assert json.loads(text)["image"]["name"] == "cat.png"
+
+
+def test_all_names_random_weights(run, pictures, tmp_path, random_resnet50):
+    status, text, _ = run("heatmap", pictures / "cat.png", "--all", *RANDOM, "--out", tmp_path)
+    assert status == 0
+    assert "(random weights)" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--synset --all is required"),
+        (("--synset", "cat", "--all"), "not allowed with"),
+        (("--all", "--threshold", "0.5"), "Received --threshold."),
+        (("--all", "--threshold", "auto"), "Received --threshold."),
+        (("--all", "--no-snap", "--map", "evidence"), "Received --map and --no-snap."),
+    ],
+)
+def test_a_synset_or_all_is_asked_for_with_its_own_options(run, pictures, tmp_path, arguments, words):
+    out = tmp_path / "out"
+    status, text, err = run("heatmap", pictures / "cat.png", *arguments, *SMALL, "--out", out)
+    assert (status, text) == (2, "")
+    assert words in one_line(err)
+    assert not out.exists()

@@ -54,10 +54,12 @@ def test_every_exit_status_is_documented() -> None:
 
 
 def test_the_files_are_those_that_are_written() -> None:
-    from fcn_core.export import files
+    from fcn_core.export import files, labelled
 
+    of_all = [row[0].strip("`") for row in table_of(COMMAND_LINE, "Everything at once")]
+    assert of_all == list(labelled.FILES)
     written = [row[0].strip("`") for row in table_of(COMMAND_LINE, "`heatmap`") if "." in row[0]]
-    assert written == list(files.FILES)
+    assert written == [*files.FILES, *of_all]
 
 
 def test_the_models_are_those_of_the_zoo() -> None:
