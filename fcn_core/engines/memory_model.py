@@ -94,11 +94,12 @@ def _blocks(tensors: Iterable[_Lifetime]) -> list[int]:
 def whole_demand(geometry: Geometry, height: int, width: int, middle: tuple[Geometry, ...] = ()) -> Demand:
     """Return the demand of a pass over the whole: activations, input, and logits as computed and as returned.
 
-    The outputs of the `middle` layers are returned too; they are computed among the activations.
+    The outputs of the `middle` layers need three times their size beside the activations (measured): OpenVINO copies
+    them out and keeps them, and the engine has them in single precision until they are converted.
     """
     h, w = geometry.grid(height, width)
     floats = 3 * height * width + 2 * geometry.nodes[-1].channels * h * w
-    exchanged = (floats + middle_values(middle, height, width)) * _FLOAT
+    exchanged = (floats + 3 * middle_values(middle, height, width)) * _FLOAT
     return Demand(cached_mb(geometry, height, width) + exchanged, geometry.macs(height, width))
 
 

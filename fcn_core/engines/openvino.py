@@ -98,8 +98,9 @@ class OpenVINOEngine(Engine):
         self._graph = graph
         network = self._network()
         logits, *cuts = network.results
-        wanted = [logits, *(cuts[part_of(layer)] for layer in self._middle)]
-        self._whole = self._compile(self._ov.Model(wanted, network.get_parameters()))
+        # The middle first: then OpenVINO copies their tensors as soon as they are made, and reuses their memory.
+        outputs = [*(cuts[part_of(layer)] for layer in self._middle), logits]
+        self._whole = self._compile(self._ov.Model(outputs, network.get_parameters()))
 
     def _rejection(self, graph: Graph, error: Exception) -> EngineError:
         """Return the error for a new graph that is rejected too; this process does not export it again."""
@@ -130,15 +131,16 @@ class OpenVINOEngine(Engine):
 
     def _run_whole(self, batch: Logits) -> tuple[Logits, list[Logits]]:
         size = batch.shape[2:]
-        shapes = [(1, *self._geometry.grid(*size), self._geometry.nodes[-1].channels)]
-        shapes += [(1, layer.nodes[-1].channels, *layer.grid(*size)) for layer in self._middle]
+        shapes = [(1, layer.nodes[-1].channels, *layer.grid(*size)) for layer in self._middle]
+        shapes.append((1, *self._geometry.grid(*size), self._geometry.nodes[-1].channels))
         results = [np.empty(shape, np.float32) for shape in shapes]
         request = self._whole.create_infer_request()
         request.set_input_tensor(self._ov.Tensor(batch, shared_memory=True))
         for port, result in enumerate(results):
             request.set_output_tensor(port, self._ov.Tensor(result, shared_memory=True))
         self._infer(request, batch)
-        return results[0][0], results[1:]
+        *middle, logits = results
+        return logits[0], middle
 
     def _part_runs(self) -> list[Run]:
         if self._parts is None:

@@ -14,7 +14,7 @@ from fcn_core.engines.memory_model import activations, banded_demand, whole_dema
 from fcn_core.errors import Cancelled, EngineError, MemoryBudgetError
 from fcn_core.networks import middle
 from fcn_core.networks.geometry import Geometry, Node, Window, trace
-from fcn_core.networks.middle import MOST_PIXELS, middle_layers, part_of
+from fcn_core.networks.middle import MOST_PIXELS, middle_layers, middle_values, part_of
 from fcn_core.networks.zoo import MODELS
 from fcn_core.system import memory
 
@@ -415,6 +415,27 @@ def test_the_memory_of_a_chain_counted_by_hand():
     assert activations(chain, 1, 100, 3) == 1600 + 800
     with_sum = (node, Node("b", (0,), 16), Node("c", (1,), 8), Node("sum", (0, 2), 8))
     assert activations(with_sum, 1, 100, 3) == 1600 + 800  # the sum goes into a, and c never exists
+
+
+def test_the_middle_is_part_of_the_forecast(fresh, budget, monkeypatch):
+    """Whole: three times in single precision and once in half. In bands: once in half. Not kept of a large picture."""
+    layers = fresh._middle
+    numbers = {size: middle_values(layers, *size) for size in ((800, 1280), (1600, 2560))}
+    assert numbers[800, 1280] == 80 * 50 * 80 + 192 * 25 * 40
+    for megabytes, (size, number), expected in (
+        (4000, ((800, 1280), numbers[800, 1280]), 3 * 4 * fresh._memory_factor + 2),
+        (4000, ((1600, 2560), numbers[1600, 2560]), 3 * 4 * fresh._memory_factor),
+        (450, ((800, 1280), numbers[800, 1280]), 2),
+        (600, ((1600, 2560), numbers[1600, 2560]), 0),
+    ):
+        budget(megabytes)
+        monkeypatch.setattr(fresh, "_middle", layers)
+        monkeypatch.setattr(fresh, "_in_parts", megabytes < 4000)
+        found = fresh.forecast(*size)
+        monkeypatch.setattr(fresh, "_middle", ())
+        without = fresh.forecast(*size)
+        assert (found.plan is None) == (without.plan is None) == (megabytes == 4000)
+        assert found.memory_mb - without.memory_mb == pytest.approx(number * expected / 2**20)
 
 
 def test_smaller_bands_need_less_memory_and_more_computation(lite2):
