@@ -45,7 +45,7 @@ def object_probability(scene: Scene, class_ids: Sequence[int]) -> Float64:
 def read_out(layers: tuple[str, ...]) -> BoostedTrees:
     """Return the read-out for class maps with these middle layers; for unknown ones, that for any network."""
     known = {tuple(each["layers"]): each for each in map(_load, sorted(asset(_FOLDER).glob("*.json")))}
-    return BoostedTrees.from_json(known.get(layers, known[()]))
+    return BoostedTrees.from_json(known.get(layers) or known[()])
 
 
 @cache
