@@ -73,7 +73,9 @@ class TensorFlowEngine(Engine):
         self.network = network
         self._tf, self._split = tensorflow, split
         middle = [self._cut_tensors[part_of(layer)] for layer in self._middle]
-        self._traced = self._trace(keras.Model(network.inputs[0], [network.outputs[0], *middle]))
+        with keras_settings():  # a model that is built outside leaves a policy behind
+            whole = keras.Model(network.inputs[0], [network.outputs[0], *middle])
+        self._traced = self._trace(whole)
         self._traced_parts: list[Any] = []
 
     def _trace(self, network: Any) -> Any:
@@ -95,7 +97,8 @@ class TensorFlowEngine(Engine):
         return np.asarray(run(batch))
 
     def _part_runs(self) -> list[Run]:
-        self._traced_parts = self._traced_parts or [
-            self._trace(part) for part in self._split(self.network, self._cut_tensors)
-        ]
+        if not self._traced_parts:
+            with keras_settings():
+                parts = self._split(self.network, self._cut_tensors)
+            self._traced_parts = [self._trace(part) for part in parts]
         return [partial(self._infer, run) for run in self._traced_parts]

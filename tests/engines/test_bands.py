@@ -201,6 +201,18 @@ def test_models_in_bands_and_strips(predictor, chelsea, resized, monkeypatch):
     assert max(divided) > 2
 
 
+@pytest.mark.tensorflow
+def test_tensorflow_in_bands_and_strips(tf_lite0, chelsea, resized, monkeypatch):
+    image = resized(chelsea, 97, 2511)
+    whole = tf_lite0.run(image)
+    monkeypatch.setattr(tf_lite0, "forecast", _planned(tf_lite0, 32, 500))
+    found = tf_lite0.run(image)
+    assert np.abs(found.logits - whole.logits).max() <= 1e-5 * np.ptp(whole.logits)
+    assert len(found.middle) == 2
+    for each, other in zip(found.middle, whole.middle, strict=True):
+        assert np.allclose(each.values, other.values, rtol=2e-3, atol=1e-4 * np.ptp(other.values))
+
+
 @pytest.mark.parametrize("name", ["lite0", "lite2"])
 def test_the_middle_of_a_strip_does_not_see_beyond_it(name, request):
     """What a strip gives of the middle is computed from the strip alone, at every width."""
