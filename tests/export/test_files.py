@@ -40,7 +40,8 @@ def picture() -> bytes:
 @pytest.fixture(scope="module")
 def analysis(picture, lite0) -> Analysis:
     image = read_image(picture, name="space.jpg")
-    return analyse(image, "space shuttle", lite0, parse_scales("200x320,120x160"), fit="exact")
+    scales = parse_scales("200x320,120x160")
+    return analyse(image, "space shuttle", lite0, scales, fit="exact", always_mark=True)
 
 
 @pytest.fixture(scope="module")
