@@ -267,19 +267,17 @@ def _summary(analysis: Analysis, name: str) -> str:
         mean = getattr(analysis, title)
         row, column = mean.peak_cell
         lines.append(f"  {title:>10}  peak {mean.peak:.3f} at row {row}, column {column}")
-    boxes = len(analysis.boxes)
+    count = len(analysis.boxes)
+    boxes = f"{count} box{'' if count == 1 else 'es'} above {analysis.threshold:.2f}"
     there = f"presence {analysis.presence:.2f}"
     if not analysis.present:
         how = (
             "marked as asked"
             if analysis.marked
-            else "the mask is empty; --always-mark marks the strongest trace"
+            else "so nothing is marked (--always-mark: the strongest trace)"
         )
         there = f"no {synset.words[0]} found: {there} is below {analysis.presence_floor:g}, {how}"
-    lines.append(f"  {there}")
-    lines.append(
-        f"  {boxes} box{'' if boxes == 1 else 'es'} above {analysis.threshold:.2f}, {analysis.seconds:.2f} s in all"
-    )
+    lines.append(f"  {there}, {boxes}, {analysis.seconds:.2f} s in all")
     return "\n".join(lines)
 
 

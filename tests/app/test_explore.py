@@ -31,6 +31,8 @@ from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.usefixtures("prepared_app")
 
+ANIMAL = "n00015388"
+
 
 def test_the_first_run_is_complete_without_a_model_and_without_tensorflow(fresh_python: Any) -> None:
     """The page must not wait for the network: here the queue's thread never loads a model."""
@@ -80,12 +82,10 @@ def test_choosing_a_chip_redraws_without_running_the_network(
     runs: list[Any] = []
     monkeypatch.setattr("app.state.queue.job_queue.compute_class_map", lambda *a, **k: runs.append(a))
     before = text(shared)
-    chip = next(b for b in shared.button if b.key and b.key.startswith("chip-") and b.key != f"chip-{CAT}")
-    wnid = chip.key.removeprefix("chip-")
-    chip.click()
+    button(shared, f"explore-step-{ANIMAL}").click()
     settled(shared)
-    assert shared.session_state["synset"] == wnid
-    assert shared.query_params["synset"] in ("dog", wnid)
+    assert shared.session_state["synset"] == ANIMAL
+    assert shared.query_params["synset"] == "animal"
     assert text(shared) != before
     button(shared, f"chip-{CAT}").click()
     settled(shared)
@@ -203,9 +203,33 @@ def test_the_row_divides_by_the_number_of_scales(scales: str, shown: str) -> Non
     assert f"mean of {count}, cell by cell" in text(page)
 
 
-def test_a_low_peak_is_reported() -> None:
-    page = opened(synset="missile")
-    assert "The peak is only 0.0" in text(page)
+def test_what_is_not_found_is_not_marked_until_its_trace_is_asked_for() -> None:
+    page = opened(synset="missile", view="Mask")
+    assert "No missile found here" in text(page)
+    assert "nothing is marked" in text(page)
+    without = text(page)
+    page.toggle("trace").set_value(True)
+    settled(page)
+    assert "No missile found here" in text(page)
+    assert "of the picture" in text(page)
+    assert text(page) != without
+    assert page.query_params["trace"] == "true"
+    again = opened(synset="missile", view="Mask", trace="true")
+    assert again.toggle("trace").value
+    assert "nothing is marked" not in text(again)
+
+
+def test_what_is_found_offers_no_trace() -> None:
+    page = opened(synset="cat")
+    assert "found here" not in text(page)
+    assert not any(toggle.key == "trace" for toggle in page.toggle)
+
+
+def test_the_list_shows_what_is_there_with_its_presence() -> None:
+    page = opened(picture="cat")
+    chips = {b.key: b.label for b in page.button if b.key and b.key.startswith("chip-")}
+    assert list(chips) == [f"chip-{CAT}"], "a portrait of a cat shows a cat"
+    assert chips[f"chip-{CAT}"].startswith("cat :small[0.9")
 
 
 def test_invalid_parameters_of_the_address_are_ignored() -> None:
@@ -214,7 +238,7 @@ def test_invalid_parameters_of_the_address_are_ignored() -> None:
     assert group(page, "view").value == "Mean"
 
 
-@pytest.mark.parametrize("meanwhile", [None, "n00015388"])
+@pytest.mark.parametrize("meanwhile", [None, ANIMAL])
 def test_the_synset_of_the_first_scales_is_preliminary(
     monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray, meanwhile: str | None
 ) -> None:

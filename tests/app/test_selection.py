@@ -15,7 +15,9 @@ from fcn_core.synsets.ontology import Ontology
 CASES = [
     Selection(),
     Selection(picture="coffee", synset="n07920052", view="Mask", threshold=0.25),
-    Selection(scales=(Scale(200, 320), Scale(600, 960)), weights=(0.5, 2.0), power=0.35, snap=False),
+    Selection(
+        scales=(Scale(200, 320), Scale(600, 960)), weights=(0.5, 2.0), power=0.35, snap=False, trace=True
+    ),
     Selection(picture="https://example.org/a b.jpg?x=1&y=2", range="Per map", colours="magma", opacity=0.15),
     Selection(model="resnet50", stride="16", fit="Exact", map="Evidence", cells="Blocks", place="Even"),
     Selection(picture=""),
@@ -65,6 +67,7 @@ def test_every_synset_survives_the_address(wnid: str) -> None:
         {"model": "alexnet"},
         {"picture": "../../etc/passwd"},
         {"snap": "maybe"},
+        {"trace": "maybe"},
         {"bogus": "1"},
         {"<script>": "alert(1)"},
     ],

@@ -139,6 +139,7 @@ OTHER: dict[str, Any] = {
     "power": 0.35,
     "weights": (0.5,),
     "snap": False,
+    "trace": True,
     "threshold": 0.3,
     "tab": "Inspect",
     "row": 2,

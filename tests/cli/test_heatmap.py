@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fcn_core.cli.heatmap import output_folders
 from fcn_core.engines import load
@@ -125,6 +127,27 @@ def test_random_weights_are_named_in_the_summary_and_the_manifest(run, pictures,
     manifest = json.loads((tmp_path / "cat" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["weights"] == "random"
     assert manifest["model"]["weights_sha256"] is None
+
+
+@pytest.mark.parametrize(
+    ("synset", "asked", "present", "marked", "words"),
+    [
+        ("cat", (), True, True, "  presence 0."),
+        ("wooden spoon", (), False, False, "no wooden spoon found: presence 0.0"),
+        ("wooden spoon", ("--always-mark",), False, True, "is below 0.15, marked as asked"),
+    ],
+)
+def test_what_is_not_there_is_not_marked(run, pictures, tmp_path, synset, asked, present, marked, words):
+    scale = (*MODEL, "--scales", "200x320")
+    arguments = ("heatmap", pictures / "cat.png", "--synset", synset, *scale, *asked, "--out", tmp_path)
+    status, text, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert words in text
+    manifest = json.loads((tmp_path / "cat" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["present"] is present
+    assert (manifest["presence"] >= 0.15) is present
+    with Image.open(tmp_path / "cat" / "mask.png") as mask:
+        assert bool(np.asarray(mask).any()) is bool(manifest["boxes"]) is marked
 
 
 # --- everything at once

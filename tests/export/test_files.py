@@ -40,7 +40,8 @@ def picture() -> bytes:
 @pytest.fixture(scope="module")
 def analysis(picture, lite0) -> Analysis:
     image = read_image(picture, name="space.jpg")
-    return analyse(image, "space shuttle", lite0, parse_scales("200x320,120x160"), fit="exact")
+    scales = parse_scales("200x320,120x160")
+    return analyse(image, "space shuttle", lite0, scales, fit="exact", always_mark=True)
 
 
 @pytest.fixture(scope="module")
@@ -410,3 +411,18 @@ def test_a_hostile_name_stays_a_string_in_notebook_and_snippet(analysis):
             assert "<img" not in source.partition("```")[0]
     tree = ast.parse(files.python_snippet(evil))
     assert evil.image.name in {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_exports_ask_to_mark_in_any_case_only_if_the_analysis_did(analysis, always):
+    asked = replace(analysis, options=replace(analysis.options, always_mark=always))
+    assert ("--always-mark" in files.command_line(asked).split()) is always
+    cells = json.loads(files.notebook(asked))["cells"]
+    for code in (files.python_snippet(asked), "".join(line for cell in cells for line in cell["source"])):
+        assert ("always_mark=True" in code) is always
+
+
+def test_the_manifest_says_whether_the_synset_is_there(analysis):
+    manifest = files.manifest(analysis)
+    assert manifest["presence"] == analysis.presence
+    assert manifest["present"] is analysis.present
