@@ -173,7 +173,7 @@ def test_the_fine_map_and_what_is_made_from_it_fit_the_picture(cat, cat_maps, ca
     assert result.snapped is snap
     assert result.fine.shape == result.mask.shape == (300, 451)
     assert result.fine.dtype == np.float32
-    assert (result.fine.min(), result.fine.max()) == (0, 1)
+    assert 0 <= result.fine.min() < 0.1 < 0.9 < result.fine.max() <= 1
     np.testing.assert_array_equal(result.mask, result.fine >= result.threshold)
     assert result.boxes
     for box in result.boxes:
@@ -254,7 +254,7 @@ def test_a_given_threshold_is_used(cat, cat_maps, cat_analysis, lite0, threshold
     result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, threshold=threshold)
     assert result.threshold == threshold
     assert result.mask.mean() == (share if share is not None else (cat_analysis.fine >= threshold).mean())
-    assert result.mask.any()
+    assert result.mask.any() == (threshold < 1)  # a probability of 1 is not reached
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.01, float("nan"), float("inf")])
@@ -348,7 +348,7 @@ def test_what_is_not_there_is_not_marked_unless_asked_for(
     assert (found.present, found.marked) == (present, marked)
     assert found.mask.shape == (cat.height, cat.width)
     assert bool(found.mask.any()) == bool(found.boxes) == marked
-    assert found.fine.max() == 1, "the map shows the strongest trace in any case"
+    assert found.fine.max() > found.threshold, "the map shows the strongest trace in any case"
 
 
 def test_the_floor_itself_counts_as_there(cat_analysis, monkeypatch):

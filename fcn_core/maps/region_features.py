@@ -271,7 +271,7 @@ def _read_middle(regions: Regions, middle: MiddleMap, pool: Pooling) -> _Middle:
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), _TINY)
     unit = unit.astype(np.float32)
     alike = np.maximum(unit @ unit.T, 0) ** 3 * regions.sizes.astype(np.float32)
-    alike /= alike.sum(axis=1, keepdims=True)
+    alike /= np.maximum(alike.sum(axis=1, keepdims=True), _TINY)  # 0 where nothing sets a region apart
     return _Middle(middle.name, values.astype(np.float32), unit, alike.astype(np.float32))
 
 

@@ -66,7 +66,7 @@ def test_an_evaluation_equals_the_measures_on_the_maps(folder, kind):
     mask = np.asarray(Image.open(folder / "one-mask.png"))
     model, maps = RedIsCat(), []
     for plan in plan_scales(128, 192, SCALES):
-        logits = model.logits(ResizedImage(pixels, plan.height, plan.width))
+        logits = model.run(ResizedImage(pixels, plan.height, plan.width)).logits
         maps.append(ClassMap(logits, model.cells(plan.height, plan.width), plan, 0.0))
     values = fine_map(pixels, maps, Ontology.load().class_ids("n02121808"), snap=False, kind=kind)
     scores = Scores()
