@@ -16,6 +16,43 @@ from fcn_core.synsets.search import STARTING_POINTS
 
 _CANDIDATES = 30  # classes with the highest peaks, which are considered together with what is above them
 _MOST_CLASSES = 130  # a broader synset, such as animal or artifact, is not worth saying
+# Synsets that say too little or that nobody would call a thing by.
+_VAGUE = frozenset(
+    {
+        "n00002137",  # abstraction
+        "n00007347",  # causal agent
+        "n00019128",  # natural object
+        "n00019613",  # substance
+        "n00020090",  # substance
+        "n00020827",  # matter
+        "n01317541",  # domestic animal
+        "n01661818",  # diapsid
+        "n01767661",  # arthropod
+        "n03076708",  # commodity
+        "n03093574",  # consumer goods
+        "n03100490",  # conveyance
+        "n03122748",  # covering
+        "n03125870",  # craft
+        "n03183080",  # device
+        "n03294048",  # equipment
+        "n03405265",  # furnishing
+        "n03563967",  # implement
+        "n03574816",  # instrument
+        "n03736970",  # mechanical device
+        "n03738472",  # mechanism
+        "n04014297",  # protective covering
+        "n04081844",  # restraint
+        "n04170037",  # self-propelled vehicle
+        "n04341686",  # structure
+        "n04359589",  # support
+        "n04377057",  # system
+        "n07556970",  # course
+        "n07566340",  # foodstuff
+        "n07566863",  # starches
+        "n07570720",  # nutriment
+        "n07705711",  # produce
+    }
+)
 WORTH_SAYING = 0.7  # presence from which something is listed: nearly nine of ten are then right
 _AS_SURE = 0.85  # share of the presence of the surest synset above, from which a narrower one is said
 _SAME_PLACE = 0.5  # cosine of two maps from which both are one thing
@@ -71,11 +108,11 @@ def findings(
 
     Notes
     -----
-    Candidates are the classes with the highest peaks, and the synsets above them of at most 130 classes. A class is
-    named itself if it is nearly as sure as the surest synset above it. Otherwise its everyday kind is named if that is
-    (dog, cat, bird, vehicle: `fcn_core.synsets.search.STARTING_POINTS`), otherwise the narrowest synset that is. A
-    candidate is skipped if it shares classes with a surer finding, or lies in the same cells as one: what the network
-    calls "sorrel" and "dog" at one place is one animal.
+    Candidates are the classes with the highest peaks, and the synsets above them of at most 130 classes, without vague
+    ones such as "matter". A class is named itself if it is nearly as sure as the surest synset above it. Otherwise its
+    everyday kind is named if that is (dog, cat, bird, vehicle: `fcn_core.synsets.search.STARTING_POINTS`), otherwise
+    the narrowest synset that is. A candidate is skipped if it shares classes with a surer finding, or lies in the same
+    cells as one: what the network calls "sorrel" and "dog" at one place is one animal.
     """
     ontology = ontology or Ontology.load()
     scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
@@ -107,7 +144,9 @@ def _chain(class_id: int, ontology: Ontology) -> tuple[str, ...]:
     """Return the class and what is above it, in the order of `_level`; each set of classes once."""
     wnid = ontology.classes[class_id]
     above = {
-        ontology.collapse(w): None for w in ontology.ancestors(wnid) if ontology.count(w) <= _MOST_CLASSES
+        ontology.collapse(w): None
+        for w in ontology.ancestors(wnid)
+        if ontology.count(w) <= _MOST_CLASSES and ontology.collapse(w) not in _VAGUE
     }
     above.pop(wnid, None)
     # Everyday kinds first: "cat" rather than "domestic cat", "dog" rather than "working dog".

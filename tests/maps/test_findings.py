@@ -13,6 +13,7 @@ from tests.maps.hand_made import patches
 
 EGYPTIAN_CAT, TABBY, ESPRESSO, MISSILE, SORREL, BEAGLE = 285, 281, 967, 657, 339, 162
 AMBULANCE, JEEP = 407, 609
+HOT_POT, PLATE, POTPIE, STRAWBERRY, BROCCOLI = 926, 923, 964, 949, 937
 # The presence is the largest probability of a window, and a little less the more classes there are.
 PLAIN = ReadOut.from_json(
     {"intercept": 0.0, "weights": {name: {"odds": 1.0, "classes": -0.01}.get(name, 0.0) for name in FEATURES}}
@@ -31,6 +32,8 @@ def labels(found):
         ([{ESPRESSO: 0.97}], ["espresso"]),
         ([{ESPRESSO: 0.95}, {MISSILE: 0.8}, {EGYPTIAN_CAT: 0.5, TABBY: 0.4}], ["espresso", "cat", "missile"]),
         ([{AMBULANCE: 0.45, JEEP: 0.45}], ["car"]),  # either alone is not worth saying
+        ([{HOT_POT: 0.3, PLATE: 0.3, POTPIE: 0.3}], ["food"]),
+        ([{HOT_POT: 0.25, PLATE: 0.2, STRAWBERRY: 0.25, BROCCOLI: 0.2}], []),  # only "matter" is sure
         ([{SORREL: 0.9, BEAGLE: 0.05}], ["sorrel"]),
         ([{SORREL: 0.9}, {BEAGLE: 0.9}], ["beagle", "sorrel"]),
         ([{ESPRESSO: 0.69}], []),
