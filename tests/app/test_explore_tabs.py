@@ -100,7 +100,7 @@ def test_a_frame_has_the_size_of_the_field_and_is_clipped_to_the_picture(
 def test_the_page_explains_the_fine_map() -> None:
     page = opened(tab="Mask", view="Fine", scales="200x320")
     assert "fine map: probability that a region belongs to it" in text(page)
-    assert "probability and evidence" in str(page.toggle("snap").help)
+    assert "small regions of similar colour" in str(page.toggle("snap").help)
 
 
 def test_a_command_with_another_file_name_says_so(coffee: np.ndarray) -> None:
