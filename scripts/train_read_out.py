@@ -6,7 +6,7 @@ r"""Learn the read-out of the fine map from photographs with masks, and write it
 
 The index is that of ``evaluate``. Each row gives its regions as examples, with the share of the object in each; a row
 weighs 1 in sum. Rows are repeated with fewer scales, so that the read-out also serves those. Nothing of a photograph is
-written. Needs LightGBM (``pip install lightgbm``).
+written. Needs LightGBM (``pip install -r scripts/requirements.txt``).
 
 The cross-validation divides the photographs, not the rows: frames of one video stay together, and the features are
 chosen anew within each part.

@@ -56,6 +56,15 @@ def test_own_masks_follow_the_rule_of_an_analysis(subject, monkeypatch):
     assert made("notebook", subject).mask.any()
 
 
+def test_own_masks_are_measured_although_the_program_finds_nothing(subject):
+    """A row states that its synset is there."""
+    spoon = ONTOLOGY.find("wooden spoon")
+    absent = Subject(subject.image, subject.class_maps, subject.plans, spoon, ONTOLOGY.class_ids(spoon.wnid))
+    assert not interpret(absent.image, absent.class_maps, spoon, RedIsCat.info).present
+    for way in ("fine", "probability", "evidence"):
+        assert np.array_equal(made(way, absent).mask, made(way, absent).fine >= made(way, absent).threshold)
+
+
 def test_other_masks_are_cut_at_otsus_threshold():
     values = np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30) ** 3
     assert np.array_equal(OtherMap(values).mask, values >= suggest_threshold(values))

@@ -5,6 +5,7 @@ import pytest
 
 from fcn_core.maps.fine_map import describe, fine_map
 from fcn_core.maps.heatmap import place, synset_heatmap
+from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region import normalise, suggest_threshold, threshold_mask
 from tests.maps.pictures import class_map, seen_in_part, two_coloured
 
@@ -23,6 +24,14 @@ def test_the_fine_map_completes_an_object_that_the_network_sees_in_part():
         overlap[snap] = (found & disc).sum() / (found | disc).sum()
     assert overlap[True] > 0.9
     assert overlap[False] < 0.6
+
+
+def test_each_pixel_has_the_probability_of_its_region():
+    pixels, _ = two_coloured(160, 240)
+    logits = np.random.default_rng(0).normal(0, 3, (5, 8, 6))
+    scene = describe(pixels, [class_map(logits)])
+    fine = fine_map(pixels, [class_map(logits)], [0], scene=scene)
+    np.testing.assert_allclose(fine, object_probability(scene, [0])[scene.regions.labels], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["probability", "evidence"])

@@ -46,7 +46,16 @@ def test_the_walk_completes_what_the_network_sees_in_part():
     found = random_walk.walk(regions, random_walk.steps(regions, logits), confident)
     inside = regions.mean(disc)
     assert found.both[inside > 0.9].min() > found.both[inside < 0.1].max()
+    assert found.first[inside < 0.1].max() < 0.3
     assert confident[inside > 0.9].min() < confident.max() / 2
+
+
+def test_walkers_that_go_anywhere_still_stop_as_background():
+    regions = segment(two_coloured()[0])
+    count = regions.sizes.size
+    confident = (np.arange(count) < count // 2).astype(float)
+    found = random_walk.walk(regions, np.full((count, count), 1 / count), confident)
+    assert found.first[confident == 1].min() > found.first[confident == 0].max()
 
 
 def test_the_rim_is_at_the_border():

@@ -51,6 +51,7 @@ def test_the_probability_is_that_of_the_trees(layers):
     scene = describe(two_coloured(160, 240)[0], [seen(layers)])
     assert scene.layers == tuple(name for name, _ in layers)
     trees = read_out(scene.layers)
+    assert {name.split()[0] for name in trees.names} >= set(scene.layers)
     features = region_features(scene, [0])
     rows = np.stack([features[name] for name in trees.names], axis=1)
     np.testing.assert_allclose(object_probability(scene, [0]), 1 / (1 + np.exp(-trees.decision(rows))))
