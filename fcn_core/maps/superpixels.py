@@ -100,7 +100,8 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Regions:
     labels = np.zeros((height, width), np.intp)
     if wanted > 1:
         labels = slic(small, wanted, compactness=_COMPACTNESS, sigma=1, start_label=0)
-        labels = np.unique(labels, return_inverse=True)[1].reshape(height, width)
+        used = np.bincount(labels.ravel()) > 0
+        labels = (used.cumsum() - 1)[labels]  # without gaps
     rows, columns = np.indices(labels.shape)
     lab = rgb2lab(small)
     sizes = np.bincount(labels.ravel()).astype(np.float64)
