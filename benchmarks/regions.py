@@ -39,7 +39,8 @@ from fcn_core.evaluation.evaluate import EVALUATION_SCALES
 from fcn_core.evaluation.index import Case, read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.maps.segmentation import Candidate, Segmentation, label_regions
+from fcn_core.maps.findings import Finding
+from fcn_core.maps.segmentation import Segmentation, label_regions
 from fcn_core.maps.superpixels import segment
 from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
@@ -175,7 +176,7 @@ def measure(
         start = time.perf_counter()
         found = label_regions(image, class_maps)
         seconds += time.perf_counter() - start
-        true = [Candidate(ontology[w], 1.0) for w in dict.fromkeys(ontology.find(c.synset).wnid for c in own)]
+        true = [Finding(ontology[w], 1.0) for w in dict.fromkeys(ontology.find(c.synset).wnid for c in own)]
         given = label_regions(image, class_maps, candidates=true, regions=segment(image.pixels))
         for way, segmentation in ((FOUND, found), (GIVEN, given)):
             rows[way] += [score(case, image, segmentation, ontology) for case in own]

@@ -21,8 +21,9 @@ from fcn_core.engines.base import ModelInfo
 from fcn_core.export import files, original
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import Fit
+from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.maps.segmentation import Candidate, Segment, Segmentation, block_edges
+from fcn_core.maps.segmentation import Segment, Segmentation, block_edges
 from fcn_core.pipeline import versions
 from fcn_core.system import memory
 
@@ -204,7 +205,7 @@ def _category_id(segment: Segment) -> int:
     return int(segment.synset.wnid.removeprefix("n"))
 
 
-def _finding(found: Candidate | Segment) -> dict[str, Any]:
+def _finding(found: Finding | Segment) -> dict[str, Any]:
     return {"wnid": found.synset.wnid, "words": list(found.synset.words), "presence": found.presence}
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fcn_core.errors import ScaleError
 from fcn_core.images.read import RGBImage
-from fcn_core.maps.findings import findings
+from fcn_core.maps.findings import Finding, findings
 from fcn_core.maps.heatmap import ClassMap, Float64, place, synset_heatmap
 from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region import suggest_threshold
@@ -28,21 +28,6 @@ Labels = npt.NDArray[np.unsignedinteger[Any]]
 RegionScores = Callable[[Synset], npt.NDArray[np.floating[Any]]]
 
 _MOST_FINDINGS = 12  # more do not change the result, and each costs a fine map
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A synset that may name regions.
-
-    Attributes
-    ----------
-    synset : Synset
-    presence : float
-        How certain it is that the synset is in the picture at all, 0 to 1.
-    """
-
-    synset: Synset
-    presence: float
 
 
 @dataclass(frozen=True)
@@ -79,7 +64,7 @@ class Segmentation:
         Segment of each pixel of the small regions, 0 for none. The longest side has at most 320 pixels.
     segments : tuple of Segment
         Most certain first. Areas and boxes are in pixels of the picture.
-    candidates : tuple of Candidate
+    candidates : tuple of Finding
         The synsets that competed, also those that got no region.
     height, width : int
         Size of the picture.
@@ -87,7 +72,7 @@ class Segmentation:
 
     labels: Labels
     segments: tuple[Segment, ...]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Finding, ...]
     height: int
     width: int
 
@@ -116,7 +101,7 @@ class Segmentation:
                 f"Expected a size of at least {self.labels.shape[0]} x {self.labels.shape[1]}. "
                 f"Received: {height} x {width}"
             )
-        named = [Candidate(s.synset, s.presence) for s in self.segments]
+        named = [Finding(s.synset, s.presence) for s in self.segments]
         segments = _measured(self.labels, named, height, width)
         return Segmentation(self.labels, segments, self.candidates, height, width)
 
@@ -157,7 +142,7 @@ def label_regions(
     image: RGBImage,
     class_maps: Mapping[str, ClassMap] | Sequence[ClassMap],
     *,
-    candidates: Sequence[Candidate] | None = None,
+    candidates: Sequence[Finding] | None = None,
     scores: RegionScores | None = None,
     regions: Regions | None = None,
     competition: Competition = COMPETITION,
@@ -169,7 +154,7 @@ def label_regions(
     image : RGBImage
     class_maps : mapping to ClassMap, or sequence of ClassMap
         From :func:`fcn_core.compute_class_maps`, one or more scales.
-    candidates : sequence of Candidate, optional
+    candidates : sequence of Finding, optional
         The synsets that may name regions; default: what the network sees (`fcn_core.maps.findings.findings`).
     scores : callable, optional
         Returns how much of a synset is in each region, (n,), 0 to 1; default: the probability of
@@ -269,13 +254,12 @@ def block_edges(cells: int, pixels: int) -> npt.NDArray[np.int64]:
     return -(-doubled // (2 * cells))
 
 
-def _found(scales: Sequence[ClassMap], ontology: Ontology) -> list[Candidate]:
+def _found(scales: Sequence[ClassMap], ontology: Ontology) -> tuple[Finding, ...]:
     """Return what the network sees."""
-    found = findings(scales, ontology, limit=_MOST_FINDINGS, least=COMPETITION.floor)
-    return [Candidate(f.synset, f.presence) for f in found]
+    return findings(scales, ontology, limit=_MOST_FINDINGS, least=COMPETITION.floor)
 
 
-def _competing(candidates: Sequence[Candidate], competition: Competition) -> tuple[Candidate, ...]:
+def _competing(candidates: Sequence[Finding], competition: Competition) -> tuple[Finding, ...]:
     """Return the candidates that are certain enough, most certain first."""
     least = competition.relative * max((c.presence for c in candidates), default=0.0)
     enough = [c for c in candidates if c.presence >= max(least, competition.floor)]
@@ -310,7 +294,7 @@ def _enclosed(regions: Regions, numbers: npt.NDArray[np.intp], share: float) -> 
     return np.where(takes, lengths.argmax(axis=1), numbers)
 
 
-def _measured(labels: Labels, named: Sequence[Candidate], height: int, width: int) -> tuple[Segment, ...]:
+def _measured(labels: Labels, named: Sequence[Finding], height: int, width: int) -> tuple[Segment, ...]:
     """Return the segments with their areas and boxes at a size, without expanding the labels."""
     rows, columns = (
         block_edges(cells, pixels) for cells, pixels in zip(labels.shape, (height, width), strict=True)

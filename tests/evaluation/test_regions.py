@@ -7,7 +7,8 @@ from PIL import Image
 from benchmarks import regions
 from fcn_core.evaluation.index import Case
 from fcn_core.images.read import image_from_array
-from fcn_core.maps.segmentation import Candidate, Segment, Segmentation
+from fcn_core.maps.findings import Finding
+from fcn_core.maps.segmentation import Segment, Segmentation
 from fcn_core.synsets.ontology import Ontology
 
 ONTOLOGY = Ontology.load()
@@ -35,7 +36,7 @@ def test_a_name_is_right_at_a_level_that_says_what_it_is(name, synset, right):
 
 
 def segmentation(labels, *words):
-    named = [Candidate(ONTOLOGY.find(word), 0.9) for word in words]
+    named = [Finding(ONTOLOGY.find(word), 0.9) for word in words]
     segments = tuple(Segment(k, c.synset, c.presence, 0, (0, 0, 0, 0)) for k, c in enumerate(named, start=1))
     return Segmentation(np.asarray(labels, np.uint8), segments, tuple(named), 10, 40).resized(10, 40)
 

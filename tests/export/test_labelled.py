@@ -15,8 +15,9 @@ from fcn_core.engines.base import ModelInfo
 from fcn_core.export import labelled
 from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.scales import PlannedScale, Scale
+from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.maps.segmentation import Candidate, Segment, Segmentation
+from fcn_core.maps.segmentation import Segment, Segmentation
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.ontology import Ontology
 
@@ -46,9 +47,7 @@ def made_up(words=("dog", "espresso"), labels=None, image=None):
         labels[:7, :11] = 1
         labels[12:, 20:] = min(2, len(words))
     ontology = Ontology.load()
-    competing = tuple(
-        Candidate(ontology.find(word), 0.9 - k / 10) for k, word in enumerate((*words, "laptop"))
-    )
+    competing = tuple(Finding(ontology.find(word), 0.9 - k / 10) for k, word in enumerate((*words, "laptop")))
     segments = tuple(
         Segment(k, c.synset, c.presence, 0, (0, 0, 0, 0)) for k, c in enumerate(competing[:-1], start=1)
     )

@@ -9,10 +9,10 @@ import pytest
 from fcn_core.errors import ScaleError
 from fcn_core.images.read import image_from_array
 from fcn_core.images.scales import PlannedScale, Scale, parse_scales
+from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.segmentation import (
     COMPETITION,
-    Candidate,
     Segment,
     Segmentation,
     assign,
@@ -61,7 +61,7 @@ def overlap(one, other):
 
 def candidates(*pairs):
     ontology = Ontology.load()
-    return [Candidate(ontology.find(word), presence) for word, presence in pairs]
+    return [Finding(ontology.find(word), presence) for word, presence in pairs]
 
 
 def strip(*widths):
@@ -314,7 +314,7 @@ def test_more_than_255_segments_have_two_bytes_for_each_pixel():
     regions = strip(*[4] * 300)
     image = image_from_array(np.zeros((2, 1200, 3), np.uint8), "strip")
     ontology = Ontology.load()
-    names = [Candidate(ontology[wnid], 0.9) for wnid in ontology.classes[:300]]
+    names = [Finding(ontology[wnid], 0.9) for wnid in ontology.classes[:300]]
     found = label_regions(
         image,
         [class_map({CAT: 0.9}, 2, 2)],
