@@ -14,8 +14,8 @@ from fcn_core.pipeline import compute_class_maps
 if __name__ == "__main__":
     path = SAMPLES[DEFAULT].path
     if path is None:
-        sys.exit("scikit-image is not installed.")
-    image, model = read_image(path, name="cat"), load_model("efficientnet-lite2", "openvino")
+        sys.exit(f"The sample {DEFAULT} has no file.")
+    image, model = read_image(path), load_model("efficientnet-lite2", "openvino")
     save_precomputed(
         PRECOMPUTED, image.sha256, model.info, compute_class_maps(image, model, NOTEBOOK_SCALES[:3])
     )

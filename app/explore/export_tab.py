@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.state.picture_files import EVICTED
+from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
-from app.ui import notices
+from app.ui import figures, notices
 from app.ui.display import look_of
 from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.export import files, shells
-from fcn_core.maps.heatmap import Heatmap, place
+from fcn_core.maps.heatmap import Heatmap
+from fcn_core.maps.region import contours_of
 from fcn_core.pipeline import Analysis
 
 
@@ -29,7 +32,7 @@ def draw(chosen: Selection, view: View, shown: Analysis) -> None:
         The analysis on the page, for the commands; files are made from the whole picture.
     """
     make, picture, look = view.whole_analysis(chosen), view.picture, look_of(chosen)
-    stem = f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
+    stem = _stem(picture, shown)
     if not picture.file.is_there:
         notices.problem(EVICTED)
     left, right = st.columns(2, gap="medium")
@@ -45,7 +48,8 @@ def draw(chosen: Selection, view: View, shown: Analysis) -> None:
         st.markdown("**Pictures**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             names = (
-                "Overlay with boxes",
+                "Outlines",
+                "Heatmap with boxes",
                 "Mask",
                 "Figure",
                 "Fine map",
@@ -91,30 +95,68 @@ def draw(chosen: Selection, view: View, shown: Analysis) -> None:
             notices.note(files.rename_note(shown))
         st.markdown("**The same in Python**")
         st.code(files.python_snippet(shown), language="python", wrap_lines=True)
-        st.markdown("**Share this page**")
-        notices.note(
-            "The address of this page contains all your choices: copy it from the browser."
-            if picture.address
-            else "The address of this page contains all your choices except the picture, which stays in this session."
+
+
+def draw_download(chosen: Selection, view: View, shown: Analysis) -> None:
+    """Draw the button with the files that most people want."""
+    make, picture, look = view.whole_analysis(chosen), view.picture, look_of(chosen)
+    stem = _stem(picture, shown)
+    with st.popover("Download", icon=":material/download:"):
+        if not picture.file.is_there:
+            notices.problem(EVICTED)
+        _button(
+            "Outlines", lambda: picture_png(make(), "Outlines", look), f"{stem}-outlines.png", "image/png"
         )
+        _button("Heatmap", lambda: picture_png(make(), "Fine map", look), f"{stem}-heatmap.png", "image/png")
+        _button(
+            "Mask (white on black)",
+            lambda: picture_png(make(), "Mask", look),
+            f"{stem}-mask.png",
+            "image/png",
+        )
+        _button("Everything", lambda: files.zip_all(make(), picture.data), f"{stem}.zip", "application/zip")
+        notices.note("More files, and the command that makes them: below, under Export.")
+
+
+def draw_share(view: View) -> None:
+    """Draw the button with the page's address."""
+    with st.popover("Share", icon=":material/share:"):
+        query = urllib.parse.urlencode(st.query_params.to_dict())
+        st.code(
+            f"{(st.context.url or '').partition('?')[0]}{'?' if query else ''}{query}",
+            language=None,
+            wrap_lines=True,
+        )
+        notices.note(_about_address(view))
+
+
+def _about_address(view: View) -> str:
+    if view.picture.address:
+        return "This address opens the same page."
+    return "This address has all your choices, but not your photo, which stays in this session."
+
+
+def _stem(picture: Picture, shown: Analysis) -> str:
+    return f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
 
 
 def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
     """Return one picture of the analysis at the photo's size, as PNG."""
-    if which == "Overlay with boxes":
+    if which == "Heatmap with boxes":
         return files.overlay_png(analysis, look.colours, look.opacity)
     if which == "Mask":
         return files.mask_png(analysis)
     if which == "Figure":
         return files.figure_png(analysis, look.colours)
+    image = analysis.image
+    if which == "Outlines":
+        drawn = render.draw_mask(image.pixels, analysis.mask) if analysis.marked else image.pixels
+        return render.encode(render.draw_contours(drawn, contours_of(analysis.mask)), "png")
     maps = {**analysis.heatmaps, "Arithmetic mean": analysis.arithmetic, "Geometric mean": analysis.geometric}
     heatmap = maps.get(which, Heatmap(analysis.fine, analysis.kind))
-    image = analysis.image
-    placement = look.placement if heatmap.cells is not None else "even"
-    values = place(heatmap, image.height, image.width, placement, look.smooth)
     top = 1.0 if analysis.kind == "probability" or which == "Fine map" else max(heatmap.peak, 1e-6)
-    colours = render.colourise(values, 0.0, top, look.colours)
-    return render.encode(render.overlay(image.pixels, colours, look.opacity), "png")
+    size = image.height, image.width
+    return render.encode(figures.paint(image.pixels, heatmap, size, (0.0, top), look), "png")
 
 
 def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, primary: bool = False) -> None:

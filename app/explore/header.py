@@ -1,15 +1,16 @@
-"""The top of Explore: the synset, its place in the hierarchy, and what else is in the picture."""
+"""The top of Explore: which synset is asked for, and the question in words."""
 
 from __future__ import annotations
+
+import html
 
 import streamlit as st
 
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
-from app.state.view import View
-from app.ui import notices, synset_picker
-from fcn_core.maps.findings import WORTH_SAYING
+from app.state.view import View, coverage
+from fcn_core.pipeline import Analysis
 
 
 def adapt_synset(view: View | None, picture: Picture) -> None:
@@ -40,35 +41,24 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
         state["synset"] = surest.synset.wnid
 
 
-def draw(chosen: Selection, view: View | None) -> None:
-    """Draw the picker, the hierarchy and the findings."""
-    synsets = caches.ontology()
-    synset_picker.pick_synset("synset", session.choose_synset)
-    synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
-    synset = synsets[chosen.synset]
-    gloss = synset.gloss.split("; ")[0]
-    others = ", ".join(synset.words[1:4])
-    notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="chips-explore"):
-        if view is None:
-            st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
-            return
-        st.markdown(
-            ":small[:gray[In this picture]]",
-            width="content",
-            help="What is in the picture, most certain first. Where the network is sure, the class itself; where it "
-            "hesitates between classes of one kind, that kind (dog, cat, vehicle). The number is the probability that "
-            f"it is there at all; from {WORTH_SAYING:g} on it is listed.",
+def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:
+    """Draw the question that the page answers, and say the answer to screen readers."""
+    name = caches.ontology().label(chosen.synset)
+    asked = session.explore().synset_chosen or (view is not None and chosen.view == "Heatmap")
+    question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
+    answer = "" if view is None or analysis is None else _answer(name, view, analysis, asked)
+    st.html(
+        f'<h1 class="fcn-question">{html.escape(question)}</h1>'
+        f'<p class="fcn-unseen" role="status" aria-live="polite">{html.escape(answer)}</p>'
+    )
+
+
+def _answer(name: str, view: View, analysis: Analysis, asked: bool) -> str:
+    if asked:
+        return (
+            f"{name}: outlined on {coverage(analysis):.0%} of the photo"
+            if analysis.present
+            else f"No {name} found"
         )
-        findings = view.findings
-        if not findings:
-            st.markdown(":small[nothing that it is sure of]", width="content")
-        for finding in findings:
-            wnid = finding.synset.wnid
-            st.button(
-                f"{notices.escape_markdown(synsets.label(wnid))} :small[{finding.presence:.2f}]",
-                key=f"chip-{wnid}",
-                on_click=session.choose_synset,
-                args=(wnid,),
-                type="primary" if wnid == chosen.synset else "secondary",
-            )
+    label = caches.ontology().label
+    return "Found: " + (", ".join(label(each.synset.wnid) for each in view.findings) or "nothing sure")

@@ -55,7 +55,7 @@ def marked_cell(chosen: Selection, maps: Analysis) -> tuple[int, int] | None:
 
 def pick() -> None:
     """Choose the cell that was clicked on the large map."""
-    cell = st.session_state["pointer"].get("cell")
+    cell = st.session_state["stage"].get("cell")
     if isinstance(cell, list | tuple) and len(cell) == 2:
         session.explore().cell = max(0, int(cell[0])), max(0, int(cell[1]))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.explore.large_picture import live_mean
 from app.explore.scale_row import times
 from app.state import caches, selection
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
 from app.ui.display import Span, card_photo, look_of, own_span, span_of
-from fcn_core.maps.heatmap import Heatmap, combine, spread
+from fcn_core.maps.heatmap import Heatmap, spread
 from fcn_core.pipeline import Analysis
 
 _SIZE = (540, 420)
@@ -38,27 +39,27 @@ def draw(chosen: Selection, maps: Analysis, picture: Picture) -> None:
         show(maps.arithmetic, "Arithmetic mean", "all scales count equally")
     with right:
         show(maps.geometric, "Geometric mean", "high where all scales are high")
-    left, right = st.columns(2)
-    with left:
-        weights = [chosen.weight(key) for key in maps.heatmaps]
-        if any(weights):
-            live = combine(tuple(maps.heatmaps.values()), chosen.power, weights)
-            show(live, "Live mean", f"power {chosen.power:g}")
-        else:
-            notices.note("Every weight is 0, so there is nothing to average. Give a scale a weight.")
-        st.slider(
-            "Live mean: from geometric (0) to arithmetic (1)",
-            0.0,
-            1.0,
-            step=0.05,
-            key="power",
-            persist_state="session",
-            help="The power mean of the scales.",
-        )
-    with right:
-        apart = spread(tuple(maps.heatmaps.values()))
-        show(apart, "Disagreement of the scales", "their standard deviation", (0.0, max(0.5, apart.peak)))
-        _weights(tuple(maps.heatmaps))
+    with st.expander("Your own mean, and where the scales disagree", key="own-mean"):
+        left, right = st.columns(2)
+        with left:
+            st.slider(
+                "Live mean: from geometric (0) to arithmetic (1)",
+                0.0,
+                1.0,
+                step=0.05,
+                key="power",
+                persist_state="session",
+                help="The power mean of the scales. The heatmap above shows it, if it shows the mean of the scales.",
+            )
+            _weights(tuple(maps.heatmaps))
+            live = live_mean(chosen, maps)
+            if not any(chosen.weight(key) for key in maps.heatmaps):
+                notices.note("Every weight is 0, so there is nothing to average. Give a scale a weight.")
+            elif live is not maps.arithmetic:
+                show(live, "Live mean", f"power {chosen.power:g}")
+        with right:
+            apart = spread(tuple(maps.heatmaps.values()))
+            show(apart, "Disagreement of the scales", "their standard deviation", (0.0, max(0.5, apart.peak)))
 
 
 def _weights(scales: tuple[str, ...]) -> None:

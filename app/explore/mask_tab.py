@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.explore.large_map import absence
+from app.explore.panel import absence
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection

@@ -16,12 +16,9 @@ from app.state.session import ExplorePage
 from app.streamlit_patches import DeletedFile
 from app.ui import notices, page_scripts
 from fcn_core.errors import FcnError
-from fcn_core.images.decoding import FORMATS
 from fcn_core.images.limits import Limits
 
 logger = logging.getLogger(__name__)
-
-_SOURCES = ("Samples", "Upload", "Camera", "Link")
 
 
 def open_chosen() -> Picture:
@@ -87,51 +84,40 @@ def _upload_key() -> str:
 
 
 def draw() -> None:
-    """Draw the widgets to choose a picture with."""
-    source = st.segmented_control(
-        "Picture",
-        _SOURCES,
-        key="source",
-        required=True,
-        width="stretch",
-        persist_state="session",
-        help=f"{FORMATS}. An uploaded picture stays in this session's memory and is deleted with the session.",
-    )
-    {"Samples": _samples, "Upload": _uploader, "Camera": _camera, "Link": _link}[str(source)]()
+    """Draw the row of pictures: one's own first, then the samples."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures"):
+        _uploader()
+        with st.popover("", icon=":material/more_horiz:", help="Take a picture, or give the address of one"):
+            _camera()
+            _link()
+        _samples()
 
 
-def _samples() -> None:
-    name = st.pills(
-        "Samples",
-        list(SAMPLES),
-        key="picture",
-        required=True,
-        format_func=_label,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    notices.note(SAMPLES[str(name)].credit)
-
-
-def _label(name: str) -> str:
-    small = caches.thumbnail(name)
-    title = SAMPLES[name].title
-    if small is None:
-        return f":material/cloud_download: {title}"
-    return f"![](data:image/jpeg;base64,{base64.b64encode(small).decode()}) {title}"
+def _came_from(source: str) -> None:
+    st.session_state["source"] = source
 
 
 def _uploader() -> None:
     key = _upload_key()
-    st.file_uploader("Picture file", key=key, label_visibility="collapsed")
+    with st.container(width="content", key="own-photo"):
+        st.file_uploader(
+            "Use your photo",
+            key=key,
+            label_visibility="collapsed",
+            on_change=_came_from,
+            args=("Upload",),
+            width=170,
+        )
     if isinstance(st.session_state.get(key), DeletedFile):  # not known before it was drawn
         st.rerun()
-    first = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(first + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
+    scripts = page_scripts.element(page_scripts.PICTURES_FIRST) + page_scripts.element(
+        page_scripts.DROP_AND_PASTE
+    )
+    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
 
 
 def _camera() -> None:
-    st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
+    st.camera_input("Take a picture", key="camera", on_change=_came_from, args=("Camera",))
 
 
 def _link() -> None:
@@ -140,5 +126,42 @@ def _link() -> None:
         key="link",
         placeholder="https://",
         persist_state="session",
+        on_change=_came_from,
+        args=("Link",),
         help="The server downloads it, from public addresses only, and treats it like an upload.",
     )
+
+
+def _samples() -> None:
+    if st.session_state["source"] != "Samples":
+        st.session_state["picture"] = None
+    st.pills(
+        "Samples",
+        list(SAMPLES),
+        key="picture",
+        format_func=_label,
+        label_visibility="collapsed",
+        on_change=_choose_sample,
+        persist_state="session",
+    )
+
+
+def _choose_sample() -> None:
+    if st.session_state["picture"] is not None:
+        _came_from("Samples")
+    elif st.session_state["source"] == "Samples":  # a second click does not take it away
+        picture = session.explore().picture
+        st.session_state["picture"] = picture.address if picture is not None else DEFAULT
+
+
+def _label(name: str) -> str:
+    small, title = caches.thumbnail(name), SAMPLES[name].title
+    if small is None:
+        return f":material/cloud_download: {title}"
+    return f"![{title}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
+
+
+def credit(picture: Picture) -> str:
+    """Return what is written below a picture: a sample's author and licence, or what an uploaded file is."""
+    sample = SAMPLES.get(picture.address)
+    return f"{sample.title}. {sample.credit}" if sample is not None else picture.description

@@ -32,7 +32,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
     except ScaleError as error:
         notices.problem(str(error))
         same = earlier is not None and earlier.picture.sha256 == picture.sha256
-        results.draw(earlier.job if earlier is not None and same else None, picture, (), None)
+        results.draw(chosen, earlier.job if earlier is not None and same else None, picture, (), None)
         return
     job, snapshot, problem = _ask(page, chosen, picture, plans)
     view = View.of(job, picture)
@@ -47,7 +47,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
                 f"Below is the last result: {earlier.info.title} on {earlier.picture.name}. It is not what you asked "
                 "for last."
             )
-            results.draw(earlier.job, earlier.picture, (), None)
+            results.draw(chosen, earlier.job, earlier.picture, (), None)
             return
     elif page.stopped == job.key:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -61,7 +61,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
         def progress() -> None:
             st.fragment(_progress, run_every=every)(job, seen, far)
 
-    results.draw(job if view is not None else None, picture, plans, progress)
+    results.draw(chosen, job if view is not None else None, picture, plans, progress)
 
 
 def _plan(chosen: Selection, picture: Picture) -> tuple[PlannedScale, ...]:

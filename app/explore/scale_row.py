@@ -1,4 +1,4 @@
-"""The row of small maps: one a scale, and their means, as an equation."""
+"""The row of small maps, one a scale, as the sum that the arithmetic mean is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIZE = (260, 260)
 
 
 def draw(chosen: Selection, maps: Analysis | None, picture: Picture, plans: tuple[PlannedScale, ...]) -> None:
-    """Draw the row: the sum of the scales over their number is the arithmetic mean; beside it the geometric mean.
+    """Draw the row: the sum of the scales over their number is the arithmetic mean, which stands below.
 
     Parameters
     ----------
@@ -47,27 +47,14 @@ def draw(chosen: Selection, maps: Analysis | None, picture: Picture, plans: tupl
         row, column = heatmap.peak_cell
         alt = f"{name} at {times(key)}: peak {figures.number(heatmap.peak)} in row {row}, column {column}"
         cards.append(Card(times(key), lines, pixels, alt))
-    for title in ("Arithmetic", "Geometric"):
-        if maps is None:
-            cards.append(Card(title, ("waiting", ""), None, f"{title} mean: not yet computed"))
-            continue
-        heatmap = maps.arithmetic if title == "Arithmetic" else maps.geometric
-        pixels = figures.paint(photo, heatmap, size, own_span(heatmap, span), look)
-        count = len(maps.heatmaps)
-        lines = (
-            f"mean of {count}{', cell by cell' if count == len(keys) else ' so far'}",
-            _peak(heatmap, span),
-        )
-        alt = f"{title} mean of {name}: peak {figures.number(heatmap.peak)}"
-        cards.append(Card(title, lines, pixels, alt))
     figures.cards(cards, signs_of(len(keys)), size, lossless=not look.smooth)
 
 
 def signs_of(count: int) -> tuple[str, ...]:
-    """Return the sign before each card of a row of scales and their two means: together they are a true equation."""
+    """Return the sign before each of `count` cards, and the one after the last: together a sum over their number."""
     if count == 1:
-        return "", "=", ""
-    return "(", *["+"] * (count - 1), f") / {count} =", ""
+        return "", "= arithmetic mean"
+    return "(", *["+"] * (count - 1), f") / {count} = arithmetic mean"
 
 
 def times(key: str) -> str:

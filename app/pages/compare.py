@@ -21,6 +21,7 @@ from fcn_core.evaluation.metrics import iou
 from fcn_core.images.scales import plan_scales
 from fcn_core.networks.zoo import MODELS
 from fcn_core.pipeline import Analysis
+from fcn_core.render import MAP_OPACITY
 
 _POLL = 0.5  # seconds
 _WHAT = ("Models", "Pictures", "Synsets")
@@ -193,7 +194,7 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
             if look.error:
                 notices.problem(look.error)
             analyses.append(_half(side, job))
-    st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
+    st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range", MAP_OPACITY))
     first, second = analyses
     if first is not None and second is not None:
         _numbers(sides, first, second)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.explore import inputs, picture_source, running
+from app.explore import picture_source, running
 from app.state import session
 from app.ui import notices
 from fcn_core.errors import FcnError
@@ -18,13 +18,10 @@ def page() -> None:
     if ignored:
         names = notices.escape_markdown(", ".join(ignored))
         st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
-    main = st.container()
-    with st.sidebar:
-        inputs.draw(chosen, picture)
-        running.await_model(chosen)
-    with main:
-        _messages()
-        running.draw(chosen, picture)
+    picture_source.draw()
+    _messages()
+    running.draw(chosen, picture)
+    running.await_model(chosen)
 
 
 def _messages() -> None:

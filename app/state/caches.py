@@ -8,7 +8,7 @@ Values that depend on a user's picture are kept in that user's session and are d
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -189,6 +189,30 @@ def fine(
         kind="evidence" if snap else kind,
         scene=scene(key, identity, _picture, _class_maps) if snap else None,
     )
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=24)  # a few kilobytes each
+def outline(
+    key: JobKey, identity: Identity, wnid: str, way: str, _mask: Callable[[], NDArray[np.bool_]]
+) -> tuple[NDArray[np.float64], ...]:
+    """Compute the outlines of a mask with the suggested threshold, (x, y) from 0 to 1 of its sides, largest first."""
+    return outlines_of(_mask())
+
+
+def outlines_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+    """Return the smoothed outlines of a mask, (x, y) from 0 to 1 of its sides, largest first.
+
+    The steps of its pixels are smoothed away, and specks of some ten pixels with them.
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.measure import approximate_polygon, find_contours
+
+    if not mask.any():
+        return ()
+    soft = gaussian_filter(np.pad(mask, 1).astype(np.float32), max(mask.shape) / 640, mode="nearest")
+    lines = sorted(find_contours(soft, 0.5), key=len, reverse=True)
+    size = mask.shape[1], mask.shape[0]
+    return tuple(np.clip((approximate_polygon(line, 0.3)[:, ::-1] - 0.5) / size, 0, 1) for line in lines)
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=4)

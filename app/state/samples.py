@@ -1,4 +1,4 @@
-"""The sample pictures: those that come with scikit-image, and one that is downloaded."""
+"""The sample pictures: those in ``assets/samples``, those that come with scikit-image, and one that is downloaded."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.networks.middle import MiddleMap
 from fcn_core.system.assets import asset
 
-DEFAULT = "cat"
-PRECOMPUTED = asset("precomputed/cat_efficientnet-lite2.npz")
+DEFAULT = "dog"
+PRECOMPUTED = asset("precomputed/dog_efficientnet-lite2.npz")
+_OURS = "samples/"
 
 
 @dataclass(frozen=True)
@@ -29,54 +30,65 @@ class Sample:
     Attributes
     ----------
     title : str
-    word : str
-        The first synset to show.
     credit : str
         Author and licence.
     file : str or None
-        Name in scikit-image's data folder.
+        ``samples/...`` in ``assets/``, otherwise the name in scikit-image's data folder.
     url : str or None
-        Where to download it, if it does not come with scikit-image.
+        Where to download it, if it has no file.
+    word : str or None
+        The synset to ask for first; None asks for what is found most certainly.
     """
 
     title: str
-    word: str
     credit: str
     file: str | None = None
     url: str | None = None
+    word: str | None = None
 
     @property
     def file_name(self) -> str:
         """Name of the picture's file."""
-        return self.file or (self.url or "picture").rpartition("/")[2]
+        return (self.file or self.url or "picture").rpartition("/")[2]
 
     @property
     def path(self) -> Path | None:
         """Path of the file; scikit-image is not imported to find it."""
+        if self.file is None:
+            return None
+        if self.file.startswith(_OURS):
+            return asset(self.file)
         spec = importlib.util.find_spec("skimage")
-        if self.file is None or spec is None or not spec.submodule_search_locations:
+        if spec is None or not spec.submodule_search_locations:
             return None
         return Path(spec.submodule_search_locations[0]) / "data" / self.file
 
 
 SAMPLES: Mapping[str, Sample] = {
-    "cat": Sample("Cat", "cat", "Chelsea, by Stefan van der Walt. CC0.", "chelsea.png"),
-    "coffee": Sample("Coffee", "espresso", "By Rachel Michetti. CC0.", "coffee.png"),
-    "rocket": Sample("Rocket", "missile", "SpaceX DSCOVR launch. Public domain.", "rocket.jpg"),
+    "dog": Sample("Dog", "German shepherd, by Hans Kemperman. Public domain.", "samples/dog.webp"),
+    "hens": Sample("Hens", "By Tranquilles. Public domain.", "samples/hens.webp"),
+    "coffee": Sample("Coffee", "By Rachel Michetti. CC0.", "coffee.png"),
+    "horses": Sample("Horses", "Nokota horses, by Seth Zeigler. CC0.", "samples/horses.webp"),
+    "cow": Sample("Cows", "By Dohduhdah. Public domain.", "samples/cow.webp"),
+    "duck": Sample("Duck", "By Bernard Spragg. CC0.", "samples/duck.webp"),
     "motorcycle": Sample(
         "Motorcycle",
-        "vehicle",
         "Middlebury 2014 stereo benchmark, by Nera Nesic and others, as distributed with scikit-image.",
         "motorcycle_left.png",
     ),
-    "astronaut": Sample(
-        "Astronaut", "football helmet", "Eileen Collins, by NASA. Public domain.", "astronaut.png"
-    ),
+    "kitten": Sample("Kitten", "By Loliloli. Public domain.", "samples/kitten.webp", word="cat"),
+    "pig": Sample("Pig", "By Teinesavaii. Public domain.", "samples/pig.webp"),
+    "rocket": Sample("Rocket", "SpaceX DSCOVR launch. Public domain.", "rocket.jpg", word="missile"),
+    "sheep": Sample("Sheep", "By Rob Mitchell. CC0.", "samples/sheep.webp"),
+    "astronaut": Sample("Astronaut", "Eileen Collins, by NASA. Public domain.", "astronaut.png"),
+    "cat": Sample("Cat", "Chelsea, by Stefan van der Walt. CC0.", "chelsea.png"),
+    "owl": Sample("Owl", "By Lepale. CC0.", "samples/owl.webp", word="owl"),
     "labrador": Sample(
         "Labrador",
-        "dog",
-        "YellowLabradorLooking, by Djmirko and others. CC BY-SA 3.0, downloaded from Wikimedia Commons when chosen.",
-        url="https://upload.wikimedia.org/wikipedia/commons/2/26/YellowLabradorLooking_new.jpg",
+        "The course notebook's black Labrador, at Wikimedia Commons, where author and licence are stated.",
+        url="https://upload.wikimedia.org/wikipedia/commons/thumb/1/16/Female_Black_Labrador_Retriever.jpg/"
+        "1280px-Female_Black_Labrador_Retriever.jpg",
+        word="dog",
     ),
 }
 

@@ -16,12 +16,20 @@ from fcn_core.errors import FcnError
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale, parse_scales
 from fcn_core.maps.heatmap import MapKind
 from fcn_core.networks.zoo import MODELS, model_spec
-from fcn_core.render.colours import COLOUR_MAPS
+from fcn_core.render import COLOUR_MAPS, MAP_OPACITY
 from fcn_core.synsets.ontology import Ontology
 
 #: Stands in the address for an uploaded picture, which exists in one session only.
 UPLOAD = "upload"
-VIEWS = ("Mean", "Fine", "Mask", "Contour")
+VIEWS = ("Outline", "Heatmap", "Photo")
+#: Views of addresses that people have kept, and what they are called now: the view and the map that it shows.
+OLD_VIEWS = {
+    "Mean": ("Heatmap", "Mean"),
+    "Fine": ("Heatmap", "Fine"),
+    "Mask": ("Outline", "Fine"),
+    "Contour": ("Outline", "Fine"),
+}
+HEATMAPS = ("Fine", "Mean")
 RANGES = ("Fixed", "Shared", "Per map")
 MAPS = ("Probability", "Evidence")
 CELLS = ("Smooth", "Blocks")
@@ -49,6 +57,10 @@ class Selection:
         Coarse first; empty if none is chosen.
     weights : tuple of float
         Weights of the scales in the live mean; empty if all are 1.
+    heatmap : str
+        Which map the heatmap view shows: the fine map, or the live mean of the scales.
+    how : bool
+        Whether the part "How does it work?" is open.
     trace : bool
         Whether the strongest trace is marked where the synset is probably not in the picture.
     threshold : float or None
@@ -64,10 +76,12 @@ class Selection:
     stride: str = "32"
     fit: str = "Aspect"
     map: str = "Probability"
-    view: str = "Mean"
+    view: str = "Outline"
+    heatmap: str = "Fine"
+    how: bool = False
     range: str = "Fixed"
     colours: str = "viridis"
-    opacity: float = 0.6
+    opacity: float = MAP_OPACITY
     cells: str = "Smooth"
     place: str = "Centres"
     cards: str = "Overlay"
@@ -213,6 +227,8 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "fit": _one_of(FITS),
     "map": _one_of(MAPS),
     "view": _one_of(VIEWS),
+    "heatmap": _one_of(HEATMAPS),
+    "how": _flag,
     "range": _one_of(RANGES),
     "colours": _one_of(COLOUR_MAPS),
     "opacity": _between(0, 1),
@@ -234,6 +250,7 @@ _WRITE: Mapping[str, Callable[[Any], str]] = {
     "scales": lambda scales: ",".join(map(str, scales)),
     "weights": lambda weights: ",".join(f"{w:g}" for w in weights),
     "snap": lambda value: str(value).lower(),
+    "how": lambda value: str(value).lower(),
     "trace": lambda value: str(value).lower(),
     "opacity": lambda value: f"{value:g}",
     "power": lambda value: f"{value:g}",

@@ -25,6 +25,7 @@ from fcn_core.images.scales import NOTEBOOK_SCALES, Scale
 STATE: Mapping[str, str] = {
     "session": "random name by which the queue knows the session",
     "explore": "ExplorePage",
+    "source": "where the picture on Explore comes from: Samples, Upload, Camera, Link",
     "synset": "wnid on Explore",
     "compare-synset": "first wnid on Compare",
     "compare-other": "second wnid on Compare",
@@ -38,7 +39,7 @@ STATE: Mapping[str, str] = {
 #: Keys of widgets, as patterns.
 WIDGETS = (
     *BOUND,  # kept equal to the address by Streamlit
-    *("source", "picture", "upload*", "camera", "link"),
+    *("picture", "upload*", "camera", "link"),
     *(
         "scale-*",
         "new-scale",
@@ -49,11 +50,11 @@ WIDGETS = (
         "trace",
         "row-*",
         "column-*",
-        "pointer",
+        "stage",
         "png",
     ),
-    *("chip-*", "*-step-*", "*-pick-*", "*-sense-*"),
-    *("stop", "export-*", "ask-again"),
+    *("seen", "seen-less", "*-step-*", "*-pick-*", "*-sense-*"),
+    *("stop", "export-*", "ask-again", "own-mean"),
     *("compare", "compare-model-?", "compare-picture-?", "compare-trace"),
     *("prepare-*", "lesson-*"),
 )
@@ -224,6 +225,13 @@ def choose_synset(wnid: str) -> None:
     page.suggest_threshold()
     if page.picture is not None:
         page.settled = page.picture.sha256, True
+
+
+def choose_nothing() -> None:
+    """Show everything that is found again, as at first."""
+    page = explore()
+    page.synset_chosen, page.settled = False, ("", False)
+    page.suggest_threshold()
 
 
 def coarse_first(scales: Any) -> tuple[Scale, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -52,6 +52,11 @@ class View:
         return tuple(found for found in self._guesses if found.presence >= WORTH_SAYING)
 
     @property
+    def doubtful(self) -> tuple[Finding, ...]:
+        """What may be in the picture, but is not worth saying at first; most certain first."""
+        return tuple(found for found in self._guesses if found.presence < WORTH_SAYING)
+
+    @property
     def surest(self) -> Finding | None:
         """What is in the picture rather than anything else, even if that is not certain."""
         return next(iter(self._guesses), None)
@@ -84,6 +89,19 @@ class View:
             self._options(chosen),
             fine=fine,
             ontology=synsets,
+        )
+
+    def outline(self, chosen: Selection, wnid: str) -> tuple[NDArray[np.float64], ...]:
+        """Return the outlines of a synset, (x, y) from 0 to 1 of the picture's sides; empty if it is not there."""
+        asked = replace(chosen, synset=wnid)
+        if wnid != chosen.synset:
+            asked = replace(asked, threshold=None, trace=False)
+        if asked.threshold is not None or asked.trace:
+            return caches.outlines_of(self.analysis(asked).mask)
+        identity = caches.identity(self.class_maps)
+        kind = asked.kind if not asked.snap else "evidence"
+        return caches.outline(
+            self.job.key, identity, wnid, f"{asked.snap}{kind}", lambda: self.analysis(asked).mask
         )
 
     def _options(self, chosen: Selection) -> MapOptions:

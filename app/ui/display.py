@@ -38,7 +38,9 @@ def draw() -> None:
     st.selectbox("Colours", render.COLOUR_MAPS, key="colours", bind="query-params",
         help="Viridis, cividis and magma are perceptually uniform and safe for colour-blind readers. "
         "Jet is neither.")  # fmt: skip
-    st.slider("Opacity", 0.0, 1.0, 0.6, 0.05, key="opacity", bind="query-params")
+    st.slider(
+        "Opacity of the highest value", 0.0, 1.0, render.MAP_OPACITY, 0.05, key="opacity", bind="query-params"
+    )
     st.segmented_control(
         "Cells", selection.CELLS, default="Smooth", key="cells", required=True, bind="query-params"
     )

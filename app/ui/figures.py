@@ -22,7 +22,7 @@ class Look:
     """How maps become colours: the user's choices under Display."""
 
     colours: str = "viridis"
-    opacity: float = 0.6
+    opacity: float = render.MAP_OPACITY
     smooth: bool = True
     placement: Placement = "centres"
 
@@ -45,8 +45,9 @@ def paint(
     """Colour a heatmap at a size (height, width); blend it over `photo` if given."""
     placement: Placement = look.placement if heatmap.cells is not None else "even"
     values = place(heatmap, *size, placement=placement, smooth=look.smooth)
-    colours = render.colourise(values, *span, look.colours)
-    return colours if photo is None else render.overlay(photo, colours, look.opacity)
+    if photo is None:
+        return render.colourise(values, *span, look.colours)
+    return render.overlay_map(photo, values, span, look.colours, look.opacity)
 
 
 def figure(pixels: UInt8, alt: str, caption: str = "", lossless: bool = False) -> str:
@@ -70,11 +71,13 @@ class Card:
 
 
 def cards(items: Sequence[Card], signs: Sequence[str], shape: tuple[int, int], lossless: bool) -> None:
-    """Show cards of equal size in a row that scrolls sideways, each preceded by its sign (such as "+")."""
+    """Show cards of equal size in a row that scrolls sideways, a sign (such as "+") before each and after the last."""
     parts = []
-    for card, sign in zip(items, signs, strict=True):
-        if sign:
-            parts.append(f'<span class="op" aria-hidden="true">{html.escape(sign)}</span>')
+    before = [
+        f'<span class="op" aria-hidden="true">{html.escape(sign)}</span>' if sign else "" for sign in signs
+    ]
+    for card, sign in zip(items, before[:-1], strict=True):
+        parts.append(sign)
         picture = (
             f'<img src="{uri(card.pixels, lossless)}" alt="{html.escape(card.alt)}">'
             if card.pixels is not None
@@ -86,20 +89,30 @@ def cards(items: Sequence[Card], signs: Sequence[str], shape: tuple[int, int], l
             f'<div class="frame" style="aspect-ratio:{shape[1]}/{shape[0]}">{picture}</div>'
             f"<figcaption><b>{html.escape(card.title)}</b><br>{lines}</figcaption></figure>"
         )
+    parts.append(before[-1])
     st.html(f'<div class="fcn-sum" tabindex="0" role="group" aria-label="Scales">{"".join(parts)}</div>')
 
 
-def legend(span: tuple[float, float] | None, cmap: str, label: str, note: str = "") -> str:
-    """Return HTML of a colour bar labelled with its range; `span` None means that each map has its own range."""
+def legend(span: tuple[float, float] | None, cmap: str, label: str, opacity: float = 1.0) -> str:
+    """Return HTML of a colour bar labelled with its range.
+
+    Parameters
+    ----------
+    span : (float, float) or None
+        None: each map has its own range.
+    cmap, label : str
+    opacity : float
+        Below 1: of the highest value of maps over a photo. The bar becomes transparent towards its low end, as they do.
+    """
     table = render.colour_table(cmap)[np.linspace(0, 255, 17).round().astype(int)]
-    stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in table.tolist())
+    alphas = np.linspace(0, opacity, len(table)) if opacity < 1 else np.ones(len(table))
+    stops = ",".join(f"rgb({r} {g} {b}/{a:.2f})" for (r, g, b), a in zip(table.tolist(), alphas, strict=True))
     low, high = ("lowest", "highest of each map") if span is None else (number(span[0]), number(span[1]))
-    text = f'<span class="fcn-warn">{html.escape(note)}</span>' if note else ""
     return (
         f'<div class="fcn-legend"><span class="bar-block"><span>{low}</span>'
         f'<span class="bar" role="img" aria-label="Colour bar from {low} to {high}" '
         f'style="background:linear-gradient(to right,{stops})"></span><span>{high}</span></span>'
-        f'<span class="fcn-muted">{html.escape(label)}</span>{text}</div>'
+        f'<span class="fcn-muted">{html.escape(label)}</span></div>'
     )
 
 

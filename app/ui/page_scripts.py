@@ -10,6 +10,27 @@ window.fcnPicturesFirst ||= document.addEventListener("click", () => document.qu
     input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }), true) || true;
 """
 
+# A picture that is dropped anywhere on the page, or pasted, is given to the uploader.
+DROP_AND_PASTE = """
+window.fcnDropAndPaste ||= (() => {
+  const give = (event, files) => {
+    const input = document.querySelector("[class*=st-key-upload] input[type=file]")
+    const file = [...(files || [])].find((each) => each.type.startsWith("image/") || event.type === "drop")
+    if (!input || !file || event.target.closest?.("[data-testid=stFileUploaderDropzone]")) return
+    event.preventDefault()
+    const transfer = new DataTransfer()
+    transfer.items.add(file)
+    input.files = transfer.files
+    input.dispatchEvent(new Event("change", { bubbles: true }))
+  }
+  document.addEventListener("paste", (event) => give(event, event.clipboardData?.files))
+  document.addEventListener("drop", (event) => give(event, event.dataTransfer?.files))
+  document.addEventListener("dragover", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault() })
+  return true
+})()
+"""
+
 # Streamlit keeps the scroll position when the page changes.
 SCROLL_TO_TOP = """
 document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
@@ -28,7 +49,7 @@ window.fcnAskAgain ||= (() => {
 })()
 """
 
-ALL = (PICTURES_FIRST, SCROLL_TO_TOP, RERUN_ON_RECONNECT)
+ALL = (PICTURES_FIRST, DROP_AND_PASTE, SCROLL_TO_TOP, RERUN_ON_RECONNECT)
 
 
 def element(script: str, occasion: str = "") -> str:

@@ -174,7 +174,7 @@ def _draw_region(
 ) -> None:
     photo, fine, contours, boxes = reduced
     line = max(2, round(max(photo.shape[:2]) / 240))
-    shown = render.overlay(photo, render.colourise(fine, 0, 1, cmap), 0.6)
+    shown = render.overlay_map(photo, fine, cmap=cmap)
     axes.imshow(
         render.draw_boxes(render.draw_contours(shown, contours, width=line), boxes, width=line),
         interpolation="antialiased",

@@ -147,7 +147,7 @@ def mask_png(analysis: Analysis) -> bytes:
     return _described(render.encode(analysis.mask, "png"), analysis)
 
 
-def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6) -> bytes:
+def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = render.MAP_OPACITY) -> bytes:
     """Return the arithmetic mean over the picture, each cell at the centre of its receptive field, with the boxes.
 
     Probabilities are coloured from 0 to 1, evidence from 0 to its peak.
@@ -155,7 +155,7 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6)
     image = analysis.image
     values = place(analysis.arithmetic, image.height, image.width)
     top = 1.0 if analysis.kind == "probability" else max(analysis.arithmetic.peak, 1e-6)
-    picture = render.overlay(image.pixels, render.colourise(values, 0.0, top, cmap), opacity)
+    picture = render.overlay_map(image.pixels, values, (0.0, top), cmap, opacity)
     picture = render.draw_boxes(picture, analysis.boxes)
     if analysis.model.weights != "imagenet":
         picture = stamped(picture, f"{analysis.model.weights} weights")

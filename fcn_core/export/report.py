@@ -83,7 +83,7 @@ def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
     photo, height, width = _reduced(analysis.image.pixels, _LARGE)
     sampled = np.ix_(_middles(analysis.image.height, height), _middles(analysis.image.width, width))
     fine, mask = analysis.fine[sampled], analysis.mask[sampled]
-    shown = render.overlay(photo, render.colourise(fine, 0, 1, cmap), 0.6)
+    shown = render.overlay_map(photo, fine, cmap=cmap)
     shown = render.draw_contours(shown, contours_of(mask))
     shown = render.draw_boxes(shown, [_scaled(b, width / analysis.image.width) for b in analysis.boxes])
     count, share = len(analysis.boxes), analysis.mask.mean()
@@ -111,7 +111,7 @@ def _cards(analysis: Analysis, cmap: str) -> tuple[list[_Image], _Image]:
 
     def card(title: str, heatmap: Heatmap) -> _Image:
         values = place(heatmap, height, width, smooth=False)
-        pixels = render.overlay(photo, render.colourise(values, 0, top, cmap), 0.75)
+        pixels = render.overlay_map(photo, values, (0, top), cmap)
         rows, columns = heatmap.grid
         caption = f"{title}: {rows} × {columns} cells, peak {heatmap.peak:.3f}"
         return _image(pixels, f"Heatmap, {title}, over the picture", caption)

@@ -219,7 +219,7 @@ figure.colorbar(shown, ax=axes, label=result.kind);"""
 
 _SHOW_REGION = """\
 figure, axes = plt.subplots(1, 2, figsize=(14, 4.5))
-axes[0].imshow(fcn.render.overlay(image.pixels, fcn.render.colourise(result.fine), 0.6))
+axes[0].imshow(fcn.render.overlay_map(image.pixels, result.fine))
 axes[0].set_title("fine map")
 axes[1].imshow(fcn.render.draw_boxes(fcn.render.draw_mask(image.pixels, result.mask), result.boxes))
 axes[1].set_title(f"mask above {result.threshold:.2f}")

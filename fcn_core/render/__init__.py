@@ -10,10 +10,12 @@ from fcn_core.render.drawing import (
     BOX_COLOUR,
     CASING,
     CONTOUR_COLOUR,
+    MAP_OPACITY,
     draw_boxes,
     draw_contours,
     draw_mask,
     overlay,
+    overlay_map,
 )
 from fcn_core.render.encoding import Format, data_uri, encode, html_table
 from fcn_core.render.lettering import contrast, ink_on
@@ -24,6 +26,7 @@ __all__ = [
     "CASING",
     "COLOUR_MAPS",
     "CONTOUR_COLOUR",
+    "MAP_OPACITY",
     "NO_DATA",
     "Colour",
     "Format",
@@ -41,6 +44,7 @@ __all__ = [
     "ink_on",
     "legend",
     "overlay",
+    "overlay_map",
     "segment_colours",
     "segment_legend",
     "short_number",

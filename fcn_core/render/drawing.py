@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from fcn_core.render.colours import Colour, UInt8, row_blocks
+from fcn_core.render.colours import Colour, UInt8, colourise, row_blocks
 
 if TYPE_CHECKING:
     from fcn_core.maps.region import Box
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BOX_COLOUR: Colour = (230, 159, 0)
 CONTOUR_COLOUR: Colour = (255, 255, 255)
 CASING: Colour = (0, 0, 0)
+#: Opacity of a map's highest value over a photo.
+MAP_OPACITY = 0.85
 
 
 def overlay(photo: UInt8, colours: UInt8, opacity: float | npt.ArrayLike = 0.5) -> UInt8:
@@ -49,6 +51,45 @@ def overlay(photo: UInt8, colours: UInt8, opacity: float | npt.ArrayLike = 0.5) 
         below = photo[rows].astype(np.float32)
         mixed = below + (colours[rows].astype(np.float32) - below) * share
         blended[rows] = np.rint(mixed, out=mixed)
+    return blended
+
+
+def overlay_map(
+    photo: UInt8,
+    values: npt.NDArray[np.floating[Any]],
+    span: tuple[float, float] = (0.0, 1.0),
+    cmap: str = "viridis",
+    opacity: float = MAP_OPACITY,
+) -> UInt8:
+    """Blend a map over a photo, the more opaque the higher its value: where nothing is found, the photo stays as it is.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8 ndarray
+    values : (H, W) float ndarray
+        NaN leaves the photo as it is.
+    span : (float, float)
+        Values of the lowest colour, which is transparent, and of the highest, which has the full opacity. In between,
+        the opacity grows linearly.
+    cmap : str
+        One of `COLOUR_MAPS`.
+    opacity : float
+        From 0 to 1.
+
+    Returns
+    -------
+    (H, W, 3) uint8 ndarray
+    """
+    _check_photo(photo)
+    if values.shape != photo.shape[:2]:
+        raise ValueError(f"Expected a map of the photo's shape {photo.shape[:2]}. Received: {values.shape}")
+    low, high = span
+    blended = np.empty_like(photo)
+    for rows in row_blocks(photo.shape[:2]):
+        part = values[rows].astype(np.float32)
+        share = np.clip((part - low) / (high - low), 0, 1) if high > low else (part > low).astype(np.float32)
+        share = np.nan_to_num(share, copy=False)
+        blended[rows] = overlay(photo[rows], colourise(part, low, high, cmap), share * np.float32(opacity))
     return blended
 
 

@@ -1,10 +1,9 @@
-"""The sidebar of Explore: picture, scales, model."""
+"""What decides how the network runs: the scales, how the picture is fitted to them, the model."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from app.explore import picture_source
 from app.state import caches, selection, session
 from app.state.pictures import Picture
 from app.state.predictors import predictor
@@ -19,8 +18,7 @@ from fcn_core.system import memory
 
 
 def draw(chosen: Selection, picture: Picture) -> None:
-    """Draw the sidebar's widgets."""
-    picture_source.draw()
+    """Draw the widgets."""
     _scales(chosen, picture)
     _model(chosen)
 
@@ -102,7 +100,7 @@ def _add_scale() -> None:
 
 
 def _model(chosen: Selection) -> None:
-    with st.expander("Model", icon=":material/deployed_code:"):
+    with st.container():
         st.selectbox(
             "Model",
             list(MODELS),

@@ -1,0 +1,115 @@
+"""The part "How does it work?" of Explore: the scales, their maps and means, and everything that can be set."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.explore import export_tab, inspect_tab, maps_tab, mask_tab, network_inputs, scale_row
+from app.state import caches, selection, session
+from app.state.pictures import Picture
+from app.state.selection import Selection
+from app.state.view import View
+from app.ui import display, figures, notices, synset_picker
+from fcn_core.images.scales import NOTEBOOK_SCALES, PlannedScale
+from fcn_core.pipeline import Analysis
+
+_INTRODUCTION = (
+    "The network answers for one small patch of the photo at a time: which of its 1000 classes is there? It reads the "
+    "photo at several sizes. A small one shows it whole things, a large one their details. For each size the answers "
+    "make a map; the mean of the maps shows where the thing is."
+)
+
+
+def draw(
+    chosen: Selection,
+    view: View | None,
+    picture: Picture,
+    analysis: Analysis | None,
+    plans: tuple[PlannedScale, ...],
+) -> None:
+    """Draw the part, and its content if it is open.
+
+    Parameters
+    ----------
+    chosen : Selection
+    view : View or None
+        None before the first scale is computed.
+    picture : Picture
+    analysis : Analysis or None
+        Of the view.
+    plans : tuple of PlannedScale
+        All scales that are asked for; empty: those of the analysis.
+    """
+    part = st.expander("How does it work?", key="how", on_change="rerun", icon=":material/school:")
+    if not part.open:
+        return
+    with part:
+        notices.note(_INTRODUCTION)
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            _synset(chosen)
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
+            st.button(
+                "Notebook view",
+                on_click=_notebook_view,
+                icon=":material/menu_book:",
+                help="Everything as in the course notebook: four scales, the photo stretched to each, cells spread "
+                "evenly, both means at 50 × 80 cells.",
+            )
+            with st.popover("Colours", icon=":material/palette:"):
+                display.draw()
+        with st.popover("Scales and model", icon=":material/tune:"):
+            network_inputs.draw(chosen, picture)
+        scale_row.draw(chosen, analysis, picture, plans)
+        if view is None or analysis is None:
+            return
+        if view.complete:
+            _summary(view)
+        _tabs(chosen, view, analysis)
+
+
+def _synset(chosen: Selection) -> None:
+    """Draw the synset's place in the hierarchy, and what it means."""
+    synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
+    synset = caches.ontology()[chosen.synset]
+    others = ", ".join(synset.words[1:4])
+    gloss = synset.gloss.split("; ")[0]
+    notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
+
+
+def _notebook_view() -> None:
+    """Set everything as in the course notebook."""
+    page, state = session.explore(), st.session_state
+    page.scales = session.coarse_first({*page.scales, *NOTEBOOK_SCALES})
+    for scale in page.scales:
+        state[f"scale-{scale}"] = scale in NOTEBOOK_SCALES
+        state[f"weight-{scale}"] = 1.0
+    state.update(
+        fit="Exact", map="Probability", place="Even", cells="Blocks", range="Per map", power=1.0, tab="Maps"
+    )
+
+
+def _summary(view: View) -> None:
+    seconds, info = sum(m.seconds for m in view.class_maps.values()), view.info
+    notices.note(
+        f"{len(view.class_maps)} scale{'s' if len(view.class_maps) > 1 else ''} in "
+        f"{figures.seconds(seconds)}, {info.title} on {info.engine}"
+        + (", random weights" if info.weights == "random" else "")
+    )
+
+
+def _tabs(chosen: Selection, view: View, analysis: Analysis) -> None:
+    tabs = st.tabs(selection.TABS, key="tab", on_change="rerun", bind="query-params")
+    for tab, name in zip(tabs, selection.TABS, strict=True):
+        if not tab.open:
+            continue
+        with tab:
+            match name:
+                case "Maps":
+                    maps_tab.draw(chosen, analysis, view.picture)
+                case "Mask":
+                    mask_tab.draw(chosen, analysis, view.picture)
+                case "Inspect":
+                    inspect_tab.draw(chosen, view, analysis)
+                case _:
+                    export_tab.draw(chosen, view, analysis)

@@ -1,0 +1,118 @@
+"""Beside the photograph: what is seen in it, what to look for, how to show it, and how to take it along."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+import streamlit as st
+
+from app.explore import export_tab
+from app.explore.large_picture import MOST_OUTLINES
+from app.state import caches, selection, session
+from app.state.selection import Selection
+from app.state.view import View
+from app.ui import notices, stage, synset_picker
+from fcn_core.maps.findings import Finding
+from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
+from fcn_core.render import Colour
+
+#: Presence from which a finding is called sure, and from which it is called likely.
+_SURE, _LIKELY = 0.9, 0.7
+
+
+def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:
+    """Draw the panel."""
+    with st.container(key="panel", gap="small"):
+        st.html('<h2 class="fcn-small-head">I see</h2>')
+        if view is None:
+            notices.note("Looking …")
+        else:
+            _seen(chosen, view)
+        synset_picker.pick_synset("synset", session.choose_synset, "Look for")
+        if analysis is not None and session.explore().synset_chosen and not analysis.present:
+            _absent(analysis)
+        st.segmented_control(
+            "Show",
+            selection.VIEWS,
+            default=selection.VIEWS[0],
+            key="view",
+            required=True,
+            bind="query-params",
+            label_visibility="collapsed",
+            width="stretch",
+        )
+        if view is not None and analysis is not None:
+            with st.container(horizontal=True, gap="small"):
+                export_tab.draw_download(chosen, view, analysis)
+                export_tab.draw_share(view)
+
+
+def _seen(chosen: Selection, view: View) -> None:
+    found = view.findings[:MOST_OUTLINES]
+    less = tuple(each for each in view.doubtful if each.presence >= PRESENCE_FLOOR)
+    if not found:
+        notices.note("Nothing that I am sure of." if less else "Nothing that I know.")
+    else:
+        _chips("seen", found, stage.OUTLINE_COLOURS, chosen)
+    if less:
+        with st.popover("Less sure", type="tertiary"):
+            _chips("seen-less", less, (), chosen)
+
+
+def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour], chosen: Selection) -> None:
+    """Draw findings as buttons, one of which can be pressed."""
+    words = {each.synset.wnid: certainty(each.presence) for each in found}
+    dots = dict(zip(words, map(_dot, colours), strict=False))
+    label = caches.ontology().label
+    shown = chosen.synset if session.explore().synset_chosen and chosen.synset in words else None
+    st.session_state[key] = shown
+    st.pills(
+        "In this photo",
+        list(words),
+        key=key,
+        format_func=lambda wnid: (
+            f"{dots.get(wnid, '')} {notices.escape_markdown(label(wnid))} :small[:gray[{words[wnid]}]]".strip()
+        ),
+        on_change=_press,
+        args=(key,),
+        label_visibility="collapsed",
+    )
+
+
+def _press(key: str) -> None:
+    wnid = st.session_state[key]
+    if wnid is None:
+        session.choose_nothing()
+    else:
+        session.choose_synset(wnid)
+
+
+def certainty(presence: float) -> str:
+    """Say in a word how probable it is that something is there."""
+    return "sure" if presence >= _SURE else "likely" if presence >= _LIKELY else "perhaps"
+
+
+def _dot(colour: Colour) -> str:
+    """Return a round spot of a colour as an image in Markdown."""
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="14" height="14"><circle cx="7" cy="7" r="6" '
+        f'fill="{stage.css(colour)}" stroke="#0b0d0f"/></svg>'
+    )
+    return f"![](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+
+
+def absence(analysis: Analysis) -> str:
+    """Say that the synset was not found."""
+    name = caches.ontology().label(analysis.synset.wnid)
+    return f"No {name} found here: the probability that there is one is {analysis.presence:.0%}."
+
+
+def _absent(analysis: Analysis) -> None:
+    notices.note(absence(analysis))
+    st.toggle(
+        "Show the strongest trace",
+        key="trace",
+        persist_state="session",
+        help="Marks where it would be if it were in the photo.",
+    )

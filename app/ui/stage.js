@@ -1,0 +1,123 @@
+const SVG = "http://www.w3.org/2000/svg"
+
+export default function (component) {
+  const { data: [data], parentElement, setStateValue, setTriggerValue } = component
+  const find = selector => parentElement.querySelector(selector)
+  const figure = find("figure"), photo = find(".photo"), over = find(".over"), svg = find("svg")
+  const names = find(".names"), cell = find(".cell"), picked = find(".picked"), tip = find(".tip")
+  const edge = find(".edge"), split = find(".split"), range = find("input")
+  const pointing = data.values.length > 0
+
+  figure.style.aspectRatio = data.width + " / " + data.height
+  // The whole photograph and what stands above it fit on one screen, lying telephones included.
+  figure.style.maxWidth = split.style.maxWidth = "calc(" + data.width / data.height + " * min(max(66vh, 15rem), 44rem))"
+  if (photo.src !== data.photo) photo.src = data.photo
+  photo.alt = data.alt
+  if (!data.over) over.removeAttribute("src")
+  else if (over.src !== data.over) over.src = data.over
+  figure.classList.toggle("live", pointing)
+  figure.tabIndex = pointing ? 0 : -1
+  figure.setAttribute("role", pointing ? "application" : "group")
+  figure.setAttribute("aria-label", data.alt + (pointing ? ". Arrow keys walk over the cells, Enter picks one." : ""))
+
+  // Outlines: the photograph is dimmed where nothing is outlined.
+  const draw = (tag, attributes, parent) => {
+    const element = document.createElementNS(SVG, tag)
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+    parent.append(element)
+    return element
+  }
+  svg.replaceChildren()
+  names.replaceChildren()
+  svg.setAttribute("viewBox", "0 0 " + data.width + " " + data.height)
+  if (data.shapes.length) {
+    const mask = draw("mask", { id: "rest" }, svg)
+    draw("rect", { width: "100%", height: "100%", fill: "#fff" }, mask)
+    for (const shape of data.shapes) draw("path", { d: shape.path, style: "fill:#000;fill-rule:evenodd" }, mask)
+    draw("rect", { width: "100%", height: "100%", mask: "url(#rest)", class: "veil" }, svg)
+    for (const shape of data.shapes) {
+      draw("path", { d: shape.path, class: "casing" }, svg)
+      draw("path", { d: shape.path, class: "line", style: "stroke:" + shape.colour }, svg)
+    }
+    for (const shape of data.shapes) {
+      const button = document.createElement("button")
+      button.type = "button"
+      button.tabIndex = -1  // the same choice stands beside the photograph, in the order of the page
+      button.setAttribute("aria-hidden", "true")
+      button.textContent = shape.name
+      button.style.cssText = "left:" + shape.x * 100 + "%;top:" + shape.y * 100 + "%;background:" + shape.colour +
+        ";color:" + shape.ink
+      button.onclick = event => { event.stopPropagation(); setTriggerValue("chosen", shape.id) }
+      names.append(button)
+    }
+  }
+
+  // The map can be drawn aside, to see the photograph below it.
+  const aside = () => {
+    const share = Number(range.value)
+    over.style.clipPath = share < 100 ? "inset(0 0 0 " + (100 - share) + "%)" : ""
+    edge.style.display = data.over && share > 0 && share < 100 ? "block" : "none"
+    edge.style.left = 100 - share + "%"
+    range.setAttribute("aria-valuetext", share + " % of the width shows the map")
+  }
+  split.hidden = !data.over
+  range.setAttribute("aria-label", "How much of the photo the map covers")
+  range.oninput = aside
+  aside()
+
+  // Cells: the pointer and the arrow keys show one, a click or Enter picks it.
+  const rows = data.ys.length - 1, columns = data.xs.length - 1
+  const index = (edges, at) => {
+    let i = 0
+    while (i < edges.length - 2 && at >= edges[i + 1]) i++
+    return i
+  }
+  const frame = (box, r, c) => {
+    box.style.display = "block"
+    box.style.top = data.ys[r] * 100 + "%"
+    box.style.left = data.xs[c] * 100 + "%"
+    box.style.height = (data.ys[r + 1] - data.ys[r]) * 100 + "%"
+    box.style.width = (data.xs[c + 1] - data.xs[c]) * 100 + "%"
+  }
+  const show = (r, c) => {
+    figure._at = [r, c]
+    frame(cell, r, c)
+    const i = r * columns + c
+    tip.textContent = (data.values[i] / 1000).toFixed(data.digits) + "  " + data.names[data.classes[i]] +
+      "  (row " + r + ", column " + c + ")"
+    tip.style.display = "block"
+    const low = data.ys[r] > 0.8
+    tip.style.top = low ? "auto" : "calc(" + data.ys[r + 1] * 100 + "% + 4px)"
+    tip.style.bottom = low ? "calc(" + (1 - data.ys[r]) * 100 + "% + 4px)" : "auto"
+    const right = data.xs[c] > 0.5
+    tip.style.left = right ? "auto" : data.xs[c] * 100 + "%"
+    tip.style.right = right ? (1 - data.xs[c + 1]) * 100 + "%" : "auto"
+  }
+  const hide = () => { cell.style.display = tip.style.display = "none" }
+  const locate = event => {
+    const box = figure.getBoundingClientRect()
+    return [index(data.ys, (event.clientY - box.top) / box.height),
+            index(data.xs, (event.clientX - box.left) / box.width)]
+  }
+  const pick = (r, c) => { frame(picked, r, c); setStateValue("cell", [r, c]) }
+  // When the page scrolls under a resting pointer, browsers report a move by zero: it must not undo an arrow key.
+  const move = event => { if (event.movementX || event.movementY || !figure._at) show(...locate(event)) }
+  const walk = event => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key]
+    const [r, c] = figure._at || data.picked || [Math.floor(rows / 2), Math.floor(columns / 2)]
+    if (step) {
+      event.preventDefault()
+      show(Math.min(Math.max(r + step[0], 0), rows - 1), Math.min(Math.max(c + step[1], 0), columns - 1))
+    } else if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault()
+      pick(r, c)
+    }
+  }
+  figure.onpointermove = pointing ? move : null
+  figure.onpointerleave = figure.onblur = hide
+  figure.onclick = pointing ? event => pick(...locate(event)) : null
+  figure.onkeydown = pointing ? walk : null
+  if (!pointing || (figure._at && (figure._at[0] >= rows || figure._at[1] >= columns))) { figure._at = null; hide() }
+  if (pointing && data.picked && data.picked[0] < rows && data.picked[1] < columns) frame(picked, ...data.picked)
+  else picked.style.display = "none"
+}
