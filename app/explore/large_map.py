@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.explore import inspect_tab
-from app.state import caches
+from app.state import caches, session
 from app.state.selection import Selection
 from app.state.view import View, coverage
 from app.ui import figures
@@ -54,9 +54,8 @@ def draw_trace(analysis: Analysis) -> None:
     if not analysis.present:
         st.toggle(
             "Show the strongest trace",
-            key="trace",
-            persist_state="session",
             help="Marks where the synset would be if it were in the picture.",
+            **session.explore().choices.widget("trace"),
         )
 
 

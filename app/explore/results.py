@@ -47,18 +47,16 @@ def draw(
             st.rerun()
         header.adapt_synset(view, picture)
         chosen = session.selection()
-        session.publish(chosen)
+        session.publish()
         header.draw(chosen, view)
         left, right = st.columns(2, gap="small")
         with right, st.container(horizontal=True, vertical_alignment="center", key="view-row"):
             st.segmented_control(
                 "View",
                 selection.VIEWS,
-                default=selection.VIEWS[0],
-                key="view",
                 required=True,
-                bind="query-params",
                 label_visibility="collapsed",
+                **session.explore().choices.widget("view"),
             )
             with st.popover("Display", icon=":material/palette:"):
                 display.draw()
@@ -97,7 +95,7 @@ def _summary(view: View) -> None:
 
 
 def _tabs(chosen: Selection, view: View, analysis: Analysis) -> None:
-    tabs = st.tabs(selection.TABS, key="tab", on_change="rerun", bind="query-params")
+    tabs = st.tabs(selection.TABS, **session.explore().choices.widget("tab"))
     for tab, name in zip(tabs, selection.TABS, strict=True):
         if not tab.open:
             continue

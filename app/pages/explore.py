@@ -15,9 +15,7 @@ def page() -> None:
     ignored = session.start()
     picture = picture_source.open_chosen()
     chosen = session.selection()
-    if ignored:
-        names = notices.escape_markdown(", ".join(ignored))
-        st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
+    notices.ignored_parameters(ignored)
     main = st.container()
     with st.sidebar:
         inputs.draw(chosen, picture)
@@ -29,9 +27,8 @@ def page() -> None:
 
 def _messages() -> None:
     remembered = session.explore()
-    if remembered.problem:
-        notices.problem(remembered.problem)
-        remembered.problem = ""
+    if remembered.refused:
+        notices.problem(remembered.refused)
     if remembered.picture_gone:
         notices.gone()
 
