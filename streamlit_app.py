@@ -16,7 +16,7 @@ if not streamlit_patches.is_serving() and (problems := settings.check()):
     raise SystemExit(2)
 
 from app import server  # these modules read the settings
-from app.state import caches
+from app.state import caches, choices
 from app.ui import notices, style
 
 streamlit_patches.apply()
@@ -40,4 +40,6 @@ else:
         st.Page("app/pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
         st.Page("app/pages/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
     ]
-    st.navigation(pages, position="top").run()
+    page = st.navigation(pages, position="top")
+    choices.enter(page.url_path)
+    page.run()

@@ -264,6 +264,18 @@ def _collect() -> None:
     memory.trim_heap()
 
 
+# --- History ----------------------------------------------------------------------------------------------------------
+
+
+def is_history_navigation() -> bool:
+    """Return whether the user went back or forward in the browser's history, which caused this run.
+
+    Streamlit 1.67 uses it for widgets that are bound to the address; these lose their parameter while they are not
+    drawn. ``st.query_params`` alone does not tell: a browser may send the address of some moments ago.
+    """
+    return bool(getattr(get_script_run_ctx(), "is_history_navigation", False))
+
+
 # --- Connections ----------------------------------------------------------------------------------------------------
 
 _HTTP_PROTOCOLS = (

@@ -14,37 +14,29 @@ from fcn_core.pipeline import Analysis
 
 
 def adapt_synset(view: View | None, picture: Picture) -> None:
-    """Show what is in a new picture; a synset that the user chose stays if it is seen there too.
+    """Ask for what the picture shows, until the user has chosen.
 
-    What the first scales say is preliminary: the choice is made again when all scales are there.
+    What the scales so far show is shown meanwhile; with all scales it depends on nothing but the picture, the scales
+    and the model. A synset that the user chose for the picture before stays if all scales see it here, too.
     """
-    page, state = session.explore(), st.session_state
-    before, final = page.settled
-    again = before == picture.sha256
-    if view is None or (again and (final or not view.complete)):
+    if view is None:
         return
-    if page.synset_chosen:
-        if not before or again or view.present(state["synset"]):
-            page.settled = picture.sha256, True
-            return
-        if not view.complete:  # a finer scale may see it yet
-            return
-    page.settled = picture.sha256, view.complete
-    synsets = caches.ontology()
-    surest = view.surest
-    if before and not again:
-        page.suggest_threshold()
-    page.synset_chosen = False
+    page = session.explore()
+    if page.doubted and view.complete:
+        page.doubted = False
+        if not view.present(page.choices.now.synset):
+            page.choices.choose(synset="", threshold=None)
+    synsets, surest = caches.ontology(), view.surest
     if picture.word is not None:
-        state["synset"] = synsets.collapse(synsets.find(picture.word).wnid)
+        page.found = synsets.collapse(synsets.find(picture.word).wnid)
     elif surest is not None:
-        state["synset"] = surest.synset.wnid
+        page.found = surest.synset.wnid
 
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:
     """Draw the question that the page answers, and say the answer to screen readers."""
     name = caches.ontology().label(chosen.synset)
-    asked = session.explore().synset_chosen or (view is not None and chosen.view == "Heatmap")
+    asked = bool(session.explore().choices.now.synset) or (view is not None and chosen.view == "Heatmap")
     question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
     answer = "" if view is None or analysis is None else _answer(name, view, analysis, asked)
     st.html(

@@ -40,7 +40,9 @@ def draw(
     plans : tuple of PlannedScale
         All scales that are asked for; empty: those of the analysis.
     """
-    part = st.expander("How does it work?", key="how", on_change="rerun", icon=":material/school:")
+    part = st.expander(
+        "How does it work?", icon=":material/school:", **session.explore().choices.widget("how")
+    )
     if not part.open:
         return
     with part:
@@ -79,13 +81,16 @@ def _synset(chosen: Selection) -> None:
 
 def _notebook_view() -> None:
     """Set everything as in the course notebook."""
-    page, state = session.explore(), st.session_state
-    page.scales = session.coarse_first({*page.scales, *NOTEBOOK_SCALES})
-    for scale in page.scales:
-        state[f"scale-{scale}"] = scale in NOTEBOOK_SCALES
-        state[f"weight-{scale}"] = 1.0
-    state.update(
-        fit="Exact", map="Probability", place="Even", cells="Blocks", range="Per map", power=1.0, tab="Maps"
+    session.explore().choices.choose(
+        scales=NOTEBOOK_SCALES,
+        weights=(),
+        power=1.0,
+        fit="Exact",
+        map="Probability",
+        place="Even",
+        cells="Blocks",
+        range="Per map",
+        tab="Maps",
     )
 
 
@@ -99,7 +104,7 @@ def _summary(view: View) -> None:
 
 
 def _tabs(chosen: Selection, view: View, analysis: Analysis) -> None:
-    tabs = st.tabs(selection.TABS, key="tab", on_change="rerun", bind="query-params")
+    tabs = st.tabs(selection.TABS, **session.explore().choices.widget("tab"))
     for tab, name in zip(tabs, selection.TABS, strict=True):
         if not tab.open:
             continue

@@ -57,30 +57,26 @@ def pick() -> None:
     """Choose the cell that was clicked on the large map."""
     cell = st.session_state["stage"].get("cell")
     if isinstance(cell, list | tuple) and len(cell) == 2:
-        session.explore().cell = max(0, int(cell[0])), max(0, int(cell[1]))
-
-
-def _type(serial: int) -> None:
-    """Choose the cell whose row and column were typed."""
-    page = session.explore()
-    if page.inputs == serial:  # not inputs that have been replaced meanwhile
-        page.cell = page.typed = (
-            int(st.session_state[f"row-{serial}"]),
-            int(st.session_state[f"column-{serial}"]),
-        )
+        session.explore().choices.choose(row=max(0, int(cell[0])), column=max(0, int(cell[1])))
 
 
 def _inputs(cell: tuple[int, int], grid: tuple[int, int]) -> None:
-    """Draw the inputs of row and column; new ones if the cell has changed otherwise than by typing."""
-    page, state = session.explore(), st.session_state
-    if cell != page.typed:
-        page.typed, page.inputs = cell, page.inputs + 1
-    serial = page.inputs
-    for place, label, index in zip(st.columns(2), ("Row", "Column"), (0, 1), strict=True):
-        key = f"row-{serial}" if label == "Row" else f"column-{serial}"
-        if key not in state:
-            state[key] = cell[index]
-        place.number_input(label, 0, grid[index] - 1, key=key, on_change=_type, args=(serial,))
+    """Draw the inputs of row and column; either chooses the cell."""
+    choices = session.explore().choices
+    row, column = cell
+    left, right = st.columns(2)
+    left.number_input(
+        "Row",
+        0,
+        grid[0] - 1,
+        **choices.widget("row", row, choose=lambda value: choices.choose(row=value, column=column)),
+    )
+    right.number_input(
+        "Column",
+        0,
+        grid[1] - 1,
+        **choices.widget("column", column, choose=lambda value: choices.choose(row=row, column=value)),
+    )
 
 
 def draw(chosen: Selection, view: View, maps: Analysis) -> None:

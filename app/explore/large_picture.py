@@ -66,7 +66,7 @@ def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
     synsets = caches.ontology()
     found = [each.synset.wnid for each in view.findings[:MOST_OUTLINES]]
     colours = dict(zip(found, stage.OUTLINE_COLOURS, strict=False))
-    wnids = [chosen.synset] if session.explore().synset_chosen else found
+    wnids = [chosen.synset] if session.explore().choices.now.synset else found
     return tuple(
         Outline(wnid, synsets.label(wnid), colours.get(wnid, stage.ASKED_COLOUR), view.outline(chosen, wnid))
         for wnid in wnids

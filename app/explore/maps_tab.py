@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app.explore.large_picture import live_mean
 from app.explore.scale_row import times
-from app.state import caches, selection
+from app.state import caches, selection, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
@@ -47,11 +49,10 @@ def draw(chosen: Selection, maps: Analysis, picture: Picture) -> None:
                 0.0,
                 1.0,
                 step=0.05,
-                key="power",
-                persist_state="session",
                 help="The power mean of the scales. The heatmap above shows it, if it shows the mean of the scales.",
+                **session.explore().choices.widget("power"),
             )
-            _weights(tuple(maps.heatmaps))
+            _weights(chosen, tuple(maps.heatmaps))
             live = live_mean(chosen, maps)
             if not any(chosen.weight(key) for key in maps.heatmaps):
                 notices.note("Every weight is 0, so there is nothing to average. Give a scale a weight.")
@@ -62,17 +63,22 @@ def draw(chosen: Selection, maps: Analysis, picture: Picture) -> None:
             show(apart, "Disagreement of the scales", "their standard deviation", (0.0, max(0.5, apart.peak)))
 
 
-def _weights(scales: tuple[str, ...]) -> None:
+def _weights(chosen: Selection, scales: tuple[str, ...]) -> None:
     columns = st.columns(min(len(scales), 4))
     for index, scale in enumerate(scales):
-        key = f"weight-{scale}"
-        st.session_state.setdefault(key, 1.0)
         columns[index % len(columns)].slider(
             times(scale),
             0.0,
             selection.MAX_WEIGHT,
             step=0.25,
-            key=key,
-            persist_state="session",
             help="Weight of this scale in the live mean. 0 excludes it." if index == 0 else None,
+            **session.explore().choices.widget(
+                "weight", chosen.weight(scale), scale, partial(_choose_weight, scale)
+            ),
         )
+
+
+def _choose_weight(scale: str, weight: float) -> None:
+    choices = session.explore().choices
+    weights = {str(each): choices.now.weight(str(each)) for each in choices.now.scales}
+    choices.choose(weights=selection.weighted(choices.now, weights | {scale: weight}))

@@ -31,10 +31,9 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
     with right:
         st.toggle(
             "Follow the picture's regions",
-            key="snap",
-            persist_state="session",
             help="Divides the picture into small regions of similar colour, and finds for each the probability that it "
             "belongs to the object, so that the mask ends at the object's edge.",
+            **session.explore().choices.widget("snap"),
         )
         _threshold(chosen, analysis)
         _boxes(analysis, picture)
@@ -42,11 +41,8 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
 
 def _threshold(chosen: Selection, analysis: Analysis) -> None:
     suggested = suggest_threshold(analysis.fine)
-    serial = session.explore().slider
-    key = f"threshold-{chosen.synset}-{suggested:.2f}-{serial}"
-    if key not in st.session_state:
-        st.session_state[key] = round(analysis.threshold, 2)
-    st.slider("Threshold", 0.0, 1.0, step=0.01, key=key, on_change=_set_threshold, args=(key, serial))
+    shown = session.explore().choices.widget("threshold", round(analysis.threshold, 2))
+    st.slider("Threshold", 0.0, 1.0, step=0.01, **shown)
     st.html(
         f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
     )
@@ -56,12 +52,6 @@ def _threshold(chosen: Selection, analysis: Analysis) -> None:
         disabled=chosen.threshold is None,
         icon=":material/auto_fix_high:",
     )
-
-
-def _set_threshold(key: str, serial: int) -> None:
-    page = session.explore()
-    if page.slider == serial:  # not a slider that has been replaced meanwhile
-        page.threshold = st.session_state[key]
 
 
 def _boxes(analysis: Analysis, picture: Picture) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
-from app.state import caches, selection, session
+from app.state import address, caches, selection, session
 from app.state.pictures import Picture
 from app.state.predictors import predictor
 from app.state.queue.forecasts import Cost
@@ -25,6 +27,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
 
 def _scales(chosen: Selection, picture: Picture) -> None:
     page, model = session.explore(), chosen.model_key
+    widget = page.choices.widget
     st.markdown(
         "**Scales**",
         help="Height × width of the network's input. A small scale shows the whole picture, a large one its details. "
@@ -40,8 +43,7 @@ def _scales(chosen: Selection, picture: Picture) -> None:
         cost = _cost(model, sizes[scale], costs.get(sizes[scale]))
         st.checkbox(
             f"**{scale.height} × {scale.width}** :small[:gray[{cost}]]",
-            key=f"scale-{scale}",
-            persist_state="session",
+            **widget("scale", scale in chosen.scales, str(scale), partial(_choose_scale, scale)),
         )
     st.text_input(
         "Add a scale",
@@ -56,12 +58,10 @@ def _scales(chosen: Selection, picture: Picture) -> None:
     st.segmented_control(
         "Fit",
         selection.FITS,
-        default="Aspect",
-        key="fit",
         required=True,
-        bind="query-params",
         help="Aspect keeps the picture's proportions at the same number of pixels. Exact stretches the picture to the "
         "scale, as the notebook does.",
+        **widget("fit"),
     )
 
 
@@ -95,29 +95,34 @@ def _add_scale() -> None:
     except ScaleError as error:
         page.scale_problem = str(error)
         return
-    page.scales = session.coarse_first({*page.scales, scale})
-    state[f"scale-{scale}"] = True
+    _choose_scale(scale, True)
+
+
+def _choose_scale(scale: Scale, on: bool) -> None:
+    choices = session.explore().choices
+    before = choices.now
+    scales = address.coarse_first({*before.scales, scale} if on else {*before.scales} - {scale})
+    weights = {str(each): before.weight(str(each)) for each in before.scales}
+    choices.choose(scales=scales)
+    choices.choose(weights=selection.weighted(choices.now, weights))
 
 
 def _model(chosen: Selection) -> None:
-    with st.container():
+    widget = session.explore().choices.widget
+    with st.expander("Model", icon=":material/deployed_code:"):
         st.selectbox(
             "Model",
             list(MODELS),
-            index=list(MODELS).index(selection.default().model),
-            key="model",
-            bind="query-params",
             label_visibility="collapsed",
+            **widget("model"),
         )
         st.segmented_control(
             "Output stride",
             selection.STRIDES,
-            default="32",
-            key="stride",
             required=True,
-            bind="query-params",
             help="Input pixels from one cell to the next. 16 and 8 dilate the last stages: finer maps with 4 and 16 "
             "times as many cells, which take longer.",
+            **widget("stride"),
         )
         spec = MODELS[chosen.model]
         notices.note(

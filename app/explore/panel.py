@@ -28,19 +28,18 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
         if view is None:
             notices.note("Looking …")
         else:
-            _seen(chosen, view)
+            _seen(view)
+        st.session_state["synset"] = chosen.synset
         synset_picker.pick_synset("synset", session.choose_synset, "Look for")
-        if analysis is not None and session.explore().synset_chosen and not analysis.present:
+        if analysis is not None and session.explore().choices.now.synset and not analysis.present:
             _absent(analysis)
         st.segmented_control(
             "Show",
             selection.VIEWS,
-            default=selection.VIEWS[0],
-            key="view",
             required=True,
-            bind="query-params",
             label_visibility="collapsed",
             width="stretch",
+            **session.explore().choices.widget("view"),
         )
         if view is not None and analysis is not None:
             with st.container(horizontal=True, gap="small"):
@@ -48,42 +47,38 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
                 export_tab.draw_share(view)
 
 
-def _seen(chosen: Selection, view: View) -> None:
+def _seen(view: View) -> None:
     found = view.findings[:MOST_OUTLINES]
     less = tuple(each for each in view.doubtful if each.presence >= PRESENCE_FLOOR)
     if not found:
         notices.note("Nothing that I am sure of." if less else "Nothing that I know.")
     else:
-        _chips("seen", found, stage.OUTLINE_COLOURS, chosen)
+        _chips("seen", found, stage.OUTLINE_COLOURS)
     if less:
         with st.popover("Less sure", type="tertiary"):
-            _chips("seen-less", less, (), chosen)
+            _chips("seen-less", less, ())
 
 
-def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour], chosen: Selection) -> None:
+def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour]) -> None:
     """Draw findings as buttons, one of which can be pressed."""
     words = {each.synset.wnid: certainty(each.presence) for each in found}
     dots = dict(zip(words, map(_dot, colours), strict=False))
     label = caches.ontology().label
-    shown = chosen.synset if session.explore().synset_chosen and chosen.synset in words else None
-    st.session_state[key] = shown
+    asked = session.explore().choices.now.synset
     st.pills(
         "In this photo",
         list(words),
-        key=key,
         format_func=lambda wnid: (
             f"{dots.get(wnid, '')} {notices.escape_markdown(label(wnid))} :small[:gray[{words[wnid]}]]".strip()
         ),
-        on_change=_press,
-        args=(key,),
         label_visibility="collapsed",
+        **session.explore().choices.widget(key, asked if asked in words else None, choose=_press),
     )
 
 
-def _press(key: str) -> None:
-    wnid = st.session_state[key]
+def _press(wnid: str | None) -> None:
     if wnid is None:
-        session.choose_nothing()
+        session.choose_everything()
     else:
         session.choose_synset(wnid)
 
@@ -112,7 +107,6 @@ def _absent(analysis: Analysis) -> None:
     notices.note(absence(analysis))
     st.toggle(
         "Show the strongest trace",
-        key="trace",
-        persist_state="session",
         help="Marks where it would be if it were in the photo.",
+        **session.explore().choices.widget("trace"),
     )

@@ -22,55 +22,58 @@ logger = logging.getLogger(__name__)
 
 
 def open_chosen() -> Picture:
-    """Open the picture that the widgets name, before they are drawn.
+    """Open the picture that the user chose, before anything is drawn.
 
-    If that fails, the last good picture stays, and the page's record gets a message.
+    If that fails, the last good picture stays, and the page's record says why.
     """
     page = session.explore()
-    opening = {"Samples": _open_sample, "Upload": _open_upload, "Camera": _open_photo, "Link": _open_link}
     try:
-        picture = opening[st.session_state["source"]](page)
+        _take_files(page)
+        picture = _open(page, page.choices.now.picture)
         if picture is not None:
-            page.picture, page.picture_gone = picture, False
+            page.picture = picture
     except FcnError as error:
-        page.problem = str(error)
+        _refuse(page, str(error))
     except Exception:
         logger.exception("A picture could not be read")
-        page.problem = INTERNAL_ERROR
+        _refuse(page, INTERNAL_ERROR)
     if page.picture is None:
         page.picture = caches.sample(DEFAULT)
     return page.picture
 
 
-def _open_sample(_: ExplorePage) -> Picture:
-    return caches.sample(str(st.session_state["picture"]))
+def _refuse(page: ExplorePage, why: str) -> None:
+    """Return to the last good picture."""
+    page.choices.choose(picture=DEFAULT if page.picture is None else page.picture.address)
+    page.refused = why
 
 
-def _open_upload(page: ExplorePage) -> Picture | None:
-    file = st.session_state.get(_upload_key())
+def _open(page: ExplorePage, name: str) -> Picture | None:
+    if name in SAMPLES:
+        return caches.sample(name)
+    return _open_link(name) if name else page.uploaded
+
+
+def _take_files(page: ExplorePage) -> None:
+    """Open a file that has just been uploaded, or a photo that has just been taken, and choose it."""
+    file, shot = st.session_state.get(_upload_key()), st.session_state.get("camera")
     if isinstance(file, DeletedFile):  # the browser still lists a file that the server has evicted
         page.uploader += 1
         if page.picture is not None and isinstance(page.picture.file, StoredFile):
-            page.problem = EVICTED
+            page.refused = EVICTED
         else:
-            page.picture_gone = True
-        return None
-    if file is None:
-        return None
-    return caches.read_upload(file.file_id, file.name, picture_files.uploaded(file))
+            session.choose_picture("")
+        file = None
+    files = {each.file_id: each for each in (file, shot) if each is not None}
+    new = [each for id_, each in files.items() if id_ not in page.taken]
+    page.taken = frozenset(files)
+    for each in new:
+        name = "camera" if each is shot else each.name
+        page.uploaded = caches.read_upload(each.file_id, name, picture_files.uploaded(each))
+        session.choose_picture("")
 
 
-def _open_photo(_: ExplorePage) -> Picture | None:
-    shot = st.session_state.get("camera")
-    if shot is None:
-        return None
-    return caches.read_upload(shot.file_id, "camera", picture_files.uploaded(shot))
-
-
-def _open_link(_: ExplorePage) -> Picture | None:
-    url = str(st.session_state.get("link") or "").strip()
-    if not url:
-        return None
+def _open_link(url: str) -> Picture:
     picture = caches.fetch(url)
     if not picture.file.is_there:
         caches.fetch.clear(url)
@@ -93,10 +96,6 @@ def draw() -> None:
         _samples()
 
 
-def _came_from(source: str) -> None:
-    st.session_state["source"] = source
-
-
 def _uploader() -> None:
     key = _upload_key()
     with st.container(width="content", key="own-photo"):
@@ -104,8 +103,6 @@ def _uploader() -> None:
             "Use your photo",
             key=key,
             label_visibility="collapsed",
-            on_change=_came_from,
-            args=("Upload",),
             width=170,
         )
     if isinstance(st.session_state.get(key), DeletedFile):  # not known before it was drawn
@@ -117,41 +114,40 @@ def _uploader() -> None:
 
 
 def _camera() -> None:
-    st.camera_input("Take a picture", key="camera", on_change=_came_from, args=("Camera",))
+    st.camera_input("Take a picture", key="camera")
 
 
 def _link() -> None:
+    page = session.explore()
     st.text_input(
         "Address of a picture",
-        key="link",
         placeholder="https://",
-        persist_state="session",
-        on_change=_came_from,
-        args=("Link",),
         help="The server downloads it, from public addresses only, and treats it like an upload.",
+        **page.choices.widget("link", page.link, choose=_choose_link),
     )
+
+
+def _choose_link(text: str) -> None:
+    session.explore().link = url = text.strip()
+    if url:
+        session.choose_picture(url)
 
 
 def _samples() -> None:
-    if st.session_state["source"] != "Samples":
-        st.session_state["picture"] = None
+    choices = session.explore().choices
+    name = choices.now.picture
     st.pills(
         "Samples",
         list(SAMPLES),
-        key="picture",
         format_func=_label,
         label_visibility="collapsed",
-        on_change=_choose_sample,
-        persist_state="session",
+        **choices.widget("picture", name if name in SAMPLES else None, choose=_choose_sample),
     )
 
 
-def _choose_sample() -> None:
-    if st.session_state["picture"] is not None:
-        _came_from("Samples")
-    elif st.session_state["source"] == "Samples":  # a second click does not take it away
-        picture = session.explore().picture
-        st.session_state["picture"] = picture.address if picture is not None else DEFAULT
+def _choose_sample(name: str | None) -> None:
+    if name is not None:  # a second click does not take it away
+        session.choose_picture(name)
 
 
 def _label(name: str) -> str:

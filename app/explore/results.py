@@ -48,7 +48,7 @@ def draw(
         evicted = job is not None and view is None  # its class maps were evicted: ask for them again
         if evicted or _network(chosen) != _network(asked):
             st.rerun()
-        session.publish(chosen)
+        session.publish()
         analysis = view.analysis(chosen) if view is not None else None
         header.draw(chosen, view, analysis)
         left, right = st.columns([5, 2], gap="medium")

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from app.state import caches, selection, session
+from app.state import caches, comparison, session
+from app.state.comparison import Comparison
 from app.state.pictures import Picture
-from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
+from app.state.queue.jobs import Job, ModelKey, Snapshot, job_key
 from app.state.samples import DEFAULT, SAMPLES
+from app.state.selection import Selection
 from app.state.session import session_id
-from app.state.shared_queue import FIRST_SCALES, queue
+from app.state.shared_queue import queue
 from app.state.view import View, coverage
 from app.ui import display, figures, notices, synset_picker
-from app.ui.figures import Look
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
 from fcn_core.images.scales import plan_scales
@@ -24,26 +25,6 @@ from fcn_core.pipeline import Analysis
 from fcn_core.render import MAP_OPACITY
 
 _POLL = 0.5  # seconds
-_WHAT = ("Models", "Pictures", "Synsets")
-_MINE = "from Explore"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """All choices on the page.
-
-    Attributes
-    ----------
-    what : str
-        One of "Models", "Pictures", "Synsets".
-    models, pictures, wnids : pair of str
-        What each half shows; where the halves do not differ, both are the same.
-    """
-
-    what: str
-    models: tuple[str, str]
-    pictures: tuple[str, str]
-    wnids: tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,125 +34,105 @@ class Side:
     title: str
     picture: Picture
     model: ModelKey
-    wnid: str
-
-
-def read_comparison() -> Choices:
-    """Read the choices, before anything is drawn."""
-    state, synsets = st.session_state, caches.ontology()
-    first = state.setdefault("compare-synset", state.get("synset") or synsets.find("cat").wnid)
-    others = (synsets.collapse(synsets.find(word).wnid) for word in ("dog", "cat"))
-    second = state.setdefault("compare-other", next(other for other in others if other != first))
-    what = str(state.get("compare") or st.query_params.get("compare"))
-    what = what if what in _WHAT else _WHAT[0]
-    mine = _picture_names()[0]
-    model = session.selection().model
-    models, pictures, wnids = (model, model), (mine, mine), (first, first)
-    if what == "Models":
-        models = _pair(("compare-model-a", "compare-model-b"), list(MODELS), 1)
-    elif what == "Pictures":
-        pictures = _pair(("compare-picture-a", "compare-picture-b"), _picture_names(), 2)
-    else:
-        wnids = first, second
-    return Choices(what, models, pictures, wnids)
-
-
-def _pair(keys: tuple[str, str], names: list[str], second: int) -> tuple[str, str]:
-    first, other = (st.session_state.get(key) for key in keys)
-    return str(first or names[0]), str(other or names[_second(names, second)])
-
-
-def _second(names: list[str], wanted: int) -> int:
-    return min(wanted, len(names) - 1)
-
-
-def _picture_names() -> list[str]:
-    if session.explore().picture is not None:
-        return [_MINE, *SAMPLES]
-    return [DEFAULT, *(name for name in SAMPLES if name != DEFAULT)]
+    chosen: Selection
 
 
 def page() -> None:
     """Read the choices, draw the widgets, then the two halves."""
-    chosen = read_comparison()
-    st.segmented_control(
-        "Compare", _WHAT, default=_WHAT[0], key="compare", required=True, bind="query-params"
-    )
-    if chosen.what != "Synsets":
-        synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
-    _publish_picture()
+    choices = session.compare().choices
+    ignored = choices.arrive(_carry)
+    notices.ignored_parameters(ignored or ())
+    chosen = choices.now
+    choices.publish()
+    st.segmented_control("Compare", comparison.WHAT, required=True, **choices.widget("compare"))
+    if chosen.compare != "Synsets":
+        _pick("synset", chosen.wnids[0])
+    if "" in _shown(chosen) and session.explore().uploaded is None:
+        notices.gone()
     _draw_widgets(chosen)
-    sides = _sides(chosen)
+    scales = ", ".join(f"{scale.height} × {scale.width}" for scale in chosen.scales)
+    notices.note(
+        f"Scales {scales}; fit {chosen.fit.lower()}; {chosen.map.lower()}; colours {chosen.colours}."
+    )
+    sides = [_side(chosen, side) for side in (0, 1)]
     jobs = [_job(side) for side in sides]
     waiting = any(not look.finished for look in _look(jobs))
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
 
 
-def _choose(key: str) -> Callable[[str], None]:
+def _carry(first: bool) -> None:
+    """Take over what Explore shows, if it was visited."""
+    choices = session.compare().choices
+    if session.explore().choices.visit:
+        choices.now = comparison.carried(choices.now, session.selection(), first)
+
+
+def _pick(name: str, wnid: str, label: str = "Where does the network see") -> None:
+    """Draw the picker of the first or the other synset."""
+    key = "compare-synset" if name == "synset" else "compare-other"
+    st.session_state[key] = wnid
+    synset_picker.pick_synset(key, _choose(name), label)
+
+
+def _choose(name: str) -> Callable[[str], None]:
     def choose(wnid: str) -> None:
-        st.session_state[key] = wnid
+        session.compare().choices.choose(**{name: wnid})
 
     return choose
 
 
-def _publish_picture() -> None:
-    """Say in the address that the picture was uploaded; say so on the page if it no longer exists."""
-    mine = session.explore().picture
-    if mine is None and st.query_params.get("picture") == selection.UPLOAD:
-        notices.gone()
-    elif mine is not None and not mine.address:
-        st.query_params["picture"] = selection.UPLOAD
-    else:
-        st.query_params.pop("picture", None)
+def _shown(chosen: Comparison) -> tuple[str, ...]:
+    return chosen.pictures if chosen.compare == "Pictures" else chosen.pictures[:1]
 
 
-def _draw_widgets(chosen: Choices) -> None:
+def _draw_widgets(chosen: Comparison) -> None:
     left, right = st.columns(2, gap="small")
-    if chosen.what == "Models":
-        names = list(MODELS)
-        left.selectbox("Model", names, key="compare-model-a", persist_state="session")
-        right.selectbox("and model", names, index=1, key="compare-model-b", persist_state="session")
-    elif chosen.what == "Pictures":
-        names = _picture_names()
-        second = _second(names, 2)
-        left.selectbox("Picture", names, key="compare-picture-a", persist_state="session")
-        right.selectbox("and picture", names, index=second, key="compare-picture-b", persist_state="session")
+    widget = session.compare().choices.widget
+    if chosen.compare == "Models":
+        left.selectbox("Model", list(MODELS), **widget("model"))
+        right.selectbox("and model", list(MODELS), **widget("other_model", chosen.models[1]))
+    elif chosen.compare == "Pictures":
+        mine = session.explore().picture
+        names = list(dict.fromkeys([*([mine.address] if mine else []), *chosen.pictures, *SAMPLES]))
+        left.selectbox("Picture", names, format_func=_name, **widget("picture"))
+        right.selectbox("and picture", names, format_func=_name, **widget("other_picture"))
     else:
         with left:
-            synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
+            _pick("synset", chosen.wnids[0])
         with right:
-            synset_picker.pick_synset("compare-other", _choose("compare-other"), "and where")
+            _pick("other", chosen.wnids[1], "and where")
 
 
-def _sides(chosen: Choices) -> list[Side]:
-    label = caches.ontology().label
-    sides = []
-    for model, name, wnid in zip(chosen.models, chosen.pictures, chosen.wnids, strict=True):
-        picture = _picture(name)
-        titles = {"Models": MODELS[model].title, "Pictures": picture.name, "Synsets": label(wnid)}
-        sides.append(Side(titles[chosen.what], picture, ModelKey(model), wnid))
-    return sides
+def _name(picture: str) -> str:
+    mine = session.explore().picture
+    title = picture or "your picture"
+    return f"{title}, from Explore" if mine is not None and mine.address == picture else title
+
+
+def _side(chosen: Comparison, side: int) -> Side:
+    name, model, shown = chosen.half(side)
+    picture = _picture(name)
+    titles = {
+        "Models": MODELS[model].title,
+        "Pictures": picture.name,
+        "Synsets": caches.ontology().label(shown.synset),
+    }
+    return Side(titles[chosen.compare], picture, ModelKey(model), shown)
 
 
 def _picture(name: str) -> Picture:
-    mine = session.explore().picture
-    return mine if name == _MINE and mine is not None else caches.sample(DEFAULT if name == _MINE else name)
-
-
-def _failed() -> dict[JobKey, Job]:
-    failed: dict[JobKey, Job] = st.session_state.setdefault("compare-failed", {})
-    return failed
+    if not name:
+        return session.explore().uploaded or caches.sample(DEFAULT)
+    return caches.sample(name) if name in SAMPLES else caches.fetch(name)
 
 
 def _job(side: Side) -> Job:
     """Ask for the side's job; one that failed is not tried again in this session."""
-    picture = side.picture
-    plans = plan_scales(picture.height, picture.width, FIRST_SCALES)
+    picture, scales, fit = side.picture, side.chosen.scales, side.chosen.fitting
+    plans = plan_scales(picture.height, picture.width, scales, fit)
     picture.check(plans)
-    key = job_key(picture, side.model, plans)
-    if key in _failed():
-        return _failed()[key]
-    return queue().submit(picture, side.model, FIRST_SCALES, "aspect", session=session_id())
+    failed = session.compare().failed.get(job_key(picture, side.model, plans))
+    return failed or queue().submit(picture, side.model, scales, fit, session=session_id())
 
 
 def _look(jobs: list[Job]) -> list[Snapshot]:
@@ -181,10 +142,12 @@ def _look(jobs: list[Job]) -> list[Snapshot]:
 
 
 def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
+    chosen = session.compare().choices.now
+    session.compare().choices.publish()
     looks = _look(jobs)
     for job, look in zip(jobs, looks, strict=True):
         if look.error:  # before the rerun, which would ask for it again
-            _failed()[job.key] = job
+            session.compare().failed[job.key] = job
     evicted = any(look.state == "cancelled" for look in looks)
     if all(look.finished for look in looks) and (waiting or evicted):
         st.rerun()
@@ -194,7 +157,8 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
             if look.error:
                 notices.problem(look.error)
             analyses.append(_half(side, job))
-    st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range", MAP_OPACITY))
+    label = f"arithmetic mean of {display.MAP_LABELS[sides[0].chosen.kind]}, fixed range"
+    st.html(figures.legend(display.fixed_span(sides[0].chosen.kind), chosen.colours, label, MAP_OPACITY))
     first, second = analyses
     if first is not None and second is not None:
         _numbers(sides, first, second)
@@ -207,10 +171,14 @@ def _half(side: Side, job: Job) -> Analysis | None:
     if view is None:
         st.skeleton(height=max(120, size[0]))
         return None
-    trace = bool(st.session_state.get("compare-trace"))
-    analysis = view.analysis(replace(selection.default(), synset=side.wnid, trace=trace))
-    pixels = figures.paint(display.photo(side.picture, size), analysis.arithmetic, size, (0.0, 1.0), Look())
-    name = caches.ontology().label(side.wnid)
+    chosen = replace(
+        side.chosen, trace=session.compare().choices.now.trace
+    )  # its switch redraws the halves alone
+    analysis = view.analysis(chosen)
+    span = display.fixed_span(analysis.kind)
+    photo, look = display.photo(side.picture, size), display.look_of(chosen)
+    pixels = figures.paint(photo, analysis.arithmetic, size, span, look)
+    name = caches.ontology().label(chosen.synset)
     seconds = sum(m.seconds for m in view.class_maps.values())
     what = name if side.title == name else f"{side.title}: {name}"
     caption = (
@@ -232,15 +200,14 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
     for side, analysis in zip(sides, (first, second), strict=True):
         if not analysis.present:
-            name = caches.ontology().label(side.wnid)
+            name = caches.ontology().label(side.chosen.synset)
             instead = ", the strongest trace is marked" if analysis.marked else ""
             notices.note(f"{side.title}: no {name} found here{instead}.")
     if not (first.present and second.present):
         st.toggle(
             "Show the strongest trace",
-            key="compare-trace",
-            persist_state="session",
             help="Marks where a synset would be if it were in the picture.",
+            **session.compare().choices.widget("trace"),
         )
     if first.marked and second.marked and sides[0].picture.sha256 == sides[1].picture.sha256:
         notices.note(f"Their masks overlap by {iou(first.mask, second.mask):.0%} (intersection over union).")

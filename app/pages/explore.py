@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from app.explore import picture_source, running
 from app.state import session
 from app.ui import notices
@@ -15,9 +13,7 @@ def page() -> None:
     ignored = session.start()
     picture = picture_source.open_chosen()
     chosen = session.selection()
-    if ignored:
-        names = notices.escape_markdown(", ".join(ignored))
-        st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
+    notices.ignored_parameters(ignored)
     picture_source.draw()
     _messages()
     running.draw(chosen, picture)
@@ -26,9 +22,8 @@ def page() -> None:
 
 def _messages() -> None:
     remembered = session.explore()
-    if remembered.problem:
-        notices.problem(remembered.problem)
-        remembered.problem = ""
+    if remembered.refused:
+        notices.problem(remembered.refused)
     if remembered.picture_gone:
         notices.gone()
 

@@ -1,34 +1,25 @@
 """What the user chose on the Explore page, as one frozen record, and its form in the page's address.
 
-:func:`app.state.session.selection` reads the record once a run. Widgets that are always on the page are bound to the
-address by Streamlit (``bind="query-params"``); the page writes the other choices itself (:data:`BY_HAND`).
+A new choice is one line of :class:`Selection`, and a widget that is drawn with
+:meth:`app.state.choices.Choices.widget`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
+from app.state import address
+from app.state.address import between, flag, numbers, one_of, whole
 from app.state.queue.jobs import ModelKey
-from app.state.samples import DEFAULT, SAMPLES
-from fcn_core.errors import FcnError
-from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale, parse_scales
+from app.state.samples import DEFAULT
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale
 from fcn_core.maps.heatmap import MapKind
 from fcn_core.networks.zoo import MODELS, model_spec
 from fcn_core.render import COLOUR_MAPS, MAP_OPACITY
-from fcn_core.synsets.ontology import Ontology
 
-#: Stands in the address for an uploaded picture, which exists in one session only.
-UPLOAD = "upload"
 VIEWS = ("Outline", "Heatmap", "Photo")
-#: Views of addresses that people have kept, and what they are called now: the view and the map that it shows.
-OLD_VIEWS = {
-    "Mean": ("Heatmap", "Mean"),
-    "Fine": ("Heatmap", "Fine"),
-    "Mask": ("Outline", "Fine"),
-    "Contour": ("Outline", "Fine"),
-}
 HEATMAPS = ("Fine", "Mean")
 RANGES = ("Fixed", "Shared", "Per map")
 MAPS = ("Probability", "Evidence")
@@ -37,10 +28,16 @@ PLACES = ("Centres", "Even")
 CARDS = ("Overlay", "Plain")
 FITS = ("Aspect", "Exact")
 TABS = ("Maps", "Mask", "Inspect", "Export")
-#: Names of tabs in addresses that people have kept, and their names now.
-OLD_TABS = {"Take it away": "Export"}
 STRIDES = ("32", "16", "8")
 MAX_WEIGHT = 2.0
+#: Parameters of addresses that people have kept, and what they are called now.
+OLD: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("tab", "Take it away"): {"tab": "Export"},
+    ("view", "Mean"): {"view": "Heatmap", "heatmap": "Mean"},
+    ("view", "Fine"): {"view": "Heatmap", "heatmap": "Fine"},
+    ("view", "Mask"): {"view": "Outline"},
+    ("view", "Contour"): {"view": "Outline"},
+}
 
 
 @dataclass(frozen=True)
@@ -69,30 +66,30 @@ class Selection:
         Cell of the finest grid to inspect; None uses the cell with the highest value.
     """
 
-    picture: str = DEFAULT
-    synset: str = ""
-    scales: tuple[Scale, ...] = NOTEBOOK_SCALES[:3]
-    model: str = "efficientnet-lite2"
-    stride: str = "32"
-    fit: str = "Aspect"
-    map: str = "Probability"
-    view: str = "Outline"
-    heatmap: str = "Fine"
-    how: bool = False
-    range: str = "Fixed"
-    colours: str = "viridis"
-    opacity: float = MAP_OPACITY
-    cells: str = "Smooth"
-    place: str = "Centres"
-    cards: str = "Overlay"
-    power: float = 1.0
-    weights: tuple[float, ...] = ()
-    snap: bool = True
-    trace: bool = False
-    threshold: float | None = None
-    tab: str = "Maps"
-    row: int | None = None
-    column: int | None = None
+    picture: Annotated[str, address.picture()] = DEFAULT
+    synset: Annotated[str, address.synset()] = ""
+    scales: Annotated[tuple[Scale, ...], address.scales()] = NOTEBOOK_SCALES[:3]
+    model: Annotated[str, one_of(*MODELS)] = "efficientnet-lite2"
+    stride: Annotated[str, one_of(*STRIDES)] = "32"
+    fit: Annotated[str, one_of(*FITS)] = "Aspect"
+    map: Annotated[str, one_of(*MAPS)] = "Probability"
+    view: Annotated[str, one_of(*VIEWS)] = "Outline"
+    heatmap: Annotated[str, one_of(*HEATMAPS)] = "Fine"
+    how: Annotated[bool, flag()] = False
+    range: Annotated[str, one_of(*RANGES)] = "Fixed"
+    colours: Annotated[str, one_of(*COLOUR_MAPS)] = "viridis"
+    opacity: Annotated[float, between(0, 1)] = MAP_OPACITY
+    cells: Annotated[str, one_of(*CELLS)] = "Smooth"
+    place: Annotated[str, one_of(*PLACES)] = "Centres"
+    cards: Annotated[str, one_of(*CARDS)] = "Overlay"
+    power: Annotated[float, between(0, 1)] = 1.0
+    weights: Annotated[tuple[float, ...], numbers(0, MAX_WEIGHT)] = ()
+    snap: Annotated[bool, flag()] = True
+    trace: Annotated[bool, flag()] = False
+    threshold: Annotated[float | None, between(0, 1)] = None
+    tab: Annotated[str, one_of(*TABS)] = "Maps"
+    row: Annotated[int | None, whole()] = None
+    column: Annotated[int | None, whole()] = None
 
     @property
     def kind(self) -> MapKind:
@@ -126,137 +123,21 @@ def default() -> Selection:
 
 
 def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:
-    """Read the parameters of an address.
-
-    Parameters
-    ----------
-    query : mapping of str to str
-
-    Returns
-    -------
-    Selection
-        With defaults for missing and invalid parameters.
-    tuple of str
-        The invalid parameters, as "name=value", shortened.
-    """
-    values: dict[str, Any] = {}
-    ignored = []
-    for name, text in query.items():
-        try:
-            values[name] = _READ[name](text)
-        except (KeyError, ValueError, FcnError):
-            ignored.append(f"{name[:24]}={text[:40]}")
-    return replace(default(), **values), tuple(ignored)
+    """Read the parameters of an address; see :func:`app.state.address.read`."""
+    chosen, ignored = address.read(default(), address.modern(query, OLD))
+    for name, other in (("row", "column"), ("column", "row")):
+        if getattr(chosen, name) is not None and getattr(chosen, other) is None:
+            ignored = (*ignored, f"{address.shortened(name, query[name])} without {other}")
+            chosen = replace(chosen, row=None, column=None)
+    return chosen, ignored
 
 
 def write(selection: Selection) -> dict[str, str]:
-    """Write a selection as parameters of an address, without defaults and without an empty choice of scales."""
-    plain = default()
-    return {
-        f.name: _WRITE.get(f.name, str)(value)
-        for f in fields(selection)
-        if (value := getattr(selection, f.name)) not in (getattr(plain, f.name), ())
-    }
+    """Write a selection as parameters of an address, without defaults."""
+    return address.write(selection, default())
 
 
-def _one_of(options: tuple[str, ...]) -> Callable[[str], str]:
-    def read_one(text: str) -> str:
-        if text not in options:
-            raise ValueError(text)
-        return text
-
-    return read_one
-
-
-def _between(low: float, high: float) -> Callable[[str], float]:
-    def read_number(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return read_number
-
-
-def _whole(text: str) -> int:
-    return int(_between(0, 100_000)(text))
-
-
-def _flag(text: str) -> bool:
-    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-
-
-def _picture(text: str) -> str:
-    if text == UPLOAD:
-        return ""
-    if text not in SAMPLES and not text.startswith(("http://", "https://")):
-        raise ValueError(text)
-    return text
-
-
-def _synset(text: str) -> str:
-    synsets = Ontology.load()
-    return synsets.collapse(synsets.find(text).wnid)
-
-
-def _synset_text(wnid: str) -> str:
-    """Return the synset's word if it is unambiguous, else the wnid."""
-    synsets = Ontology.load()
-    try:
-        if synsets.collapse(synsets.find(synsets.label(wnid)).wnid) == wnid:
-            return synsets.label(wnid)
-    except FcnError:
-        pass
-    return wnid
-
-
-def _tab(text: str) -> str:
-    return _one_of(TABS)(OLD_TABS.get(text, text))
-
-
-def _weights(text: str) -> tuple[float, ...]:
-    return tuple(_between(0, MAX_WEIGHT)(part) for part in text.split(","))
-
-
-_READ: Mapping[str, Callable[[str], Any]] = {
-    "picture": _picture,
-    "synset": _synset,
-    "scales": parse_scales,
-    "model": _one_of(tuple(MODELS)),
-    "stride": _one_of(STRIDES),
-    "fit": _one_of(FITS),
-    "map": _one_of(MAPS),
-    "view": _one_of(VIEWS),
-    "heatmap": _one_of(HEATMAPS),
-    "how": _flag,
-    "range": _one_of(RANGES),
-    "colours": _one_of(COLOUR_MAPS),
-    "opacity": _between(0, 1),
-    "cells": _one_of(CELLS),
-    "place": _one_of(PLACES),
-    "cards": _one_of(CARDS),
-    "power": _between(0, 1),
-    "weights": _weights,
-    "snap": _flag,
-    "trace": _flag,
-    "threshold": _between(0, 1),
-    "tab": _tab,
-    "row": _whole,
-    "column": _whole,
-}
-_WRITE: Mapping[str, Callable[[Any], str]] = {
-    "picture": lambda address: address or UPLOAD,
-    "synset": _synset_text,
-    "scales": lambda scales: ",".join(map(str, scales)),
-    "weights": lambda weights: ",".join(f"{w:g}" for w in weights),
-    "snap": lambda value: str(value).lower(),
-    "how": lambda value: str(value).lower(),
-    "trace": lambda value: str(value).lower(),
-    "opacity": lambda value: f"{value:g}",
-    "power": lambda value: f"{value:g}",
-    "threshold": lambda value: f"{value:g}",
-}
-#: Parameters that the page writes itself: their widgets are not always on the page, or are not plain widgets.
-BY_HAND = ("picture", "synset", "scales", "threshold", "weights", "power", "snap", "trace", "row", "column")
-#: Parameters that Streamlit keeps equal to the widget of the same key.
-BOUND = tuple(f.name for f in fields(Selection) if f.name not in BY_HAND)
+def weighted(chosen: Selection, weights: Mapping[str, float]) -> tuple[float, ...]:
+    """Return the weights of the chosen scales, which are given by name; empty if all are 1."""
+    values = tuple(weights.get(str(scale), 1.0) for scale in chosen.scales)
+    return () if all(value == 1 for value in values) else values

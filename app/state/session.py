@@ -2,34 +2,37 @@
 
 Streamlit keeps the values of widgets in the same dictionary as the app's own state. :data:`STATE` names the app's own
 keys, :data:`WIDGETS` those of widgets. A test fails on a key that is in neither list.
+
+What the user chose is one record a page, which its address and its widgets follow: see `app/state/choices.py`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
 
 import streamlit as st
 
-from app.state import caches
-from app.state import selection as address
+from app.state import address, caches, comparison
+from app.state import selection as explored
+from app.state.choices import Choices
+from app.state.comparison import Comparison
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, JobKey
-from app.state.samples import DEFAULT, SAMPLES
-from app.state.selection import BOUND, Selection
+from app.state.samples import SAMPLES
+from app.state.selection import Selection
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale
 
-#: The app's own keys, and what they hold. ``synset`` and ``compare-…`` are shared with the synset picker.
+#: The app's own keys, and what they hold.
 STATE: Mapping[str, str] = {
     "session": "random name by which the queue knows the session",
+    "visit": "the page of this run, and how many pages have been visited",
     "explore": "ExplorePage",
-    "source": "where the picture on Explore comes from: Samples, Upload, Camera, Link",
-    "synset": "wnid on Explore",
-    "compare-synset": "first wnid on Compare",
-    "compare-other": "second wnid on Compare",
-    "compare-failed": "jobs of Compare that failed, by key",
+    "compare": "ComparePage",
+    "synset": "wnid on Explore, for its picker",
+    "compare-synset": "first wnid on Compare, for its picker",
+    "compare-other": "second wnid on Compare, for its picker",
     "model-jobs": "jobs of the Models page, by model",
     "*-shown": "of a synset picker: the wnid it shows, and its serial number",
     "*-asked": "of a synset picker: a word it could not find, and suggestions",
@@ -38,24 +41,12 @@ STATE: Mapping[str, str] = {
 
 #: Keys of widgets, as patterns.
 WIDGETS = (
-    *BOUND,  # kept equal to the address by Streamlit
-    *("picture", "upload*", "camera", "link"),
-    *(
-        "scale-*",
-        "new-scale",
-        "weight-*",
-        "power",
-        "threshold-*",
-        "snap",
-        "trace",
-        "row-*",
-        "column-*",
-        "stage",
-        "png",
-    ),
-    *("seen", "seen-less", "*-step-*", "*-pick-*", "*-sense-*"),
-    *("stop", "export-*", "ask-again", "own-mean"),
-    *("compare", "compare-model-?", "compare-picture-?", "compare-trace"),
+    *(pattern for f in fields(Selection) for pattern in (f.name, f"{f.name}-*")),  # by `Choices.widget`
+    *("upload*", "camera", "link", "link-*"),
+    *("scale-*", "weight-*", "new-scale", "stage", "png", "own-mean"),
+    *("seen", "seen-*", "*-step-*", "*-pick-*", "*-sense-*"),
+    *("stop", "export-*", "ask-again"),
+    "compare-*",
     *("prepare-*", "lesson-*"),
 )
 
@@ -66,27 +57,24 @@ class ExplorePage:
 
     Attributes
     ----------
-    started : bool
-        Whether the address has been read.
+    choices : Choices
+        What the user chose.
+    found : str
+        Wnid that is shown while the user has not chosen one: what the picture shows.
+    doubted : bool
+        Whether the picture has changed since the synset was chosen: it stays if the picture shows it.
     picture : Picture or None
         The last picture that could be opened.
-    picture_gone : bool
-        Whether the address names an uploaded picture that this session does not have.
-    uploader, slider, inputs : int
-        Serial numbers of the uploader, the threshold slider and the inputs of row and column: a new number makes a new
-        widget, so a value of the old one that is still on its way from the browser is ignored.
-    scales : tuple of Scale
-        On offer, coarse first.
-    synset_chosen : bool
-        Whether the user chose the synset, not the picture.
-    settled : (str, bool)
-        SHA-256 of the picture that the synset was last adapted to, and whether that is final.
-    threshold : float or None
-        None: the suggested one.
-    cell : (int, int) or None
-        Row and column to inspect; None: the cell with the highest value.
-    typed : (int, int) or None
-        The cell in the inputs of row and column.
+    uploaded : Picture or None
+        The last one that was uploaded or taken.
+    refused : str
+        Why the picture that the user chose last could not be opened.
+    link : str
+        The address of a picture that the user typed last.
+    taken : set of str
+        Ids of the files in the uploader and the camera that have been opened.
+    uploader : int
+        Serial number of the uploader: a new number makes a new one.
     job : Job or None
         What the page has asked for.
     shown : (Job, Picture) or None
@@ -95,41 +83,79 @@ class ExplorePage:
         The job that the user stopped.
     failed : (JobKey, str) or None
         The job that failed, and why.
-    problem, scale_problem : str
-        Messages to show once.
+    scale_problem : str
+        A message to show once.
     """
 
-    started: bool = False
+    choices: Choices[Selection] = field(
+        default_factory=lambda: Choices(explored.default(), explored.read, explored.write)
+    )
+    found: str = field(default_factory=lambda: caches.ontology().find("dog").wnid)
+    doubted: bool = False
     picture: Picture | None = None
-    picture_gone: bool = False
+    uploaded: Picture | None = None
+    refused: str = ""
+    link: str = ""
+    taken: frozenset[str] = frozenset()
     uploader: int = 0
-    scales: tuple[Scale, ...] = NOTEBOOK_SCALES
     scale_problem: str = ""
-    synset_chosen: bool = False
-    settled: tuple[str, bool] = ("", False)
-    threshold: float | None = None
-    slider: int = 0
-    cell: tuple[int, int] | None = None
-    typed: tuple[int, int] | None = None
-    inputs: int = 0
     job: Job | None = None
     shown: tuple[Job, Picture] | None = None
     stopped: JobKey | None = None
     failed: tuple[JobKey, str] | None = None
-    problem: str = ""
 
     def suggest_threshold(self) -> None:
         """Return to the suggested threshold."""
-        self.threshold, self.slider = None, self.slider + 1
+        self.choices.choose(threshold=None)
 
     def forget_job(self) -> None:
         """Forget how the last job ended, so that it is asked for again."""
         self.job = self.stopped = self.failed = None
 
+    @property
+    def picture_gone(self) -> bool:
+        """Whether the user asks for an uploaded picture that this session does not have."""
+        return not self.choices.now.picture and self.uploaded is None
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """Scales on offer, coarse first."""
+        return address.coarse_first({*NOTEBOOK_SCALES, *self.choices.now.scales})
+
+
+@dataclass(eq=False)
+class ComparePage:
+    """What the Compare page remembers.
+
+    Attributes
+    ----------
+    choices : Choices
+        What the user chose.
+    failed : dict
+        Jobs that failed, by key.
+    """
+
+    choices: Choices[Comparison] = field(
+        default_factory=lambda: Choices(
+            comparison.plain(), comparison.read, comparison.write, prefix="compare-"
+        )
+    )
+    failed: dict[JobKey, Job] = field(default_factory=dict)
+
 
 def explore() -> ExplorePage:
     """Return the record of this session's Explore page."""
-    page: ExplorePage = st.session_state.setdefault("explore", ExplorePage())
+    page: ExplorePage | None = st.session_state.get("explore")
+    if page is None:
+        page = st.session_state["explore"] = ExplorePage()
+    return page
+
+
+def compare() -> ComparePage:
+    """Return the record of this session's Compare page."""
+    page: ComparePage | None = st.session_state.get("compare")
+    if page is None:
+        page = st.session_state["compare"] = ComparePage()
     return page
 
 
@@ -140,100 +166,56 @@ def session_id() -> str:
 
 
 def start() -> tuple[str, ...]:
-    """Set the Explore page's state and widgets from the address, once a session.
+    """Read the address if it is news; call it at the top of a run of Explore.
 
     Returns
     -------
     tuple of str
         Invalid parameters of the address.
     """
-    page, state = explore(), st.session_state
-    if page.started:
+    page = explore()
+    ignored = page.choices.arrive()
+    if ignored is None:
         return ()
-    chosen, ignored = address.read(st.query_params.to_dict())
-    if st.query_params.get("tab") in address.OLD_TABS:  # Streamlit would remove it from the address
-        st.query_params["tab"] = chosen.tab
-        st.rerun()
-    is_sample = chosen.picture in SAMPLES
-    page.started, page.picture_gone = True, not chosen.picture
-    page.scales = coarse_first({*NOTEBOOK_SCALES, *chosen.scales})
-    page.synset_chosen, page.threshold = bool(chosen.synset), chosen.threshold
-    if chosen.row is not None and chosen.column is not None:
-        page.cell = chosen.row, chosen.column
-    state["source"] = "Samples" if is_sample else "Link" if chosen.picture else "Upload"
-    state["picture"] = chosen.picture if is_sample else DEFAULT
-    state["link"] = "" if is_sample else chosen.picture
-    state["synset"] = chosen.synset or caches.ontology().find("cat").wnid
-    state["power"], state["snap"], state["trace"] = chosen.power, chosen.snap, chosen.trace
-    for scale in page.scales:
-        state[f"scale-{scale}"] = scale in chosen.scales
-    for scale, weight in zip(coarse_first(chosen.scales), chosen.weights, strict=False):
-        state[f"weight-{scale}"] = weight
+    page.doubted, page.refused = False, ""
+    picture = page.choices.now.picture
+    page.link = "" if picture in SAMPLES else picture
     return ignored
 
 
 def selection() -> Selection:
-    """Read the Explore page's selection; call it at the top of a run, before anything is drawn.
-
-    A widget that the browser has shown is in the session's state; one that it has not is still in the address.
-    """
-    page, state = explore(), st.session_state
-    query = {name: text for name, text in st.query_params.items() if name in BOUND and name not in state}
-    plain, _ = address.read(query)
-    chosen: dict[str, Any] = {name: state[name] for name in BOUND if state.get(name) is not None}
-    scales = tuple(scale for scale in page.scales if state.get(f"scale-{scale}"))
-    weights = tuple(float(state.get(f"weight-{scale}", 1.0)) for scale in scales)
-    row, column = page.cell or (None, None)
-    if page.picture_gone:
-        chosen["picture"] = ""
-    elif page.picture is not None:
-        chosen["picture"] = page.picture.address
-    return Selection(
-        **{
-            **vars(plain),
-            **chosen,
-            "synset": state.get("synset", ""),
-            "scales": scales,
-            "weights": () if all(weight == 1 for weight in weights) else weights,
-            "threshold": page.threshold,
-            "power": float(state.get("power", plain.power)),
-            "snap": bool(state.get("snap", plain.snap)),
-            "trace": bool(state.get("trace", plain.trace)),
-            "row": row,
-            "column": column,
-        }
-    )
+    """Return what Explore shows: what the user chose, with the synset that the picture shows if none was chosen."""
+    page = explore()
+    chosen = page.choices.now
+    return replace(chosen, synset=chosen.synset or page.found)
 
 
-def publish(chosen: Selection) -> None:
-    """Write the choices that are not bound to a widget into the address."""
-    wanted = address.write(chosen)
-    if not explore().synset_chosen:
-        wanted.pop("synset", None)
-    for name in address.BY_HAND:
-        if name in wanted and st.query_params.get(name) != wanted[name]:
-            st.query_params[name] = wanted[name]
-        elif name not in wanted and name in st.query_params:
-            del st.query_params[name]
+def publish() -> None:
+    """Write what the user chose into the address of Explore."""
+    explore().choices.publish()
 
 
 def choose_synset(wnid: str) -> None:
     """Show another synset on Explore, as the user asks."""
     page = explore()
-    st.session_state["synset"] = wnid
-    page.synset_chosen = True
-    page.suggest_threshold()
-    if page.picture is not None:
-        page.settled = page.picture.sha256, True
+    page.choices.choose(synset=wnid, threshold=None)
+    page.doubted = False
 
 
-def choose_nothing() -> None:
-    """Show everything that is found again, as at first."""
+def choose_everything() -> None:
+    """Show everything that is found on Explore, as at first."""
     page = explore()
-    page.synset_chosen, page.settled = False, ("", False)
-    page.suggest_threshold()
+    page.choices.choose(synset="", threshold=None)
+    page.doubted = False
 
 
-def coarse_first(scales: Any) -> tuple[Scale, ...]:
-    """Sort scales by their number of pixels."""
-    return tuple(sorted(scales, key=lambda scale: (scale.height * scale.width, scale)))
+def choose_picture(name: str) -> None:
+    """Show another picture on Explore: a sample, a URL, or "" for the uploaded one.
+
+    A synset that the user chose stays for now; :func:`app.explore.header.adapt_synset` decides when the picture has
+    been looked at.
+    """
+    page = explore()
+    page.choices.choose(picture=name, threshold=None, row=None, column=None)
+    page.doubted = bool(page.choices.now.synset)
+    page.refused = ""

@@ -6,12 +6,12 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.state import caches, selection
+from app.state import caches, selection, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui.figures import Look
 from fcn_core import render
-from fcn_core.maps.heatmap import Heatmap
+from fcn_core.maps.heatmap import Heatmap, MapKind
 from fcn_core.maps.region import contours_of
 from fcn_core.pipeline import Analysis
 
@@ -25,33 +25,28 @@ Span = tuple[float, float]
 
 def draw() -> None:
     """Draw the widgets under "Display"."""
+    widget = session.explore().choices.widget
     st.segmented_control(
-        "Map", selection.MAPS, default="Probability", key="map", required=True, bind="query-params",
+        "Map", selection.MAPS, required=True, **widget("map"),
         help="Probability: the softmax, summed over the synset's classes. Evidence: the positive part of the largest "
         "logit of the synset's classes, which does not depend on other classes.",
     )  # fmt: skip
     st.segmented_control(
-        "Range", selection.RANGES, default="Fixed", key="range", required=True, bind="query-params",
+        "Range", selection.RANGES, required=True, **widget("range"),
         help="Fixed: a colour means the same on every map and every picture. Shared: from 0 to the highest value of "
         "these maps. Per map: each map from its own lowest to its own highest value.",
     )  # fmt: skip
-    st.selectbox("Colours", render.COLOUR_MAPS, key="colours", bind="query-params",
+    st.selectbox("Colours", render.COLOUR_MAPS, **widget("colours"),
         help="Viridis, cividis and magma are perceptually uniform and safe for colour-blind readers. "
         "Jet is neither.")  # fmt: skip
-    st.slider(
-        "Opacity of the highest value", 0.0, 1.0, render.MAP_OPACITY, 0.05, key="opacity", bind="query-params"
-    )
+    st.slider("Opacity of the highest value", 0.0, 1.0, step=0.05, **widget("opacity"))
+    st.segmented_control("Cells", selection.CELLS, required=True, **widget("cells"))
     st.segmented_control(
-        "Cells", selection.CELLS, default="Smooth", key="cells", required=True, bind="query-params"
-    )
-    st.segmented_control(
-        "Cell placement", selection.PLACES, default="Centres", key="place", required=True, bind="query-params",
+        "Cell placement", selection.PLACES, required=True, **widget("place"),
         help="Centres: each cell at the centre of its receptive field. Even: cells spread evenly over the picture, as "
         "in the notebook, which is wrong by up to half a cell.",
     )  # fmt: skip
-    st.segmented_control(
-        "Scale cards", selection.CARDS, default="Overlay", key="cards", required=True, bind="query-params"
-    )
+    st.segmented_control("Scale cards", selection.CARDS, required=True, **widget("cards"))
 
 
 def look_of(chosen: Selection) -> Look:
@@ -81,7 +76,12 @@ def span_of(maps: Analysis, chosen: Selection) -> Span | None:
     if chosen.range == "Shared":
         shown = [*maps.heatmaps.values(), maps.arithmetic, maps.geometric]
         return 0.0, max(1e-6, *(heatmap.peak for heatmap in shown))
-    return 0.0, 1.0 if maps.kind == "probability" else _EVIDENCE_TOP
+    return fixed_span(maps.kind)
+
+
+def fixed_span(kind: MapKind) -> Span:
+    """Return the values of the first and the last colour that are the same on every map and every picture."""
+    return 0.0, 1.0 if kind == "probability" else _EVIDENCE_TOP
 
 
 def own_span(heatmap: Heatmap, span: Span | None) -> Span:

@@ -61,6 +61,13 @@ def undelivered(limits: Limits) -> str:
     )
 
 
+def ignored_parameters(parameters: tuple[str, ...]) -> None:
+    """Say which parameters of the address are not valid."""
+    if parameters:
+        names = escape_markdown(", ".join(parameters))
+        st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
+
+
 def escape_markdown(text: str) -> str:
     """Escape text so that Streamlit's Markdown shows it unchanged."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in text)

@@ -49,7 +49,24 @@ window.fcnAskAgain ||= (() => {
 })()
 """
 
-ALL = (PICTURES_FIRST, DROP_AND_PASTE, SCROLL_TO_TOP, RERUN_ON_RECONNECT)
+# Streamlit adds an entry to the browser's history whenever the address changes, also when no user caused it: a page
+# just entered writes its choices, or a new picture asks for something else. Such a change belongs to the entry before.
+ENTRY_PER_GESTURE = """
+window.fcnEntries ||= (() => {
+  const push = history.pushState
+  let gesture = false
+  for (const kind of ["pointerdown", "keydown", "change", "drop", "paste"])
+    window.addEventListener(kind, () => { gesture = true }, true)
+  window.addEventListener("popstate", () => { gesture = false })
+  history.pushState = (...entry) => {
+    (gesture ? push : history.replaceState).apply(history, entry)
+    gesture = false
+  }
+  return true
+})()
+"""
+
+ALL = (PICTURES_FIRST, DROP_AND_PASTE, SCROLL_TO_TOP, RERUN_ON_RECONNECT, ENTRY_PER_GESTURE)
 
 
 def element(script: str, occasion: str = "") -> str:

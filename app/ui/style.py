@@ -16,10 +16,11 @@ def _sheet() -> str:
 
 
 def style() -> None:
-    """Add the style sheet, and the hidden button that reruns the page after a reconnection.
+    """Add the style sheet, the scripts of every page, and the hidden button that reruns it after a reconnection.
 
     Call it once a run, before anything is drawn.
     """
     st.html(f"<style>{_sheet()}</style>")
     st.button("Ask again", key="ask-again")
-    st.html(page_scripts.element(page_scripts.RERUN_ON_RECONNECT), unsafe_allow_javascript=True)
+    for script in (page_scripts.RERUN_ON_RECONNECT, page_scripts.ENTRY_PER_GESTURE):
+        st.html(page_scripts.element(script), unsafe_allow_javascript=True)

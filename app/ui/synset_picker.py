@@ -30,7 +30,8 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where doe
     synsets = caches.ontology()
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
-    if shown != state[key] or f"{key}-pick-{serial}" not in state:  # Streamlit drops it on other pages
+    # Streamlit forgets a widget that is not drawn, or remembers its first value.
+    if shown != state[key] or state.get(f"{key}-pick-{serial}") != state[key]:
         serial += 1
         state[f"{key}-shown"] = (state[key], serial)
         state[f"{key}-pick-{serial}"] = state[key]

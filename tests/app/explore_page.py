@@ -36,6 +36,12 @@ def opened(**query: str) -> AppTest:
     return settled(page)
 
 
+def go(page: AppTest, name: str) -> AppTest:
+    """Go to another page by the links at the top: as the browser does, without the parameters of the address."""
+    page.query_params.clear()
+    return page.switch_page(f"app/pages/{name}.py").run()
+
+
 def text(page: AppTest) -> str:
     return "\n".join(str(h.proto.body) for h in page.html)
 

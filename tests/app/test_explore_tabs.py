@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.explore import inspect_tab
-from app.state import caches, session, shared_queue
+from app.state import caches, shared_queue
 from app.state.queue.jobs import ModelKey
-from app.state.session import ExplorePage
 from fcn_core.engines import effective_field
 from fcn_core.networks.geometry import CellAxis
 from tests.app.explore_page import (
     APP,
+    go,
     group,
     number_input,
     opened,
@@ -32,13 +31,13 @@ pytestmark = pytest.mark.usefixtures("prepared_app")
 
 def test_the_mask_follows_the_threshold(shared: AppTest) -> None:
     page = opened(tab="Mask")
-    slider = next(s for s in page.slider if s.key and s.key.startswith("threshold-"))
+    slider = next(s for s in page.slider if s.key and s.key.startswith("threshold"))
     suggested = slider.value
     assert f"suggested {suggested:.2f}" in text(page)
     slider.set_value(0.9)
     settled(page)
     assert page.query_params["threshold"] == "0.9"
-    assert page.session_state["explore"].threshold == 0.9
+    assert page.session_state["explore"].choices.now.threshold == 0.9
     covered = text(page)
     next(b for b in page.button if b.label == "Use the suggested threshold").click()
     settled(page)
@@ -118,29 +117,16 @@ def test_a_command_with_another_file_name_says_so(coffee: np.ndarray) -> None:
 @pytest.mark.parametrize("page_file", ["compare", "models"])
 def test_the_other_pages_open(page_file: str) -> None:
     page = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
-    page.switch_page(f"app/pages/{page_file}.py").run()
+    go(page, page_file)
     assert not page.exception and not page.error
 
 
 @pytest.mark.parametrize(("synset", "other"), [("cat", "dog"), ("dog", "cat"), ("espresso", "dog")])
 def test_compare_starts_with_two_different_synsets(synset: str, other: str) -> None:
-    page = opened(synset=synset).switch_page("app/pages/compare.py").run()
+    page = go(opened(synset=synset), "compare")
     synsets = caches.ontology()
-    found = [page.session_state[name] for name in ("compare-synset", "compare-other")]
-    assert found == [synsets.collapse(synsets.find(word).wnid) for word in (synset, other)]
-
-
-@pytest.mark.parametrize(("serial", "cell"), [(1, (5, 6)), (2, (2, 3))])
-def test_a_stale_value_of_the_inputs_does_not_undo_a_pick(
-    monkeypatch: pytest.MonkeyPatch, serial: int, cell: tuple[int, int]
-) -> None:
-    """After a click on the map the browser may still send a value of the inputs that were replaced."""
-    remembered = ExplorePage(cell=(5, 6), typed=(5, 6), inputs=2)
-    monkeypatch.setattr(session, "explore", lambda: remembered)
-    values = {f"row-{serial}": 2, f"column-{serial}": 3}
-    monkeypatch.setattr(inspect_tab, "st", SimpleNamespace(session_state=values))
-    inspect_tab._type(serial)
-    assert remembered.cell == cell
+    found = page.session_state["compare"].choices.now.wnids
+    assert list(found) == [synsets.collapse(synsets.find(word).wnid) for word in (synset, other)]
 
 
 def test_another_cell_gets_new_inputs_and_a_typed_one_keeps_them() -> None:
@@ -149,7 +135,7 @@ def test_another_cell_gets_new_inputs_and_a_typed_one_keeps_them() -> None:
     number_input(page, "Row").set_value(2)
     settled(page)
     assert number_input(page, "Row").key == first
-    page.session_state["explore"].cell = (5, 6)  # as a click does
+    page.session_state["explore"].choices.choose(row=5, column=6)  # as a click does
     settled(page)
     assert number_input(page, "Row").key != first
     assert (number_input(page, "Row").value, number_input(page, "Column").value) == (5, 6)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from app.state.address import UPLOAD
 from app.state.queue.jobs import ModelKey
 from app.state.samples import SAMPLES
-from app.state.selection import UPLOAD, Selection, default, read, write
+from app.state.selection import Selection, default, read, write
 from fcn_core.images.scales import Scale
 from fcn_core.synsets.ontology import Ontology
 
@@ -22,6 +23,7 @@ CASES = [
     Selection(model="resnet50", stride="16", fit="Exact", map="Evidence", cells="Blocks", place="Even"),
     Selection(picture=""),
     Selection(cards="Plain", tab="Export", row=0, column=19),
+    Selection(scales=()),
 ]
 
 
@@ -77,6 +79,14 @@ def test_invalid_parameters_are_reported(query: dict[str, str]) -> None:
     assert selection == default()
     ((name, value),) = query.items()
     assert ignored == (f"{name}={value}",)
+
+
+@pytest.mark.parametrize(("name", "other"), [("row", "column"), ("column", "row")])
+def test_half_a_cell_is_reported(name: str, other: str) -> None:
+    assert read({name: "3", "view": "Mask"}) == (
+        replace(default(), view="Mask"),
+        (f"{name}=3 without {other}",),
+    )
 
 
 def test_valid_parameters_beside_invalid_ones_are_kept() -> None:

@@ -28,6 +28,7 @@ from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.runtime import AsyncObjects
+from streamlit.runtime.scriptrunner import ScriptRunContext
 from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.state.session_state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
@@ -275,6 +276,14 @@ def test_a_fetched_picture_is_stored_like_an_upload(held: Held, monkeypatch: pyt
     assert [file.is_there for file in files] == [False, False, True, True, True]
     assert files[4].read() == b"\x04"
     assert len(held.files.file_storage["one"]) == 3
+
+
+def test_a_run_knows_whether_the_user_went_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is_history_navigation" in inspect.signature(ScriptRunContext.reset).parameters
+    for back in (False, True):
+        context = SimpleNamespace(is_history_navigation=back)
+        monkeypatch.setattr(streamlit_patches, "get_script_run_ctx", lambda context=context: context)
+        assert streamlit_patches.is_history_navigation() is back
 
 
 def test_page_caches_are_cleared_above_the_budget_and_not_too_often(

@@ -1,0 +1,195 @@
+"""How a frozen record of choices is read from the parameters of an address, and written to them.
+
+Each field says in its type how it looks in an address, so a new choice is one line of its record::
+
+    fit: Annotated[str, one_of("Aspect", "Exact")] = "Aspect"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from app.state.samples import SAMPLES
+from fcn_core.errors import FcnError
+from fcn_core.images.scales import Scale, parse_scales
+from fcn_core.synsets.ontology import Ontology
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Record = TypeVar("Record", bound=DataclassInstance)
+else:
+    Record = TypeVar("Record")
+
+#: Stands in the address for an uploaded picture, which exists in one session only.
+UPLOAD = "upload"
+#: Stands in the address for an empty choice of scales.
+NO_SCALES = "none"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a field looks in an address.
+
+    Attributes
+    ----------
+    read : callable
+        Raises KeyError, ValueError or an FcnError if the text is not valid.
+    write : callable
+    """
+
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+
+
+@cache
+def forms(record: type) -> Mapping[str, Form]:
+    """Return the forms of a record's fields."""
+    hints = get_type_hints(record, include_extras=True)
+    return {
+        name: next(each for each in hint.__metadata__ if isinstance(each, Form))
+        for name, hint in hints.items()
+    }
+
+
+def read(plain: Record, query: Mapping[str, str]) -> tuple[Record, tuple[str, ...]]:
+    """Read the parameters of an address.
+
+    Parameters
+    ----------
+    plain : record
+        What an address without parameters means.
+    query : mapping of str to str
+
+    Returns
+    -------
+    record
+        Missing and invalid parameters are as in `plain`.
+    tuple of str
+        The invalid parameters, as "name=value", shortened.
+    """
+    values: dict[str, Any] = {}
+    ignored = []
+    for name, text in query.items():
+        try:
+            values[name] = forms(type(plain))[name].read(text)
+        except (KeyError, ValueError, FcnError):
+            ignored.append(shortened(name, text))
+    return replace(plain, **values), tuple(ignored)
+
+
+def write(record: Record, plain: Record) -> dict[str, str]:
+    """Write a record as parameters of an address: only what differs from `plain`."""
+    return {
+        name: form.write(getattr(record, name))
+        for name, form in forms(type(record)).items()
+        if getattr(record, name) != getattr(plain, name)
+    }
+
+
+def shortened(name: str, text: str) -> str:
+    """Return a parameter for a message."""
+    return f"{name[:24]}={text[:40]}"
+
+
+def modern(query: Mapping[str, str], old: Mapping[tuple[str, str], Mapping[str, str]]) -> Mapping[str, str]:
+    """Replace the parameters of addresses that people have kept by those of today.
+
+    Parameters
+    ----------
+    query : mapping of str to str
+    old : mapping
+        What a parameter, as (name, value), is called now; one may have become several.
+    """
+    now: dict[str, str] = {}
+    for name, text in query.items():
+        now |= old.get((name, text), {name: text})
+    return now
+
+
+def one_of(*options: str) -> Form:
+    """Return the form of a choice among options."""
+
+    def read_one(text: str) -> str:
+        if text not in options:
+            raise ValueError(text)
+        return text
+
+    return Form(read_one)
+
+
+def between(low: float, high: float) -> Form:
+    """Return the form of a number in a range; None is not written."""
+
+    def read_number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return Form(read_number, lambda value: "" if value is None else f"{value:.6g}")
+
+
+def whole(high: int = 100_000) -> Form:
+    """Return the form of a whole number from 0."""
+    return Form(lambda text: int(between(0, high).read(text)))
+
+
+def flag() -> Form:
+    """Return the form of a switch."""
+    values = {"true": True, "1": True, "false": False, "0": False}
+    return Form(lambda text: values[text.lower()], lambda value: str(value).lower())
+
+
+def numbers(low: float, high: float) -> Form:
+    """Return the form of a list of numbers in a range."""
+    each = between(low, high)
+    return Form(
+        lambda text: tuple(map(each.read, text.split(","))), lambda values: ",".join(map(each.write, values))
+    )
+
+
+def scales() -> Form:
+    """Return the form of scales, coarse first."""
+    return Form(
+        lambda text: () if text == NO_SCALES else coarse_first(parse_scales(text)),
+        lambda values: ",".join(map(str, values)) or NO_SCALES,
+    )
+
+
+def coarse_first(values: Any) -> tuple[Scale, ...]:
+    """Sort scales by their number of pixels."""
+    return tuple(sorted(values, key=lambda scale: (scale.height * scale.width, scale)))
+
+
+def picture() -> Form:
+    """Return the form of a picture: the name of a sample, a URL, or "" for an uploaded one."""
+
+    def read_picture(text: str) -> str:
+        if text == UPLOAD:
+            return ""
+        if text not in SAMPLES and not text.startswith(("http://", "https://")):
+            raise ValueError(text)
+        return text
+
+    return Form(read_picture, lambda address: address or UPLOAD)
+
+
+def synset() -> Form:
+    """Return the form of a synset, kept as a wnid: its word if that is unambiguous, else the wnid."""
+
+    def read_synset(text: str) -> str:
+        synsets = Ontology.load()
+        return synsets.collapse(synsets.find(text).wnid)
+
+    def write_synset(wnid: str) -> str:
+        word = Ontology.load().label(wnid)
+        try:
+            return word if read_synset(word) == wnid else wnid
+        except FcnError:
+            return wnid
+
+    return Form(read_synset, write_synset)

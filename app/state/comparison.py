@@ -1,0 +1,116 @@
+"""What the user chose on the Compare page, as one frozen record, and its form in the page's address.
+
+What Explore chooses and Compare does not (scales, fit, map, colours) comes along when the user goes from one to the
+other, and stands in Compare's address from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from app.state import address
+from app.state.address import flag, one_of
+from app.state.samples import DEFAULT
+from app.state.selection import FITS, MAPS, Selection, default
+from fcn_core.images.scales import NOTEBOOK_SCALES, Scale
+from fcn_core.networks.zoo import MODELS
+from fcn_core.render.colours import COLOUR_MAPS
+from fcn_core.synsets.ontology import Ontology
+
+WHAT = ("Models", "Pictures", "Synsets")
+_CARRIED = ("fit", "map", "colours")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All choices on the Compare page.
+
+    Attributes
+    ----------
+    compare : str
+        In what the two halves differ; in the rest both are as the first.
+    synset, model, picture : str
+        Of the first half, as in :class:`~app.state.selection.Selection`; without a synset it is the cat.
+    other, other_model, other_picture : str
+        Of the second half; "" is one that differs from the first.
+    """
+
+    compare: Annotated[str, one_of(*WHAT)] = "Models"
+    synset: Annotated[str, address.synset()] = ""
+    other: Annotated[str, address.synset()] = ""
+    model: Annotated[str, one_of(*MODELS)] = "efficientnet-lite2"
+    other_model: Annotated[str, one_of(*MODELS)] = ""
+    picture: Annotated[str, address.picture()] = DEFAULT
+    other_picture: Annotated[str, address.picture()] = "coffee"
+    scales: Annotated[tuple[Scale, ...], address.scales()] = NOTEBOOK_SCALES[:3]
+    fit: Annotated[str, one_of(*FITS)] = "Aspect"
+    map: Annotated[str, one_of(*MAPS)] = "Probability"
+    colours: Annotated[str, one_of(*COLOUR_MAPS)] = "viridis"
+    trace: Annotated[bool, flag()] = False
+
+    @property
+    def wnids(self) -> tuple[str, str]:
+        """The synsets to choose from in the two halves."""
+        synsets = Ontology.load()
+        cat, dog = (synsets.collapse(synsets.find(word).wnid) for word in ("cat", "dog"))
+        first = self.synset or cat
+        return first, self.other or (cat if first == dog else dog)
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """The models to choose from in the two halves."""
+        return self.model, self.other_model or next(name for name in MODELS if name != self.model)
+
+    @property
+    def pictures(self) -> tuple[str, str]:
+        """The pictures to choose from in the two halves."""
+        return self.picture, self.other_picture
+
+    def half(self, side: int) -> tuple[str, str, Selection]:
+        """Return the picture and the model of a half, 0 or 1, and how Explore would show it."""
+        model = self.models[side if self.compare == "Models" else 0]
+        picture = self.pictures[side if self.compare == "Pictures" else 0]
+        wnid = self.wnids[side if self.compare == "Synsets" else 0]
+        shown = Selection(
+            picture=picture, synset=wnid, model=model, trace=self.trace, scales=self.scales, fit=self.fit,
+            map=self.map, colours=self.colours,
+        )  # fmt: skip
+        return picture, model, shown
+
+
+def plain() -> Comparison:
+    """Return the comparison of an address without parameters; ``FCN_MODEL`` sets its first model."""
+    return Comparison(model=default().model)
+
+
+def read(query: Mapping[str, str]) -> tuple[Comparison, tuple[str, ...]]:
+    """Read the parameters of an address; see :func:`app.state.address.read`."""
+    return address.read(plain(), query)
+
+
+def write(comparison: Comparison) -> dict[str, str]:
+    """Write a comparison as parameters of an address, without defaults."""
+    return address.write(comparison, plain())
+
+
+def carried(comparison: Comparison, chosen: Selection, first: bool) -> Comparison:
+    """Return the comparison with what Explore shows.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    chosen : Selection
+        What Explore shows.
+    first : bool
+        Whether this is the first visit: the first half then begins as Explore.
+    """
+    taken = {name: getattr(chosen, name) for name in _CARRIED}
+    if chosen.scales:
+        taken["scales"] = chosen.scales
+    if first:
+        taken |= {name: getattr(chosen, name) for name in ("synset", "model", "picture")}
+        if chosen.picture == comparison.other_picture:
+            taken["other_picture"] = DEFAULT
+    return replace(comparison, **taken)
