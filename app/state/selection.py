@@ -129,12 +129,15 @@ def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:
         if getattr(chosen, name) is not None and getattr(chosen, other) is None:
             ignored = (*ignored, f"{address.shortened(name, query[name])} without {other}")
             chosen = replace(chosen, row=None, column=None)
+    if "tab" in query and "how" not in query:  # the tabs were always open once
+        chosen = replace(chosen, how=True)
     return chosen, ignored
 
 
 def write(selection: Selection) -> dict[str, str]:
     """Write a selection as parameters of an address, without defaults."""
-    return address.write(selection, default())
+    written = address.write(selection, default())
+    return {**written, "how": "false"} if "tab" in written and not selection.how else written
 
 
 def weighted(chosen: Selection, weights: Mapping[str, float]) -> tuple[float, ...]:

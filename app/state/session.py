@@ -43,7 +43,7 @@ STATE: Mapping[str, str] = {
 WIDGETS = (
     *(pattern for f in fields(Selection) for pattern in (f.name, f"{f.name}-*")),  # by `Choices.widget`
     *("upload*", "camera", "link", "link-*"),
-    *("scale-*", "weight-*", "new-scale", "stage", "png", "own-mean"),
+    *("scale-*", "weight-*", "new-scale", "stage", "png"),
     *("seen", "seen-*", "*-step-*", "*-pick-*", "*-sense-*"),
     *("stop", "export-*", "ask-again"),
     "compare-*",

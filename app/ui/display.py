@@ -27,6 +27,11 @@ def draw() -> None:
     """Draw the widgets under "Display"."""
     widget = session.explore().choices.widget
     st.segmented_control(
+        "Large heatmap", selection.HEATMAPS, required=True, **widget("heatmap"),
+        help="Fine: how surely each part of the photo belongs to the thing, along the edges in the photo. Mean: the "
+        "mean of the scales, cell by cell.",
+    )  # fmt: skip
+    st.segmented_control(
         "Map", selection.MAPS, required=True, **widget("map"),
         help="Probability: the softmax, summed over the synset's classes. Evidence: the positive part of the largest "
         "logit of the synset's classes, which does not depend on other classes.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
 APP = ROOT / "streamlit_app.py"
-CAT, ESPRESSO, DOG = "n02121620", "n07920052", "n02084071"
+CAT, ESPRESSO, DOG, SHEPHERD = "n02121620", "n07920052", "n02084071", "n02106662"
 
 
 def settled(page: AppTest) -> AppTest:
@@ -30,6 +32,8 @@ def settled_until(page: AppTest, holds: Callable[[], bool]) -> None:
 
 
 def opened(**query: str) -> AppTest:
+    """Open Explore with parameters of its address and the part "How does it work?" open."""
+    query = {"how": "true", **query}
     page = AppTest.from_file(str(APP), default_timeout=PATIENCE)
     for name, value in query.items():
         page.query_params[name] = value
@@ -40,6 +44,22 @@ def go(page: AppTest, name: str) -> AppTest:
     """Go to another page by the links at the top: as the browser does, without the parameters of the address."""
     page.query_params.clear()
     return page.switch_page(f"app/pages/{name}.py").run()
+
+
+def large(page: AppTest) -> dict[str, Any]:
+    """What the large picture shows: the data of its component."""
+    (shown,) = (each.proto.json for each in page if each.type == "bidi_component")
+    (data,) = json.loads(shown)
+    return dict(data)
+
+
+def outlined(page: AppTest) -> list[str]:
+    """Names of what is outlined on the large picture."""
+    return [shape["name"] for shape in large(page)["shapes"]]
+
+
+def question(page: AppTest) -> str:
+    return re.findall(r"<h1[^>]*>(.*?)</h1>", text(page))[0]
 
 
 def text(page: AppTest) -> str:

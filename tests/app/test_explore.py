@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.explore import scale_row
+from app.explore import panel, scale_row
 from app.state import caches, shared_queue
 from app.state.queue import job_queue
 from app.state.view import View
@@ -20,10 +20,15 @@ from tests.app.explore_page import (
     APP,
     CAT,
     DOG,
+    SHEPHERD,
+    address,
     button,
     group,
+    large,
     opened,
+    outlined,
     png,
+    question,
     settled,
     text,
 )
@@ -44,8 +49,8 @@ from streamlit.testing.v1 import AppTest
 page = AppTest.from_file(sys.argv[1], default_timeout=float(sys.argv[2])).run()
 body = "".join(h.proto.body for h in page.html)
 assert not page.exception and not page.error, (page.exception, page.error)
-assert "peak 0.89" in body and body.count("fcn-card") >= 5 and "fcn-wait" not in body.split("</style>")[1], body[-2000:]
-assert page.session_state["synset"] == "n02121620"
+assert "Found: German shepherd" in body and "fcn-wait" not in body.split("</style>")[1], body[-2000:]
+assert page.session_state["synset"] == "n02106662"
 heavy = {"tensorflow", "keras", "openvino", "pandas", "pyarrow", "matplotlib.pyplot", "skimage.data"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print("complete", flush=True)
@@ -87,9 +92,15 @@ def test_choosing_a_chip_redraws_without_running_the_network(
     assert shared.session_state["synset"] == ANIMAL
     assert shared.query_params["synset"] == "animal"
     assert text(shared) != before
-    button(shared, f"chip-{CAT}").click()
+    group(shared, "seen").set_value(SHEPHERD)
     settled(shared)
-    assert shared.session_state["synset"] == CAT
+    assert shared.session_state["synset"] == SHEPHERD
+    assert shared.query_params["synset"] == "German shepherd"
+    assert question(shared) == "Where is the German shepherd in this photo?"
+    group(shared, "seen").set_value(None)
+    settled(shared)
+    assert "synset" not in shared.query_params, "pressed again, all that is found is shown"
+    assert question(shared) == "What is in this photo, and where?"
     assert runs == []
 
 
@@ -120,9 +131,6 @@ def _has(page: AppTest, key: str) -> bool:
 @pytest.mark.parametrize(
     ("key", "value", "default", "shows"),
     [
-        ("view", "Fine", "Mean", "probability that a region belongs to it"),
-        ("view", "Mask", "Mean", "threshold"),
-        ("view", "Contour", "Mean", "regions"),
         ("range", "Shared", "Fixed", "shared range"),
         ("range", "Per map", "Fixed", "its own range"),
         ("map", "Evidence", "Probability", "20.00"),
@@ -138,15 +146,63 @@ def test_display_controls_change_the_page(
     group(shared, key).set_value(value)
     settled(shared)
     after = text(shared)
-    assert after != before or key == "view"
-    assert shows.rstrip("s") in after
-    assert shared.session_state[key] == value
+    assert after != before
+    assert shows in after
+    assert shared.query_params[key] == value
     group(shared, key).set_value(default)
     settled(shared)
     assert text(shared) == before
 
 
-@pytest.mark.parametrize(("key", "value", "default"), [("opacity", 0.2, 0.6), ("power", 0.0, 1.0)])
+def test_the_large_picture_shows_outlines_a_heatmap_or_the_photo() -> None:
+    page = opened()
+    plain = large(page)
+    assert outlined(page) == ["German shepherd"] and not plain["over"] and not plain["values"]
+    assert plain["alt"] == "The photo with outlines of: German shepherd"
+    group(page, "view").set_value("Heatmap")
+    settled(page)
+    fine = large(page)
+    assert fine["over"] and fine["values"] and not fine["shapes"]
+    assert "how surely this part of the photo belongs to it" in text(page)
+    group(page, "heatmap").set_value("Mean")
+    settled(page)
+    assert large(page)["over"] != fine["over"]
+    assert "mean of the scales: probability, fixed range" in text(page)
+    group(page, "heatmap").set_value("Fine")
+    group(page, "view").set_value("Photo")
+    settled(page)
+    shown = large(page)
+    assert (shown["photo"], shown["over"], shown["shapes"], shown["values"]) == (plain["photo"], None, [], [])
+    group(page, "view").set_value("Outline")
+    settled(page)
+    assert large(page) == plain
+
+
+@pytest.mark.parametrize(
+    ("old", "view", "heatmap"),
+    [("Mean", "Heatmap", "Mean"), ("Fine", "Heatmap", "Fine"), ("Mask", "Outline", "Fine")],
+)
+def test_old_views_open(old: str, view: str, heatmap: str) -> None:
+    page = opened(view=old)
+    assert (group(page, "view").value, group(page, "heatmap").value) == (view, heatmap)
+    assert not page.toast
+
+
+def test_everything_that_is_found_is_outlined_in_its_own_colour_until_one_thing_is_asked_for() -> None:
+    page = opened(picture="kitten", how="false")
+    found = group(page, "seen").options
+    shapes = large(page)["shapes"]
+    assert len(shapes) == len(found) >= 2 and "cat" in outlined(page)
+    assert len({shape["colour"] for shape in shapes}) == len(shapes)
+    assert not any(box.key.startswith("scale-") for box in page.checkbox), "the rest is folded away"
+    (colour,) = (shape["colour"] for shape in shapes if shape["name"] == "cat")
+    group(page, "seen").set_value(CAT)
+    settled(page)
+    (shape,) = large(page)["shapes"]
+    assert (shape["name"], shape["colour"]) == ("cat", colour), "its colour stays"
+
+
+@pytest.mark.parametrize(("key", "value", "default"), [("opacity", 0.2, 0.85), ("power", 0.0, 1.0)])
 def test_sliders_change_the_page(shared: AppTest, key: str, value: float, default: float) -> None:
     before = text(shared)
     next(s for s in shared.slider if s.key == key).set_value(value)
@@ -185,57 +241,82 @@ def test_the_row_of_scales_is_a_true_equation(count: int) -> None:
     """The signs, with values between them, are evaluated as Python."""
     values = [1.0, 1.0, 0.99, 0.5][:count]
     signs = scale_row.signs_of(count)
-    assert len(signs) == count + 2
-    left = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=False)) + signs[count]
-    assert eval(left.replace("=", "")) == pytest.approx(float(np.mean(values)))  # noqa: S307
-    assert signs[count].endswith("=") and signs[count + 1] == ""
+    assert len(signs) == count + 1 and signs[-1].endswith("= arithmetic mean")
+    left = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=False)) + signs[-1]
+    assert eval(left.partition("=")[0]) == pytest.approx(float(np.mean(values)))  # noqa: S307
 
 
 @pytest.mark.parametrize(
     ("scales", "shown"),
-    [("200x320", "="), ("200x320,400x640", ") / 2 ="), ("200x320,300x480,400x640", ") / 3 =")],
+    [
+        ("200x320", "= arithmetic mean"),
+        ("200x320,400x640", ") / 2 = arithmetic mean"),
+        ("200x320,300x480,400x640", ") / 3 = arithmetic mean"),
+    ],
 )
 def test_the_row_divides_by_the_number_of_scales(scales: str, shown: str) -> None:
     page = opened(scales=scales)
     signs = re.findall(r'<span class="op"[^>]*>(.*?)</span>', text(page))
     count = scales.count(",") + 1
     assert signs == ([shown] if count == 1 else ["(", *["+"] * (count - 1), shown])
-    assert f"mean of {count}, cell by cell" in text(page)
+    captions = re.findall(r"(Arithmetic|Geometric) mean: ", text(page))
+    assert captions == ["Arithmetic", "Geometric"], "each mean once"
 
 
-def test_what_is_not_found_is_not_marked_until_its_trace_is_asked_for() -> None:
-    page = opened(synset="missile", view="Mask")
-    assert "No missile found here" in text(page)
-    assert "nothing is marked" in text(page)
-    without = text(page)
+def test_the_notebook_view_sets_everything_as_in_the_notebook() -> None:
+    page = opened(scales="200x320", weights="0.5", map="Evidence", tab="Mask")
+    next(b for b in page.button if b.label == "Notebook view").click()
+    settled(page)
+    expected = {
+        "how": "true",
+        "fit": "Exact",
+        "place": "Even",
+        "cells": "Blocks",
+        "range": "Per map",
+        "scales": "200x320,400x640,800x1280,1600x2560",
+    }
+    assert address(page) == expected
+    assert "50 × 80 cells" in text(page)
+
+
+def test_what_is_not_found_is_not_outlined_until_its_trace_is_asked_for() -> None:
+    page = opened(synset="missile", tab="Mask")
+    assert "No missile found here" in text(page) and "Nothing is marked" in text(page)
+    assert outlined(page) == []
     page.toggle("trace").set_value(True)
     settled(page)
     assert "No missile found here" in text(page)
-    assert "of the picture" in text(page)
-    assert text(page) != without
+    assert outlined(page) == ["missile"]
     assert page.query_params["trace"] == "true"
-    again = opened(synset="missile", view="Mask", trace="true")
-    assert again.toggle("trace").value
-    assert "nothing is marked" not in text(again)
+    again = opened(synset="missile", trace="true")
+    assert again.toggle("trace").value and outlined(again) == ["missile"]
 
 
 def test_what_is_found_offers_no_trace() -> None:
-    page = opened(synset="cat")
+    page = opened(synset="dog")
     assert "found here" not in text(page)
     assert not any(toggle.key == "trace" for toggle in page.toggle)
 
 
-def test_the_list_shows_what_is_there_with_its_presence() -> None:
+def test_the_list_says_what_is_there_in_words() -> None:
     page = opened(picture="cat")
-    chips = {b.key: b.label for b in page.button if b.key and b.key.startswith("chip-")}
-    assert list(chips) == [f"chip-{CAT}"], "a portrait of a cat shows a cat"
-    assert chips[f"chip-{CAT}"].startswith("cat :small[0.9")
+    (chip,) = group(page, "seen").options
+    assert re.fullmatch(r"!\[\]\(data:image/svg\+xml;base64,\S+\) cat :small\[:gray\[sure\]\]", chip)
+    doubtful = group(page, "seen-less").options
+    assert doubtful and all(option.endswith(" :small[:gray[perhaps]]") for option in doubtful)
+
+
+@pytest.mark.parametrize(
+    ("presence", "word"), [(1.0, "sure"), (0.9, "sure"), (0.89, "likely"), (0.7, "likely"), (0.69, "perhaps")]
+)
+def test_a_word_says_how_certain_a_finding_is(presence: float, word: str) -> None:
+    assert panel.certainty(presence) == word
 
 
 def test_invalid_parameters_of_the_address_are_ignored() -> None:
     page = opened(view="Nothing", synset="dog", bogus="1", opacity="x")
     assert page.session_state["synset"] == DOG
-    assert group(page, "view").value == "Mean"
+    assert group(page, "view").value == "Outline"
 
 
 @pytest.mark.parametrize("meanwhile", [None, ANIMAL])
@@ -259,20 +340,18 @@ def test_the_synset_of_the_first_scales_is_preliminary(
         property(lambda view: Finding(Ontology.load()[CAT if view.complete else DOG], 0.5)),
     )
     page = opened(scales="200x320,400x640")
-    group(page, "source").set_value("Upload")
-    page.run()
     seed = 1 if meanwhile is None else 2  # each case has its own picture, for which nothing is cached
     page.file_uploader("upload").set_value(("new.png", png(coffee[: -8 * seed]), "image/png"))
     try:
         wait_until(lambda: page.run().session_state["synset"] == DOG, lambda: text(page), pause=0.1)
-        assert "mean of 1 so far" in text(page)
+        assert len(re.findall("fcn-card fcn-wait", text(page))) == 1
         if meanwhile is not None:
             button(page, f"explore-step-{meanwhile}").click().run()
     finally:
         goes_on.set()
     settled(page)
     assert page.session_state["synset"] == (meanwhile or CAT)
-    assert "mean of 2, cell by cell" in text(page)
+    assert "fcn-card fcn-wait" not in text(page)
 
 
 def test_a_chosen_synset_stays_if_the_next_picture_shows_it() -> None:

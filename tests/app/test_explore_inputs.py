@@ -18,24 +18,42 @@ from fcn_core.images.limits import Limits
 from tests.app.explore_page import (
     ESPRESSO,
     group,
+    large,
     opened,
+    outlined,
     png,
     settled,
     settled_until,
     text,
 )
+from tests.places import ROOT
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("prepared_app")
 
 
 @pytest.mark.parametrize("name", [n for n, s in SAMPLES.items() if s.file])
-def test_every_sample_exists_and_has_a_synset(name: str) -> None:
-    picture = caches.sample(name)
-    assert picture.name == SAMPLES[name].file and len(picture.data) > 10_000
-    assert picture.whole() is picture.working, "small enough to be kept whole"
-    assert caches.ontology().find(SAMPLES[name].word).wnid
-    assert SAMPLES[name].credit
+def test_every_sample_exists_and_says_who_made_it(name: str) -> None:
+    picture, sample = caches.sample(name), SAMPLES[name]
+    assert picture.name == sample.file_name and len(picture.data) > 10_000
+    assert sample.word is None or caches.ontology().find(sample.word).wnid
+    assert sample.credit
+    notice = (ROOT / "assets/README.md").read_text(encoding="utf-8")
+    assert f"`{sample.file_name}`" in notice, "its author and licence are in the list"
+
+
+def test_the_only_sample_that_is_downloaded_says_so_and_what_happens_without_internet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert [name for name, sample in SAMPLES.items() if sample.url] == ["labrador"]
+    monkeypatch.setenv("FCN_ALLOW_URLS", "0")
+    page = opened(scales="200x320")
+    (label,) = [option for option in group(page, "picture").options if "Labrador" in option]
+    assert label == "Labrador", "no thumbnail"
+    assert "internet" in group(page, "picture").help
+    group(page, "picture").set_value("labrador")
+    settled(page)
+    assert len(page.error) == 1 and group(page, "picture").value == "dog", "the old one stays"
 
 
 def test_scales_can_be_removed_and_added_and_none_is_reported() -> None:
@@ -48,7 +66,7 @@ def test_scales_can_be_removed_and_added_and_none_is_reported() -> None:
     page.text_input("new-scale").set_value("300x480")
     settled(page)
     assert page.query_params["scales"] == "200x320,300x480,400x640"
-    assert "10 × 15 cells" in text(page)
+    assert "300 × 480" in text(page)
     page.text_input("new-scale").set_value("3x4")
     settled(page)
     assert any("3x4" in e.value for e in page.error)
@@ -78,8 +96,6 @@ def test_a_new_picture_chooses_the_synset() -> None:
 
 def test_an_upload_is_shown_and_stays_after_a_bad_one(coffee: np.ndarray) -> None:
     page = opened(scales="200x320")
-    group(page, "source").set_value("Upload")
-    page.run()
     page.file_uploader("upload").set_value(("mine <b>.png", png(coffee), "image/png"))
     settled(page)
     assert page.session_state["synset"] == ESPRESSO, "the strongest finding"
@@ -95,8 +111,7 @@ def test_an_upload_is_shown_and_stays_after_a_bad_one(coffee: np.ndarray) -> Non
 def test_a_missing_upload_is_reported_until_the_next_one(coffee: np.ndarray) -> None:
     page = opened(picture="upload", scales="200x320")
     assert "Your picture is gone" in page.warning[0].value
-    assert group(page, "source").value == "Upload"
-    assert "chelsea.png" in text(page), "a sample is shown instead"
+    assert "German shepherd, by Hans Kemperman" in text(page), "a sample is shown instead"
     page.checkbox("scale-400x640").check()
     settled(page)
     assert len(page.warning) == 1 and page.query_params["picture"] == "upload", "also after a reload"
@@ -104,7 +119,7 @@ def test_a_missing_upload_is_reported_until_the_next_one(coffee: np.ndarray) -> 
     settled(page)
     assert not page.warning and "mine.png" in text(page)
     page = opened(picture="upload", scales="200x320")
-    group(page, "source").set_value("Samples")
+    group(page, "picture").set_value("dog")
     settled(page)
     assert not page.warning and "picture" not in page.query_params
 
@@ -112,8 +127,6 @@ def test_a_missing_upload_is_reported_until_the_next_one(coffee: np.ndarray) -> 
 def test_a_picture_at_reduced_size_limits_the_scales(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "limits", lambda: Limits(memory_mb=15))
     page = opened(scales="200x320")
-    group(page, "source").set_value("Upload")
-    page.run()
     stream = io.BytesIO()
     Image.fromarray(caches.sample("cat").working.pixels).resize((3200, 2400)).save(stream, "JPEG")
     page.file_uploader("upload").set_value(("phone.jpg", stream.getvalue(), "image/jpeg"))
@@ -132,10 +145,10 @@ def test_evicted_class_maps_are_computed_again() -> None:
     job = page.session_state["explore"].shown[0]
     shared_queue.queue().cache.__init__(shared_queue.queue().cache.max_bytes)  # type: ignore[misc]
     job.class_maps, job.state = {}, "cancelled"
-    group(page, "view").set_value("Mask")
+    group(page, "view").set_value("Heatmap")
     settled(page)
     assert page.session_state["explore"].shown[0] is not job
-    assert "threshold" in text(page) and not page.error
+    assert large(page)["over"] and not page.error
 
 
 @pytest.mark.parametrize("at_once", [False, True])
@@ -164,7 +177,7 @@ def test_a_model_without_weights_keeps_the_last_result(
     next(s for s in page.selectbox if s.key == "model").set_value("resnet50")
     settled_until(page, lambda: any("FCN" in e.value for e in page.error))
     assert "Below is the last result: EfficientNet-Lite2" in text(page)
-    assert "peak 0.89" in text(page)
+    assert outlined(page) == ["German shepherd"]
     next(s for s in page.selectbox if s.key == "model").set_value("efficientnet-lite2")
     settled_until(page, lambda: not page.error)
 
@@ -172,12 +185,10 @@ def test_a_model_without_weights_keeps_the_last_result(
 def test_a_refused_link_is_explained_and_the_picture_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FCN_ALLOW_URLS", "0")
     page = opened()
-    group(page, "source").set_value("Link")
-    page.run()
     page.text_input("link").set_value("http://127.0.0.1/x.png")
     settled(page)
     assert any("disabled" in e.value for e in page.error)
-    assert "chelsea.png" in text(page)
+    assert "German shepherd, by Hans Kemperman" in text(page)
 
 
 @pytest.mark.parametrize("place", [0, 1, 7])

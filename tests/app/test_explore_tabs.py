@@ -16,7 +16,6 @@ from fcn_core.networks.geometry import CellAxis
 from tests.app.explore_page import (
     APP,
     go,
-    group,
     number_input,
     opened,
     png,
@@ -50,7 +49,7 @@ def test_the_mask_follows_the_threshold(shared: AppTest) -> None:
 
 
 def test_the_inspect_tab_follows_row_and_column() -> None:
-    page = opened(tab="Inspect", row="3", column="4")
+    page = opened(picture="cat", synset="cat", tab="Inspect", row="3", column="4")
     assert (number_input(page, "Row").value, number_input(page, "Column").value) == (3, 4)
     before = text(page)
     assert "Egyptian cat" in before or "cat" in before
@@ -58,7 +57,7 @@ def test_the_inspect_tab_follows_row_and_column() -> None:
     settled(page)
     assert text(page) != before
     assert "entity" in text(page)
-    far = opened(tab="Inspect", row="9999", column="9999")
+    far = opened(picture="cat", synset="cat", tab="Inspect", row="9999", column="9999")
     at = (number_input(far, "Row").value, number_input(far, "Column").value)
     assert at == (15, 26), "outside the grid: the strongest cell"
 
@@ -72,7 +71,7 @@ def test_the_inspect_tab_draws_the_measured_field(lite2: Any, monkeypatch: pytes
         return frame(axis, cell, side, pixels)
 
     monkeypatch.setattr(inspect_tab, "frame", recorded)
-    page = opened(tab="Inspect", scales="200x320,400x640")
+    page = opened(picture="cat", tab="Inspect", scales="200x320,400x640")
     field = shared_queue.queue().field(ModelKey("efficientnet-lite2"), session="test").result(PATIENCE)
     settled_until(page, lambda: "Frames" in text(page))
     said = text(page)
@@ -98,15 +97,13 @@ def test_a_frame_has_the_size_of_the_field_and_is_clipped_to_the_picture(
 
 def test_the_page_explains_the_fine_map() -> None:
     page = opened(tab="Mask", view="Fine", scales="200x320")
-    assert "fine map: probability that a region belongs to it" in text(page)
+    assert "how surely this part of the photo belongs to it" in text(page)
     assert "small regions of similar colour" in str(page.toggle("snap").help)
 
 
 def test_a_command_with_another_file_name_says_so(coffee: np.ndarray) -> None:
     page = opened(scales="200x320", tab="Export")
     assert "The command names the picture" not in text(page)
-    group(page, "source").set_value("Upload")
-    page.run()
     page.file_uploader("upload").set_value(("100% &calc&.png", png(coffee), "image/png"))
     settled(page)
     (command,) = (code.value for code in page.code if code.language == "bash")

@@ -15,7 +15,7 @@ from fcn_core.synsets.ontology import Ontology
 
 CASES = [
     Selection(),
-    Selection(picture="coffee", synset="n07920052", view="Mask", threshold=0.25),
+    Selection(picture="coffee", synset="n07920052", view="Heatmap", heatmap="Mean", threshold=0.25),
     Selection(
         scales=(Scale(200, 320), Scale(600, 960)), weights=(0.5, 2.0), power=0.35, snap=False, trace=True
     ),
@@ -24,6 +24,8 @@ CASES = [
     Selection(picture=""),
     Selection(cards="Plain", tab="Export", row=0, column=19),
     Selection(scales=()),
+    Selection(how=True, tab="Mask"),
+    Selection(how=True),
 ]
 
 
@@ -33,7 +35,20 @@ def test_a_written_selection_is_read_back(selection: Selection) -> None:
 
 
 def test_the_old_name_of_the_export_tab_is_read() -> None:
-    assert read({"tab": "Take it away"}) == (replace(default(), tab="Export"), ())
+    assert read({"tab": "Take it away"}) == (replace(default(), tab="Export", how=True), ())
+
+
+@pytest.mark.parametrize(
+    ("query", "how"),
+    [
+        ({"tab": "Mask"}, True),
+        ({"tab": "Mask", "how": "false"}, False),
+        ({"tab": "Mask", "how": "true"}, True),
+        ({}, False),
+    ],
+)
+def test_an_address_from_when_the_tabs_were_always_open_opens_them(query: dict[str, str], how: bool) -> None:
+    assert read(query)[0].how is how
 
 
 def test_an_uploaded_picture_is_marked() -> None:
@@ -83,15 +98,15 @@ def test_invalid_parameters_are_reported(query: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("name", "other"), [("row", "column"), ("column", "row")])
 def test_half_a_cell_is_reported(name: str, other: str) -> None:
-    assert read({name: "3", "view": "Mask"}) == (
-        replace(default(), view="Mask"),
+    assert read({name: "3", "view": "Photo"}) == (
+        replace(default(), view="Photo"),
         (f"{name}=3 without {other}",),
     )
 
 
 def test_valid_parameters_beside_invalid_ones_are_kept() -> None:
-    selection, ignored = read({"view": "Mask", "opacity": "x" * 100})
-    assert selection == replace(default(), view="Mask")
+    selection, ignored = read({"view": "Photo", "opacity": "x" * 100})
+    assert selection == replace(default(), view="Photo")
     assert ignored == ("opacity=" + "x" * 40,)
 
 

@@ -15,7 +15,7 @@ from app.state import selection, session
 from app.state.selection import Selection, write
 from app.state.session import STATE, WIDGETS
 from fcn_core.images.scales import Scale
-from tests.app.explore_page import CAT, DOG, address, button, go, group, number_input, opened, settled, text
+from tests.app.explore_page import CAT, DOG, address, go, group, number_input, opened, settled, text
 from tests.places import ROOT
 
 # The list of keys
@@ -123,7 +123,9 @@ OTHER: dict[str, Any] = {
     "stride": "16",
     "fit": "Exact",
     "map": "Evidence",
-    "view": "Mask",
+    "view": "Photo",
+    "heatmap": "Mean",
+    "how": True,
     "range": "Shared",
     "colours": "magma",
     "opacity": 0.25,
@@ -152,7 +154,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
 
 
 def selected(**changes: Any) -> Selection:
-    return replace(selection.default(), **{"scales": FIRST, "synset": CAT, **changes})
+    return replace(selection.default(), **{"scales": FIRST, "synset": CAT, "how": True, **changes})
 
 
 def test_every_choice_has_a_case() -> None:
@@ -162,7 +164,7 @@ def test_every_choice_has_a_case() -> None:
 
 @pytest.mark.usefixtures("prepared_app")
 @pytest.mark.parametrize("tab", ["Maps", "Mask"])
-@pytest.mark.parametrize("name", [name for name in OTHER if name not in ("tab", "row", "column")])
+@pytest.mark.parametrize("name", [name for name in OTHER if name not in ("tab", "row", "column", "how")])
 def test_a_choice_is_obeyed_from_the_first_run_on(name: str, tab: str, read: list[Selection]) -> None:
     """Also by those parts of the page that are drawn before its widget, or without it."""
     asked = selected(**{name: OTHER[name], "tab": tab})
@@ -235,9 +237,9 @@ def test_compare_keeps_its_synset_when_another_page_is_visited() -> None:
 
 @pytest.mark.usefixtures("prepared_app")
 def test_switching_tabs_keeps_the_choices_of_the_tab_that_is_closed(read: list[Selection]) -> None:
-    page = opened(tab="Mask", snap="false", scales="200x320", power="0.5", view="Fine")
-    assert "that a region belongs to it" not in text(page)
-    button(page, f"chip-{CAT}").click()
+    page = opened(tab="Mask", snap="false", scales="200x320", power="0.5", view="Heatmap")
+    assert "how surely this part" not in text(page)
+    group(page, "view").set_value("Photo")
     settled(page)
     assert (read[-1].snap, read[-1].power) == (False, 0.5)
     assert (address(page)["snap"], address(page)["power"]) == ("false", "0.5")
