@@ -1,0 +1,355 @@
+"""Every choice is in the address: opened again, it gives the identical page, whatever was chosen and how."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from app import streamlit_patches
+from app.state import comparison, selection
+from app.state.comparison import Comparison
+from app.state.selection import Selection
+from fcn_core.images.scales import Scale
+from fcn_core.networks.zoo import MODELS
+from fcn_core.render.colours import COLOUR_MAPS
+from tests.app.explore_page import APP, CAT, DOG, ESPRESSO, address, go, opened, settled, settled_until, text
+from tests.waiting import PATIENCE, wait_until
+
+SMALL, LARGER = Scale(200, 320), Scale(300, 480)
+SCALES = [(SMALL,), (LARGER,), (SMALL, LARGER), (Scale(320, 200), LARGER)]
+PICTURES = ["cat", "coffee", "rocket"]
+SYNSETS = ["", CAT, DOG, ESPRESSO]
+HUNDREDTHS = [n / 100 for n in range(101)]
+
+#: Values of each choice on Explore.
+VALUES: dict[str, list[Any]] = {
+    "picture": [*PICTURES, "", "https://example.org/a b.jpg?x=1&y=ü#z"],
+    "synset": SYNSETS,
+    "scales": [*SCALES, ()],
+    "model": list(MODELS),
+    "stride": list(selection.STRIDES),
+    "fit": list(selection.FITS),
+    "map": list(selection.MAPS),
+    "view": list(selection.VIEWS),
+    "range": list(selection.RANGES),
+    "colours": list(COLOUR_MAPS),
+    "opacity": HUNDREDTHS,
+    "cells": list(selection.CELLS),
+    "place": list(selection.PLACES),
+    "cards": list(selection.CARDS),
+    "power": HUNDREDTHS,
+    "weights": [(), (0.5,), (0.0, 2.0), (1.0, 0.25)],
+    "snap": [True, False],
+    "trace": [True, False],
+    "threshold": [None, *HUNDREDTHS],
+    "tab": list(selection.TABS),
+    "row": [None, 0, 2, 40_000],
+    "column": [None, 0, 3, 7],
+}
+#: What a test can draw: pictures that are here, models that are prepared.
+DRAWN = VALUES | {
+    "picture": PICTURES,
+    "scales": SCALES,
+    "model": ["efficientnet-lite2", "efficientnet-lite0"],
+    "stride": ["32"],
+}
+#: Values of each choice on Compare.
+COMPARED: dict[str, list[Any]] = {
+    **{
+        name: DRAWN[name]
+        for name in ("synset", "model", "picture", "scales", "fit", "map", "colours", "trace")
+    },
+    "compare": list(comparison.WHAT),
+    "other": SYNSETS,
+    "other_model": DRAWN["model"],
+    "other_picture": PICTURES,
+}
+
+
+def whole_cell(chosen: Selection) -> Selection:
+    """A cell has a row and a column."""
+    return (
+        chosen
+        if chosen.row is not None and chosen.column is not None
+        else replace(chosen, row=None, column=None)
+    )
+
+
+def any_of(record: type, values: dict[str, list[Any]]) -> st.SearchStrategy[Any]:
+    return st.builds(record, **{name: st.sampled_from(each) for name, each in values.items()})
+
+
+def test_every_choice_has_values() -> None:
+    assert set(VALUES) == {field.name for field in fields(Selection)}
+    assert set(COMPARED) == {field.name for field in fields(Comparison)}
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(any_of(Selection, VALUES).map(whole_cell))
+def test_a_selection_survives_its_address(chosen: Selection) -> None:
+    assert selection.read(selection.write(chosen)) == (chosen, ())
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(any_of(Comparison, COMPARED))
+def test_a_comparison_survives_its_address(chosen: Comparison) -> None:
+    assert comparison.read(comparison.write(chosen)) == (chosen, ())
+
+
+def drawn(page: AppTest) -> dict[str, Any]:
+    """The values of all widgets on a page, without the serial numbers of their keys."""
+    kinds = (
+        page.segmented_control, page.pills, page.selectbox, page.slider, page.toggle, page.checkbox,
+        page.number_input, page.text_input,
+    )  # fmt: skip
+    return {re.sub(r"-\d+$", "", each.key): each.value for kind in kinds for each in kind}
+
+
+def complete(page: AppTest) -> AppTest:
+    settled_until(page, lambda: "Measuring" not in text(page))
+    return page
+
+
+def seen(page: AppTest) -> tuple[dict[str, Any], str]:
+    return drawn(page), text(page)
+
+
+def chosen_on(page: AppTest) -> Selection:
+    chosen: Selection = page.session_state["explore"].choices.now
+    return chosen
+
+
+def same_when_opened_again(page: AppTest) -> None:
+    again = complete(opened(**address(page)))
+    assert chosen_on(again) == chosen_on(page)
+    assert seen(again) == seen(page), address(page)
+
+
+def selections(count: int) -> list[Selection]:
+    chance = random.Random(16)
+    return [
+        whole_cell(Selection(**{name: chance.choice(values) for name, values in DRAWN.items()}))
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.usefixtures("prepared_app")
+@pytest.mark.parametrize("chosen", selections(12), ids=lambda chosen: chosen.tab)
+def test_an_address_gives_the_identical_page(chosen: Selection) -> None:
+    page = complete(opened(**selection.write(chosen)))
+    assert not page.exception and not page.toast
+    assert chosen_on(page) == chosen
+    assert address(page) == selection.write(chosen)
+    for name, value in drawn(page).items():
+        if name in vars(chosen) and name not in ("threshold", "row", "column"):
+            assert value == getattr(chosen, name), name
+        if name == "threshold" and chosen.threshold is not None:
+            assert value == chosen.threshold
+    same_when_opened_again(page)
+
+
+#: How each widget is changed; those of None are no choice about the page.
+CHANGES: dict[str, Any] = {
+    "picture": "coffee",
+    "synset-pick": DOG,
+    "scale-200x320": True,
+    "scale-300x480": None,  # the last scale stays
+    "scale-400x640": True,
+    "scale-800x1280": None,  # slow
+    "scale-1600x2560": None,
+    "model": "efficientnet-lite0",
+    "stride": None,  # slow
+    "fit": "Exact",
+    "map": "Evidence",
+    "view": "Fine",
+    "range": "Per map",
+    "colours": "magma",
+    "opacity": 0.15,
+    "cells": "Blocks",
+    "place": "Even",
+    "cards": "Plain",
+    "power": 0.35,
+    "weight-300x480": 0.5,
+    "weight-200x320": 0.25,
+    "weight-400x640": 0.0,
+    "snap": False,
+    "trace": True,
+    "threshold": 0.27,
+    "row": 2,
+    "column": 3,
+    "source": None,
+    "new-scale": None,
+    "png": None,
+}
+
+
+def widget(page: AppTest, name: str) -> Any:
+    kinds = (page.segmented_control, page.pills, page.selectbox, page.slider, page.toggle, page.checkbox)
+    everything = [each for kind in (*kinds, page.number_input) for each in kind]
+    return next((each for each in everything if re.sub(r"-\d+$", "", each.key) == name), None)
+
+
+@pytest.mark.usefixtures("prepared_app")
+@pytest.mark.parametrize("tab", selection.TABS)
+def test_each_change_is_in_the_address_and_stays(tab: str) -> None:
+    page = complete(opened(tab=tab, scales="300x480"))
+    assert set(drawn(page)) <= set(CHANGES)
+    for name, value in CHANGES.items():
+        control = widget(page, name)
+        if value is None or control is None:
+            continue
+        before = chosen_on(page)
+        control.set_value(value)
+        complete(page)
+        assert chosen_on(page) != before, name
+        assert drawn(page)[name] == value, "the widget keeps what was chosen"
+        same_when_opened_again(page)
+    before, at = seen(page), address(page)
+    for other in ("compare", "explore"):
+        go(page, other)
+    assert (seen(complete(page)), address(page)) == (before, at), "another page was visited"
+
+
+def compared(page: AppTest) -> AppTest:
+    """Run Compare until both halves are there."""
+
+    def both() -> bool:
+        page.run()
+        count = len(page.session_state["compare"].choices.now.scales)
+        return text(page).count(f"{count} scales in ") == 2
+
+    wait_until(both, lambda: text(page), pause=0.1)
+    assert not page.exception and not page.error
+    return page
+
+
+def opened_compare(**query: str) -> AppTest:
+    page = AppTest.from_file(str(APP), default_timeout=PATIENCE).switch_page("app/pages/compare.py")
+    for name, value in query.items():
+        page.query_params[name] = value
+    return compared(page)
+
+
+def comparisons(count: int) -> list[Comparison]:
+    chance = random.Random(17)
+    return [
+        Comparison(**{name: chance.choice(values) for name, values in COMPARED.items()}) for _ in range(count)
+    ]
+
+
+@pytest.mark.usefixtures("prepared_app")
+@pytest.mark.parametrize("chosen", comparisons(6), ids=lambda chosen: chosen.compare)
+def test_an_address_of_compare_gives_the_identical_page(chosen: Comparison) -> None:
+    page = opened_compare(**comparison.write(chosen))
+    assert page.session_state["compare"].choices.now == chosen
+    assert address(page) == comparison.write(chosen)
+    again = opened_compare(**address(page))
+    assert seen(again) == seen(page)
+
+
+COMPARE_CHANGES: dict[str, dict[str, Any]] = {
+    "Models": {"compare-model": "efficientnet-lite0", "compare-other_model": "efficientnet-lite2"},
+    "Pictures": {"compare-picture": "rocket", "compare-other_picture": "cat"},
+    "Synsets": {"compare-synset-pick": ESPRESSO, "compare-other-pick": CAT, "compare-trace": True},
+}
+
+
+@pytest.mark.usefixtures("prepared_app")
+@pytest.mark.parametrize("what", comparison.WHAT)
+def test_each_change_on_compare_is_in_the_address_and_stays(what: str) -> None:
+    page = opened_compare(scales="200x320", compare="Models" if what != "Models" else "Synsets")
+    widget(page, "compare-compare").set_value(what)
+    compared(page)
+    for name, value in COMPARE_CHANGES[what].items():
+        widget(page, name).set_value(value)
+        compared(page)
+        assert drawn(page)[name] == value
+        assert seen(opened_compare(**address(page))) == seen(page), name
+    before, at = seen(page), address(page)
+    for other in ("models", "compare"):
+        go(page, other)
+    assert (seen(compared(page)), address(page)) == (before, at), "another page was visited"
+
+
+@pytest.mark.usefixtures("prepared_app")
+def test_compare_opens_with_what_explore_shows() -> None:
+    shown = {"scales": "200x320", "fit": "Exact", "map": "Evidence", "colours": "magma"}
+    page = go(
+        complete(opened(picture="coffee", synset="dog", model="efficientnet-lite0", **shown)), "compare"
+    )
+    assert address(page) == shown | {
+        "picture": "coffee",
+        "synset": "dog",
+        "model": "efficientnet-lite0",
+        "other_picture": "cat",
+    }
+    assert "Scales 200 × 320; fit exact; evidence; colours magma." in text(page)
+    go(page, "explore")
+    widget(page, "fit").set_value("Aspect")
+    complete(page)
+    assert "fit" not in address(go(page, "compare")), "also later"
+
+
+@pytest.fixture
+def went_back(monkeypatch: pytest.MonkeyPatch) -> Callable[[AppTest, dict[str, str], bool], AppTest]:
+    """Run a page with another address, as the browser does after Back, or with one of some moments ago."""
+
+    def run(page: AppTest, query: dict[str, str], back: bool) -> AppTest:
+        monkeypatch.setattr(streamlit_patches, "is_history_navigation", lambda: back)
+        page.query_params.clear()
+        for name, value in query.items():
+            page.query_params[name] = value
+        page.run()
+        monkeypatch.setattr(streamlit_patches, "is_history_navigation", lambda: False)
+        return page
+
+    return run
+
+
+@pytest.mark.usefixtures("prepared_app")
+def test_back_and_forward_give_the_page_of_that_address(went_back: Any) -> None:
+    page = complete(opened(scales="200x320", tab="Mask"))
+    pages = [(address(page), seen(page))]
+    for name, value in (("threshold", 0.3), ("snap", False), ("picture", "coffee"), ("synset-pick", DOG)):
+        widget(page, name).set_value(value)
+        complete(page)
+        pages.append((address(page), seen(page)))
+    for query, before in (*reversed(pages), *pages):
+        complete(went_back(page, query, back=True))
+        assert (address(page), seen(page)) == (query, before)
+
+
+@pytest.mark.usefixtures("prepared_app")
+def test_an_address_of_some_moments_ago_changes_nothing(went_back: Any) -> None:
+    page = opened(scales="200x320")
+    widget(page, "fit").set_value("Exact")
+    before = seen(settled(page))
+    settled(went_back(page, {"scales": "200x320"}, back=False))
+    assert seen(page) == before
+    assert address(page)["fit"] == "Exact"
+
+
+@pytest.mark.usefixtures("prepared_app")
+def test_a_value_of_a_replaced_widget_changes_nothing(went_back: Any) -> None:
+    page = opened(scales="200x320", fit="Exact")
+    choices = page.session_state["explore"].choices
+    key = widget(page, "fit").key
+    settled(went_back(page, {"scales": "200x320"}, back=True))
+    assert widget(page, "fit").key != key, "the old one may still send its value"
+    assert choices.now.fit == "Aspect"
+
+
+@pytest.mark.usefixtures("prepared_app")
+def test_a_link_from_another_page_is_followed() -> None:
+    page = go(opened(scales="200x320"), "models")
+    page.query_params["picture"] = "coffee"
+    page.switch_page("app/pages/explore.py")
+    assert chosen_on(settled(page)) == replace(selection.default(), picture="coffee")
