@@ -7,7 +7,7 @@ import streamlit as st
 from app.explore import inspect_tab
 from app.state import caches
 from app.state.selection import Selection
-from app.state.view import View, coverage
+from app.state.view import View
 from app.ui import figures
 from app.ui.display import MAP_LABELS, look_of, outlined, own_span, photo, span_of
 from app.ui.pointer_map import PointerMap, pointer_map
@@ -81,7 +81,7 @@ def draw_legend(chosen: Selection, analysis: Analysis) -> None:
         "nothing is marked"
         if not analysis.marked
         else (
-            f"threshold {analysis.threshold:.2f}, {coverage(analysis):.0%} of the picture, "
+            f"threshold {analysis.threshold:.2f}, {analysis.coverage:.0%} of the picture, "
             f"{count} region{'' if count == 1 else 's'}"
         )
     )

@@ -13,7 +13,7 @@ from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import session_id
 from app.state.shared_queue import FIRST_SCALES, queue
-from app.state.view import View, coverage
+from app.state.view import View
 from app.ui import display, figures, notices, synset_picker
 from app.ui.figures import Look
 from fcn_core.errors import FcnError
@@ -226,7 +226,7 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
         ("peak", figures.number(first.arithmetic.peak), figures.number(second.arithmetic.peak)),
         ("mean", figures.number(first.arithmetic.mean), figures.number(second.arithmetic.mean)),
         ("presence", f"{first.presence:.0%}", f"{second.presence:.0%}"),
-        ("mask", f"{coverage(first):.0%}", f"{coverage(second):.0%}"),
+        ("mask", f"{first.coverage:.0%}", f"{second.coverage:.0%}"),
     ]
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
     for side, analysis in zip(sides, (first, second), strict=True):
