@@ -54,6 +54,19 @@ class Side:
     model: ModelKey
     wnid: str
 
+    @property
+    def key(self) -> JobKey:
+        """Of the job that it needs.
+
+        Raises
+        ------
+        ScaleError
+            The picture is too small for a scale, or was opened at reduced size.
+        """
+        plans = plan_scales(self.picture.height, self.picture.width, FIRST_SCALES)
+        self.picture.check(plans)
+        return job_key(self.picture, self.model, plans)
+
 
 def read_comparison() -> Choices:
     """Read the choices, before anything is drawn."""
@@ -101,6 +114,7 @@ def page() -> None:
     _publish_picture()
     _draw_widgets(chosen)
     sides = _sides(chosen)
+    queue().leave_others([side.key for side in sides], session=session_id())
     jobs = [_job(side) for side in sides]
     waiting = any(not look.finished for look in _look(jobs))
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
@@ -164,13 +178,9 @@ def _failed() -> dict[JobKey, Job]:
 
 def _job(side: Side) -> Job:
     """Ask for the side's job; one that failed is not tried again in this session."""
-    picture = side.picture
-    plans = plan_scales(picture.height, picture.width, FIRST_SCALES)
-    picture.check(plans)
-    key = job_key(picture, side.model, plans)
-    if key in _failed():
-        return _failed()[key]
-    return queue().submit(picture, side.model, FIRST_SCALES, "aspect", session=session_id())
+    if side.key in _failed():
+        return _failed()[side.key]
+    return queue().submit(side.picture, side.model, FIRST_SCALES, "aspect", session=session_id())
 
 
 def _look(jobs: list[Job]) -> list[Snapshot]:
