@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.state import caches, picture_files, session
 from app.state.picture_files import EVICTED, StoredFile
-from app.state.pictures import Picture
+from app.state.pictures import Picture, Refusal
 from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import ExplorePage
@@ -27,22 +27,44 @@ _SOURCES = ("Samples", "Upload", "Camera", "Link")
 def open_chosen() -> Picture:
     """Open the picture that the widgets name, before they are drawn.
 
-    If that fails, the last good picture stays, and the page's record gets a message.
+    If that fails, the last good picture stays, and the page's record says which one was refused, and why.
     """
     page = session.explore()
+    source = str(st.session_state["source"])
     opening = {"Samples": _open_sample, "Upload": _open_upload, "Camera": _open_photo, "Link": _open_link}
-    try:
-        picture = opening[st.session_state["source"]](page)
-        if picture is not None:
-            page.picture, page.picture_gone = picture, False
-    except FcnError as error:
-        page.problem = str(error)
-    except Exception:
-        logger.exception("A picture could not be read")
-        page.problem = INTERNAL_ERROR
+    asked, name = _asked(source)
+    if page.refused is None or page.refused.asked != asked:
+        page.refused = None
+        try:
+            picture = opening[source](page)
+            if picture is not None:
+                page.picture, page.picture_gone = picture, False
+        except FcnError as error:
+            _refuse(page, asked, name, str(error))
+        except Exception:
+            logger.exception("A picture could not be read")
+            _refuse(page, asked, name, INTERNAL_ERROR)
     if page.picture is None:
         page.picture = caches.sample(DEFAULT)
     return page.picture
+
+
+def _refuse(page: ExplorePage, asked: str, name: str, reason: str) -> None:
+    downloaded = asked.startswith(("Samples", "Link"))
+    page.refused, page.picture_gone = Refusal(name, reason, asked, downloaded), False
+
+
+def _asked(source: str) -> tuple[str, str]:
+    """Return what tells one wish for a picture from another, and the picture's name in words."""
+    if source == "Samples":
+        name = str(st.session_state["picture"])
+        return f"{source} {name}", SAMPLES[name].title
+    if source == "Link":
+        address = str(st.session_state.get("link") or "").strip()
+        return f"{source} {address}", address
+    file = st.session_state.get(_upload_key() if source == "Upload" else "camera")
+    name = "The photo of the camera" if source == "Camera" else getattr(file, "name", "")
+    return f"{source} {getattr(file, 'file_id', '')}", name
 
 
 def _open_sample(_: ExplorePage) -> Picture:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.explore import inputs, picture_source, running
 from app.state import session
+from app.state.pictures import Picture
 from app.ui import notices
 from fcn_core.errors import FcnError
 
@@ -23,12 +24,14 @@ def page() -> None:
         inputs.draw(chosen, picture)
         running.await_model(chosen)
     with main:
-        _messages()
+        _messages(picture)
         running.draw(chosen, picture)
 
 
-def _messages() -> None:
+def _messages(shown: Picture) -> None:
     remembered = session.explore()
+    if remembered.refused is not None:
+        notices.refused(remembered.refused, shown.name, remembered.try_picture_again)
     if remembered.problem:
         notices.problem(remembered.problem)
         remembered.problem = ""

@@ -116,6 +116,28 @@ class Picture:
         return read_image(self.data, name=self.name, reduce=self.reduced)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A picture that was chosen last and could not be opened; the one before it stays on the page.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, or the address.
+    reason : str
+        What was expected, what was received, what to do.
+    asked : str
+        What was asked for: it is not tried again as long as that is the same.
+    may_pass : bool
+        Whether the same may work later, as with a download.
+    """
+
+    name: str
+    reason: str
+    asked: str = ""
+    may_pass: bool = False
+
+
 def open_picture(file: File, name: str, address: str = "", limits: Limits | None = None) -> Picture:
     """Decode a file for a page; a JPEG above the limits is decoded at reduced size.
 

@@ -15,7 +15,7 @@ import streamlit as st
 
 from app.state import caches
 from app.state import selection as address
-from app.state.pictures import Picture
+from app.state.pictures import Picture, Refusal
 from app.state.queue.jobs import Job, JobKey
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.selection import BOUND, Selection
@@ -53,7 +53,7 @@ WIDGETS = (
         "png",
     ),
     *("chip-*", "*-step-*", "*-pick-*", "*-sense-*"),
-    *("stop", "export-*", "ask-again"),
+    *("stop", "export-*", "ask-again", "picture-again"),
     *("compare", "compare-model-?", "compare-picture-?", "compare-trace"),
     *("prepare-*", "lesson-*"),
 )
@@ -94,6 +94,8 @@ class ExplorePage:
         The job that the user stopped.
     failed : (JobKey, str) or None
         The job that failed, and why.
+    refused : Refusal or None
+        The picture that was chosen last, if it could not be opened.
     problem, scale_problem : str
         Messages to show once.
     """
@@ -116,6 +118,11 @@ class ExplorePage:
     stopped: JobKey | None = None
     failed: tuple[JobKey, str] | None = None
     problem: str = ""
+    refused: Refusal | None = None
+
+    def try_picture_again(self) -> None:
+        """Forget that the picture could not be opened, so that it is tried again."""
+        self.refused = None
 
     def suggest_threshold(self) -> None:
         """Return to the suggested threshold."""

@@ -62,7 +62,8 @@ def page() -> None:
     picture = picture_source.open_chosen()
     picture_source.draw()
     st.write(f"{picture.name}, {picture.width} x {picture.height}")
-    st.error(session.explore().problem)
+    refused = session.explore().refused
+    st.error(refused.reason if refused is not None else "")
 
 
 def file_of(kind: str, size: tuple[int, int] = (30, 20), **options: object) -> bytes:
