@@ -6,13 +6,10 @@ result, so a new synset, mean or threshold never runs the network again. :func:`
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, TypedDict, Unpack, get_args
 
 import numpy as np
@@ -21,8 +18,9 @@ from numpy.typing import NDArray
 from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.errors import Cancelled, FcnError, ScaleError
 from fcn_core.images.read import RGBImage
-from fcn_core.images.resize import ResizedImage
+from fcn_core.images.resize import ResizedImage, blocks_of, enlarge
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, Scale, plan_scales
+from fcn_core.images.working import working_copy
 from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.presence import presences
@@ -34,12 +32,6 @@ from fcn_core.system import memory
 # often than not (51 of 100 pairs, on development photographs kept apart): 2 of 100 absent synsets reach it, and of the
 # present ones 83 of 100 that cover at least 1 % of the picture, 88 of 100 that cover at least 5 %.
 PRESENCE_FLOOR = 0.15
-
-# Name in a manifest -> the distributions that may provide it.
-_VERSIONS = {
-    **{name: (name,) for name in ("numpy", "openvino", "keras", "scikit-image", "scipy", "pillow")},
-    "tensorflow": ("tensorflow-cpu", "tensorflow"),
-}
 
 
 @dataclass(frozen=True)
@@ -141,7 +133,8 @@ class Analysis:
     """Where one model sees one synset in one picture.
 
     Heatmaps and their means are there from the start. The fine map, the threshold, the mask and the boxes are
-    computed when they are first read, and kept.
+    computed when they are first read, and kept. They come from the picture's working copy (`at_working_size`), so a
+    picture and its working copy have the same ones.
 
     Attributes
     ----------
@@ -189,10 +182,24 @@ class Analysis:
         return self.options.snap
 
     @cached_property
+    def _small(self) -> Analysis | None:  # None instead of itself: the cycle would outlive its last user
+        copy = working_copy(self.image)
+        return None if copy is self.image else replace(self, image=copy)
+
+    @property
+    def at_working_size(self) -> Analysis:
+        """The same analysis of the picture's working copy (:mod:`fcn_core.images.working`)."""
+        return self._small or self
+
+    @cached_property
     def _timed_fine(self) -> tuple[NDArray[np.float32], float]:
         start = time.perf_counter()
-        if self.make_fine is not None:
+        size = self.image.height, self.image.width
+        if self._small is not None:
+            fine = enlarge(self._small.fine, *size)
+        elif self.make_fine is not None:
             fine = self.make_fine()
+            fine = fine if fine.shape == size else blocks_of(fine, *size)
         else:
             class_maps = tuple(self.class_maps.values())
             kind = "evidence" if self.snapped else self.kind
@@ -228,24 +235,38 @@ class Analysis:
     def threshold(self) -> float:
         """Value of the fine map from which a pixel belongs to the mask."""
         chosen = self.options.threshold
-        return suggest_threshold(self.fine) if chosen == "auto" else float(chosen)
+        return suggest_threshold(self.at_working_size.fine) if chosen == "auto" else float(chosen)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
         """Pixels of the object, (H, W); none where the synset is absent, unless the options ask for them."""
         if not self.marked:
             return np.zeros((self.image.height, self.image.width), np.bool_)
+        if self._small is not None:
+            return enlarge(self._small.mask, self.image.height, self.image.width)
         return threshold_mask(self.fine, self.threshold)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the picture that the mask covers, from 0 to 1."""
+        return float(self.at_working_size.mask.mean())
 
     @cached_property
     def boxes(self) -> tuple[Box, ...]:
         """Bounding box of each connected part of the mask, largest part first."""
+        if self._small is not None:
+            size = self.image.height, self.image.width
+            return tuple(box.scaled(self._small.mask.shape, size) for box in self._small.boxes)
         return boxes_of(self.mask, self.fine) if self.marked else ()
 
     @property
     def seconds(self) -> float:
         """Time of the forward passes (also of those done earlier), the heatmaps and the fine map together."""
-        return sum(m.seconds for m in self.class_maps.values()) + self.heatmap_seconds + self._timed_fine[1]
+        return (
+            sum(m.seconds for m in self.class_maps.values())
+            + self.heatmap_seconds
+            + self.at_working_size._timed_fine[1]
+        )
 
     @property
     def peak_rss_mb(self) -> float:
@@ -414,13 +435,3 @@ def analyse(
     found = Ontology.load().find(synset) if isinstance(synset, str) else synset
     class_maps = compute_class_maps(image, model, scales, options.fit, progress, cancelled)
     return interpret(image, class_maps, found, model.info, options)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that the numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name, distributions in _VERSIONS.items():
-        for distribution in distributions:
-            with suppress(PackageNotFoundError):
-                found[name] = version(distribution)
-    return found

@@ -17,8 +17,9 @@ from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
 from fcn_core.networks import middle
 from fcn_core.networks.zoo import MODELS
-from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret, versions
+from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret
 from fcn_core.synsets.ontology import Ontology
+from fcn_core.system.installed import versions
 from tests.places import ROOT
 from tests.waiting import Ticks
 

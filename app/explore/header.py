@@ -9,7 +9,7 @@ import streamlit as st
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
-from app.state.view import View, coverage
+from app.state.view import View
 from fcn_core.pipeline import Analysis
 
 
@@ -48,7 +48,7 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
 def _answer(name: str, view: View, analysis: Analysis, asked: bool) -> str:
     if asked:
         return (
-            f"{name}: outlined on {coverage(analysis):.0%} of the photo"
+            f"{name}: outlined on {analysis.coverage:.0%} of the photo"
             if analysis.present
             else f"No {name} found"
         )

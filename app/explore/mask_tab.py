@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from app.explore.panel import absence
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
-from app.state.view import coverage
 from app.ui import figures, notices
 from app.ui.display import outlined
+from fcn_core.export import original
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.pipeline import Analysis
 
@@ -58,20 +60,17 @@ def _boxes(analysis: Analysis, picture: Picture) -> None:
     if not analysis.marked:
         notices.note(f"{absence(analysis)} Nothing is marked.")
         return
-    factor = picture.original[1] / analysis.image.width
     rows = [
         (
             str(number),
-            f"{round(box.x0 * factor)}, {round(box.y0 * factor)}",
-            f"{round((box.x1 - box.x0) * factor)} × {round((box.y1 - box.y0) * factor)}",
-            f"{box.area / analysis.mask.size:.1%}",
+            f"{box.x0}, {box.y0}",
+            f"{box.x1 - box.x0} × {box.y1 - box.y0}",
+            f"{box.area / math.prod(picture.original):.1%}",
             f"{box.peak:.2f}",
         )
-        for number, box in enumerate(analysis.boxes[:_MOST_BOXES], 1)
+        for number, box in enumerate(original.boxes(analysis)[:_MOST_BOXES], 1)
     ]
     st.html(figures.table(("", "left, top", "size", "area", "peak"), rows))
     if len(analysis.boxes) > _MOST_BOXES:
         notices.note(f"and {len(analysis.boxes) - _MOST_BOXES} smaller regions")
-    notices.note(f"The mask covers {coverage(analysis):.1%} of the picture.")
-    if factor != 1:
-        notices.note("Measured on a smaller copy; exported files use the whole picture.")
+    notices.note(f"The mask covers {analysis.coverage:.1%} of the picture.")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.state import caches, picture_files, session
 from app.state.picture_files import EVICTED, StoredFile
-from app.state.pictures import Picture
+from app.state.pictures import Picture, Refusal
 from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import ExplorePage
@@ -24,28 +24,33 @@ logger = logging.getLogger(__name__)
 def open_chosen() -> Picture:
     """Open the picture that the user chose, before anything is drawn.
 
-    If that fails, the last good picture stays, and the page's record says why.
+    If that fails, the last good picture stays, and the page's record says which one was refused, and why.
     """
     page = session.explore()
+    _take_files(page)
+    name = page.choices.now.picture
     try:
-        _take_files(page)
-        picture = _open(page, page.choices.now.picture)
+        picture = _open(page, name)
         if picture is not None:
             page.picture = picture
     except FcnError as error:
-        _refuse(page, str(error))
+        _refuse(page, _title(name), str(error), name)
     except Exception:
         logger.exception("A picture could not be read")
-        _refuse(page, INTERNAL_ERROR)
+        _refuse(page, _title(name), INTERNAL_ERROR, name)
     if page.picture is None:
         page.picture = caches.sample(DEFAULT)
     return page.picture
 
 
-def _refuse(page: ExplorePage, why: str) -> None:
+def _title(name: str) -> str:
+    return SAMPLES[name].title if name in SAMPLES else name
+
+
+def _refuse(page: ExplorePage, name: str, why: str, again: str = "") -> None:
     """Return to the last good picture."""
     page.choices.choose(picture=DEFAULT if page.picture is None else page.picture.address)
-    page.refused = why
+    page.refused = Refusal(name, why, again)
 
 
 def _open(page: ExplorePage, name: str) -> Picture | None:
@@ -60,7 +65,7 @@ def _take_files(page: ExplorePage) -> None:
     if isinstance(file, DeletedFile):  # the browser still lists a file that the server has evicted
         page.uploader += 1
         if page.picture is not None and isinstance(page.picture.file, StoredFile):
-            page.refused = EVICTED
+            page.problem = EVICTED
         else:
             session.choose_picture("")
         file = None
@@ -69,8 +74,15 @@ def _take_files(page: ExplorePage) -> None:
     page.taken = frozenset(files)
     for each in new:
         name = "camera" if each is shot else each.name
-        page.uploaded = caches.read_upload(each.file_id, name, picture_files.uploaded(each))
-        session.choose_picture("")
+        title = "The photo of the camera" if each is shot else name
+        try:
+            page.uploaded = caches.read_upload(each.file_id, name, picture_files.uploaded(each))
+            session.choose_picture("")
+        except FcnError as error:
+            _refuse(page, title, str(error))
+        except Exception:
+            logger.exception("A picture could not be read")
+            _refuse(page, title, INTERNAL_ERROR)
 
 
 def _open_link(url: str) -> Picture:

@@ -96,8 +96,8 @@ def _ask(
         Why it failed or was refused, or "".
     """
     key = job_key(picture, chosen.model_key, plans)
+    queue().leave_others((key,), session=session_id())
     if page.job is not None and page.job.key != key:
-        queue().leave(page.job, session=session_id())
         page.job = None
     refused = ""
     if page.stopped != key and (page.failed is None or page.failed[0] != key):
@@ -129,11 +129,11 @@ def _stop(job: Job) -> None:
     queue().leave(job, session=session_id())
 
 
-def describe_place(place: int) -> str:
-    """Describe how many scales of other jobs run before a job's next one."""
-    if place == 0:
+def describe_place(others: int) -> str:
+    """Describe how many scales of other users run before a job's next one."""
+    if others == 0:
         return "Starting"
-    return f"Waiting for {place} scale{'' if place == 1 else 's'} of other analyses"
+    return f"Waiting for {others} scale{'' if others == 1 else 's'} of other analyses"
 
 
 def _progress(job: Job, seen: int, far: bool) -> None:
@@ -145,7 +145,7 @@ def _progress(job: Job, seen: int, far: bool) -> None:
         st.rerun()
     count = len(job.plans)
     if now.state == "queued":
-        text = describe_place(now.place) + (f" · {seen} of {count} done" if seen else "")
+        text = describe_place(now.others) + (f" · {seen} of {count} done" if seen else "")
     elif now.state == "loading" or now.running is None:
         text = "Loading the model. The first time on a machine, preparing it takes some seconds."
     else:

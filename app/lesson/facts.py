@@ -13,8 +13,8 @@ from app.lesson import experiments
 from app.lesson.stage import SYNSET, Stage
 from app.state import shared_queue
 from fcn_core.images.scales import NOTEBOOK_SCALES
-from fcn_core.pipeline import versions as library_versions
 from fcn_core.synsets.ontology import Ontology
+from fcn_core.system.installed import versions as library_versions
 
 ASKED = (200, 300)  # the notebook's noise: height and width
 CLASSES = 1000

@@ -10,12 +10,12 @@ import streamlit as st
 from app.state import caches, comparison, session
 from app.state.comparison import Comparison
 from app.state.pictures import Picture
-from app.state.queue.jobs import Job, ModelKey, Snapshot, job_key
+from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.selection import Selection
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.state.view import View, coverage
+from app.state.view import View
 from app.ui import display, figures, notices, synset_picker
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
@@ -36,6 +36,19 @@ class Side:
     model: ModelKey
     chosen: Selection
 
+    @property
+    def key(self) -> JobKey:
+        """Of the job that it needs.
+
+        Raises
+        ------
+        ScaleError
+            The picture is too small for a scale, or was opened at reduced size.
+        """
+        plans = plan_scales(self.picture.height, self.picture.width, self.chosen.scales, self.chosen.fitting)
+        self.picture.check(plans)
+        return job_key(self.picture, self.model, plans)
+
 
 def page() -> None:
     """Read the choices, draw the widgets, then the two halves."""
@@ -55,6 +68,7 @@ def page() -> None:
         f"Scales {scales}; fit {chosen.fit.lower()}; {chosen.map.lower()}; colours {chosen.colours}."
     )
     sides = [_side(chosen, side) for side in (0, 1)]
+    queue().leave_others([side.key for side in sides], session=session_id())
     jobs = [_job(side) for side in sides]
     waiting = any(not look.finished for look in _look(jobs))
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
@@ -128,11 +142,10 @@ def _picture(name: str) -> Picture:
 
 def _job(side: Side) -> Job:
     """Ask for the side's job; one that failed is not tried again in this session."""
-    picture, scales, fit = side.picture, side.chosen.scales, side.chosen.fitting
-    plans = plan_scales(picture.height, picture.width, scales, fit)
-    picture.check(plans)
-    failed = session.compare().failed.get(job_key(picture, side.model, plans))
-    return failed or queue().submit(picture, side.model, scales, fit, session=session_id())
+    failed = session.compare().failed.get(side.key)
+    return failed or queue().submit(
+        side.picture, side.model, side.chosen.scales, side.chosen.fitting, session=session_id()
+    )
 
 
 def _look(jobs: list[Job]) -> list[Snapshot]:
@@ -195,7 +208,7 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
         ("peak", figures.number(first.arithmetic.peak), figures.number(second.arithmetic.peak)),
         ("mean", figures.number(first.arithmetic.mean), figures.number(second.arithmetic.mean)),
         ("presence", f"{first.presence:.0%}", f"{second.presence:.0%}"),
-        ("mask", f"{coverage(first):.0%}", f"{coverage(second):.0%}"),
+        ("mask", f"{first.coverage:.0%}", f"{second.coverage:.0%}"),
     ]
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
     for side, analysis in zip(sides, (first, second), strict=True):

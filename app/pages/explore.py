@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.explore import picture_source, running
 from app.state import session
+from app.state.pictures import Picture
 from app.ui import notices
 from fcn_core.errors import FcnError
 
@@ -15,15 +16,18 @@ def page() -> None:
     chosen = session.selection()
     notices.ignored_parameters(ignored)
     picture_source.draw()
-    _messages()
+    _messages(picture)
     running.draw(chosen, picture)
     running.await_model(chosen)
 
 
-def _messages() -> None:
+def _messages(shown: Picture) -> None:
     remembered = session.explore()
-    if remembered.refused:
-        notices.problem(remembered.refused)
+    if remembered.refused is not None:
+        notices.refused(remembered.refused, shown.name, session.choose_picture)
+    if remembered.problem:
+        notices.problem(remembered.problem)
+        remembered.problem = ""
     if remembered.picture_gone:
         notices.gone()
 

@@ -13,9 +13,8 @@ from app.state.shared_queue import queue
 from app.ui import figures, notices
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
-from fcn_core.pipeline import versions
 from fcn_core.system import memory
-from fcn_core.system.installed import missing_engines
+from fcn_core.system.installed import missing_engines, versions
 
 _POLL = 0.5  # seconds
 

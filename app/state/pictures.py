@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from app.state.picture_files import File
 from app.state.samples import SAMPLES
 from fcn_core.errors import ScaleError
 from fcn_core.images.decoding import Reduction
 from fcn_core.images.limits import Limits, budget_in_words
 from fcn_core.images.read import RGBImage, read_image
-from fcn_core.images.resize import resize_image
 from fcn_core.images.scales import PlannedScale
-
-#: Pixels of the largest working copy; the network and exported files get the whole picture.
-WORKING_PIXELS = 800_000
+from fcn_core.images.working import working_copy
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """The picture on a page. The whole picture is decoded when it is needed, and not kept.
+
+    The network sees the whole picture; mask and boxes are made from the working copy, here as everywhere
+    (:mod:`fcn_core.images.working`). So the page, exported files and the command say the same.
 
     A JPEG that is too large for the memory budget is decoded at reduced size, and the reduced picture is used for
     everything. The page and exported files say so; positions are given in pixels of the original.
@@ -118,6 +116,25 @@ class Picture:
         return read_image(self.data, name=self.name, reduce=self.reduced)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A picture that was chosen last and could not be opened; the one before it stays on the page.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, or the address.
+    reason : str
+        What was expected, what was received, what to do.
+    again : str
+        A sample or an address that may be opened later, as a download may; "" for a file.
+    """
+
+    name: str
+    reason: str
+    again: str = ""
+
+
 def open_picture(file: File, name: str, address: str = "", limits: Limits | None = None) -> Picture:
     """Decode a file for a page; a JPEG above the limits is decoded at reduced size.
 
@@ -127,10 +144,6 @@ def open_picture(file: File, name: str, address: str = "", limits: Limits | None
         The file cannot be decoded, or exceeds the limits.
     """
     whole = read_image(file.read(), name=name, limits=limits, reduce="auto")
-    shrink = (WORKING_PIXELS / (whole.height * whole.width)) ** 0.5
-    working = whole
-    if shrink < 1:
-        height, width = max(2, round(whole.height * shrink)), max(2, round(whole.width * shrink))
-        copy = resize_image(whole.pixels, height, width).round().astype(np.uint8)
-        working = RGBImage(copy, whole.name, whole.sha256, whole.reduced, whole.original)
-    return Picture(working, whole.height, whole.width, file, address, whole.reduced, whole.original)
+    return Picture(
+        working_copy(whole), whole.height, whole.width, file, address, whole.reduced, whole.original
+    )

@@ -18,7 +18,7 @@ from app.state import address, caches, comparison
 from app.state import selection as explored
 from app.state.choices import Choices
 from app.state.comparison import Comparison
-from app.state.pictures import Picture
+from app.state.pictures import Picture, Refusal
 from app.state.queue.jobs import Job, JobKey
 from app.state.samples import SAMPLES
 from app.state.selection import Selection
@@ -45,7 +45,7 @@ WIDGETS = (
     *("upload*", "camera", "link", "link-*"),
     *("scale-*", "weight-*", "new-scale", "stage", "png"),
     *("seen", "seen-*", "*-step-*", "*-pick-*", "*-sense-*"),
-    *("stop", "export-*", "ask-again"),
+    *("stop", "export-*", "ask-again", "picture-again"),
     "compare-*",
     *("prepare-*", "lesson-*"),
 )
@@ -67,8 +67,10 @@ class ExplorePage:
         The last picture that could be opened.
     uploaded : Picture or None
         The last one that was uploaded or taken.
-    refused : str
-        Why the picture that the user chose last could not be opened.
+    refused : Refusal or None
+        The picture that the user chose last, if it could not be opened.
+    problem : str
+        A message to show once.
     link : str
         The address of a picture that the user typed last.
     taken : set of str
@@ -94,7 +96,8 @@ class ExplorePage:
     doubted: bool = False
     picture: Picture | None = None
     uploaded: Picture | None = None
-    refused: str = ""
+    refused: Refusal | None = None
+    problem: str = ""
     link: str = ""
     taken: frozenset[str] = frozenset()
     uploader: int = 0
@@ -177,7 +180,7 @@ def start() -> tuple[str, ...]:
     ignored = page.choices.arrive()
     if ignored is None:
         return ()
-    page.doubted, page.refused = False, ""
+    page.doubted, page.refused = False, None
     picture = page.choices.now.picture
     page.link = "" if picture in SAMPLES else picture
     return ignored
@@ -218,4 +221,4 @@ def choose_picture(name: str) -> None:
     page = explore()
     page.choices.choose(picture=name, threshold=None, row=None, column=None)
     page.doubted = bool(page.choices.now.synset)
-    page.refused = ""
+    page.refused = None

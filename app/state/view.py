@@ -116,8 +116,3 @@ class View:
             return interpret(self.picture.whole(), self.class_maps, synset, self.info, self._options(chosen))
 
         return compute
-
-
-def coverage(analysis: Analysis) -> float:
-    """Return the share of the picture that the mask covers, from 0 to 1."""
-    return float(analysis.mask.mean())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
+from app.state.pictures import Refusal
 from app.state.queue.job_log import INTERNAL_ERROR
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
@@ -35,6 +36,23 @@ def guarded(what: str) -> Iterator[None]:
 def problem(message: str) -> None:
     """Show an error message as plain text."""
     st.error(escape_markdown(message), icon=":material/error:")
+
+
+def refused(refusal: Refusal, shown: str, choose: Callable[[str], None]) -> None:
+    """Say that a picture could not be opened, why, and which one the page still shows."""
+    st.error(
+        f"**{escape_markdown(refusal.name)} was not opened.** {escape_markdown(refusal.reason)}\n\n"
+        f"The page still shows {escape_markdown(shown)}.",
+        icon=":material/hide_image:",
+    )
+    if refusal.again:
+        st.button(
+            "Try again",
+            key="picture-again",
+            on_click=choose,
+            args=(refusal.again,),
+            icon=":material/refresh:",
+        )
 
 
 def gone() -> None:

@@ -30,6 +30,7 @@ def coco_json(analysis: Analysis) -> bytes:
         JSON: ``images`` (one), ``categories`` (the synset, with its ``wnid``), ``annotations`` with ``bbox``
         ``[x, y, width, height]``, ``area`` in pixels, ``segmentation``, and ``score``, the peak of the fine map.
     """
+    analysis = analysis.at_working_size
     image, synset = analysis.image, analysis.synset
     note = "" if analysis.model.weights == "imagenet" else f", {analysis.model.weights} weights"
     data = {

@@ -179,7 +179,7 @@ def _draw_region(
         render.draw_boxes(render.draw_contours(shown, contours, width=line), boxes, width=line),
         interpolation="antialiased",
     )
-    share = np.count_nonzero(analysis.mask) / analysis.mask.size
+    share = analysis.coverage
     count = f"{len(boxes)} box{'' if len(boxes) == 1 else 'es'}"
     found = f"outline at threshold {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"
     if not analysis.marked:

@@ -31,7 +31,8 @@ from fcn_core.export.report import html_report
 from fcn_core.export.reproduce import command_line, notebook, python_snippet, rename_note
 from fcn_core.images.read import RGBImage, clean_name
 from fcn_core.maps.heatmap import ClassMap, place
-from fcn_core.pipeline import Analysis, versions
+from fcn_core.pipeline import Analysis
+from fcn_core.system.installed import versions
 
 __all__ = [
     "FILES",
@@ -76,7 +77,7 @@ def manifest(analysis: Analysis) -> dict[str, Any]:
         "present": analysis.present,
         "snapped": analysis.snapped,
         "threshold": analysis.threshold,
-        "boxes": [[b.x0, b.y0, b.x1, b.y1] for b in (original.box(image, b) for b in analysis.boxes)],
+        "boxes": [[b.x0, b.y0, b.x1, b.y1] for b in original.boxes(analysis)],
         "versions": versions(),
         "seconds": analysis.seconds,
         "peak_rss_mb": analysis.peak_rss_mb,
@@ -142,9 +143,10 @@ def maps_npz(analysis: Analysis) -> bytes:
 
 def mask_png(analysis: Analysis) -> bytes:
     """Return the mask at the size of the original picture: 255 inside, 0 outside."""
-    if analysis.image.reduced > 1:
-        return _described(original.mask_png(analysis.image, analysis.mask), analysis)
-    return _described(render.encode(analysis.mask, "png"), analysis)
+    small = analysis.at_working_size
+    if small.mask.shape != small.image.original:
+        return _described(original.mask_png(small.image, small.mask), analysis)
+    return _described(render.encode(small.mask, "png"), analysis)
 
 
 def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = render.MAP_OPACITY) -> bytes:

@@ -20,12 +20,13 @@ from fcn_core import render
 from fcn_core.engines.base import ModelInfo
 from fcn_core.export import files, original
 from fcn_core.images.read import RGBImage
+from fcn_core.images.resize import block_edges
 from fcn_core.images.scales import Fit
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.maps.segmentation import Segment, Segmentation, block_edges
-from fcn_core.pipeline import versions
+from fcn_core.maps.segmentation import Segment, Segmentation
 from fcn_core.system import memory
+from fcn_core.system.installed import versions
 
 SCHEMA = "fcn-regions/1"
 _PICTURE_ID = 1

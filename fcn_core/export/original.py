@@ -1,26 +1,25 @@
-"""Coordinates and masks at the size of the original, for a picture that was decoded at reduced size."""
+"""Coordinates and masks at the size of the original, of a working copy or a picture decoded at reduced size."""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core.images.read import RGBImage
+from fcn_core.images.resize import block_edges
 from fcn_core.maps.region import Box
+from fcn_core.pipeline import Analysis
 
 Axis = Literal[0, 1]  # rows, columns
 
 
 def lines(image: RGBImage, edges: Any, axis: Axis) -> NDArray[np.int64]:
-    """Return where edges between rows or columns of the reduced picture lie in the original."""
-    there, here = image.original[axis], image.pixels.shape[axis]
-    found: NDArray[np.int64] = -(-np.asarray(edges, np.int64) * there // here)
-    return found
+    """Return where edges between rows or columns of the smaller picture lie in the original."""
+    return block_edges(image.pixels.shape[axis], image.original[axis])[np.asarray(edges, np.int64)]
 
 
 def counts(image: RGBImage, first: int, last: int, axis: Axis) -> NDArray[np.int64]:
@@ -30,9 +29,13 @@ def counts(image: RGBImage, first: int, last: int, axis: Axis) -> NDArray[np.int
 
 def box(image: RGBImage, found: Box) -> Box:
     """Return the same box in pixels of the original; its area is scaled by the number of pixels."""
-    (x0, x1), (y0, y1) = lines(image, (found.x0, found.x1), 1), lines(image, (found.y0, found.y1), 0)
-    share = image.original[0] * image.original[1] / (image.height * image.width)
-    return replace(found, x0=int(x0), y0=int(y0), x1=int(x1), y1=int(y1), area=round(found.area * share))
+    return found.scaled((image.height, image.width), image.original)
+
+
+def boxes(analysis: Analysis) -> tuple[Box, ...]:
+    """Return the boxes of an analysis in pixels of the original, whatever copy of the picture it has."""
+    small = analysis.at_working_size
+    return tuple(box(small.image, found) for found in small.boxes)
 
 
 def mask_png(image: RGBImage, mask: NDArray[np.bool_]) -> bytes:

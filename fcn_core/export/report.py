@@ -18,8 +18,9 @@ from fcn_core.export.reproduce import command_line, python_snippet, rename_note
 from fcn_core.images.resize import resize_image
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.maps.region import Box, contours_of
-from fcn_core.pipeline import Analysis, versions
+from fcn_core.pipeline import Analysis
 from fcn_core.render.colours import UInt8
+from fcn_core.system.installed import versions
 
 _LARGE, _SMALL = 1000, 480  # pixels of the longest side
 
@@ -86,7 +87,7 @@ def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
     shown = render.overlay_map(photo, fine, cmap=cmap)
     shown = render.draw_contours(shown, contours_of(mask))
     shown = render.draw_boxes(shown, [_scaled(b, width / analysis.image.width) for b in analysis.boxes])
-    count, share = len(analysis.boxes), analysis.mask.mean()
+    count, share = len(analysis.boxes), analysis.coverage
     caption = (
         "Fine map, 0 to 1, each cell placed at the centre of its receptive field. The outline is at the threshold "
         f"{analysis.threshold:.2f}: {share:.1%} of the picture, {count} box{'' if count == 1 else 'es'}."
@@ -139,12 +140,11 @@ def _scale_table(analysis: Analysis) -> str:
 
 
 def _box_table(analysis: Analysis) -> str:
-    boxes = (original.box(analysis.image, b) for b in analysis.boxes)
     return render.html_table(
         ("Box", "Left", "Top", "Right", "Bottom", "Pixels", "Peak"),
         [
             [str(n), *map(str, (b.x0, b.y0, b.x1, b.y1, b.area)), f"{b.peak:.3f}"]
-            for n, b in enumerate(boxes, start=1)
+            for n, b in enumerate(original.boxes(analysis), start=1)
         ],
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +17,8 @@ from scipy import sparse
 
 # Floats of the picture in one step: they fit into a processor's cache, and need little memory.
 _WORK_FLOATS = 2**18
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @lru_cache(maxsize=32)
@@ -206,3 +208,31 @@ def _band(matrix: sparse.csr_array, first: int, last: int) -> tuple[sparse.csr_a
         shape=(last - first, high - low),
     )
     return band, slice(low, high)
+
+
+def block_edges(cells: int, pixels: int) -> NDArray[np.int64]:
+    """Return the first pixel of each of `cells` blocks that divide `pixels` pixels, and `pixels` at the end.
+
+    A pixel belongs to the block in which its centre lies.
+    """
+    doubled = 2 * np.arange(cells + 1, dtype=np.int64) * pixels - cells
+    return -(-doubled // (2 * cells))
+
+
+def enlarge(values: NDArray[_Value], height: int, width: int) -> NDArray[_Value]:
+    """Return a map (h, w) at a larger size: each value becomes a block of pixels."""
+    rows, columns = (
+        np.repeat(np.arange(cells), np.diff(block_edges(cells, pixels)))
+        for cells, pixels in zip(values.shape, (height, width), strict=True)
+    )
+    chosen: NDArray[_Value] = values[rows][:, columns]
+    return chosen
+
+
+def blocks_of(values: NDArray[_Value], height: int, width: int) -> NDArray[_Value]:
+    """Return the map (height, width) from which `enlarge` made a larger one."""
+    rows, columns = (
+        block_edges(cells, pixels)[:-1] for cells, pixels in zip((height, width), values.shape, strict=True)
+    )
+    chosen: NDArray[_Value] = values[rows][:, columns]
+    return chosen

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fcn_core.images.resize import enlarge
+from fcn_core.images.working import working_pixels, working_size
 from fcn_core.maps.heatmap import ClassMap, Float32, Heatmap, MapKind, place, synset_heatmap
 from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region import normalise_in_place
@@ -52,8 +54,15 @@ def fine_map(
     The picture is divided into about 500 regions. A learned read-out (:mod:`fcn_core.maps.read_out`) tells for each of
     them, from numbers about it (:mod:`fcn_core.maps.region_features`), how probably it belongs to the synset. Scales
     nearest to 200x320, 400x640 and 800x1280 are used; others change nothing.
+
+    It is computed at the size of the picture's working copy (:mod:`fcn_core.images.working`); in a larger picture each
+    value is a block of pixels.
     """
-    height, width = pixels.shape[:2]
+    height, width = working_size(*pixels.shape[:2])
+    if (height, width) != pixels.shape[:2]:
+        copy = working_pixels(pixels)
+        made = fine_map(copy, class_maps, class_ids, snap=snap, kind=kind, scene=scene)
+        return enlarge(made, *pixels.shape[:2])
     if not snap:
         total = np.zeros((height, width), np.float32)
         for class_map in class_maps:

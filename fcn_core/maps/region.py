@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from fcn_core.images.resize import block_edges
+
 Mask = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -43,6 +45,18 @@ class Box:
     y1: int
     area: int
     peak: float
+
+    def scaled(self, size: tuple[int, ...], larger: tuple[int, ...]) -> Box:
+        """Return the box in a picture of another size, both (height, width); the area is its share of the picture."""
+        rows, columns = (block_edges(here, there) for here, there in zip(size, larger, strict=True))
+        return Box(
+            x0=int(columns[self.x0]),
+            y0=int(rows[self.y0]),
+            x1=int(columns[self.x1]),
+            y1=int(rows[self.y1]),
+            area=round(self.area * math.prod(larger) / math.prod(size)),
+            peak=self.peak,
+        )
 
 
 def normalise(values: npt.ArrayLike) -> Float32:

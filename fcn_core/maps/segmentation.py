@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fcn_core.errors import ScaleError
 from fcn_core.images.read import RGBImage
+from fcn_core.images.resize import block_edges, enlarge
 from fcn_core.maps.findings import Finding, findings
 from fcn_core.maps.heatmap import ClassMap, Float64, place, synset_heatmap
 from fcn_core.maps.read_out import object_probability
@@ -81,12 +82,7 @@ class Segmentation:
 
         Each pixel gets the label at its centre. One byte for each pixel, or two with more than 255 segments.
         """
-        rows, columns = (
-            np.repeat(np.arange(cells), np.diff(block_edges(cells, pixels)))
-            for cells, pixels in zip(self.labels.shape, self._size(height, width), strict=True)
-        )
-        expanded: Labels = self.labels[rows][:, columns]
-        return expanded
+        return enlarge(self.labels, *self._size(height, width))
 
     def resized(self, height: int, width: int) -> Segmentation:
         """Return the same segmentation of the picture at another size, with its areas and boxes.
@@ -243,15 +239,6 @@ def assign(
     areas = np.bincount(numbers, regions.sizes, len(presences) + 1)
     numbers[areas[numbers] < competition.smallest * regions.sizes.sum()] = 0
     return numbers
-
-
-def block_edges(cells: int, pixels: int) -> npt.NDArray[np.int64]:
-    """Return the first pixel of each of `cells` blocks that divide `pixels` pixels, and `pixels` at the end.
-
-    A pixel belongs to the block in which its centre lies.
-    """
-    doubled = 2 * np.arange(cells + 1, dtype=np.int64) * pixels - cells
-    return -(-doubled // (2 * cells))
 
 
 def _found(scales: Sequence[ClassMap], ontology: Ontology) -> tuple[Finding, ...]:

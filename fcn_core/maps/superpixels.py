@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from fcn_core.images.resize import resize_image
+from fcn_core.images.working import working_pixels
 from fcn_core.networks.geometry import CellGrid
 
 Float64 = npt.NDArray[np.float64]
-Pooling = sparse.csr_array  # (regions, cells): averages a map over each region
+Pooling: TypeAlias = sparse.csr_array  # (regions, cells): averages a map over each region
 
 _SIDE = 320  # longest side of the picture that is divided
 _REGION_PIXELS = 36  # smallest number of pixels of a region, approximately
@@ -90,10 +91,14 @@ class Regions:
 
 
 def segment(pixels: npt.NDArray[np.uint8]) -> Regions:
-    """Divide a picture (H, W, 3) into about 500 regions (Achanta et al., "SLIC Superpixels", TPAMI 2012)."""
+    """Divide a picture (H, W, 3) into about 500 regions (Achanta et al., "SLIC Superpixels", TPAMI 2012).
+
+    A picture and its working copy have the same regions.
+    """
     from skimage.color import rgb2lab  # slow to import
     from skimage.segmentation import slic
 
+    pixels = working_pixels(pixels)
     height, width = _bounded(pixels.shape[0], pixels.shape[1], _SIDE)
     small = np.clip(resize_image(pixels, height, width) / 255, 0, 1)
     wanted = min(_REGIONS, height * width // _REGION_PIXELS)

@@ -1,12 +1,21 @@
-"""Which engines this installation lacks, why, and what to do about it."""
+"""What is installed: the versions, and which engines are missing, why, and what to do about it."""
 
 from __future__ import annotations
 
 import importlib.util
+import platform
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 # The first Python that TensorFlow has no wheel for; pyproject.toml does not require it from there on.
 _TENSORFLOW_ENDS = (3, 14)
+
+# Name in a manifest -> the distributions that may provide it.
+_VERSIONS = {
+    **{name: (name,) for name in ("numpy", "openvino", "keras", "scikit-image", "scipy", "pillow")},
+    "tensorflow": ("tensorflow-cpu", "tensorflow"),
+}
 
 
 def is_installed(package: str) -> bool:
@@ -33,3 +42,13 @@ def missing_engines() -> dict[str, str]:
         for title, (package, cure) in cures.items()
         if not is_installed(package)
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name, distributions in _VERSIONS.items():
+        for distribution in distributions:
+            with suppress(PackageNotFoundError):
+                found[name] = version(distribution)
+    return found

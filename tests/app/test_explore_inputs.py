@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.explore import results, running
+from app.explore import results
 from app.state import caches, shared_queue
 from app.state.predictors import Predictors
 from app.state.queue.jobs import ModelKey
@@ -189,19 +189,6 @@ def test_a_refused_link_is_explained_and_the_picture_stays(monkeypatch: pytest.M
     settled(page)
     assert any("disabled" in e.value for e in page.error)
     assert "German shepherd, by Hans Kemperman" in text(page)
-
-
-@pytest.mark.parametrize("place", [0, 1, 7])
-def test_the_place_in_the_queue_is_described(place: int) -> None:
-    words = running.describe_place(place)
-    assert (
-        words
-        == {
-            0: "Starting",
-            1: "Waiting for 1 scale of other analyses",
-            7: "Waiting for 7 scales of other analyses",
-        }[place]
-    )
 
 
 def test_too_much_work_is_refused_and_nothing_waits() -> None:

@@ -20,8 +20,8 @@ from app.state.queue.jobs import ModelKey
 from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import find_weights, model_spec
-from fcn_core.pipeline import versions
 from fcn_core.system import memory
+from fcn_core.system.installed import versions
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 

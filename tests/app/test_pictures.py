@@ -13,12 +13,13 @@ from PIL import Image
 
 from app.state import caches, shared_queue
 from app.state.picture_files import OwnFile
-from app.state.pictures import WORKING_PIXELS, open_picture
+from app.state.pictures import open_picture
 from fcn_core.errors import ImageError, ScaleError
 from fcn_core.images import decoding
 from fcn_core.images.limits import BYTES_A_PIXEL, Limits
 from fcn_core.images.read import read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, plan_scales
+from fcn_core.images.working import WORKING_PIXELS
 from fcn_core.system import memory
 from tests.places import ROOT
 
@@ -36,7 +37,7 @@ def test_the_copy_is_bounded_and_the_whole_equals_the_file(height: int, width: i
     picture = open_picture(OwnFile(data), "a/b.png", "there")
     working, whole = picture.working, picture.whole()
     assert (picture.height, picture.width) == whole.pixels.shape[:2] == (height, width)
-    assert working.height * working.width <= WORKING_PIXELS * 1.02
+    assert working.height * working.width <= WORKING_PIXELS
     assert (whole is working) == (height * width <= WORKING_PIXELS), (
         "decoded again only where that saves memory"
     )

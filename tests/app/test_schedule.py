@@ -188,8 +188,8 @@ def test_the_place_is_the_number_of_turns_before(
     if running:
         under_way = simulation.schedule.choose(left, simulation.loaded, simulation.now)
         left.remove(under_way.waiting)
-    told = simulation.schedule.places(left, simulation.loaded, simulation.now, under_way)
-    assert set(told) == {w.job for w in left}
+    coming = simulation.schedule.coming(left, simulation.loaded, simulation.now, under_way)
+    told = {w.job: coming.index(w.job) for w in left}
     turn = 0
     seen: dict[str, int] = {}
     while simulation.waiting:
@@ -207,7 +207,7 @@ def test_the_place_includes_service_that_will_be_forgotten() -> None:
     simulation.turn()
     for number in range(4):
         simulation.ask(f"large {number}", (10.0,))
-    told = simulation.schedule.places(simulation.waiting, simulation.loaded, simulation.now)["served"]
+    told = simulation.schedule.coming(simulation.waiting, simulation.loaded, simulation.now).index("served")
     assert told == len(simulation.until_done("served")) == 1, "by then half of its service is forgotten"
 
 

@@ -59,11 +59,11 @@ def page() -> None:
     from app.explore import picture_source
     from app.state import session
 
-    session.explore().source = "Upload"
     picture = picture_source.open_chosen()
     picture_source.draw()
     st.write(f"{picture.name}, {picture.width} x {picture.height}")
-    st.error(session.explore().refused)
+    refused = session.explore().refused
+    st.error(refused.reason if refused is not None else "")
 
 
 def file_of(kind: str, size: tuple[int, int] = (30, 20), **options: object) -> bytes:
@@ -94,6 +94,7 @@ def file_of(kind: str, size: tuple[int, int] = (30, 20), **options: object) -> b
 )
 def test_content_decides(name: str, data: bytes, shown: str) -> None:
     app = AppTest.from_function(page, default_timeout=PATIENCE)
+    app.session_state["source"] = "Upload"
     app.run()
     app.file_uploader("upload").set_value((name, data, "application/octet-stream")).run()
     said = [element.value for element in (*app.markdown, *app.error)]

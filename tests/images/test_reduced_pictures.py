@@ -315,9 +315,10 @@ def reduced_image(height: int, width: int, by: int) -> RGBImage:
 
 
 def enlarged(image: RGBImage, mask: np.ndarray) -> np.ndarray:
-    """The pixel of the mask that each pixel of the original lies in."""
+    """The pixel of the mask in which the centre of each pixel of the original lies."""
     rows, columns = (
-        np.arange(there) * here // there for there, here in zip(image.original, mask.shape, strict=True)
+        (2 * np.arange(there) + 1) * here // (2 * there)
+        for there, here in zip(image.original, mask.shape, strict=True)
     )
     return mask[np.ix_(rows, columns)]
 

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.transform import resize
 
-from fcn_core.images.resize import ResizedImage, resize_array, resize_image, resize_matrix
+from fcn_core.images.resize import (
+    ResizedImage,
+    block_edges,
+    blocks_of,
+    enlarge,
+    resize_array,
+    resize_image,
+    resize_matrix,
+)
 
 GREY_LEVELS = 0.01  # promised distance from scikit-image, of 255
 side = st.integers(1, 90)
@@ -137,3 +145,20 @@ def test_a_constant_picture_stays_constant():
     grey = np.full((50, 70, 3), 127, np.uint8)
     for height, width in ((400, 33), (33, 400), (32, 32)):
         np.testing.assert_allclose(resize_image(grey, height, width), 127, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("cells", "pixels"), [(1, 1), (1, 9), (4, 4), (3, 10), (7, 20), (320, 4001), (5, 3)])
+def test_each_pixel_belongs_to_the_block_of_its_centre(cells, pixels):
+    expected = ((np.arange(pixels) + 0.5) * cells / pixels).astype(int)
+    edges = block_edges(cells, pixels)
+    assert (edges[0], edges[-1]) == (0, pixels)
+    np.testing.assert_array_equal(np.repeat(np.arange(cells), np.diff(edges)), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (20, 30)])
+@pytest.mark.parametrize("larger", [(20, 30), (21, 31), (57, 95), (160, 90)])
+def test_a_map_is_what_its_enlargement_was_made_from(size, larger):
+    small = np.random.default_rng(0).random(size)
+    large = enlarge(small, *larger)
+    assert large.shape == larger
+    np.testing.assert_array_equal(blocks_of(large, *size), small)

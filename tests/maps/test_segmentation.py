@@ -16,7 +16,6 @@ from fcn_core.maps.segmentation import (
     Segment,
     Segmentation,
     assign,
-    block_edges,
     label_regions,
 )
 from fcn_core.maps.superpixels import Regions, segment
@@ -267,14 +266,6 @@ def made_up(height, width, segments=2, h=9, w=12):
     empty = Segmentation(labels, (), (dog,), height, width)
     placeholders = tuple(Segment(k + 1, dog.synset, dog.presence, 0, (0, 0, 0, 0)) for k in range(segments))
     return replace(empty, segments=placeholders).resized(height, width)
-
-
-@pytest.mark.parametrize(("cells", "pixels"), [(1, 1), (1, 9), (4, 4), (3, 10), (7, 20), (320, 4001), (5, 3)])
-def test_each_pixel_belongs_to_the_block_of_its_centre(cells, pixels):
-    expected = ((np.arange(pixels) + 0.5) * cells / pixels).astype(int)
-    edges = block_edges(cells, pixels)
-    assert (edges[0], edges[-1]) == (0, pixels)
-    np.testing.assert_array_equal(np.repeat(np.arange(cells), np.diff(edges)), expected)
 
 
 @pytest.mark.parametrize(("height", "width"), [(9, 12), (10, 12), (31, 77), (90, 120), (301, 999)])

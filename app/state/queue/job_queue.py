@@ -17,7 +17,7 @@ import atexit
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import count
@@ -93,7 +93,7 @@ class Queue:
         self._last_hit: JobKey | None = None
         self._numbers = count()
         self._under_way: Turn[Job, ModelKey] | None = None
-        self._places: dict[Job, int] | None = None  # None: to be forecast again
+        self._turns: list[Job] | None = None  # None: to be forecast again
         self._decoded: tuple[Job, RGBImage] | None = None  # the picture of the last turn
         self._thread = threading.Thread(target=self._work, name="analyses", daemon=True)
         self._thread.start()
@@ -135,16 +135,8 @@ class Queue:
     def look(self, job: Job) -> Snapshot:
         """Return a job's state; this changes nothing."""
         with self._changed:
-            return Snapshot(
-                job.state,
-                self._place(job) if job.state == "queued" else 0,
-                job.share,
-                job.running,
-                coarse_first(job.class_maps),
-                self._loader.infos.get(job.key.model),
-                job.error,
-                job.fault,
-            )
+            ahead = self._ahead(job) if job.state == "queued" else []
+            return Snapshot.of(job, ahead, self._loader.infos.get(job.key.model))
 
     # Asking
 
@@ -196,7 +188,7 @@ class Queue:
             if session not in known.sessions:
                 self._admit(known, session, now)
                 known.sessions.add(session)
-                self._places = None
+                self._turns = None
             known.alive_at = now
             if not shared:
                 self._add(known)
@@ -240,10 +232,20 @@ class Queue:
         """Say that a session wants a job no longer; without sessions it stops, and keeps its finished scales."""
         with self._changed:
             job.sessions.discard(session)
-            self._places = None
+            self._turns = None
             if not job.sessions:
                 job.stop = True
                 self._drop(job)
+
+    def leave_others(self, wanted: Container[JobKey], *, session: str) -> None:
+        """Say that a session wants no analyses but these: it leaves all that it asked for earlier.
+
+        A page cannot be sure to know them: a new choice may interrupt its run just after it has asked for a job.
+        """
+        with self._changed:
+            for job in list(self._jobs.values()):
+                if job.key.kind == "analysis" and session in job.sessions and job.key not in wanted:
+                    self.leave(job, session=session)
 
     def _add_shared(self, job: Job, session: str | None) -> Job:
         """Add a job that a model needs once, or join the one that is there."""
@@ -255,7 +257,7 @@ class Queue:
                 known.sessions.add(session)
             if job.key.kind == "preparation" and self._default is None:
                 self._default = job.key.model
-            self._places = None
+            self._turns = None
             return known
 
     def _add(self, job: Job) -> None:
@@ -265,13 +267,13 @@ class Queue:
         if job.download is not None:
             job.state = "loading"
             job.download.add_done_callback(partial(self._downloaded, job))
-        self._places = None
+        self._turns = None
         self._changed.notify()
 
     def _downloaded(self, job: Job, _: Future[Any]) -> None:
         with self._changed:
             if job.state == "loading":
-                job.state, self._places = "queued", None
+                job.state, self._turns = "queued", None
             self._changed.notify()
 
     def _admit(self, job: Job, session: str, now: float) -> None:
@@ -301,7 +303,7 @@ class Queue:
                 now = time.monotonic()
                 job.seconds += now - turn.started
                 self._schedule.record(turn, now - turn.started, load, now)
-                self._under_way = self._places = None
+                self._under_way = self._turns = None
                 if ending == "done" and job.key.kind != "field":
                     record_run(self._loader.infos[job.key.model], job, cache_hit=False)
                 if ending is not None:
@@ -325,7 +327,7 @@ class Queue:
                 self._changed.wait(timeout=_SWEEP_EVERY)
             turn = self._schedule.choose(waiting, self._loader.loaded(), now)
             job = turn.waiting.job
-            job.state, self._places = "loading", None
+            job.state, self._turns = "loading", None
             if self._decoded is not None and self._decoded[0] is not job:
                 self._decoded = None
             self._under_way = turn
@@ -343,12 +345,12 @@ class Queue:
                 waiting.append(Waiting(job, sessions, model, seconds, job.since, job.reserved, begun))
         return waiting
 
-    def _place(self, job: Job) -> int:
-        """Return how many turns of others come before a job's next one."""
-        if self._places is None:
+    def _ahead(self, job: Job) -> list[Job]:
+        """Return the jobs whose turns come before a job's next one."""
+        if self._turns is None:
             now, running = time.monotonic(), self._under_way
-            self._places = self._schedule.places(self._waiting(), self._loader.loaded(), now, running)
-        return self._places.get(job, 0)
+            self._turns = self._schedule.coming(self._waiting(), self._loader.loaded(), now, running)
+        return self._turns[: self._turns.index(job)] if job in self._turns else []
 
     def _drop(self, job: Job) -> None:
         """Cancel an unwanted job, unless it is under way: then it notices by itself."""
@@ -361,7 +363,7 @@ class Queue:
             self._decoded = None
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
-        self._places = None
+        self._turns = None
         self._finished.keep(job)
         if job.key.kind == "field" and not self._fields[job.key.model].done():
             # The model could not be loaded. The next request makes a new job, which tries again.
@@ -439,7 +441,7 @@ class Queue:
 
         def evict(missing_mb: float) -> bool:
             with self._changed:
-                self._places = None
+                self._turns = None
                 return evict_class_maps(missing_mb, job, self._jobs.values(), self.cache, self._finished)
 
         return retry_after_eviction(compute, predictor, size, evict, self._release_cached)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -79,6 +79,8 @@ class Snapshot:
     state : State
     place : int
         How many turns of other jobs come before its next one, including the one under way.
+    others : int
+        How many of these turns are for other sessions; the rest is for those that want this job, or for nobody.
     share : float
         Finished part, from 0 to 1.
     running : PlannedScale or None
@@ -101,6 +103,16 @@ class Snapshot:
     info: ModelInfo | None = None
     error: str | None = None
     fault: bool = False
+    others: int = 0
+
+    @classmethod
+    def of(cls, job: Job, ahead: Sequence[Job], info: ModelInfo | None) -> Snapshot:
+        """Describe a job before whose next turn those of other jobs come, and its model, if that was loaded."""
+        others = sum(
+            not (other.stop or (other.sessions and other.sessions <= job.sessions)) for other in ahead
+        )
+        maps = coarse_first(job.class_maps)
+        return cls(job.state, len(ahead), job.share, job.running, maps, info, job.error, job.fault, others)
 
     @property
     def finished(self) -> bool:

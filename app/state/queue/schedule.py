@@ -191,36 +191,34 @@ class Schedule(Generic[_Job, _Model]):
         for session in [s for s in self._served if self.served(s, now) < 0.01]:
             del self._served[session]
 
-    def places(
+    def coming(
         self,
         all_waiting: Sequence[Waiting[_Job, _Model]],
         loaded: Sequence[_Model],
         now: float,
         running: Turn[_Job, _Model] | None = None,
-    ) -> dict[_Job, int]:
-        """Forecast how many turns come before each job's next one, if no job is added and all take what is expected.
+    ) -> list[_Job]:
+        """Forecast whose turns come, until each job has had one, if no job is added and all take what is expected.
 
         Parameters
         ----------
         all_waiting, loaded, now
             As for :meth:`choose`.
         running : Turn, optional
-            The turn under way.
+            The turn under way; it is the first one.
         """
         ahead = self._copy()
-        left, models, places = list(all_waiting), list(loaded), dict[_Job, int]()
+        left, models, turns = list(all_waiting), list(loaded), list[_Job]()
         since = max([w.since for w in left] + ([running.waiting.since] if running else []), default=0)
         unplaced = {w.job for w in left}
-        turns = 0
         while unplaced:
             if running is not None:
                 turn, running = running, None
             else:
                 turn = ahead.choose(left, models, now)
                 left.remove(turn.waiting)
-                if turn.waiting.job in unplaced:
-                    places[turn.waiting.job] = turns
-                    unplaced.remove(turn.waiting.job)
+                unplaced.discard(turn.waiting.job)
+            turns.append(turn.waiting.job)
             waiting, so_far = turn.waiting, now - turn.started
             seconds, load = ahead.cost(waiting, models), None
             if waiting.model not in models:
@@ -228,10 +226,10 @@ class Schedule(Generic[_Job, _Model]):
                 models = [*models, waiting.model][-self._capacity :]
             now += max(0.0, seconds - so_far)
             ahead.record(turn, max(seconds, so_far), load, now)
-            turns, since = turns + 1, since + 1
+            since += 1
             if waiting.seconds[1:]:
                 left.append(replace(waiting, seconds=waiting.seconds[1:], since=since, begun=True))
-        return places
+        return turns
 
     def _copy(self) -> Schedule[_Job, _Model]:
         other = copy.copy(self)
