@@ -43,6 +43,7 @@ _STYLE = """
 .st-key-lesson [class*="st-key-prose"] p, .st-key-lesson [class*="st-key-prose"] li { line-height: 1.65; }
 .st-key-lesson h1 { padding: 0 0 .5rem; text-wrap: balance; }
 .st-key-lesson h2 { margin-top: 1.5rem; }
+.st-key-lesson .katex-display { overflow: visible; }
 .st-key-lesson [class*="st-key-prose"] .katex { font-size: 1.08em; }
 .st-key-lesson [class*="st-key-figure"] { margin: 1rem 0 1.25rem; }
 .st-key-lesson [class*="st-key-formula"] { overflow-x: auto; overflow-y: hidden; }

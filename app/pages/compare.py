@@ -14,7 +14,7 @@ from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import session_id
 from app.state.shared_queue import FIRST_SCALES, queue
 from app.state.view import View, coverage
-from app.ui import display, figures, notices, synset_picker
+from app.ui import display, figures, notices, spoken, synset_picker
 from app.ui.figures import Look
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
@@ -93,6 +93,7 @@ def _picture_names() -> list[str]:
 def page() -> None:
     """Read the choices, draw the widgets, then the two halves."""
     chosen = read_comparison()
+    spoken.title("Compare")
     st.segmented_control(
         "Compare", _WHAT, default=_WHAT[0], key="compare", required=True, bind="query-params"
     )

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.explore import inputs, picture_source, running
 from app.state import session
-from app.ui import notices
+from app.ui import notices, spoken
 from fcn_core.errors import FcnError
 
 
@@ -19,6 +19,8 @@ def page() -> None:
         names = notices.escape_markdown(", ".join(ignored))
         st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
     main = st.container()
+    with main:
+        spoken.title("Explore")
     with st.sidebar:
         inputs.draw(chosen, picture)
         running.await_model(chosen)

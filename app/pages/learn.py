@@ -127,7 +127,7 @@ def glossary_page() -> None:
     st.title("Glossary")
     for term, text in entries().items():
         with st.container(key=f"prose-{anchor(term)}"):
-            st.subheader(term, anchor=anchor(term))
+            st.header(term, anchor=anchor(term))
             st.markdown(text)
 
 

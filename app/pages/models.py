@@ -30,7 +30,7 @@ def page() -> None:
     )
     running = any(not look.finished for look in _look().values())
     st.fragment(_cards, run_every=_POLL if running else None)(running)
-    st.subheader("This machine")
+    st.header("This machine")
     rows = [
         ("Memory the program may use", f"{memory.budget_mb() / 1024:.1f} GB"),
         ("Memory it uses now", f"{memory.rss_mb() / 1024:.1f} GB"),
@@ -76,7 +76,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
         if weights
         else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
     )
-    st.markdown(f"**{spec.title}**" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
+    st.markdown(f"## {spec.title}" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
     rows = [
         ("Parameters", f"{spec.parameters:g} million"),
         ("Trained at", f"{spec.input_size} × {spec.input_size}"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 # The uploader accepts every file, because the content decides what a file is, not its name. The browser's file dialog
 # is told to list pictures first; a filter by extension would hide pictures whose extension the system does not know.
 PICTURES_FIRST = """
@@ -10,9 +12,14 @@ window.fcnPicturesFirst ||= document.addEventListener("click", () => document.qu
     input.accept = "image/*,.heic,.heif,.avif,.jfif,.mpo"; }), true) || true;
 """
 
-# Streamlit keeps the scroll position when the page changes.
+# Streamlit keeps the scroll position when the page changes. Who pressed a button of the old content goes on at the top.
 SCROLL_TO_TOP = """
-document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+((main) => {
+  main.scrollTo(0, 0)
+  main.tabIndex = -1
+  const at = document.activeElement
+  if (at === document.body || main.contains(at)) main.focus({ preventScroll: true })
+})(document.getElementById("stMain"));
 """
 
 # A restarted server does not know the page: the page keeps its content, but its fragments no longer refresh.
@@ -28,7 +35,10 @@ window.fcnAskAgain ||= (() => {
 })()
 """
 
-ALL = (PICTURES_FIRST, SCROLL_TO_TOP, RERUN_ON_RECONNECT)
+# Focus, announcements, names; see there.
+ASSIST = Path(__file__).with_name("assist.js").read_text(encoding="utf-8")
+
+ALL = (PICTURES_FIRST, SCROLL_TO_TOP, RERUN_ON_RECONNECT, ASSIST)
 
 
 def element(script: str, occasion: str = "") -> str:

@@ -22,4 +22,5 @@ def style() -> None:
     """
     st.html(f"<style>{_sheet()}</style>")
     st.button("Ask again", key="ask-again")
-    st.html(page_scripts.element(page_scripts.RERUN_ON_RECONNECT), unsafe_allow_javascript=True)
+    for script in (page_scripts.RERUN_ON_RECONNECT, page_scripts.ASSIST):
+        st.html(page_scripts.element(script), unsafe_allow_javascript=True)
