@@ -230,6 +230,7 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
         ("mask", f"{coverage(first):.0%}", f"{coverage(second):.0%}"),
     ]
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
+    spoken.announce(". ".join(map(_found, sides, (first, second))))
     for side, analysis in zip(sides, (first, second), strict=True):
         if not analysis.present:
             name = caches.ontology().label(side.wnid)
@@ -244,6 +245,11 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
         )
     if first.marked and second.marked and sides[0].picture.sha256 == sides[1].picture.sha256:
         notices.note(f"Their masks overlap by {iou(first.mask, second.mask):.0%} (intersection over union).")
+
+
+def _found(side: Side, analysis: Analysis) -> str:
+    name = caches.ontology().label(side.wnid)
+    return f"{side.title}: {name} found" if analysis.present else f"{side.title}: no {name} found"
 
 
 try:

@@ -10,7 +10,7 @@ from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.ui import figures, notices
+from app.ui import figures, notices, spoken
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
 from fcn_core.pipeline import versions
@@ -98,6 +98,8 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
         return
     if look is not None and look.error:
         notices.problem(look.error)
+    if look is not None and loaded:
+        spoken.announce(f"{spec.title} is loaded.")
     if not loaded:
         st.button(
             "Prepare",

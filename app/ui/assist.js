@@ -9,6 +9,7 @@ window.fcnAssist ||= (() => {
 
   // A rerun may replace, remove, disable or hide what has the focus: then the browser lets it fall to the body.
   // It goes to what has the same key and name, else to what is nearest in the same box with a key, else to the page.
+  // A key may end in a serial number, which is another after the widget was made anew.
   let last = null
   const remember = (element) => {
     const boxes = []
@@ -16,9 +17,11 @@ window.fcnAssist ||= (() => {
       for (const key of at.classList) if (key.startsWith("st-key-")) boxes.push([key, within(at).indexOf(element)])
     last = { element, boxes, name: name(element) }
   }
+  const boxOf = (key) => app.querySelector("." + CSS.escape(key)) ||
+    (/-\d+$/.test(key) && app.querySelector(`[class*="${key.replace(/\d+$/, "")}"]`))
   const successor = () => {
     for (const [key, place] of last.boxes) {
-      const box = app.querySelector("." + CSS.escape(key)), all = box ? within(box) : []
+      const box = boxOf(key), all = box ? within(box) : []
       const same = all.find((each) => name(each) === last.name)
       if (same) return same
       if (!resting()) return null  // it may come yet
@@ -54,6 +57,15 @@ window.fcnAssist ||= (() => {
       if (group.querySelectorAll("input").length === 1) group.setAttribute("role", "presentation")
   }
 
+  // Which of several buttons leads to where one is.
+  const current = () => {
+    for (const mark of app.querySelectorAll("[data-current]")) {
+      for (const button of app.querySelectorAll("button[aria-current]")) button.removeAttribute("aria-current")
+      for (const button of app.querySelectorAll(`.st-key-${mark.dataset.current} button`))
+        button.setAttribute("aria-current", "page")
+    }
+  }
+
   // What scrolls sideways must be reachable with the keyboard.
   const reachable = () => {
     for (const box of app.querySelectorAll(".fcn-scroll, [class*=st-key-formula]")) {
@@ -64,7 +76,7 @@ window.fcnAssist ||= (() => {
 
   let asked = 0
   const observer = new MutationObserver(() => {
-    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); reachable() }, 50)
+    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); current(); reachable() }, 50)
   })
   observer.observe(app, { childList: true, subtree: true, characterData: true,
     attributeFilter: ["data-test-script-state", "disabled"] })

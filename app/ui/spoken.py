@@ -12,6 +12,11 @@ def title(text: str) -> None:
     st.html(f'<h1 class="fcn-hidden">{html.escape(text)}</h1>')
 
 
+def current(key: str) -> None:
+    """Mark the button in the container with this key as the one that leads to where the user is."""
+    st.html(f'<p class="fcn-hidden" data-current="{html.escape(key)}"></p>')
+
+
 def announce(text: str) -> None:
     """Say a text whenever it changes: what a choice led to, in one sentence.
 

@@ -107,3 +107,78 @@ def test_axe_finds_nothing(visit: Visit, place: Place) -> None:
     assert not raw, "a name is Markdown"
     assert not re.findall(r'slider "(.+) \1"', spoken), "a name is read twice"
     assert spoken.count("[level=1]") == (9 + 1 if place.name == "lesson" else 1)
+
+
+@dataclass(frozen=True)
+class Press:
+    """A control, a key, and what has the focus after the run that follows: itself, or another by its name."""
+
+    name: str
+    address: str
+    control: str
+    key: str = "Enter"
+    then: str = ""
+
+
+PRESSES = [
+    Press("a synset found", "/?picture=coffee&synset=n02121620", ".st-key-chips-explore button >> nth=-1"),
+    Press("a broader synset", "/?synset=n02121620&scales=200x320", "[class*=st-key-explore-step] button >> nth=0", then="button"),
+    Press("a scale", "/?scales=200x320,400x640", ".st-key-scale-400x640 input", " "),
+    Press("a tab", "/?scales=200x320", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
+    Press("what is compared", "/compare", ".st-key-compare [role=radio] >> nth=1", " "),
+    Press("a step in the contents", "/learn?step=1", ".st-key-lesson-link-4 button"),
+    Press("the next step", "/learn?step=1", ".st-key-lesson-way button >> nth=-1", then="main"),
+    Press("a switch", "/learn?step=6", ".st-key-lesson [role=switch] >> nth=0", " "),
+    Press("present mode", "/learn?step=6", ".st-key-lesson-present button:visible", then="main"),
+    Press("another page", "/models", "[data-testid=stTopNav] a >> nth=1"),
+]  # fmt: skip
+NAME = "(element => element.getAttribute('aria-label') || element.innerText.trim().split('\\n')[0])"
+
+
+@pytest.mark.parametrize("press", PRESSES, ids=lambda press: press.name)
+def test_the_focus_stays(visit: Visit, press: Press) -> None:
+    page = visit(press.address, wait=False)
+    quiet(page)
+    control = page.locator(press.control).first
+    name = control.evaluate(NAME)
+    control.focus()
+    page.evaluate("""() => new MutationObserver(() => { window.ran = true }).observe(
+        document.querySelector("[data-testid=stApp]"), { attributeFilter: ["data-test-script-state"] })""")
+    page.keyboard.press(press.key)
+    page.wait_for_function("() => window.ran", timeout=1000 * PATIENCE)
+    quiet(page)
+    at = page.evaluate(f"[document.activeElement.localName, {NAME}(document.activeElement)]")
+    assert (press.then or name) in at
+
+
+def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:
+    page = visit("/compare?compare=Synsets")
+    voice = page.locator(".fcn-voice")
+    said = str(voice.text_content())
+    assert "found" in said
+    voice.evaluate("element => { window.voice = element }")
+    page.get_by_role("combobox").first.fill("rocket")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "said => document.querySelector('.fcn-voice').textContent !== said", arg=said, timeout=1000 * PATIENCE
+    )
+    assert "no " in str(voice.text_content())
+    assert page.evaluate("window.voice.isConnected && window.voice.getAttribute('role') === 'status'")
+
+
+@pytest.mark.parametrize("path", ["/?picture=coffee&scales=200x320", "/compare", "/learn?step=6", "/models"])
+def test_fingers_find_what_they_touch(chromium_browser: Any, address: str, path: str) -> None:
+    """What axe-core requires are 24 pixels; on a touch screen buttons have 44."""
+    context = chromium_browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    page = context.new_page()
+    page.goto(address + path)
+    quiet(page)
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("main button, main [role=tab], main [role=radio]")]
+            .filter(each => each.checkVisibility() && !each.matches(".stTooltipIcon *, [aria-label=Open]"))
+            .map(each => [each.innerText, each.getBoundingClientRect().height]).filter(([, high]) => high < 43.5)"""
+    )
+    context.close()
+    assert not small
