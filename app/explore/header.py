@@ -10,6 +10,7 @@ from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
+from app.ui import spoken
 from fcn_core.pipeline import Analysis
 
 
@@ -39,10 +40,8 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
     asked = bool(session.explore().choices.now.synset) or (view is not None and chosen.view == "Heatmap")
     question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
     answer = "" if view is None or analysis is None else _answer(name, view, analysis, asked)
-    st.html(
-        f'<h1 class="fcn-question">{html.escape(question)}</h1>'
-        f'<p class="fcn-unseen" role="status" aria-live="polite">{html.escape(answer)}</p>'
-    )
+    st.html(f'<h1 class="fcn-question">{html.escape(question)}</h1>')
+    spoken.announce(answer)
 
 
 def _answer(name: str, view: View, analysis: Analysis, asked: bool) -> str:

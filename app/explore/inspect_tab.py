@@ -223,5 +223,5 @@ def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
         )
     st.html(
         '<div class="fcn-scroll"><table class="fcn-table"><thead><tr><th>synset</th><th class="n">classes</th>'
-        f'<th></th><th class="n">mean</th></tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+        f'<td></td><th class="n">mean</th></tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     )

@@ -42,7 +42,7 @@ def _scales(chosen: Selection, picture: Picture) -> None:
     for scale in page.scales:
         cost = _cost(model, sizes[scale], costs.get(sizes[scale]))
         st.checkbox(
-            f"**{scale.height} × {scale.width}** :small[:gray[{cost}]]",
+            f"{scale.height} × {scale.width} · {cost}",
             **widget("scale", scale in chosen.scales, str(scale), partial(_choose_scale, scale)),
         )
     st.text_input(
@@ -76,7 +76,7 @@ def _cost(model: ModelKey, size: tuple[int, int], cost: Cost | None) -> str:
         return text
     text += f" · {cost.seconds:.1f} s · {cost.memory_mb / 1024:.1f} GB"
     if not cost.fits:
-        return f"{text}]] :small[:red[does not fit into {memory.budget_mb() / 1024:.1f} GB"
+        return f"{text} · does not fit into {memory.budget_mb() / 1024:.1f} GB"
     return f"{text} · in bands" if cost.banded else text
 
 

@@ -27,7 +27,7 @@ from app.lesson.text import (
 )
 from app.state import shared_queue
 from app.state.session import session_id
-from app.ui import page_scripts
+from app.ui import page_scripts, spoken
 from fcn_core.errors import FcnError
 
 Draw = Callable[[Stage], bool | None]
@@ -43,6 +43,7 @@ _STYLE = """
 .st-key-lesson [class*="st-key-prose"] p, .st-key-lesson [class*="st-key-prose"] li { line-height: 1.65; }
 .st-key-lesson h1 { padding: 0 0 .5rem; text-wrap: balance; }
 .st-key-lesson h2 { margin-top: 1.5rem; }
+.st-key-lesson .katex-display { overflow: visible; }
 .st-key-lesson [class*="st-key-prose"] .katex { font-size: 1.08em; }
 .st-key-lesson [class*="st-key-figure"] { margin: 1rem 0 1.25rem; }
 .st-key-lesson [class*="st-key-formula"] { overflow-x: auto; overflow-y: hidden; }
@@ -51,10 +52,10 @@ _STYLE = """
 .st-key-lesson [class*="st-key-before"] { opacity: .75; }
 .lesson-wait { border: 1px dashed color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px;
   min-height: 12rem; display: grid; place-items: center; opacity: .75; text-align: center; padding: 1rem; }
-[class*="st-key-lesson-link"], .st-key-lesson-now { margin-bottom: -.75rem; }
-[class*="st-key-lesson-link"] button, .st-key-lesson-now button { min-height: 0; padding: .15rem .5rem; }
-[class*="st-key-lesson-link"] button, .st-key-lesson-now button { width: 100%; justify-content: flex-start; }
-.st-key-lesson-now button { background: color-mix(in srgb, currentColor 9%, transparent); }
+[class*="st-key-lesson-link"] { margin-bottom: -.75rem; }
+[class*="st-key-lesson-link"] button { min-height: 1.75rem; padding: .15rem .5rem; width: 100%;
+  justify-content: flex-start; }
+[class*="st-key-lesson-link"] button[aria-current] { background: color-mix(in srgb, currentColor 9%, transparent); }
 </style>
 """
 
@@ -182,7 +183,7 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
         share = f" · {wait.share:.0%}" if wait.share else ""
-        st.html(f'<div class="lesson-wait" role="status">Please wait: {wait.what}{share}</div>')
+        st.html(f'<div class="lesson-wait"><span data-announce>Please wait: {wait.what}</span>{share}</div>')
         return False
     except FcnError as error:
         st.error(str(error), icon=":material/error:")
@@ -232,7 +233,9 @@ def _question(question: Question, stage: Stage, key: str) -> Question:
         if st.toggle("Show the answer", key=f"lesson_reveal_{key}", persist_state="session"):
             if chosen is not None and chosen == question.right:
                 st.markdown(":green[:material/check: **Correct.**]")
+                spoken.announce("Correct.")
             else:
                 st.markdown(f":primary[:material/arrow_forward: **{choices[question.right]}**]")
+                spoken.announce(f"The answer: {choices[question.right]}")
             st.markdown(answer)
     return Question(asked, choices, question.right, answer)

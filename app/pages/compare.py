@@ -16,7 +16,7 @@ from app.state.selection import Selection
 from app.state.session import session_id
 from app.state.shared_queue import queue
 from app.state.view import View
-from app.ui import display, figures, notices, synset_picker
+from app.ui import display, figures, notices, spoken, synset_picker
 from fcn_core.errors import FcnError
 from fcn_core.evaluation.metrics import iou
 from fcn_core.images.scales import plan_scales
@@ -57,6 +57,7 @@ def page() -> None:
     notices.ignored_parameters(ignored or ())
     chosen = choices.now
     choices.publish()
+    spoken.title("Compare")
     st.segmented_control("Compare", comparison.WHAT, required=True, **choices.widget("compare"))
     if chosen.compare != "Synsets":
         _pick("synset", chosen.wnids[0])
@@ -202,6 +203,11 @@ def _half(side: Side, job: Job) -> Analysis | None:
     return analysis
 
 
+def _found(side: Side, analysis: Analysis) -> str:
+    name = caches.ontology().label(side.chosen.synset)
+    return f"{side.title}: {name} found" if analysis.present else f"{side.title}: no {name} found"
+
+
 def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
     """Draw the two halves' numbers side by side."""
     rows = [
@@ -211,6 +217,7 @@ def _numbers(sides: list[Side], first: Analysis, second: Analysis) -> None:
         ("mask", f"{first.coverage:.0%}", f"{second.coverage:.0%}"),
     ]
     st.html(figures.table(("", sides[0].title, sides[1].title), rows))
+    spoken.announce(". ".join(map(_found, sides, (first, second))))
     for side, analysis in zip(sides, (first, second), strict=True):
         if not analysis.present:
             name = caches.ontology().label(side.chosen.synset)

@@ -12,7 +12,7 @@ from app.lesson.stage import Stage, available_models
 from app.lesson.steps import step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
 from app.lesson.text import Lesson, read_lesson
 from app.state.queue.jobs import ModelKey
-from app.ui import notices
+from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
 
 FIGURES = [s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9)]
@@ -51,11 +51,12 @@ def contents() -> ModelKey:
     """Draw the sidebar with the steps, the model and present mode; return the chosen model."""
     names = available_models()
     with st.sidebar:
-        st.markdown("**The lesson**")
+        st.header("The lesson", anchor=False)
         steps = [(str(each.number), f"{each.number}\u2002{each.short}") for each in lessons]
         for step, label in [*steps, *OTHERS.items()]:
-            with st.container(key="lesson-now" if step == here else f"lesson-link-{step}"):
+            with st.container(key=f"lesson-link-{step}"):
                 link(step, label, "contents")
+        spoken.current(f"lesson-link-{here}")
         st.divider()
         name = st.selectbox("Model", names, format_func=lambda n: MODELS[n].title, key="lesson_model")
         st.button(
@@ -127,7 +128,7 @@ def glossary_page() -> None:
     st.title("Glossary")
     for term, text in entries().items():
         with st.container(key=f"prose-{anchor(term)}"):
-            st.subheader(term, anchor=anchor(term))
+            st.header(term, anchor=anchor(term))
             st.markdown(text)
 
 

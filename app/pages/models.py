@@ -10,7 +10,7 @@ from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.ui import figures, notices
+from app.ui import figures, notices, spoken
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
 from fcn_core.system import memory
@@ -29,7 +29,7 @@ def page() -> None:
     )
     running = any(not look.finished for look in _look().values())
     st.fragment(_cards, run_every=_POLL if running else None)(running)
-    st.subheader("This machine")
+    st.header("This machine")
     rows = [
         ("Memory the program may use", f"{memory.budget_mb() / 1024:.1f} GB"),
         ("Memory it uses now", f"{memory.rss_mb() / 1024:.1f} GB"),
@@ -75,7 +75,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
         if weights
         else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
     )
-    st.markdown(f"**{spec.title}**" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
+    st.markdown(f"## {spec.title}" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
     rows = [
         ("Parameters", f"{spec.parameters:g} million"),
         ("Trained at", f"{spec.input_size} × {spec.input_size}"),
@@ -97,6 +97,8 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
         return
     if look is not None and look.error:
         notices.problem(look.error)
+    if look is not None and loaded:
+        spoken.announce(f"{spec.title} is loaded.")
     if not loaded:
         st.button(
             "Prepare",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 # The uploader accepts every file, because the content decides what a file is, not its name. The browser's file dialog
 # is told to list pictures first; a filter by extension would hide pictures whose extension the system does not know.
 PICTURES_FIRST = """
@@ -31,9 +33,14 @@ window.fcnDropAndPaste ||= (() => {
 })()
 """
 
-# Streamlit keeps the scroll position when the page changes.
+# Streamlit keeps the scroll position when the page changes. Who pressed a button of the old content goes on at the top.
 SCROLL_TO_TOP = """
-document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+((main) => {
+  main.scrollTo(0, 0)
+  main.tabIndex = -1
+  const at = document.activeElement
+  if (at === document.body || main.contains(at)) main.focus({ preventScroll: true })
+})(document.getElementById("stMain"));
 """
 
 # A restarted server does not know the page: the page keeps its content, but its fragments no longer refresh.
@@ -66,7 +73,10 @@ window.fcnEntries ||= (() => {
 })()
 """
 
-ALL = (PICTURES_FIRST, DROP_AND_PASTE, SCROLL_TO_TOP, RERUN_ON_RECONNECT, ENTRY_PER_GESTURE)
+# Focus, announcements, names; see there.
+ASSIST = Path(__file__).with_name("assist.js").read_text(encoding="utf-8")
+
+ALL = (PICTURES_FIRST, DROP_AND_PASTE, SCROLL_TO_TOP, RERUN_ON_RECONNECT, ENTRY_PER_GESTURE, ASSIST)
 
 
 def element(script: str, occasion: str = "") -> str:

@@ -22,5 +22,5 @@ def style() -> None:
     """
     st.html(f"<style>{_sheet()}</style>")
     st.button("Ask again", key="ask-again")
-    for script in (page_scripts.RERUN_ON_RECONNECT, page_scripts.ENTRY_PER_GESTURE):
+    for script in (page_scripts.RERUN_ON_RECONNECT, page_scripts.ENTRY_PER_GESTURE, page_scripts.ASSIST):
         st.html(page_scripts.element(script), unsafe_allow_javascript=True)

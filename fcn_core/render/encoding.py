@@ -77,8 +77,9 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], css_class: st
 
     def line(cells: Sequence[str], tag: str) -> str:
         return "".join(
-            f'<{tag} class="n">{escape(cell)}</{tag}>' if right else f"<{tag}>{escape(cell)}</{tag}>"
+            f'<{kind} class="n">{escape(cell)}</{kind}>' if right else f"<{kind}>{escape(cell)}</{kind}>"
             for cell, right in zip(cells, numeric, strict=True)
+            for kind in [tag if cell else "td"]  # a heading that says nothing is none
         )
 
     top = f"<thead><tr>{line(head, 'th')}</tr></thead>" if any(head) else ""

@@ -117,7 +117,7 @@ def test_an_unknown_step_shows_the_first_and_says_so(opened: Callable[..., AppTe
 
 def test_the_glossary_is_a_page(opened: Callable[..., AppTest]) -> None:
     app = opened(step="glossary")
-    assert "Receptive field" in [each.value for each in app.subheader]
+    assert "Receptive field" in [each.value for each in app.header]
 
 
 def _slider(app: AppTest, label: str) -> Any:

@@ -152,7 +152,7 @@ def settle(page: Any) -> None:
         """() => {
             const app = document.querySelector('[data-testid="stApp"]')
             const done = () => app && app.getAttribute('data-test-script-state') === 'notRunning'
-                && document.querySelector('.fcn-card, .fcn-figure, h1')
+                && document.querySelector('.fcn-card, .fcn-figure, h1:not(.fcn-hidden)')
                 && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
             if (!done()) { window._since = 0; return false }
             window._since = window._since || performance.now()

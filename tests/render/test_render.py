@@ -225,6 +225,7 @@ def test_a_data_uri_contains_the_file():
         (["a"], [["\N{MINUS SIGN}1"], [""]], '<tr><td class="n">\N{MINUS SIGN}1</td></tr><tr><td class="n"></td></tr>'),
         (["", ""], [["a", "b"]], "<table><tbody><tr><td>a</td><td>b</td></tr></tbody></table>"),
         (["a"], [[Markup("<b>x</b>")]], "<td><b>x</b></td>"),
+        (["", "a"], [["x", "y"]], "<thead><tr><td></td><th>a</th></tr></thead>"),
         (["a"], [], "<thead><tr><th>a</th></tr></thead><tbody></tbody>"),
     ],
 )  # fmt: skip

@@ -51,7 +51,10 @@ def overflow(stage: Stage) -> None:
     draw.table(
         stage,
         [
-            {"": name, **{f"class {k}": f"{v:.3g}" for k, v in enumerate(values[row].tolist(), start=1)}}
+            {
+                "Values": name,
+                **{f"class {k}": f"{v:.3g}" for k, v in enumerate(values[row].tolist(), start=1)},
+            }
             for name, values in (("logit", logits), ("plain formula", plain), ("stable formula", stable))
         ],
         "The cell with the largest logit: its logits, the plain formula's result and the stable one's.",

@@ -45,7 +45,7 @@ def tree(stage: Stage) -> None:
         args=("lesson_up",),
         help="The path from the top of the hierarchy. The number counts ImageNet's classes.",
     )
-    st.markdown(f"#### {ontology.label(here)}\n\n{ontology[here].gloss}")
+    st.markdown(f"## {ontology.label(here)}\n\n{ontology[here].gloss}")
     down = ontology.visible_children(here)
     if down:
         st.pills("Below", down, format_func=label, key="lesson_down", on_change=_go, args=("lesson_down",))

@@ -1,0 +1,85 @@
+// For the keyboard and for screen readers: what Streamlit's own markup leaves undone. It runs once a page.
+window.fcnAssist ||= (() => {
+  const app = document.querySelector("[data-testid=stApp]")
+  const resting = () => app.getAttribute("data-test-script-state") === "notRunning"
+  const FOCUSABLE = "a[href], button, input, select, textarea, [tabindex]"
+  const seen = (element) => element.isConnected && !element.disabled && element.checkVisibility()
+  const name = (element) => element.getAttribute("aria-label") || element.innerText
+  const within = (box) => [...box.querySelectorAll(FOCUSABLE)].filter(seen)
+
+  // A rerun may replace, remove, disable or hide what has the focus: then the browser lets it fall to the body.
+  // It goes to what has the same key and name, else to what is nearest in the same box with a key, else to the page.
+  // A key may end in a serial number, which is another after the widget was made anew.
+  let last = null
+  const remember = (element) => {
+    const boxes = []
+    for (let at = element; at && at !== app; at = at.parentElement)
+      for (const key of at.classList) if (key.startsWith("st-key-")) boxes.push([key, within(at).indexOf(element)])
+    last = { element, boxes, name: name(element) }
+  }
+  const boxOf = (key) => app.querySelector("." + CSS.escape(key)) ||
+    (/-\d+$/.test(key) && app.querySelector(`[class*="${key.replace(/\d+$/, "")}"]`))
+  const successor = () => {
+    for (const [key, place] of last.boxes) {
+      const box = boxOf(key), all = box ? within(box) : []
+      const same = all.find((each) => name(each) === last.name)
+      if (same) return same
+      if (!resting()) return null  // it may come yet
+      const near = [...all.slice(0, place + 1).reverse(), ...all.slice(place + 1)].find((each) => each.tabIndex >= 0)
+      if (near) return near
+    }
+    return document.getElementById("stMain")
+  }
+  const mend = () => {
+    if (!last || document.activeElement !== document.body || seen(last.element)) return
+    const found = successor()
+    if (!found) return
+    if (found.id === "stMain") found.tabIndex = -1
+    found.focus({ preventScroll: true })
+  }
+  document.addEventListener("focusin", (event) => { if (app.contains(event.target)) remember(event.target) })
+  document.addEventListener("pointerdown", () => { last = null }, true)
+
+  // A live region must be there before its text: one for all texts marked "data-announce".
+  const voice = document.body.appendChild(document.createElement("div"))
+  voice.className = "fcn-hidden fcn-voice"
+  voice.setAttribute("role", "status")
+  const announce = () => {
+    const text = [...app.querySelectorAll("[data-announce]")].map((each) => each.textContent).join(" ")
+    if (resting() && voice.textContent !== text) voice.textContent = text
+  }
+
+  // A slider has its label itself and once more from the group around it, so that it is read twice.
+  const nameOnce = () => {
+    for (const input of app.querySelectorAll("input[type=range][aria-label][aria-labelledby]"))
+      input.removeAttribute("aria-labelledby")
+    for (const group of app.querySelectorAll(".stSlider [role=group][aria-label]"))
+      if (group.querySelectorAll("input").length === 1) group.setAttribute("role", "presentation")
+  }
+
+  // Which of several buttons leads to where one is.
+  const current = () => {
+    for (const mark of app.querySelectorAll("[data-current]")) {
+      for (const button of app.querySelectorAll("button[aria-current]")) button.removeAttribute("aria-current")
+      for (const button of app.querySelectorAll(`.st-key-${mark.dataset.current} button`))
+        button.setAttribute("aria-current", "page")
+    }
+  }
+
+  // What scrolls sideways must be reachable with the keyboard.
+  const reachable = () => {
+    for (const box of app.querySelectorAll(".fcn-scroll, [class*=st-key-formula]")) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
+      else box.removeAttribute("tabindex")
+    }
+  }
+
+  let asked = 0
+  const observer = new MutationObserver(() => {
+    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); current(); reachable() }, 50)
+  })
+  observer.observe(app, { childList: true, subtree: true, characterData: true,
+    attributeFilter: ["data-test-script-state", "disabled"] })
+  addEventListener("resize", reachable)
+  return observer
+})()

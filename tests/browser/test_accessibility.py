@@ -1,0 +1,184 @@
+"""Accessibility in Chromium: axe-core's rules for WCAG 2.2 AA, and what it cannot tell: names, headings, focus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.conftest import settle
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., Page]
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+OPTIONS = {
+    "runOnly": {"type": "tag", "values": TAGS},
+    "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, and off by default
+    "resultTypes": ["violations"],
+    "preload": False,  # it would fetch style sheets again
+}
+WAYS = tuple((theme, width) for theme in ("light", "dark") for width in (1280, 390))
+# Nothing that only passes: no fading, and nothing pale because a run is going on.
+STILL = (
+    "*, *::before, *::after { transition: none !important; animation: none !important }"
+    "[data-stale] { opacity: 1 !important }"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page, what to press there first (a tab by its name), and how to look at it."""
+
+    name: str
+    address: str
+    tab: str = ""
+    ways: tuple[tuple[str, int], ...] = WAYS
+
+
+PLACES = [
+    Place("explore", "/?picture=coffee"),
+    Place("nothing found", "/?picture=coffee&synset=n02121620"),
+    *(Place(name.lower(), "/?scales=200x320,400x640", name) for name in ("Mask", "Inspect", "Export")),
+    *(Place(f"compare {what.lower()}", f"/compare?compare={what}") for what in ("Models", "Pictures", "Synsets")),
+    Place("lesson", "/learn?step=all", ways=(WAYS[0], WAYS[3])),  # it is as long as all others together
+    Place("glossary", "/learn?step=glossary"),
+    Place("present", "/learn?step=3&present=1"),
+    Place("models", "/models"),
+]  # fmt: skip
+
+
+def opened(visit: Visit, place: Place) -> Page:
+    """Go there, and open all that is folded."""
+    page = visit(place.address, wait=False)
+    page.add_style_tag(content=STILL)
+    quiet(page)
+    if place.tab:
+        page.get_by_role("tab", name=place.tab).click()
+        quiet(page)
+    page.locator("details:not([open]) > summary").evaluate_all("folds => folds.forEach(fold => fold.click())")
+    quiet(page)
+    return page
+
+
+def quiet(page: Page) -> None:
+    """Wait until the page is complete."""
+    settle(page)
+    page.wait_for_function("() => !document.querySelector('.lesson-wait')", timeout=1000 * PATIENCE)
+
+
+def look(page: Page, theme: Any, width: int) -> None:
+    """Show the page in a theme, at a width."""
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(
+        """([theme, width]) => innerWidth === width
+            && getComputedStyle(document.querySelector(".stApp")).colorScheme === theme""",
+        arg=[theme, width],
+        timeout=1000 * PATIENCE,
+    )
+    quiet(page)
+
+
+def violations(page: Page) -> Iterator[str]:
+    """What axe-core objects to, a line each."""
+    for rule in Axe().run(page, options=OPTIONS).response["violations"]:
+        for node in rule["nodes"]:
+            yield f"{rule['id']}: {node['html'][:200]} {node['failureSummary'].splitlines()[-1].strip()}"
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_axe_finds_nothing(visit: Visit, place: Place) -> None:
+    page = opened(visit, place)
+    found = []
+    for theme, width in place.ways:
+        look(page, theme, width)
+        found += [f"{theme} {width}: {each}" for each in violations(page)]
+    assert not found, "\n".join(found)
+
+    spoken = page.locator("body").aria_snapshot()
+    raw = re.findall(r"""^.*"[^"\n]*(?:\*\*|:[a-z]+\[|:material/)[^"\n]*".*$""", spoken, re.MULTILINE)
+    assert not raw, "a name is Markdown"
+    assert not re.findall(r'slider "(.+) \1"', spoken), "a name is read twice"
+    assert spoken.count("[level=1]") == (9 + 1 if place.name == "lesson" else 1)
+
+
+@dataclass(frozen=True)
+class Press:
+    """A control, a key, and what has the focus after the run that follows: itself, or another by its name."""
+
+    name: str
+    address: str
+    control: str
+    key: str = "Enter"
+    then: str = ""
+
+
+PRESSES = [
+    Press("a synset found", "/?picture=coffee&synset=n02121620", ".st-key-chips-explore button >> nth=-1"),
+    Press("a broader synset", "/?synset=n02121620&scales=200x320", "[class*=st-key-explore-step] button >> nth=0", then="button"),
+    Press("a scale", "/?scales=200x320,400x640", ".st-key-scale-400x640 input", " "),
+    Press("a tab", "/?scales=200x320", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
+    Press("what is compared", "/compare", ".st-key-compare [role=radio] >> nth=1", " "),
+    Press("a step in the contents", "/learn?step=1", ".st-key-lesson-link-4 button"),
+    Press("the next step", "/learn?step=1", ".st-key-lesson-way button >> nth=-1", then="main"),
+    Press("a switch", "/learn?step=6", ".st-key-lesson [role=switch] >> nth=0", " "),
+    Press("present mode", "/learn?step=6", ".st-key-lesson-present button:visible", then="main"),
+    Press("another page", "/models", "[data-testid=stTopNav] a >> nth=1"),
+]  # fmt: skip
+NAME = "(element => element.getAttribute('aria-label') || element.innerText.trim().split('\\n')[0])"
+
+
+@pytest.mark.parametrize("press", PRESSES, ids=lambda press: press.name)
+def test_the_focus_stays(visit: Visit, press: Press) -> None:
+    page = visit(press.address, wait=False)
+    quiet(page)
+    control = page.locator(press.control).first
+    name = control.evaluate(NAME)
+    control.focus()
+    page.evaluate("""() => new MutationObserver(() => { window.ran = true }).observe(
+        document.querySelector("[data-testid=stApp]"), { attributeFilter: ["data-test-script-state"] })""")
+    page.keyboard.press(press.key)
+    page.wait_for_function("() => window.ran", timeout=1000 * PATIENCE)
+    quiet(page)
+    at = page.evaluate(f"[document.activeElement.localName, {NAME}(document.activeElement)]")
+    assert (press.then or name) in at
+
+
+def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:
+    page = visit("/compare?compare=Synsets")
+    voice = page.locator(".fcn-voice")
+    said = str(voice.text_content())
+    assert "found" in said
+    voice.evaluate("element => { window.voice = element }")
+    page.get_by_role("combobox").first.fill("rocket")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "said => document.querySelector('.fcn-voice').textContent !== said", arg=said, timeout=1000 * PATIENCE
+    )
+    assert "no " in str(voice.text_content())
+    assert page.evaluate("window.voice.isConnected && window.voice.getAttribute('role') === 'status'")
+
+
+@pytest.mark.parametrize("path", ["/?picture=coffee&scales=200x320", "/compare", "/learn?step=6", "/models"])
+def test_fingers_find_what_they_touch(chromium_browser: Any, address: str, path: str) -> None:
+    """What axe-core requires are 24 pixels; on a touch screen buttons have 44."""
+    context = chromium_browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    page = context.new_page()
+    page.goto(address + path)
+    quiet(page)
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("main button, main [role=tab], main [role=radio]")]
+            .filter(each => each.checkVisibility() && !each.matches(".stTooltipIcon *, [aria-label=Open]"))
+            .map(each => [each.innerText, each.getBoundingClientRect().height]).filter(([, high]) => high < 43.5)"""
+    )
+    context.close()
+    assert not small
