@@ -32,8 +32,12 @@ def settled_until(page: AppTest, holds: Callable[[], bool]) -> None:
 
 
 def opened(**query: str) -> AppTest:
-    """Open Explore with parameters of its address and the part "How does it work?" open."""
-    query = {"how": "true", **query}
+    """Open Explore with the part "How does it work?" open, where most widgets are."""
+    return opened_at(**{"how": "true", **query})
+
+
+def opened_at(**query: str) -> AppTest:
+    """Open Explore with the parameters of its address."""
     page = AppTest.from_file(str(APP), default_timeout=PATIENCE)
     for name, value in query.items():
         page.query_params[name] = value
@@ -71,7 +75,10 @@ def button(page: AppTest, key: str) -> Any:
 
 
 def group(page: AppTest, key: str) -> Any:
-    return next(b for b in (*page.segmented_control, *page.pills) if b.key == key)
+    groups = (*page.segmented_control, *page.pills)
+    return next(
+        b for b in groups if re.sub(r"-\d+$", "", b.key) == key
+    )  # a replaced widget has a serial number
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -20,7 +20,20 @@ from app.state.selection import Selection
 from fcn_core.images.scales import Scale
 from fcn_core.networks.zoo import MODELS
 from fcn_core.render.colours import COLOUR_MAPS
-from tests.app.explore_page import APP, CAT, DOG, ESPRESSO, address, go, opened, settled, settled_until, text
+from tests.app.explore_page import (
+    APP,
+    CAT,
+    DOG,
+    ESPRESSO,
+    address,
+    go,
+    large,
+    opened,
+    opened_at,
+    settled,
+    settled_until,
+    text,
+)
 from tests.waiting import PATIENCE, wait_until
 
 SMALL, LARGER = Scale(200, 320), Scale(300, 480)
@@ -39,6 +52,8 @@ VALUES: dict[str, list[Any]] = {
     "fit": list(selection.FITS),
     "map": list(selection.MAPS),
     "view": list(selection.VIEWS),
+    "heatmap": list(selection.HEATMAPS),
+    "how": [True, False],
     "range": list(selection.RANGES),
     "colours": list(COLOUR_MAPS),
     "opacity": HUNDREDTHS,
@@ -118,8 +133,9 @@ def complete(page: AppTest) -> AppTest:
     return page
 
 
-def seen(page: AppTest) -> tuple[dict[str, Any], str]:
-    return drawn(page), text(page)
+def seen(page: AppTest) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    large_pictures = any(each.type == "bidi_component" for each in page)
+    return drawn(page), text(page), large(page) if large_pictures else {}
 
 
 def chosen_on(page: AppTest) -> Selection:
@@ -128,7 +144,7 @@ def chosen_on(page: AppTest) -> Selection:
 
 
 def same_when_opened_again(page: AppTest) -> None:
-    again = complete(opened(**address(page)))
+    again = complete(opened_at(**address(page)))
     assert chosen_on(again) == chosen_on(page)
     assert seen(again) == seen(page), address(page)
 
@@ -144,7 +160,7 @@ def selections(count: int) -> list[Selection]:
 @pytest.mark.usefixtures("prepared_app")
 @pytest.mark.parametrize("chosen", selections(12), ids=lambda chosen: chosen.tab)
 def test_an_address_gives_the_identical_page(chosen: Selection) -> None:
-    page = complete(opened(**selection.write(chosen)))
+    page = complete(opened_at(**selection.write(chosen)))
     assert not page.exception and not page.toast
     assert chosen_on(page) == chosen
     assert address(page) == selection.write(chosen)
@@ -169,7 +185,8 @@ CHANGES: dict[str, Any] = {
     "stride": None,  # slow
     "fit": "Exact",
     "map": "Evidence",
-    "view": "Fine",
+    "view": "Heatmap",
+    "heatmap": "Mean",
     "range": "Per map",
     "colours": "magma",
     "opacity": 0.15,
@@ -185,7 +202,9 @@ CHANGES: dict[str, Any] = {
     "threshold": 0.27,
     "row": 2,
     "column": 3,
-    "source": None,
+    "seen": None,  # what is found depends on the picture
+    "seen-less": None,
+    "link": None,
     "new-scale": None,
     "png": None,
 }
@@ -289,7 +308,7 @@ def test_compare_opens_with_what_explore_shows() -> None:
         "picture": "coffee",
         "synset": "dog",
         "model": "efficientnet-lite0",
-        "other_picture": "cat",
+        "other_picture": "dog",
     }
     assert "Scales 200 × 320; fit exact; evidence; colours magma." in text(page)
     go(page, "explore")
@@ -332,7 +351,7 @@ def test_an_address_of_some_moments_ago_changes_nothing(went_back: Any) -> None:
     page = opened(scales="200x320")
     widget(page, "fit").set_value("Exact")
     before = seen(settled(page))
-    settled(went_back(page, {"scales": "200x320"}, back=False))
+    settled(went_back(page, {"how": "true", "scales": "200x320"}, back=False))
     assert seen(page) == before
     assert address(page)["fit"] == "Exact"
 
@@ -342,7 +361,7 @@ def test_a_value_of_a_replaced_widget_changes_nothing(went_back: Any) -> None:
     page = opened(scales="200x320", fit="Exact")
     choices = page.session_state["explore"].choices
     key = widget(page, "fit").key
-    settled(went_back(page, {"scales": "200x320"}, back=True))
+    settled(went_back(page, {"how": "true", "scales": "200x320"}, back=True))
     assert widget(page, "fit").key != key, "the old one may still send its value"
     assert choices.now.fit == "Aspect"
 
