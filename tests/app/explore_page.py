@@ -48,6 +48,11 @@ def group(page: AppTest, key: str) -> Any:
     return next(b for b in (*page.segmented_control, *page.pills) if b.key == key)
 
 
+def field(page: AppTest, key: str) -> Any:
+    """The field of a synset picker."""
+    return next(t for t in page.text_input if t.key.startswith(f"{key}-pick-"))
+
+
 def png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
