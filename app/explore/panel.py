@@ -29,7 +29,7 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
             notices.note("Looking …")
         else:
             _seen(view)
-        st.session_state["synset"] = chosen.synset
+        st.session_state["synset"] = session.explore().choices.now.synset
         synset_picker.pick_synset("synset", session.choose_synset, "Look for")
         if analysis is not None and session.explore().choices.now.synset and not analysis.present:
             _absent(analysis)

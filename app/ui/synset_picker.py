@@ -1,83 +1,98 @@
-"""Choose a synset: a searchable list, and buttons along the hierarchy."""
+"""Choose a synset: a field for any word, what the network makes of that word, and buttons along the hierarchy."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.state import caches
-from app.ui.notices import escape_markdown, note
-from fcn_core.errors import AmbiguousSynset, UnknownSynset
+from app.ui.notices import escape_markdown
+from fcn_core.synsets.search import MAX_QUERY
 
 
-def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Where does the network see") -> None:
-    """Show a searchable list of synsets. ``st.session_state[key]`` is the chosen wnid.
+def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for") -> None:
+    """Show a field for a word. ``st.session_state[key]`` is the chosen wnid, or "" before a choice.
 
-    If other code changes that wnid, the widget gets a new key, so that a rerun already sent by the browser cannot
-    restore the old value.
+    The field shows the word of that synset. Enter takes the best match of what is typed; where this is not the word
+    itself, a line below says so, and buttons offer what else is meant or near.
+
+    If other code changes the wnid, the field gets a new key, so that a rerun already sent by the browser cannot restore
+    the old value. A word that is typed keeps the key, and with it the focus.
 
     Parameters
     ----------
     key : str
         Session key of the wnid; the widget's key is derived from it.
     chosen : callable
-        Called with the wnid that the user selected or typed.
+        Called with the wnid that the user chose.
     label : str
         The widget's label.
     """
-    choices = caches.synset_choices()
     synsets = caches.ontology()
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
+    word = synsets.label(state[key]) if state[key] else ""
+    unknown = state.get(f"{key}-asked", ("", (), "", ""))[3]
     # Streamlit forgets a widget that is not drawn, or remembers its first value.
-    if shown != state[key] or state.get(f"{key}-pick-{serial}") != state[key]:
+    if shown != state[key] or state.get(f"{key}-pick-{serial}") not in (word, unknown):
         serial += 1
         state[f"{key}-shown"] = (state[key], serial)
-        state[f"{key}-pick-{serial}"] = state[key]
+        state[f"{key}-pick-{serial}"] = word
     widget = f"{key}-pick-{serial}"
 
-    def changed() -> None:
+    def typed() -> None:
         if state[f"{key}-shown"][1] != serial:
             return
         text = str(state[widget] or "")
-        if text in choices:
-            state[f"{key}-shown"] = (text, serial)
-            chosen(text)
+        state.pop(f"{key}-asked", None)
+        if not text.strip():  # cleared, to type another word
             return
-        state[f"{key}-shown"] = ("", serial)  # the typed text is replaced by the synset found
-        try:
-            chosen(synsets.collapse(synsets.find(text).wnid))
-        except AmbiguousSynset:
-            state[f"{key}-asked"] = (text[:60], tuple(s.wnid for s in synsets.senses(text)))
-        except UnknownSynset:
-            state[f"{key}-asked"] = (text[:60], tuple(s.wnid for s in synsets.search(text, 5)))
+        meaning = synsets.look_up(text)
+        if meaning.synset is not None:
+            wnid = synsets.collapse(meaning.synset.wnid)
+            state[f"{key}-shown"] = (wnid, serial)
+            state[widget] = synsets.label(wnid)
+            chosen(wnid)
+        others = dict.fromkeys(synsets.collapse(s.wnid) for s in meaning.others)
+        state[f"{key}-asked"] = (meaning.line, tuple(others), state[key], state[widget])
 
-    st.selectbox(
-        label,
-        list(choices),
-        format_func=lambda wnid: choices.get(wnid, str(wnid)),
-        key=widget,
-        on_change=changed,
-        accept_new_options=True,
-        filter_mode="fuzzy",
-        help=f"Type to search {len(choices)} synsets: ImageNet's 1000 classes and all groups above them. You can also "
-        "type any WordNet word or a wnid such as n02084071. The number is the count of classes that are summed.",
-    )
-    asked = st.session_state.pop(f"{key}-asked", None)
-    if asked is not None:
-        text, wnids = asked
-        which = "has several senses" if len(synsets.senses(text)) > 1 else "is not among the synsets"
-        note(f"“{text}” {which}. " + ("Which one do you mean?" if wnids else "There is no similar word."))
-        for wnid in wnids:
-            gloss = synsets[wnid].gloss.split(";")[0]
-            st.button(
-                f"**{synsets.label(wnid)}** · {gloss}",
-                key=f"{key}-sense-{wnid}",
-                on_click=chosen,
-                args=(synsets.collapse(wnid),),
-                type="tertiary",
-            )
+    with st.container(gap="xsmall", key=f"look-{key}"):
+        st.text_input(
+            label,
+            key=widget,
+            type="search",
+            placeholder="any word",
+            max_chars=MAX_QUERY,
+            on_change=typed,
+            help=f"Any word, singular or plural. The network learned {len(synsets.classes)} kinds of things; with "
+            f"their groups, {len(synsets)} can be looked for. For any other word it says what is nearest. A wnid such "
+            "as n02084071 will do, too.",
+        )
+        _answer(key, chosen)
+
+
+def _answer(key: str, chosen: Callable[[str], None]) -> None:
+    """Draw what the last typed word means, and the synsets on offer, until another synset is chosen elsewhere."""
+    state, choices = st.session_state, caches.synset_choices()
+    line, wnids, origin, _ = state.get(f"{key}-asked", ("", (), "", ""))
+    if state[key] not in (origin, *wnids):
+        line, wnids = "", ()
+        state.pop(f"{key}-asked", None)
+    # Present before it says anything, so that screen readers read it when it does.
+    st.html(f'<p class="fcn-note fcn-answer" role="status">{html.escape(line)}</p>')
+    if wnids:
+        with st.container(horizontal=True, gap="xsmall", key=f"chips-{key}-near"):
+            for wnid in wnids:
+                st.button(
+                    escape_markdown(choices[wnid].rpartition(" · ")[0] or choices[wnid]),
+                    key=f"{key}-sense-{wnid}",
+                    on_click=chosen,
+                    args=(wnid,),
+                    help=caches.ontology()[wnid].gloss.split(";")[0],
+                    type="primary" if wnid == state[key] else "secondary",
+                )
 
 
 def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6) -> None:

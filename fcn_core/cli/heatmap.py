@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, load_predictor
+from fcn_core.cli.synsets import find
 from fcn_core.cli.terminal import progress_bar, report, shown, weights_note
 from fcn_core.errors import FcnError, OutputError
 
@@ -131,9 +132,8 @@ def _one_synset(options: argparse.Namespace) -> _Maker:
     from fcn_core import logs
     from fcn_core.export import files
     from fcn_core.pipeline import analyse
-    from fcn_core.synsets.ontology import Ontology
 
-    synset = Ontology.load().find(options.synset)
+    synset = find(options.synset)
     threshold = _threshold("auto" if options.threshold is None else options.threshold)
 
     def make(image: RGBImage, model: Predictor, scales: Sequence[Scale], progress: Progress) -> _Result:
@@ -249,7 +249,7 @@ def output_folders(paths: Sequence[str], out: Path) -> list[Path]:
 
 
 def _summary(analysis: Analysis, name: str) -> str:
-    from fcn_core.synsets.ontology import classes_in_words
+    from fcn_core.synsets.records import classes_in_words
 
     synset = analysis.synset
     lines = [

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from fcn_core.cli.arguments import Commands
+from fcn_core.cli.terminal import complain
+
+if TYPE_CHECKING:
+    from fcn_core.synsets.ontology import Synset
 
 
 def add_commands(commands: Commands) -> None:
@@ -22,11 +27,24 @@ def add_commands(commands: Commands) -> None:
     show.set_defaults(run=_show)
 
 
+def find(text: str) -> Synset:
+    """Return the synset of a wnid or a word; say on standard error if it is not what a user expects of the word."""
+    from fcn_core.synsets.ontology import Ontology
+
+    found = Ontology.load().find(text)
+    if line := Ontology.load().look_up(text).line:
+        complain(line)
+    return found
+
+
 def _search(options: argparse.Namespace) -> int:
     from fcn_core.synsets.ontology import Ontology
 
     ontology = Ontology.load()
     found = ontology.search(options.query)
+    meaning = ontology.look_up(options.query)
+    if meaning.understood and meaning.line and found:
+        complain(meaning.line)
     if options.json:
         rows = [
             {"wnid": s.wnid, "words": s.words, "gloss": s.gloss, "classes": ontology.count(s.wnid)}
@@ -35,7 +53,7 @@ def _search(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     if not found:
-        print(f"No synset matches {options.query[:60]!r}.")
+        print(meaning.line)
     for s in found:
         print(f"{s.wnid}  {ontology.count(s.wnid):4d}  {', '.join(s.words)}: {s.gloss}")
     return 0
@@ -45,7 +63,7 @@ def _show(options: argparse.Namespace) -> int:
     from fcn_core.synsets.ontology import Ontology
 
     ontology = Ontology.load()
-    s = ontology.find(options.name)
+    s = find(options.name)
     class_ids = ontology.class_ids(s.wnid)
     if options.json:
         row = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fcn_core.synsets.ontology import Ontology, classes_in_words
+from fcn_core.synsets.ontology import Ontology
+from fcn_core.synsets.records import classes_in_words
 
 
 def picker_labels(ontology: Ontology) -> dict[str, str]:

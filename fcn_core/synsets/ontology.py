@@ -10,61 +10,34 @@ Recognition Challenge", IJCV 2015. A synset is identified by its wnid, "n" and e
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache, cached_property
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fcn_core.errors import AmbiguousSynset, HierarchyInvalid, UnknownSynset
-from fcn_core.synsets.search import MAX_QUERY, WordIndex, normal
+from fcn_core.synsets import nouns
+from fcn_core.synsets.look_up import LookUp, Meaning
+from fcn_core.synsets.records import (
+    REMEDY,
+    WNID,
+    Synset,
+    SynsetRecord,
+    checked,
+    children_first,
+    classes_in_words,
+    parents_of,
+    shown,
+)
+from fcn_core.synsets.search import WordIndex, normal
 from fcn_core.system.assets import asset
 
+__all__ = ("ASSET", "MAX_NAIVE", "Ontology", "Synset")
+
 ASSET = asset("imagenet_synsets.json")
-WNID = re.compile("n[0-9]{8}")
 MAX_NAIVE = 100_000  # entries of the depth-first search
-
-
-class SynsetRecord(NamedTuple):
-    """A synset as a file of synsets describes it."""
-
-    wnid: str
-    words: tuple[str, ...]
-    gloss: str
-    children: tuple[str, ...]
-    parents: tuple[str, ...] = ()  # the main one first; empty: every synset that names it as a child, by wnid
-
-
-@dataclass(frozen=True)
-class Synset:
-    """A set of synonyms, which is one meaning.
-
-    Attributes
-    ----------
-    wnid : str
-        "n" and WordNet 3.0's eight-digit offset.
-    words : tuple of str
-        The synonyms in WordNet's order; the first is the synset's name.
-    gloss : str
-        WordNet's definition, with examples where it has some.
-    parents : tuple of str
-        Wnids of the hypernyms in WordNet's order, the main one first.
-    children : tuple of str
-        Wnids of the hyponyms in this hierarchy, sorted.
-    class_id : int or None
-        Index among the network's 1000 outputs if the synset is a class itself.
-    """
-
-    wnid: str
-    words: tuple[str, ...]
-    gloss: str
-    parents: tuple[str, ...]
-    children: tuple[str, ...]
-    class_id: int | None
 
 
 class Ontology:
@@ -87,8 +60,8 @@ class Ontology:
     """
 
     def __init__(self, nodes: Iterable[SynsetRecord]) -> None:
-        by_wnid = _checked(nodes)
-        order = _children_first(by_wnid)
+        by_wnid = checked(nodes)
+        order = children_first(by_wnid)
         wnids = sorted(by_wnid, key=lambda w: (bool(by_wnid[w].children), w))
         class_ids = {w: i for i, w in enumerate(wnids) if not by_wnid[w].children}
 
@@ -105,7 +78,7 @@ class Ontology:
         roots = [w for w in wnids if not hypernyms[w]]
         if len(roots) != 1:
             raise HierarchyInvalid(
-                f"Expected synsets with one root. Received {len(roots)} roots: {roots[:5]}. {_REMEDY}"
+                f"Expected synsets with one root. Received {len(roots)} roots: {roots[:5]}. {REMEDY}"
             )
         self.root = roots[0]
 
@@ -125,7 +98,7 @@ class Ontology:
                 w,
                 by_wnid[w].words,
                 by_wnid[w].gloss,
-                _parents(by_wnid[w], hypernyms[w]),
+                parents_of(by_wnid[w], hypernyms[w]),
                 by_wnid[w].children,
                 class_ids.get(w),
             )
@@ -144,7 +117,7 @@ class Ontology:
         except KeyError:
             raise UnknownSynset(
                 f"Expected the wnid of one of the {len(self)} ImageNet synsets, such as n02084071. "
-                f"Received {_shown(wnid)}. Search by word to find a wnid."
+                f"Received {shown(wnid)}. Search by word to find a wnid."
             ) from None
 
     def __contains__(self, wnid: object) -> bool:
@@ -286,14 +259,33 @@ class Ontology:
         """Return the synsets that have this word, broadest first; case, "_" and "-" do not matter."""
         return tuple(self._synsets[w] for w in self._words.senses(word))
 
+    def look_up(self, text: str) -> Meaning:
+        """Return what a text means to the network, and a sentence where that is not what its user expects.
+
+        The first of these that applies:
+
+        1. a wnid; a word, or the plural of one, that a synset has. If several synsets have it, see `find`. The sentence
+           says so if the network knows a narrower kind only ("sheep: it knows rams only");
+        2. an English noun that no synset has ("woman"): the synsets nearest to it in WordNet;
+        3. an everyday German or French noun, or an English one younger than WordNet: its English word;
+        4. the beginning or a part of a word, or of several ("gold retr");
+        5. a misspelt word, or a phrase that ends in a word of these kinds ("red car").
+
+        Parameters
+        ----------
+        text : str
+            Case, accents, spaces at the ends, and "_" or "-" for a space do not matter.
+        """
+        return self._look_up(text)
+
     def find(self, text: str) -> Synset:
-        """Return the synset of a wnid or a word.
+        """Return the synset of a wnid or a word, or of its plural.
 
         If several synsets have the word, the result is, in this order:
 
         1. the synset whose classes include those of all the others;
-        2. the only synset of which it is the first word ("cat" is first in "cat, true cat", but second in
-           "big cat, cat").
+        2. the one that the word usually means, by how often WordNet's authors met each of its senses ("car");
+        3. the only synset of which it is the first word.
 
         Otherwise the word is ambiguous ("crane": a bird, a machine).
 
@@ -305,36 +297,38 @@ class Ontology:
         Raises
         ------
         UnknownSynset
-            No synset has this wnid or word; the message names the nearest ones found by `search`.
+            No synset has this wnid or word; the message says what `look_up` says.
         AmbiguousSynset
             The message lists every sense: wnid, words, number of classes, gloss.
         """
-        word = normal(text)
-        if WNID.fullmatch(word):
-            return self[word]
-        wnid = self._meaning(word)
+        if WNID.fullmatch(normal(text)):
+            return self[normal(text)]
+        name = self._look_up.exact(text)
+        wnid = self.meaning(name)
         if wnid is not None:
             return self._synsets[wnid]
-        if senses := self.senses(word):
+        if senses := self.senses(name):
             listed = "; ".join(
                 f"{s.wnid} ({', '.join(s.words)}; {classes_in_words(self.count(s.wnid))}): {s.gloss}"
                 for s in senses
             )
             raise AmbiguousSynset(
-                f"Expected a word with one meaning. Received {_shown(text)}, which has {len(senses)} senses. "
+                f"Expected a word with one meaning. Received {shown(text)}, which has {len(senses)} senses. "
                 f"Give the wnid of one of them: {listed}"
             )
-        nearest = ", ".join(f"{s.words[0]} ({s.wnid})" for s in self.search(text, limit=3)) if word else ""
+        meaning = self.look_up(text)
+        near = (meaning.synset, *meaning.others) if meaning.synset else meaning.others
+        nearest = ", ".join(f"{s.words[0]} ({s.wnid})" for s in near[:3])
         raise UnknownSynset(
             f"Expected a wnid or word of one of the {len(self)} ImageNet synsets, such as n02084071 or dog. "
-            f"Received {_shown(text)}. "
-            + (f"Choose one of the nearest: {nearest}." if nearest else "Search by a part of the word.")
+            f"Received {shown(text)}. {meaning.line} "
+            + (f"Give one of these: {nearest}." if nearest else "Search by a part of the word.")
         )
 
     def search(self, query: str, limit: int = 20) -> tuple[Synset, ...]:
         """Return the synsets whose wnid or words match, best first.
 
-        A match is ranked in this order:
+        First what `look_up` finds; then:
 
         1. the wnid or a word is the query, or the singular of the query;
         2. the query, or its singular, is a part of a word ("hunting dog");
@@ -354,10 +348,19 @@ class Ontology:
         limit : int
             The largest number of results.
         """
-        found = self._words.search(query, self._meaning(query))
+        name = self._look_up.exact(query)
+        if name or not normal(query):
+            found = self._words.search(name or query, self.meaning(name))
+        else:
+            meaning = self.look_up(query)
+            first = [
+                s.wnid for s in ((meaning.synset, *meaning.others) if meaning.synset else meaning.others)
+            ]
+            rest = self._words.matches(normal(query)) if meaning.understood else self._words.search(query)
+            found = list(dict.fromkeys((*first, *rest)))
         return tuple(self._synsets[w] for w in found[: max(limit, 0)])
 
-    def _meaning(self, word: str) -> str | None:
+    def meaning(self, word: str) -> str | None:
         """Return the wnid of the one synset that a word means by the rules of `find`, if there is one."""
         senses = self._words.senses(word)
         together = 0
@@ -366,8 +369,15 @@ class Ontology:
         for wnid in senses:
             if self._classes_below[wnid] == together:
                 return wnid
+        usual = nouns.load().usual(normal(word)) if senses else ""
+        if usual in senses:
+            return usual
         named = [w for w in senses if normal(self.label(w)) == normal(word)]
         return named[0] if len(named) == 1 else None
+
+    @cached_property
+    def _look_up(self) -> LookUp:
+        return LookUp(self, self._words, nouns.load())
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -379,11 +389,6 @@ class Ontology:
         return WordIndex({wnid: self._synsets[wnid].words for wnid in broadest_first})
 
 
-def classes_in_words(count: int) -> str:
-    """Return "1 class", "118 classes"."""
-    return f"{count} class{'' if count == 1 else 'es'}"
-
-
 @cache
 def _load(path: Path) -> Ontology:
     with path.open(encoding="utf-8") as file:
@@ -392,58 +397,3 @@ def _load(path: Path) -> Ontology:
         SynsetRecord(n["wnid"], tuple(n["words"]), n["gloss"], tuple(n["children"]), tuple(n["parents"]))
         for n in nodes
     )
-
-
-_REMEDY = "Correct the nodes, or use Ontology.load()."
-
-
-def _checked(nodes: Iterable[SynsetRecord]) -> dict[str, SynsetRecord]:
-    """Return the nodes by wnid, with sorted children, after checking each of them."""
-    by_wnid: dict[str, SynsetRecord] = {}
-    for node in nodes:
-        if not WNID.fullmatch(node.wnid):
-            raise HierarchyInvalid(
-                f'Expected "n" and eight digits as a wnid. Received {_shown(node.wnid)}. {_REMEDY}'
-            )
-        if node.wnid in by_wnid:
-            raise HierarchyInvalid(f"Expected each synset once. Received {node.wnid} twice. {_REMEDY}")
-        if not node.words or not all(normal(word) and len(word) <= MAX_QUERY for word in node.words):
-            raise HierarchyInvalid(
-                f"Expected words of 1 to {MAX_QUERY} characters. Received the synset {node.wnid} without a word, "
-                f"or with an empty or longer one. {_REMEDY}"
-            )
-        by_wnid[node.wnid] = node._replace(children=tuple(sorted(set(node.children))))
-    for node in by_wnid.values():
-        for child in node.children:
-            if child not in by_wnid:
-                raise HierarchyInvalid(
-                    f"Expected children that are among the synsets. Received {_shown(child)} as a child of "
-                    f"{node.wnid}. {_REMEDY}"
-                )
-    return by_wnid
-
-
-def _parents(node: SynsetRecord, hypernyms: list[str]) -> tuple[str, ...]:
-    """Return the parents in the order that the node gives, else by wnid."""
-    if node.parents and sorted(node.parents) != sorted(hypernyms):
-        raise HierarchyInvalid(
-            f"Expected {hypernyms[:5]} as the parents of {node.wnid}, because it is a child of these. "
-            f"Received {list(node.parents[:5])}. {_REMEDY}"
-        )
-    return node.parents or tuple(sorted(hypernyms))
-
-
-def _children_first(by_wnid: dict[str, SynsetRecord]) -> list[str]:
-    """Return the wnids in an order in which children precede their parents; the same on every run."""
-    sorter = TopologicalSorter({wnid: by_wnid[wnid].children for wnid in sorted(by_wnid)})
-    try:
-        return list(sorter.static_order())
-    except CycleError as fault:
-        raise HierarchyInvalid(
-            f"Expected a hierarchy without cycles. Received {' > '.join(fault.args[1][:5])}. {_REMEDY}"
-        ) from None
-
-
-def _shown(text: str) -> str:
-    """Return a received text for a message: one line, not too long."""
-    return repr(text if len(text) <= 60 else text[:60] + "...")

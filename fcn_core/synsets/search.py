@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from rapidfuzz.distance import OSA
 
+from fcn_core.synsets.morphology import singulars
+
 MAX_QUERY = 100  # characters of a query that are read
 
 # Shown for an empty query: everyday kinds of things of which ImageNet has several classes.
@@ -35,20 +37,6 @@ STARTING_POINTS = (
     "n02958343",  # car
     "n02121620",  # cat
     "n12992868",  # fungus
-)
-
-# Plural endings and their singulars: the rules for nouns of WordNet's Morphy, and -ves.
-_PLURALS = (
-    ("s", ""),
-    ("ses", "s"),
-    ("xes", "x"),
-    ("zes", "z"),
-    ("ches", "ch"),
-    ("shes", "sh"),
-    ("men", "man"),
-    ("ies", "y"),
-    ("ves", "f"),
-    ("ves", "fe"),
 )
 
 # How well a word matches a query, best first.
@@ -93,8 +81,21 @@ class WordIndex:
         word = normal(query)
         if not word:
             return sorted(self._place.keys() & {*STARTING_POINTS} or self._place, key=self._place.__getitem__)
-        rank = self._matches(word) or self._near_misses(word)
+        return self.matches(word, meaning) or [wnid for wnid, _ in self.near_misses(word)]
+
+    def matches(self, word: str, meaning: str | None = None) -> list[str]:
+        """Return the wnids of the synsets that match a word in normal form without typing errors, best first."""
+        rank = self._matches(word)
         return sorted(rank, key=lambda wnid: (rank[wnid], wnid != meaning, self._place[wnid]))
+
+    def near_misses(self, word: str) -> list[tuple[str, int]]:
+        """Return the wnids of the synsets that match with a few typing errors, best first, and their errors.
+
+        Where only the beginning of a word matches, one error is added.
+        """
+        rank = self._near_misses(word)
+        best_first = sorted(rank, key=lambda wnid: (rank[wnid], self._place[wnid]))
+        return [(wnid, rank[wnid][1] + (rank[wnid][0] == _NEAR_BEGINNING)) for wnid in best_first]
 
     def _matches(self, query: str) -> dict[str, tuple[int, ...]]:
         """Return the rank of each synset that matches without typing errors; smaller is better."""
@@ -103,9 +104,9 @@ class WordIndex:
             for wnid in self._place:
                 if wnid.startswith(query):
                     found[wnid] = (_SAME if wnid == query else _BEGINNING,)
-        singulars = _singulars(query)
+        possible = singulars(query)
         for word, wnids in self._by_word.items():
-            match = _match(query, singulars, word)
+            match = _match(query, possible, word)
             if match is not None:
                 for wnid in wnids:
                     found[wnid] = min(found.get(wnid, (match,)), (match,))
@@ -113,7 +114,7 @@ class WordIndex:
 
     def _near_misses(self, query: str) -> dict[str, tuple[int, ...]]:
         """Return the rank of each synset that matches with a few typing errors."""
-        allowed = 0 if len(query) < 3 else 1 if len(query) < 5 else 2 if len(query) < 9 else 3
+        allowed = errors_allowed(query)
         found: dict[str, tuple[int, ...]] = {}
         for spelling, wnids in self._by_spelling.items() if allowed else ():
             match = _near_match(query, spelling, allowed)
@@ -130,14 +131,19 @@ def normal(text: str) -> str:
     return re.sub(r"[_\-\s]+", " ", text).strip()
 
 
-def _match(query: str, singulars: frozenset[str], word: str) -> int | None:
+def errors_allowed(query: str) -> int:
+    """Return how many typing errors a word of a query's length may have."""
+    return 0 if len(query) < 3 else 1 if len(query) < 5 else 2 if len(query) < 9 else 3
+
+
+def _match(query: str, singulars_of_it: tuple[str, ...], word: str) -> int | None:
     """Return how well a word matches without typing errors; all arguments are in normal form."""
     if word == query:
         return _SAME
-    if word in singulars:
+    if word in singulars_of_it:
         return _SINGULAR
     spaced = f" {word} "
-    if f" {query} " in spaced or any(f" {singular} " in spaced for singular in singulars):
+    if f" {query} " in spaced or any(f" {singular} " in spaced for singular in singulars_of_it):
         return _PART
     if word.startswith(query):
         return _BEGINNING
@@ -163,9 +169,3 @@ def _near_match(query: str, spelling: str, allowed: int) -> tuple[int, int] | No
     beginnings = (OSA.distance(query, spelling[:n], score_cutoff=allowed - 1) for n in lengths)
     errors = min(beginnings, default=allowed)
     return (_NEAR_BEGINNING, errors) if errors < allowed else None
-
-
-def _singulars(word: str) -> frozenset[str]:
-    """Return the words of which this one may be the plural."""
-    found = (word.removesuffix(plural) + ending for plural, ending in _PLURALS if word.endswith(plural))
-    return frozenset(singular for singular in found if len(singular) > 1)

@@ -62,6 +62,12 @@ def outlined(page: AppTest) -> list[str]:
     return [shape["name"] for shape in large(page)["shapes"]]
 
 
+def asked(page: AppTest) -> str:
+    """The wnid that the page is about: what was asked for, or else what the picture shows."""
+    explore = page.session_state["explore"]
+    return str(explore.choices.now.synset or explore.found)
+
+
 def question(page: AppTest) -> str:
     return re.findall(r"<h1[^>]*>(.*?)</h1>", text(page))[0]
 
@@ -79,6 +85,11 @@ def group(page: AppTest, key: str) -> Any:
     return next(
         b for b in groups if re.sub(r"-\d+$", "", b.key) == key
     )  # a replaced widget has a serial number
+
+
+def field(page: AppTest, key: str) -> Any:
+    """The field of a synset picker."""
+    return next(t for t in page.text_input if t.key.startswith(f"{key}-pick-"))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -175,7 +175,7 @@ def test_an_address_gives_the_identical_page(chosen: Selection) -> None:
 #: How each widget is changed; those of None are no choice about the page.
 CHANGES: dict[str, Any] = {
     "picture": "coffee",
-    "synset-pick": DOG,
+    "synset-pick": "dog",
     "scale-200x320": True,
     "scale-300x480": None,  # the last scale stays
     "scale-400x640": True,
@@ -212,7 +212,7 @@ CHANGES: dict[str, Any] = {
 
 def widget(page: AppTest, name: str) -> Any:
     kinds = (page.segmented_control, page.pills, page.selectbox, page.slider, page.toggle, page.checkbox)
-    everything = [each for kind in (*kinds, page.number_input) for each in kind]
+    everything = [each for kind in (*kinds, page.number_input, page.text_input) for each in kind]
     return next((each for each in everything if re.sub(r"-\d+$", "", each.key) == name), None)
 
 
@@ -277,7 +277,7 @@ def test_an_address_of_compare_gives_the_identical_page(chosen: Comparison) -> N
 COMPARE_CHANGES: dict[str, dict[str, Any]] = {
     "Models": {"compare-model": "efficientnet-lite0", "compare-other_model": "efficientnet-lite2"},
     "Pictures": {"compare-picture": "rocket", "compare-other_picture": "cat"},
-    "Synsets": {"compare-synset-pick": ESPRESSO, "compare-other-pick": CAT, "compare-trace": True},
+    "Synsets": {"compare-synset-pick": "espresso", "compare-other-pick": "cat", "compare-trace": True},
 }
 
 
@@ -337,7 +337,7 @@ def went_back(monkeypatch: pytest.MonkeyPatch) -> Callable[[AppTest, dict[str, s
 def test_back_and_forward_give_the_page_of_that_address(went_back: Any) -> None:
     page = complete(opened(scales="200x320", tab="Mask"))
     pages = [(address(page), seen(page))]
-    for name, value in (("threshold", 0.3), ("snap", False), ("picture", "coffee"), ("synset-pick", DOG)):
+    for name, value in (("threshold", 0.3), ("snap", False), ("picture", "coffee"), ("synset-pick", "dog")):
         widget(page, name).set_value(value)
         complete(page)
         pages.append((address(page), seen(page)))

@@ -22,7 +22,9 @@ from tests.app.explore_page import (
     DOG,
     SHEPHERD,
     address,
+    asked,
     button,
+    field,
     group,
     large,
     opened,
@@ -50,7 +52,7 @@ page = AppTest.from_file(sys.argv[1], default_timeout=float(sys.argv[2])).run()
 body = "".join(h.proto.body for h in page.html)
 assert not page.exception and not page.error, (page.exception, page.error)
 assert "Found: German shepherd" in body and "fcn-wait" not in body.split("</style>")[1], body[-2000:]
-assert page.session_state["synset"] == "n02106662"
+assert asked(page) == "n02106662"
 heavy = {"tensorflow", "keras", "openvino", "pandas", "pyarrow", "matplotlib.pyplot", "skimage.data"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print("complete", flush=True)
@@ -89,12 +91,12 @@ def test_choosing_a_chip_redraws_without_running_the_network(
     before = text(shared)
     button(shared, f"explore-step-{ANIMAL}").click()
     settled(shared)
-    assert shared.session_state["synset"] == ANIMAL
+    assert asked(shared) == ANIMAL
     assert shared.query_params["synset"] == "animal"
     assert text(shared) != before
     group(shared, "seen").set_value(SHEPHERD)
     settled(shared)
-    assert shared.session_state["synset"] == SHEPHERD
+    assert asked(shared) == SHEPHERD
     assert shared.query_params["synset"] == "German shepherd"
     assert question(shared) == "Where is the German shepherd in this photo?"
     group(shared, "seen").set_value(None)
@@ -105,22 +107,21 @@ def test_choosing_a_chip_redraws_without_running_the_network(
 
 
 def test_search_widen_narrow(shared: AppTest) -> None:
-    picker = shared.selectbox[0]
-    picker.set_value(DOG)
+    field(shared, "synset").set_value("dog")
     settled(shared)
-    assert shared.session_state["synset"] == DOG
+    assert asked(shared) == DOG
     assert "n02084071" in text(shared)
     steps = [b for b in shared.button if b.key and b.key.startswith("explore-step-")]
     assert [b.label for b in steps][:1] == ["entity"]
     button(shared, "explore-step-n02075296").click()  # carnivore
     settled(shared)
-    assert shared.session_state["synset"] == "n02075296"
+    assert asked(shared) == "n02075296"
     button(
         shared, f"explore-step-{CAT}" if _has(shared, f"explore-step-{CAT}") else "explore-step-n02120997"
     ).click()
     settled(shared)
-    assert shared.session_state["synset"] in (CAT, "n02120997")
-    shared.selectbox[0].set_value(CAT)
+    assert asked(shared) in (CAT, "n02120997")
+    field(shared, "synset").set_value("cat")
     settled(shared)
 
 
@@ -315,7 +316,7 @@ def test_a_word_says_how_certain_a_finding_is(presence: float, word: str) -> Non
 
 def test_invalid_parameters_of_the_address_are_ignored() -> None:
     page = opened(view="Nothing", synset="dog", bogus="1", opacity="x")
-    assert page.session_state["synset"] == DOG
+    assert asked(page) == DOG
     assert group(page, "view").value == "Outline"
 
 
@@ -343,25 +344,25 @@ def test_the_synset_of_the_first_scales_is_preliminary(
     seed = 1 if meanwhile is None else 2  # each case has its own picture, for which nothing is cached
     page.file_uploader("upload").set_value(("new.png", png(coffee[: -8 * seed]), "image/png"))
     try:
-        wait_until(lambda: page.run().session_state["synset"] == DOG, lambda: text(page), pause=0.1)
+        wait_until(lambda: asked(page.run()) == DOG, lambda: text(page), pause=0.1)
         assert len(re.findall("fcn-card fcn-wait", text(page))) == 1
         if meanwhile is not None:
             button(page, f"explore-step-{meanwhile}").click().run()
     finally:
         goes_on.set()
     settled(page)
-    assert page.session_state["synset"] == (meanwhile or CAT)
+    assert asked(page) == (meanwhile or CAT)
     assert "fcn-card fcn-wait" not in text(page)
 
 
 def test_a_chosen_synset_stays_if_the_next_picture_shows_it() -> None:
     page = opened(synset="food", picture="coffee")
-    food = page.session_state["synset"]
+    food = asked(page)
     group(page, "picture").set_value("cat")
     settled(page)
-    assert page.session_state["synset"] == CAT, "no food in it: the picture decides"
+    assert asked(page) == CAT, "no food in it: the picture decides"
     page = opened(synset="entity")
     group(page, "picture").set_value("coffee")
     settled(page)
-    assert page.session_state["synset"] != food
+    assert asked(page) != food
     assert page.query_params["synset"] == "entity"

@@ -17,6 +17,7 @@ from app.state.samples import SAMPLES
 from fcn_core.images.limits import Limits
 from tests.app.explore_page import (
     ESPRESSO,
+    asked,
     group,
     large,
     opened,
@@ -89,7 +90,7 @@ def test_a_new_picture_chooses_the_synset() -> None:
     page = opened()
     group(page, "picture").set_value("coffee")
     settled(page)
-    assert page.session_state["synset"] == ESPRESSO
+    assert asked(page) == ESPRESSO
     assert page.query_params["picture"] == "coffee"
     assert "synset" not in page.query_params
 
@@ -98,7 +99,7 @@ def test_an_upload_is_shown_and_stays_after_a_bad_one(coffee: np.ndarray) -> Non
     page = opened(scales="200x320")
     page.file_uploader("upload").set_value(("mine <b>.png", png(coffee), "image/png"))
     settled(page)
-    assert page.session_state["synset"] == ESPRESSO, "the strongest finding"
+    assert asked(page) == ESPRESSO, "the strongest finding"
     assert page.query_params["picture"] == "upload"
     assert not page.warning
     assert "mine" in text(page) and "mine <b>" not in text(page)

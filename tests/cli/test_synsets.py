@@ -41,3 +41,47 @@ def test_synset_prints_all_fields(run, name):
     plain = run("synset", name)[1]
     assert "classes:  118" in plain
     assert "corgi (n02112826)" in plain
+
+
+@pytest.mark.parametrize(
+    ("query", "said", "first"),
+    [
+        ("dog", "", "n02084071"),
+        ("dogs", "", "n02084071"),
+        ("woman", "The network never learned woman. Nearest: person.", "n00007846"),
+        ("sheep", "sheep: it knows rams only.", "n02411705"),
+        ("Hund", "Hund: dog (German).", "n02084071"),
+        ("love", "The network never learned love, nor anything near it.", None),
+    ],
+)
+def test_synsets_says_what_the_word_means_to_the_network(run, query, said, first):
+    status, text, err = run("synsets", query, "--json")
+    rows = json.loads(text)
+    assert status == 0
+    assert [row["wnid"] for row in rows[:1]] == [first] * bool(first) or not first
+    assert err == (f"fcn_core: {said}\n" if said and rows else "")
+    assert said in "".join(run("synsets", query)[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "wnid", "said"),
+    [
+        ("sheep", "n02411705", "sheep: it knows rams only."),
+        ("geese", "n01855672", ""),
+        ("n02411705", "n02411705", ""),
+    ],
+)
+def test_a_word_that_becomes_another_is_announced(run, name, wnid, said):
+    status, text, err = run("synset", name, "--json")
+    assert (status, json.loads(text)["wnid"]) == (0, wnid)
+    assert err == (f"fcn_core: {said}\n" if said else "")
+
+
+def test_a_word_that_was_never_learned_is_an_error_that_says_so(run):
+    status, text, err = run("synset", "women")
+    assert (status, text) == (2, "")
+    assert (
+        "Received 'women'. The network never learned woman. Nearest: person. Give one of these: person (n00007846)."
+        in err
+    )
+    assert len(err.splitlines()) == 1

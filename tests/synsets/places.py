@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fcn_core.synsets.ontology import Ontology, SynsetRecord
+from fcn_core.synsets.ontology import Ontology
+from fcn_core.synsets.records import SynsetRecord
 
 DOG, ANIMAL, ENTITY, CAT = "n02084071", "n00015388", "n00001740", "n02121620"
 
