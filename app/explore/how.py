@@ -41,7 +41,7 @@ def draw(
         All scales that are asked for; empty: those of the analysis.
     """
     part = st.expander(
-        "How does it work?", icon=":material/school:", **session.explore().choices.widget("how")
+        "How does it work?", icon=":material/school:", **session.explore().choices.widget("how", initial="")
     )
     if not part.open:
         return
@@ -104,7 +104,7 @@ def _summary(view: View) -> None:
 
 
 def _tabs(chosen: Selection, view: View, analysis: Analysis) -> None:
-    tabs = st.tabs(selection.TABS, **session.explore().choices.widget("tab"))
+    tabs = st.tabs(selection.TABS, **session.explore().choices.widget("tab", initial=""))
     for tab, name in zip(tabs, selection.TABS, strict=True):
         if not tab.open:
             continue

@@ -10,7 +10,6 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.state import caches, session
-from app.state.queue.jobs import ModelKey
 from app.state.selection import Selection
 from app.state.session import session_id
 from app.state.shared_queue import queue
@@ -26,7 +25,6 @@ from fcn_core.pipeline import Analysis
 # Okabe and Ito's colours, one a scale: readers with any kind of colour blindness can tell them apart.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 _TOP = 5
-_POLL = 0.5  # seconds
 
 
 def top_classes(
@@ -50,7 +48,7 @@ def cell_of(chosen: Selection, maps: Analysis) -> tuple[int, int]:
 def marked_cell(chosen: Selection, maps: Analysis) -> tuple[int, int] | None:
     """Return the cell to mark on the large map, if any: a chosen one, or the one that this tab shows."""
     is_chosen = chosen.row is not None and chosen.column is not None
-    return cell_of(chosen, maps) if is_chosen or chosen.tab == "Inspect" else None
+    return cell_of(chosen, maps) if is_chosen or chosen.inspects else None
 
 
 def pick() -> None:
@@ -128,8 +126,6 @@ def _frames(view: View, at: Mapping[str, tuple[int, int]]) -> None:
             if failure is not None
             else "Measuring which pixels influence a cell of this model, once …"
         )
-        if failure is None:
-            st.fragment(_wait, run_every=_POLL)(model)
         return
     field = measured.result()
     for index, (key, class_map) in enumerate(class_maps.items()):
@@ -150,11 +146,6 @@ def _frames(view: View, at: Mapping[str, tuple[int, int]]) -> None:
     st.html(f'<p class="fcn-note">{dots}</p>')
     extent = next(iter(class_maps.values())).cells.y.extent
     notices.note(describe(field, extent))
-
-
-def _wait(model: ModelKey) -> None:
-    if queue().field(model, session=session_id()).done():
-        st.rerun()
 
 
 def describe(field: EffectiveField, extent: int) -> str:

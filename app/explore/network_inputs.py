@@ -61,7 +61,7 @@ def _scales(chosen: Selection, picture: Picture) -> None:
         required=True,
         help="Aspect keeps the picture's proportions at the same number of pixels. Exact stretches the picture to the "
         "scale, as the notebook does.",
-        **widget("fit"),
+        **widget("fit", initial="default"),
     )
 
 
@@ -113,8 +113,9 @@ def _model(chosen: Selection) -> None:
         st.selectbox(
             "Model",
             list(MODELS),
+            list(MODELS).index(chosen.model),
             label_visibility="collapsed",
-            **widget("model"),
+            **widget("model", initial=""),
         )
         st.segmented_control(
             "Output stride",
@@ -122,7 +123,7 @@ def _model(chosen: Selection) -> None:
             required=True,
             help="Input pixels from one cell to the next. 16 and 8 dilate the last stages: finer maps with 4 and 16 "
             "times as many cells, which take longer.",
-            **widget("stride"),
+            **widget("stride", initial="default"),
         )
         spec = MODELS[chosen.model]
         notices.note(

@@ -39,7 +39,7 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
             required=True,
             label_visibility="collapsed",
             width="stretch",
-            **session.explore().choices.widget("view"),
+            **session.explore().choices.widget("view", initial="default"),
         )
         if view is not None and analysis is not None:
             with st.container(horizontal=True, gap="small"):
@@ -72,7 +72,9 @@ def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour]) -> Non
             f"{dots.get(wnid, '')} {notices.escape_markdown(label(wnid))} :small[:gray[{words[wnid]}]]".strip()
         ),
         label_visibility="collapsed",
-        **session.explore().choices.widget(key, asked if asked in words else None, choose=_press),
+        **session.explore().choices.widget(
+            key, asked if asked in words else None, choose=_press, initial="default"
+        ),
     )
 
 

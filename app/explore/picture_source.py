@@ -154,7 +154,9 @@ def _samples() -> None:
         format_func=_label,
         label_visibility="collapsed",
         help="The last one, the course notebook's, is downloaded when you choose it. Without internet the photo stays.",
-        **choices.widget("picture", name if name in SAMPLES else None, choose=_choose_sample),
+        **choices.widget(
+            "picture", name if name in SAMPLES else None, choose=_choose_sample, initial="default"
+        ),
     )
 
 

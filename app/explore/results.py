@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from app.explore import header, how, large_picture, panel, picture_source
@@ -22,7 +20,6 @@ def draw(
     job: Job | None,
     picture: Picture,
     plans: tuple[PlannedScale, ...],
-    progress: Callable[[], None] | None,
 ) -> None:
     """Draw the results; nothing here runs the network.
 
@@ -38,30 +35,27 @@ def draw(
         The picture they are of.
     plans : tuple of PlannedScale
         All scales that are asked for; empty: those of the job.
-    progress : callable or None
-        Draws how far the job is, while it is not finished.
     """
     with notices.guarded("Drawing results"):
         view = View.of(job, picture)
         header.adapt_synset(view, picture)
         chosen = session.selection()
-        evicted = job is not None and view is None  # its class maps were evicted: ask for them again
-        if evicted or _network(chosen) != _network(asked):
-            st.rerun()
         session.publish()
         analysis = view.analysis(chosen) if view is not None else None
         header.draw(chosen, view, analysis)
         left, right = st.columns([5, 2], gap="medium")
         with left:
             large_picture.draw(chosen, view, picture, analysis)
-            notices.note(picture_source.credit(picture))
-            if progress is not None:
-                progress()
+            with st.container(key="about-picture"):
+                notices.note(picture_source.credit(picture))
         with right:
             panel.draw(chosen, view, analysis)
         how.draw(chosen, view, picture, analysis, plans)
+        evicted = job is not None and view is None  # its class maps were evicted: ask for them again
+        if evicted or _whole_page(chosen) != _whole_page(asked):
+            st.rerun()  # at the end: Streamlit would forget the widgets that were not drawn
 
 
-def _network(chosen: Selection) -> tuple[object, ...]:
-    """Return the choices for which the network has to run."""
-    return chosen.scales, chosen.fitting, chosen.model_key
+def _whole_page(chosen: Selection) -> tuple[object, ...]:
+    """Return the choices that concern more of the page than the results: what the network runs for, what is awaited."""
+    return chosen.scales, chosen.fitting, chosen.model_key, chosen.inspects

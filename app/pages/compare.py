@@ -58,7 +58,9 @@ def page() -> None:
     chosen = choices.now
     choices.publish()
     spoken.title("Compare")
-    st.segmented_control("Compare", comparison.WHAT, required=True, **choices.widget("compare"))
+    st.segmented_control(
+        "Compare", comparison.WHAT, required=True, **choices.widget("compare", initial="default")
+    )
     if chosen.compare != "Synsets":
         _pick("synset", chosen.wnids[0])
     if "" in _shown(chosen) and session.explore().uploaded is None:
@@ -104,18 +106,20 @@ def _draw_widgets(chosen: Comparison) -> None:
     left, right = st.columns(2, gap="small")
     widget = session.compare().choices.widget
     if chosen.compare == "Models":
-        left.selectbox("Model", list(MODELS), **widget("model"))
-        right.selectbox("and model", list(MODELS), **widget("other_model", chosen.models[1]))
+        names = list(MODELS)
+        labels, fields, shown = ("Model", "and model"), ("model", "other_model"), chosen.models
     elif chosen.compare == "Pictures":
         mine = session.explore().picture
         names = list(dict.fromkeys([*([mine.address] if mine else []), *chosen.pictures, *SAMPLES]))
-        left.selectbox("Picture", names, format_func=_name, **widget("picture"))
-        right.selectbox("and picture", names, format_func=_name, **widget("other_picture"))
+        labels, fields, shown = ("Picture", "and picture"), ("picture", "other_picture"), chosen.pictures
     else:
         with left:
             _pick("synset", chosen.wnids[0])
         with right:
-            _pick("other", chosen.wnids[1], "and where")
+            _pick("other", chosen.wnids[1], "and")
+        return
+    for place, label, field, name in zip((left, right), labels, fields, shown, strict=True):
+        place.selectbox(label, names, names.index(name), format_func=_name, **widget(field, name, initial=""))
 
 
 def _name(picture: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from app.explore import picture_source, running
 from app.state import session
 from app.state.pictures import Picture
@@ -16,9 +18,9 @@ def page() -> None:
     chosen = session.selection()
     notices.ignored_parameters(ignored)
     picture_source.draw()
-    _messages(picture)
+    with st.container():
+        _messages(picture)
     running.draw(chosen, picture)
-    running.await_model(chosen)
 
 
 def _messages(shown: Picture) -> None:

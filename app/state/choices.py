@@ -97,6 +97,8 @@ class Choices(Generic[Record]):
         shown: Any = _OWN,
         part: str = "",
         choose: Callable[[Any], None] | None = None,
+        *,
+        initial: str = "value",
     ) -> dict[str, Any]:
         """Return the arguments by which a widget shows a field and changes it.
 
@@ -116,6 +118,9 @@ class Choices(Generic[Record]):
             Distinguishes the widgets of a field that has several.
         choose : callable, optional
             Called with the widget's new value; by default the field becomes that value.
+        initial : str
+            Parameter of the widget for its first value, "" if it must not be given. A browser that has lost a widget
+            falls back to that value, and sends it.
         """
         state, form = st.session_state, forms(type(self.now)).get(name)
         which = self.prefix + (f"{name}-{part}" if part else name)
@@ -142,7 +147,8 @@ class Choices(Generic[Record]):
             elif form is not None:
                 self.choose(**{name: form.read(form.write(new))})  # as it will be read from the address
 
-        return {"key": key, "on_change": changed, "args": (key,)}
+        arguments = {"key": key, "on_change": changed, "args": (key,)}
+        return {**arguments, initial: value} if initial else arguments
 
     def publish(self) -> None:
         """Write the address, unless it already means the same."""

@@ -107,6 +107,11 @@ class Selection:
         return ModelKey(self.model, output_stride=int(self.stride))
 
     @property
+    def inspects(self) -> bool:
+        """Whether the page shows a single cell."""
+        return self.how and self.tab == "Inspect"
+
+    @property
     def cut(self) -> float | Literal["auto"]:
         """The threshold as the core expects it."""
         return "auto" if self.threshold is None else self.threshold

@@ -25,33 +25,35 @@ Span = tuple[float, float]
 
 def draw() -> None:
     """Draw the widgets under "Display"."""
-    widget = session.explore().choices.widget
+    choices = session.explore().choices
+    chosen, widget = choices.now, choices.widget
     st.segmented_control(
-        "Large heatmap", selection.HEATMAPS, required=True, **widget("heatmap"),
+        "Large heatmap", selection.HEATMAPS, required=True, **widget("heatmap", initial="default"),
         help="Fine: how surely each part of the photo belongs to the thing, along the edges in the photo. Mean: the "
         "mean of the scales, cell by cell.",
     )  # fmt: skip
     st.segmented_control(
-        "Map", selection.MAPS, required=True, **widget("map"),
+        "Map", selection.MAPS, required=True, **widget("map", initial="default"),
         help="Probability: the softmax, summed over the synset's classes. Evidence: the positive part of the largest "
         "logit of the synset's classes, which does not depend on other classes.",
     )  # fmt: skip
     st.segmented_control(
-        "Range", selection.RANGES, required=True, **widget("range"),
+        "Range", selection.RANGES, required=True, **widget("range", initial="default"),
         help="Fixed: a colour means the same on every map and every picture. Shared: from 0 to the highest value of "
         "these maps. Per map: each map from its own lowest to its own highest value.",
     )  # fmt: skip
-    st.selectbox("Colours", render.COLOUR_MAPS, **widget("colours"),
+    st.selectbox("Colours", render.COLOUR_MAPS, render.COLOUR_MAPS.index(chosen.colours),
+        **widget("colours", initial=""),
         help="Viridis, cividis and magma are perceptually uniform and safe for colour-blind readers. "
         "Jet is neither.")  # fmt: skip
     st.slider("Opacity of the highest value", 0.0, 1.0, step=0.05, **widget("opacity"))
-    st.segmented_control("Cells", selection.CELLS, required=True, **widget("cells"))
+    st.segmented_control("Cells", selection.CELLS, required=True, **widget("cells", initial="default"))
     st.segmented_control(
-        "Cell placement", selection.PLACES, required=True, **widget("place"),
+        "Cell placement", selection.PLACES, required=True, **widget("place", initial="default"),
         help="Centres: each cell at the centre of its receptive field. Even: cells spread evenly over the picture, as "
         "in the notebook, which is wrong by up to half a cell.",
     )  # fmt: skip
-    st.segmented_control("Scale cards", selection.CARDS, required=True, **widget("cards"))
+    st.segmented_control("Scale cards", selection.CARDS, required=True, **widget("cards", initial="default"))
 
 
 def look_of(chosen: Selection) -> Look:

@@ -52,7 +52,7 @@ page = AppTest.from_file(sys.argv[1], default_timeout=float(sys.argv[2])).run()
 body = "".join(h.proto.body for h in page.html)
 assert not page.exception and not page.error, (page.exception, page.error)
 assert "Found: German shepherd" in body and "fcn-wait" not in body.split("</style>")[1], body[-2000:]
-assert asked(page) == "n02106662"
+assert page.session_state["explore"].found == "n02106662"
 heavy = {"tensorflow", "keras", "openvino", "pandas", "pyarrow", "matplotlib.pyplot", "skimage.data"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print("complete", flush=True)

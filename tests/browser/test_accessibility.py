@@ -43,9 +43,11 @@ class Place:
 
 
 PLACES = [
-    Place("explore", "/?picture=coffee"),
+    Place("explore", "/?picture=kitten"),
+    Place("heatmap", "/?picture=coffee&view=Heatmap"),
     Place("nothing found", "/?picture=coffee&synset=n02121620"),
-    *(Place(name.lower(), "/?scales=200x320,400x640", name) for name in ("Mask", "Inspect", "Export")),
+    Place("how it works", "/?scales=200x320,400x640&how=true"),
+    *(Place(name.lower(), "/?scales=200x320,400x640&how=true", name) for name in ("Mask", "Inspect", "Export")),
     *(Place(f"compare {what.lower()}", f"/compare?compare={what}") for what in ("Models", "Pictures", "Synsets")),
     Place("lesson", "/learn?step=all", ways=(WAYS[0], WAYS[3])),  # it is as long as all others together
     Place("glossary", "/learn?step=glossary"),
@@ -121,10 +123,17 @@ class Press:
 
 
 PRESSES = [
-    Press("a synset found", "/?picture=coffee&synset=n02121620", ".st-key-chips-explore button >> nth=-1"),
-    Press("a broader synset", "/?synset=n02121620&scales=200x320", "[class*=st-key-explore-step] button >> nth=0", then="button"),
-    Press("a scale", "/?scales=200x320,400x640", ".st-key-scale-400x640 input", " "),
-    Press("a tab", "/?scales=200x320", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
+    Press("what is found", "/?picture=coffee", ".st-key-seen [role=radio] >> nth=0", " "),
+    Press("a view", "/?picture=coffee", "[class*=st-key-view] [role=radio] >> nth=1", " "),
+    Press("a sample", "/?scales=200x320", "[class*=st-key-picture] [role=radio] >> nth=2", " "),
+    Press(
+        "a broader synset",
+        "/?synset=n02121620&scales=200x320&how=true",
+        "[class*=st-key-explore-step] button >> nth=0",
+        then="button",
+    ),
+    Press("a scale", "/?scales=200x320,400x640&how=true", ".st-key-scale-400x640 input", " "),
+    Press("a tab", "/?scales=200x320&how=true", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
     Press("what is compared", "/compare", ".st-key-compare [role=radio] >> nth=1", " "),
     Press("a step in the contents", "/learn?step=1", ".st-key-lesson-link-4 button"),
     Press("the next step", "/learn?step=1", ".st-key-lesson-way button >> nth=-1", then="main"),
@@ -166,7 +175,10 @@ def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:
     assert page.evaluate("window.voice.isConnected && window.voice.getAttribute('role') === 'status'")
 
 
-@pytest.mark.parametrize("path", ["/?picture=coffee&scales=200x320", "/compare", "/learn?step=6", "/models"])
+@pytest.mark.parametrize(
+    "path",
+    ["/?picture=coffee&scales=200x320", "/?how=true&scales=200x320", "/compare", "/learn?step=6", "/models"],
+)
 def test_fingers_find_what_they_touch(chromium_browser: Any, address: str, path: str) -> None:
     """What axe-core requires are 24 pixels; on a touch screen buttons have 44."""
     context = chromium_browser.new_context(

@@ -40,12 +40,11 @@ def test_a_picture_is_uploaded_and_answered(site: Site, page: Page, coffee: np.n
     assert len(stream.getvalue()) > 3 * 2**20, "more than nginx keeps in memory by default"
     page.goto(f"https://localhost:{site.port}{site.base}/")
     settle(page)
-    page.locator(".st-key-source button", has_text="Upload").click()
     file = {"name": "mine.png", "mimeType": "image/png", "buffer": stream.getvalue()}
     with page.expect_response(lambda answer: "/_stcore/upload_file/" in answer.url) as uploaded:
         page.locator('input[type="file"]').first.set_input_files(file)
     assert uploaded.value.status == 204
-    expect(page.locator(".st-key-name-row")).to_contain_text("1620 × 1080")
+    expect(page.locator(".st-key-about-picture")).to_contain_text("1620 × 1080")
     settle(page)
     expect(page.locator("body")).to_contain_text("espresso")
     assert '"PUT /fcn/_stcore/upload_file/-" 204' in site.access_log

@@ -32,13 +32,21 @@ def picker(page: Any) -> Any:
     return page.locator('[class*="st-key-synset-pick"] input').first
 
 
-def picked(page: Any) -> str:
-    return str(picker(page).input_value())
+def asks(page: Any, question: str) -> None:
+    """Wait until the page asks a question."""
+    expect(page.locator("h1")).to_have_text(question)
 
 
-def shows(page: Any, words: str) -> None:
-    """Wait until the picker shows a synset."""
-    expect(picker(page)).to_have_value(re.compile(re.escape(words)))
+def where(thing: str) -> str:
+    return f"Where is the {thing} in this photo?"
+
+
+WHAT = "What is in this photo, and where?"
+
+
+def found(page: Any) -> Any:
+    """The buttons of what is found."""
+    return page.locator("[class*='st-key-seen'] [role=radio]")
 
 
 def step(page: Any, label: str) -> Any:
@@ -50,18 +58,24 @@ def steps(page: Any) -> Any:
     return page.locator("[class*='st-key-explore-step-'] button")
 
 
-def chips(page: Any) -> Any:
-    return (
-        page.locator(".st-key-chips-explore").get_by_role("button").filter(has_text=re.compile(r"0\.\d|1\.0"))
-    )
-
-
-def big_map(page: Any) -> Any:
-    return page.locator('figure[role="application"]')
+def large(page: Any) -> Any:
+    """The large picture."""
+    return page.locator(".st-key-stage figure")
 
 
 def source_of(page: Any) -> str:
-    return str(big_map(page).locator("img").get_attribute("src"))
+    """What the large picture shows: its parts."""
+    return str(
+        large(page).evaluate(
+            """figure => [...figure.querySelectorAll("img")].map(image => image.src).join() +
+                [...figure.querySelectorAll("path.line")].map(path => path.getAttribute("d")).join()"""
+        )
+    )
+
+
+def named(page: Any) -> list[str]:
+    """The names that stand beside outlines on the large picture."""
+    return [str(name) for name in large(page).locator(".names button").all_inner_texts()]
 
 
 def changed(page: Any, read: Callable[[Any], Any], before: Any) -> None:
@@ -79,46 +93,93 @@ def tab(page: Any, name: str) -> None:
 
 
 def upload(page: Any, path: Path | dict[str, Any]) -> None:
-    page.locator(".st-key-source button", has_text="Upload").click()
     page.locator('input[type="file"]').first.set_input_files(path)
 
 
-def test_the_first_paint_is_complete(visit: Visit) -> None:
+def test_the_first_paint_is_the_answer(visit: Visit) -> None:
     page = visit(wait=False)
-    page.locator(".fcn-card img").nth(4).wait_for()
-    cards = page.locator(".fcn-card").all_inner_texts()
-    assert len(cards) == 5
-    assert ["peak 1.00" in c or "peak 0." in c for c in cards] == [True] * 5
-    shows(page, "cat")
-    big_map(page).locator("img").wait_for()
+    large(page).locator(".names button").wait_for()
+    asks(page, WHAT)
+    assert named(page) == ["German shepherd"]
+    expect(found(page)).to_have_text(re.compile("German shepherd sure"))
     settle(page)
-    boxes = [i.bounding_box() for i in (page.locator(".fcn-figure img").first, big_map(page))]
-    assert abs(boxes[0]["y"] - boxes[1]["y"]) < 3, "photo and map stand side by side"
-    assert abs(boxes[0]["height"] - boxes[1]["height"]) < 3
+    photo, beside = large(page).bounding_box(), found(page).first.bounding_box()
+    assert beside["x"] > photo["x"] + photo["width"], "the findings stand beside the photograph"
+    assert photo["y"] + photo["height"] < 900, "all of it on the first screen"
+    expect(page.locator(".fcn-card")).to_have_count(0)
     without = page.evaluate(
         "[...document.querySelectorAll('img')].filter(i => !i.hasAttribute('alt')).length"
     )
     assert without == 0
 
 
-def test_upload_then_chip_changes_the_maps(visit: Visit) -> None:
-    page = visit("/?scales=200x320,400x640")
+def test_ones_own_photo_is_answered_and_one_thing_can_be_asked_for(visit: Visit) -> None:
+    page = visit("/?scales=200x320,400x640&how=true")
     before = source_of(page)
     upload(page, COFFEE)
     changed(page, source_of, before)
-    shows(page, "espresso")
-    expect(page.locator(".st-key-name-row")).to_contain_text("600 × 400")
-    before = source_of(page)
+    expect(page.locator(".st-key-about-picture")).to_contain_text("600 × 400")
+    asks(page, WHAT)
+    assert "espresso" in named(page)
+    found(page).filter(has_text="espresso").first.click()
+    asks(page, where("espresso"))
+    settle(page)
+    assert named(page) == ["espresso"]
+    expect(found(page).filter(has_text="espresso").first).to_be_checked()
+    found(page).filter(has_text="espresso").first.click()
+    asks(page, WHAT)
+    settle(page)
     broader = steps(page).first
     word = broader.inner_text().strip()
     broader.click()
-    changed(page, source_of, before)
-    shows(page, word)
+    asks(page, where(word))
     upload(page, {"name": "bad.png", "mimeType": "image/png", "buffer": COFFEE.read_bytes()[:500]})
-    page.get_by_role("alert").filter(has_text="bad.png").wait_for()
+    page.get_by_role("alert").filter(has_text="bad.png was not opened").wait_for()
     settle(page)
-    expect(page.locator(".st-key-name-row")).to_contain_text("600 × 400")  # the good one is still there
-    shows(page, word)
+    expect(page.locator(".st-key-about-picture")).to_contain_text("600 × 400")  # the good one is still there
+    asks(page, where(word))
+
+
+def test_a_name_on_the_photo_asks_for_that_thing(visit: Visit) -> None:
+    page = visit("/?picture=kitten&scales=200x320,400x640,800x1280")
+    assert len(named(page)) >= 2
+    large(page).locator(".names button", has_text="cat").click()
+    asks(page, where("cat"))
+    settle(page)
+    assert named(page) == ["cat"]
+    expect(page).to_have_url(re.compile("synset=cat"))
+
+
+def test_a_file_that_is_dropped_anywhere_or_pasted_is_opened(visit: Visit) -> None:
+    page = visit("/?scales=200x320")
+    give = """([type, name, kind, bytes]) => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File([new Uint8Array(bytes)], name, { type: kind }))
+        const event = type === "paste" ? new ClipboardEvent(type, { clipboardData: transfer, bubbles: true })
+            : new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true })
+        document.querySelector("h1").dispatchEvent(event)
+    }"""
+    for event, path in (("drop", COFFEE), ("paste", SAMPLES["rocket"].path)):
+        kind = "image/png" if path.suffix == ".png" else "image/jpeg"
+        page.evaluate(give, [event, path.name, kind, list(path.read_bytes())])
+        expect(page.locator(".st-key-about-picture")).to_contain_text(path.name)
+        settle(page)
+
+
+def test_the_map_can_be_drawn_aside_with_the_keyboard(visit: Visit) -> None:
+    page = visit("/?scales=200x320&view=Heatmap")
+    over, slider = large(page).locator("img.over"), page.locator(".st-key-stage input[type=range]")
+    assert over.evaluate("image => image.style.clipPath") == ""
+    slider.focus()
+    page.keyboard.press("Home")
+    assert "100%" in over.evaluate("image => image.style.clipPath")
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    assert "60%" in over.evaluate("image => image.style.clipPath")
+    assert slider.get_attribute("aria-valuetext") == "40 % of the width shows the map"
+    page.locator("[class*=st-key-view]").get_by_role("radio", name="Outline").click()
+    large(page).locator(".names button").wait_for()
+    expect(slider).to_be_hidden()
 
 
 def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path: Path) -> None:
@@ -133,9 +194,6 @@ def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path
     pillow_heif.from_pillow(picture).save(tmp_path / "coffee.heic", quality=80)
     (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7\n" + bytes(2000))
     page = visit("/?scales=200x320")
-    page.locator(".st-key-source button", has_text="Upload").click()
-    page.locator(".st-key-upload button").first.wait_for()
-    settle(page)
     with page.expect_file_chooser() as asked:
         page.locator(".st-key-upload button").first.click()
     assert asked.value.element.get_attribute("accept").startswith("image/*"), "pictures first"
@@ -146,39 +204,41 @@ def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path
     page.get_by_text("Received paper.jpg: a PDF document").wait_for()
 
 
-def test_search_widen_narrow(visit: Visit) -> None:
-    page = visit()
+def look_for(page: Any, word: str) -> None:
     picker(page).click()
-    picker(page).fill("hunting dog")
-    page.locator('[role="option"]').filter(has_text="hunting dog").first.wait_for()
+    picker(page).fill(word)
     picker(page).press("Enter")
-    changed(page, lambda p: "synset=" in p.url, False)
-    shows(page, "hunting dog")
-    before = source_of(page)
+
+
+def test_search_widen_narrow(visit: Visit) -> None:
+    page = visit("/?how=true")
+    expect(picker(page)).to_have_value("")
+    look_for(page, "hunting dogs")
+    asks(page, where("hunting dog"))
+    expect(picker(page)).to_have_value("hunting dog")
+    expect(page).to_have_url(re.compile("synset="))
     step(page, "dog").click()
-    changed(page, source_of, before)
-    shows(page, "dog · 118 classes")
+    asks(page, where("dog"))
+    expect(picker(page)).to_have_value("dog")
     expect(page).to_have_url(re.compile("synset=dog"))
-    before = source_of(page)
+    settle(page)
     step(page, "working dog").click()
-    changed(page, source_of, before)
-    shows(page, "working dog")
+    asks(page, where("working dog"))
 
 
 def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> None:
     page = visit()
-    picker(page).click()
-    picker(page).fill("qqxzzv")
-    picker(page).press("Enter")
-    page.get_by_text("is not among the synsets").wait_for()
+    look_for(page, "qqxzzv")
+    expect(page.locator(".fcn-answer")).to_contain_text("qqxzzv")
     settle(page)
-    shows(page, "cat · 7 classes")
+    asks(page, WHAT)
 
 
 def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
-    page = visit("/?picture=rocket&scales=200x320")
+    page = visit("/?picture=rocket&scales=200x320&how=true")
     hold.touch()
-    expect(page.locator(".fcn-card")).to_have_count(3)
+    expect(page.locator(".fcn-card")).to_have_count(1)
+    page.get_by_role("button", name="Scales and model").click()
     box = page.get_by_placeholder("Add another")
     box.fill("600x900")
     box.press("Enter")
@@ -196,13 +256,15 @@ def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
 
 
 def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: Visit, hold: Path) -> None:
-    page = visit("/?picture=astronaut&scales=200x320")
+    page = visit("/?picture=astronaut&scales=200x320&how=true")
     hold.touch()
     old = page.locator(".fcn-card img").first.get_attribute("src")
+    page.get_by_role("button", name="Scales and model").click()
     page.get_by_text("800 × 1280").click()
     page.locator(".st-key-progress").wait_for()
-    page.locator(".st-key-picture button", has_text="Motorcycle").click()
-    page.locator(".st-key-name-row").filter(has_text="motorcycle").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="Motorcycle").click()
+    page.locator(".st-key-about-picture").filter(has_text="Motorcycle").wait_for()
     page.wait_for_function(  # as soon as the page has been drawn anew
         """old => {
             const image = document.querySelector('.fcn-card img')
@@ -212,7 +274,8 @@ def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: V
     )
     hold.unlink()
     page.locator(".fcn-card img").first.wait_for()
-    shows(page, "vehicle")
+    settle(page)
+    assert "moped" in " ".join(named(page))
     assert page.locator(".fcn-card img").first.get_attribute("src") != old
 
 
@@ -241,10 +304,11 @@ def rows_shown(page: Any) -> list[str]:
 
 
 def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visit) -> None:
-    page = visit("/?tab=Inspect")
-    frame = big_map(page).bounding_box()
+    page = visit("/?picture=cat&synset=cat&view=Heatmap&tab=Inspect")
+    large(page).locator("img.over").wait_for()
+    frame = large(page).bounding_box()
     page.mouse.move(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)
-    tip = big_map(page).locator(".tip")
+    tip = large(page).locator(".tip")
     tip.wait_for(state="visible")
     said = re.fullmatch(r"(\d\.\d{3}) +(.+) +\(row (\d+), column (\d+)\)", tip.inner_text())
     assert said, tip.inner_text()
@@ -256,10 +320,10 @@ def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visi
     expect(page.locator(".fcn-table").first).to_contain_text(said[2])  # the class at the finest scale
     expect(page.locator(".fcn-table").nth(1)).to_contain_text("entity")
     settle(page)
-    big_map(page).press("ArrowDown")
+    large(page).press("ArrowDown")
     resting = {"clientX": frame["x"] + frame["width"] * 0.3, "clientY": frame["y"] + frame["height"] * 0.4}
-    big_map(page).dispatch_event("pointermove", resting)  # as when the page moves below a pointer that rests
-    big_map(page).press("Enter")
+    large(page).dispatch_event("pointermove", resting)  # as when the page moves below a pointer that rests
+    large(page).press("Enter")
     changed(page, rows_shown, [said[3]])
     expect(page.get_by_label("Row", exact=True)).to_have_value(str(int(said[3]) + 1))
 
@@ -323,52 +387,66 @@ def test_everything_can_be_taken_away_and_made_again(
     np.testing.assert_allclose(scope["result"].fine, maps["fine"], atol=1e-4)
     scope["plt"].close("all")
 
-    expect(big_map(page).locator("img")).to_have_attribute("src", before)  # nothing of it changed the page
+    assert source_of(page) == before, "nothing of it changed the page"
 
 
 def test_a_shared_address_restores_the_view_and_a_refresh_keeps_it(visit: Visit) -> None:
-    page = visit("/?picture=coffee&scales=200x320,400x640")
-    for label in ("Contour",):
-        page.locator(".st-key-view button", has_text=label).click()
+    page = visit("/?picture=coffee&scales=200x320,400x640&how=true")
+    page.locator("[class*=st-key-view]").get_by_role("radio", name="Heatmap").click()
+    large(page).locator("img.over").wait_for()
     settle(page)
     before = source_of(page)
     steps(page).first.click()
     changed(page, source_of, before)
     tab(page, "Mask")
     page.wait_for_function("location.search.includes('tab=Mask') && location.search.includes('synset=')")
-    shown, word = source_of(page), picked(page)
-    other = visit(page.url)
-    expect(big_map(other).locator("img")).to_have_attribute("src", shown)
-    shows(other, word)
+    shown, word = source_of(page), page.locator("h1").inner_text()
+    page.get_by_role("button", name="Share").click()
+    address = page.locator("[data-testid=stPopoverBody] code").first.inner_text()
+    assert address == page.url
+    other = visit(address)
+    asks(other, word)
+    assert source_of(other) == shown
     expect(other.get_by_role("tab", name="Mask")).to_have_attribute("aria-selected", "true")
     page.reload()
     settle(page)
-    expect(big_map(page).locator("img")).to_have_attribute("src", shown)
-    shows(page, word)
+    asks(page, word)
+    assert source_of(page) == shown
 
 
 def test_nonsense_in_the_address_is_ignored_with_a_word(visit: Visit) -> None:
     page = visit("/?view=Nonsense&opacity=9&synset=%3Cb%3Ex", wait=False)
     expect(page.locator('[data-testid="stToast"]')).to_contain_text("Ignored in the address")
     settle(page)
-    shows(page, "cat · 7 classes")
+    asks(page, WHAT)
 
 
-def test_on_a_phone_nothing_scrolls_sideways_but_the_row_of_scales(visit: Visit) -> None:
+def test_on_a_phone_the_answer_is_on_the_first_screen(visit: Visit) -> None:
     page = visit(width=390, height=844)
-    widths = page.evaluate(
+    own, photo, first = (
+        each.bounding_box()
+        for each in (page.locator(".st-key-own-photo button"), large(page), found(page).first)
+    )
+    assert own["y"] + own["height"] <= photo["y"] and photo["width"] > 330
+    assert photo["y"] + photo["height"] < first["y"], "one under the other"
+    assert first["y"] + first["height"] < 844, "what is found is on the first screen, too"
+    with page.expect_file_chooser():  # two taps to an answer: this one, and the photo
+        page.locator(".st-key-own-photo button").click()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
+def test_on_a_phone_nothing_scrolls_sideways_but_rows_of_pictures(
+    visit: Visit, width: int, height: int
+) -> None:
+    page = visit("/?how=true", width=width, height=height)
+    assert large(page).bounding_box()["height"] < height, "a lying phone shows the whole photo"
+    wide = (
         "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
     )
-    assert max(widths) <= 390
-    row = page.evaluate("(r => [r.scrollWidth, r.clientWidth])(document.querySelector('.fcn-sum'))")
-    assert row[0] > row[1]
-    photo, heat = page.locator(".fcn-figure img").first.bounding_box(), big_map(page).bounding_box()
-    assert heat["y"] > photo["y"] + photo["height"], "they stand one under the other"
-    assert heat["width"] > 330
+    assert max(page.evaluate(wide)) <= width
     for name in ("Mask", "Inspect", "Export"):
         tab(page, name)
-        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-        assert wide <= 390, name
+        assert max(page.evaluate(wide)) <= width, name
 
 
 def test_compare_and_models(visit: Visit) -> None:

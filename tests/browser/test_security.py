@@ -188,9 +188,6 @@ def png(seed: int, side: int, **options: Any) -> bytes:
 
 
 def upload(page: Page, name: str, data: bytes) -> None:
-    page.get_by_role("radio", name="Upload").or_(
-        page.get_by_role("button", name="Upload", exact=True)
-    ).first.click()
     page.locator('input[type="file"]').first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": data}
     )
