@@ -338,16 +338,6 @@ def test_an_address_of_some_moments_ago_changes_nothing(went_back: Any) -> None:
 
 
 @pytest.mark.usefixtures("prepared_app")
-def test_a_value_of_a_replaced_widget_changes_nothing(went_back: Any) -> None:
-    page = opened(scales="200x320", fit="Exact")
-    choices = page.session_state["explore"].choices
-    key = widget(page, "fit").key
-    settled(went_back(page, {"scales": "200x320"}, back=True))
-    assert widget(page, "fit").key != key, "the old one may still send its value"
-    assert choices.now.fit == "Aspect"
-
-
-@pytest.mark.usefixtures("prepared_app")
 def test_a_link_from_another_page_is_followed() -> None:
     page = go(opened(scales="200x320"), "models")
     page.query_params["picture"] = "coffee"
