@@ -224,7 +224,7 @@ def compared(page: AppTest) -> AppTest:
     def both() -> bool:
         page.run()
         count = len(page.session_state["compare"].choices.now.scales)
-        return text(page).count(f"{count} scales in ") == 2
+        return len(re.findall(rf"{count} scales? in ", text(page))) == 2
 
     wait_until(both, lambda: text(page), pause=0.1)
     assert not page.exception and not page.error
