@@ -197,11 +197,11 @@ def _half(side: Side, job: Job) -> Analysis | None:
     photo, look = display.photo(side.picture, size), display.look_of(chosen)
     pixels = figures.paint(photo, analysis.arithmetic, size, span, look)
     name = caches.ontology().label(chosen.synset)
-    seconds = sum(m.seconds for m in view.class_maps.values())
+    count, seconds = len(view.class_maps), sum(m.seconds for m in view.class_maps.values())
     what = name if side.title == name else f"{side.title}: {name}"
     caption = (
         f"{what}, peak {figures.number(analysis.arithmetic.peak)}, "
-        f"{len(view.class_maps)} scales in {figures.seconds(seconds)}"
+        f"{count} scale{'' if count == 1 else 's'} in {figures.seconds(seconds)}"
     )
     st.html(figures.figure(pixels, f"Mean of {name} in {side.picture.name}, {side.title}", caption))
     return analysis

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from app.state.comparison import Comparison
 from app.state.selection import Selection
 from fcn_core import settings
 from fcn_core.cli import entry
@@ -104,13 +105,16 @@ def test_the_defaults_in_words_are_the_defaults() -> None:
     assert words["FCN_ALLOW_URLS"] == f"`{settings.ALLOW_URLS.default:d}`"
 
 
-def test_the_parameters_of_the_address_are_those_of_the_selection() -> None:
-    table = table_of("docs/app.md", "Explore")
+@pytest.mark.parametrize(("title", "record"), [("Explore", Selection), ("Compare", Comparison)])
+def test_the_parameters_of_the_address_are_those_of_the_page(
+    title: str, record: type[Selection | Comparison]
+) -> None:
+    table = table_of("docs/app.md", title)
     documented = {name.strip("`"): row[2].strip("`") for row in table for name in row[0].split(", ")}
-    plain = vars(Selection())
+    plain = vars(record())
     assert set(documented) == set(plain)
     for name, value in plain.items():
-        if isinstance(value, str) and name not in ("synset", "model"):
+        if isinstance(value, str) and name not in ("synset", "other", "model", "other_model"):
             assert documented[name] == value, name
 
 
