@@ -183,7 +183,8 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
         share = f" · {wait.share:.0%}" if wait.share else ""
-        st.html(f'<div class="lesson-wait"><span data-announce>Please wait: {wait.what}</span>{share}</div>')
+        text = f"Please wait: {wait.what}"
+        st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
         return False
     except FcnError as error:
         st.error(str(error), icon=":material/error:")

@@ -40,12 +40,12 @@ window.fcnAssist ||= (() => {
   document.addEventListener("focusin", (event) => { if (app.contains(event.target)) remember(event.target) })
   document.addEventListener("pointerdown", () => { last = null }, true)
 
-  // A live region must be there before its text: one for all texts marked "data-announce".
+  // A live region must be there before its text: one for all texts in "data-announce".
   const voice = document.body.appendChild(document.createElement("div"))
   voice.className = "fcn-hidden fcn-voice"
   voice.setAttribute("role", "status")
   const announce = () => {
-    const text = [...app.querySelectorAll("[data-announce]")].map((each) => each.textContent).join(" ")
+    const text = [...app.querySelectorAll("[data-announce]")].map((each) => each.dataset.announce).join(" ")
     if (resting() && voice.textContent !== text) voice.textContent = text
   }
 

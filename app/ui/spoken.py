@@ -14,7 +14,7 @@ def title(text: str) -> None:
 
 def current(key: str) -> None:
     """Mark the button in the container with this key as the one that leads to where the user is."""
-    st.html(f'<p class="fcn-hidden" data-current="{html.escape(key)}"></p>')
+    st.html(f'<span hidden data-current="{html.escape(key)}"></span>')
 
 
 def announce(text: str) -> None:
@@ -23,4 +23,4 @@ def announce(text: str) -> None:
     Streamlit replaces the element when its text changes, and screen readers say only what changes inside an element.
     So `assist.js` copies the text into one that stays.
     """
-    st.html(f'<p class="fcn-hidden" data-announce>{html.escape(text)}</p>')
+    st.html(f'<span hidden data-announce="{html.escape(text)}"></span>')
