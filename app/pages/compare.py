@@ -139,7 +139,7 @@ def _draw_widgets(chosen: Choices) -> None:
         with left:
             synset_picker.pick_synset("compare-synset", _choose("compare-synset"))
         with right:
-            synset_picker.pick_synset("compare-other", _choose("compare-other"), "and where")
+            synset_picker.pick_synset("compare-other", _choose("compare-other"), "and for")
 
 
 def _sides(chosen: Choices) -> list[Side]:

@@ -28,7 +28,27 @@ window.fcnAskAgain ||= (() => {
 })()
 """
 
-ALL = (PICTURES_FIRST, SCROLL_TO_TOP, RERUN_ON_RECONNECT)
+# The field for a word shows the chosen one. What is typed replaces it: it is selected when the field is entered, after
+# Enter, and before a letter is added to a word that the page has written. While the user edits, nothing is selected.
+SELECT_WORD = """
+window.fcnSelectWord ||= (() => {
+  const own = new WeakMap(), edited = new WeakSet()
+  const on = (event, act) => document.addEventListener(event, (e) => {
+    if (e.target.type === "search" && e.target.closest("[class*=-pick-]")) act(e.target, e) }, true)
+  const select = (field) => { if (!edited.has(field)) requestAnimationFrame(() => field.select()); edited.add(field) }
+  on("focusin", select)
+  on("click", select)
+  on("focusout", (field) => edited.delete(field))
+  on("input", (field) => { own.set(field, field.value); edited.add(field) })
+  on("keydown", (field, { key }) => {
+    if (key === "Enter") { own.set(field, field.value); edited.delete(field); field.select() } })
+  on("beforeinput", (field, { inputType }) => {
+    if (inputType.startsWith("insert") && own.get(field) !== field.value) field.select() })
+  return true
+})()
+"""
+
+ALL = (PICTURES_FIRST, SCROLL_TO_TOP, RERUN_ON_RECONNECT, SELECT_WORD)
 
 
 def element(script: str, occasion: str = "") -> str:

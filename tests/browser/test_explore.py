@@ -149,15 +149,15 @@ def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path
 def test_search_widen_narrow(visit: Visit) -> None:
     page = visit()
     picker(page).click()
-    picker(page).fill("hunting dog")
-    page.locator('[role="option"]').filter(has_text="hunting dog").first.wait_for()
-    picker(page).press("Enter")
+    page.keyboard.type("hunting dogs")  # replaces the word that the field shows
+    page.keyboard.press("Enter")
     changed(page, lambda p: "synset=" in p.url, False)
     shows(page, "hunting dog")
+    expect(picker(page)).to_be_focused()
     before = source_of(page)
     step(page, "dog").click()
     changed(page, source_of, before)
-    shows(page, "dog · 118 classes")
+    shows(page, "dog")
     expect(page).to_have_url(re.compile("synset=dog"))
     before = source_of(page)
     step(page, "working dog").click()
@@ -168,11 +168,33 @@ def test_search_widen_narrow(visit: Visit) -> None:
 def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> None:
     page = visit()
     picker(page).click()
-    picker(page).fill("qqxzzv")
-    picker(page).press("Enter")
-    page.get_by_text("is not among the synsets").wait_for()
+    page.keyboard.type("qqxzzv")
+    page.keyboard.press("Enter")
+    page.get_by_role("status").get_by_text("qqxzzv is no word that it knows.").wait_for()
     settle(page)
-    shows(page, "cat · 7 classes")
+    assert "synset=" not in page.url
+    page.keyboard.type("women")
+    page.keyboard.press("Enter")
+    page.get_by_role("status").get_by_text("The network never learned woman. Nearest: person.").wait_for()
+    page.keyboard.press("Tab")  # the cross that clears the field
+    near = page.locator("[class*='st-key-synset-sense-']").get_by_role("button", name="person")
+    near.press("Enter")
+    expect(page).to_have_url(re.compile("synset=person"))
+    shows(page, "person")
+    expect(near).to_be_focused()
+
+
+@pytest.mark.parametrize("away", ["Models", "Compare", "Learn"])
+def test_the_field_shows_the_synset_of_the_map_after_a_visit_to_another_page(visit: Visit, away: str) -> None:
+    page = visit("/?scales=200x320&synset=dog")
+    shows(page, "dog")
+    page.get_by_role("link", name=away).first.click()
+    page.wait_for_url(re.compile(away.lower()))
+    settle(page)
+    page.get_by_role("link", name="Explore").first.click()
+    expect(page.locator(".st-key-crumbs-explore strong")).to_have_text("dog")
+    shows(page, "dog")
+    expect(picker(page)).to_have_value("dog")
 
 
 def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
@@ -351,7 +373,7 @@ def test_nonsense_in_the_address_is_ignored_with_a_word(visit: Visit) -> None:
     page = visit("/?view=Nonsense&opacity=9&synset=%3Cb%3Ex", wait=False)
     expect(page.locator('[data-testid="stToast"]')).to_contain_text("Ignored in the address")
     settle(page)
-    shows(page, "cat · 7 classes")
+    shows(page, "cat")
 
 
 def test_on_a_phone_nothing_scrolls_sideways_but_the_row_of_scales(visit: Visit) -> None:
