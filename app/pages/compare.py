@@ -116,7 +116,7 @@ def _draw_widgets(chosen: Comparison) -> None:
         with left:
             _pick("synset", chosen.wnids[0])
         with right:
-            _pick("other", chosen.wnids[1], "and")
+            _pick("other", chosen.wnids[1], "and for")
         return
     for place, label, field, name in zip((left, right), labels, fields, shown, strict=True):
         place.selectbox(label, names, names.index(name), format_func=_name, **widget(field, name, initial=""))

@@ -73,10 +73,38 @@ window.fcnEntries ||= (() => {
 })()
 """
 
+# The field for a word shows the chosen one. What is typed replaces it: it is selected when the field is entered, after
+# Enter, and before a letter is added to a word that the page has written. While the user edits, nothing is selected.
+SELECT_WORD = """
+window.fcnSelectWord ||= (() => {
+  const own = new WeakMap(), edited = new WeakSet()
+  const on = (event, act) => document.addEventListener(event, (e) => {
+    if (e.target.type === "search" && e.target.closest("[class*=-pick-]")) act(e.target, e) }, true)
+  const select = (field) => { if (!edited.has(field)) requestAnimationFrame(() => field.select()); edited.add(field) }
+  on("focusin", select)
+  on("click", select)
+  on("focusout", (field) => edited.delete(field))
+  on("input", (field) => { own.set(field, field.value); edited.add(field) })
+  on("keydown", (field, { key }) => {
+    if (key === "Enter") { own.set(field, field.value); edited.delete(field); field.select() } })
+  on("beforeinput", (field, { inputType }) => {
+    if (inputType.startsWith("insert") && own.get(field) !== field.value) field.select() })
+  return true
+})()
+"""
+
 # Focus, announcements, names; see there.
 ASSIST = Path(__file__).with_name("assist.js").read_text(encoding="utf-8")
 
-ALL = (PICTURES_FIRST, DROP_AND_PASTE, SCROLL_TO_TOP, RERUN_ON_RECONNECT, ENTRY_PER_GESTURE, ASSIST)
+ALL = (
+    PICTURES_FIRST,
+    DROP_AND_PASTE,
+    SCROLL_TO_TOP,
+    RERUN_ON_RECONNECT,
+    ENTRY_PER_GESTURE,
+    SELECT_WORD,
+    ASSIST,
+)
 
 
 def element(script: str, occasion: str = "") -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.state import caches
+from app.ui import page_scripts
 from app.ui.notices import escape_markdown
-from fcn_core.synsets.search import MAX_QUERY
 
 
 def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for") -> None:
@@ -64,13 +64,13 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for"
             key=widget,
             type="search",
             placeholder="any word",
-            max_chars=MAX_QUERY,
             on_change=typed,
             help=f"Any word, singular or plural. The network learned {len(synsets.classes)} kinds of things; with "
             f"their groups, {len(synsets)} can be looked for. For any other word it says what is nearest. A wnid such "
             "as n02084071 will do, too.",
         )
         _answer(key, chosen)
+        st.html(page_scripts.element(page_scripts.SELECT_WORD), unsafe_allow_javascript=True)
 
 
 def _answer(key: str, chosen: Callable[[str], None]) -> None:
@@ -90,8 +90,9 @@ def _answer(key: str, chosen: Callable[[str], None]) -> None:
                     key=f"{key}-sense-{wnid}",
                     on_click=chosen,
                     args=(wnid,),
-                    help=caches.ontology()[wnid].gloss.split(";")[0],
-                    type="primary" if wnid == state[key] else "secondary",
+                    icon=":material/check:"
+                    if wnid == state[key]
+                    else None,  # another type would lose the focus
                 )
 
 

@@ -15,7 +15,7 @@ text takes half a millisecond.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from rapidfuzz import process
@@ -65,6 +65,7 @@ class Nouns:
 
     def __init__(self, table: str, abroad: str) -> None:
         self._table = table
+        self._key = lru_cache(1000)(self._find_key)  # a look-up asks for a word several times
         self._abroad: dict[str, list[Abroad]] = {}
         for line in abroad.splitlines()[1:]:
             word, language, english = line.split(",")
@@ -105,7 +106,7 @@ class Nouns:
         best = process.extractOne(word, common, scorer=OSA.distance, score_cutoff=allowed)
         return (str(best[0]), int(best[1])) if best else None
 
-    def _key(self, word: str) -> str | None:
+    def _find_key(self, word: str) -> str | None:
         """Return the key of the line that has a word."""
         place = self._table.find(f",{word},")
         if place < 0 or not word:

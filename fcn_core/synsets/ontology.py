@@ -328,7 +328,7 @@ class Ontology:
     def search(self, query: str, limit: int = 20) -> tuple[Synset, ...]:
         """Return the synsets whose wnid or words match, best first.
 
-        First what `look_up` finds; then:
+        For a noun that no synset has, what `look_up` finds to be near. Otherwise, first what `look_up` finds; then:
 
         1. the wnid or a word is the query, or the singular of the query;
         2. the query, or its singular, is a part of a word ("hunting dog");
@@ -356,7 +356,7 @@ class Ontology:
             first = [
                 s.wnid for s in ((meaning.synset, *meaning.others) if meaning.synset else meaning.others)
             ]
-            rest = self._words.matches(normal(query)) if meaning.understood else self._words.search(query)
+            rest = [] if meaning.understood and first else self._words.search(query)  # no "mud puppy"
             found = list(dict.fromkeys((*first, *rest)))
         return tuple(self._synsets[w] for w in found[: max(limit, 0)])
 

@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,169 +16,22 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from app.state.samples import SAMPLES
 from fcn_core.cli.entry import main
 from tests.browser.conftest import settle
-from tests.waiting import PATIENCE
+from tests.browser.explore import (
+    COFFEE,
+    WHAT,
+    Visit,
+    asks,
+    changed,
+    large,
+    named,
+    source_of,
+    steps,
+    tab,
+)
 
 pytestmark = pytest.mark.browser
-
-Visit = Callable[..., Any]
-COFFEE = SAMPLES["coffee"].path
-
-
-def picker(page: Any) -> Any:
-    return page.locator('[class*="st-key-synset-pick"] input').first
-
-
-def asks(page: Any, question: str) -> None:
-    """Wait until the page asks a question."""
-    expect(page.locator("h1")).to_have_text(question)
-
-
-def where(thing: str) -> str:
-    return f"Where is the {thing} in this photo?"
-
-
-WHAT = "What is in this photo, and where?"
-
-
-def found(page: Any) -> Any:
-    """The buttons of what is found."""
-    return page.locator("[class*='st-key-seen'] [role=radio]")
-
-
-def step(page: Any, label: str) -> Any:
-    return page.locator(".st-key-crumbs-explore").get_by_role("button", name=label, exact=True).first
-
-
-def steps(page: Any) -> Any:
-    """The synsets above the chosen one, broadest first."""
-    return page.locator("[class*='st-key-explore-step-'] button")
-
-
-def large(page: Any) -> Any:
-    """The large picture."""
-    return page.locator(".st-key-stage figure")
-
-
-def source_of(page: Any) -> str:
-    """What the large picture shows: its parts."""
-    return str(
-        large(page).evaluate(
-            """figure => [...figure.querySelectorAll("img")].map(image => image.src).join() +
-                [...figure.querySelectorAll("path.line")].map(path => path.getAttribute("d")).join()"""
-        )
-    )
-
-
-def named(page: Any) -> list[str]:
-    """The names that stand beside outlines on the large picture."""
-    return [str(name) for name in large(page).locator(".names button").all_inner_texts()]
-
-
-def changed(page: Any, read: Callable[[Any], Any], before: Any) -> None:
-    """Wait until something is not as before."""
-    polls = int(1000 * PATIENCE / 50)
-    while read(page) == before:
-        assert (polls := polls - 1), "nothing changed"
-        page.wait_for_timeout(50)  # which lets the page's events come in
-    settle(page)
-
-
-def tab(page: Any, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-    settle(page)
-
-
-def upload(page: Any, path: Path | dict[str, Any]) -> None:
-    page.locator('input[type="file"]').first.set_input_files(path)
-
-
-def test_the_first_paint_is_the_answer(visit: Visit) -> None:
-    page = visit(wait=False)
-    large(page).locator(".names button").wait_for()
-    asks(page, WHAT)
-    assert named(page) == ["German shepherd"]
-    expect(found(page)).to_have_text(re.compile("German shepherd sure"))
-    settle(page)
-    photo, beside = large(page).bounding_box(), found(page).first.bounding_box()
-    assert beside["x"] > photo["x"] + photo["width"], "the findings stand beside the photograph"
-    assert photo["y"] + photo["height"] < 900, "all of it on the first screen"
-    expect(page.locator(".fcn-card")).to_have_count(0)
-    without = page.evaluate(
-        "[...document.querySelectorAll('img')].filter(i => !i.hasAttribute('alt')).length"
-    )
-    assert without == 0
-
-
-def test_ones_own_photo_is_answered_and_one_thing_can_be_asked_for(visit: Visit) -> None:
-    page = visit("/?scales=200x320,400x640&how=true")
-    before = source_of(page)
-    upload(page, COFFEE)
-    changed(page, source_of, before)
-    expect(page.locator(".st-key-about-picture")).to_contain_text("600 × 400")
-    asks(page, WHAT)
-    assert "espresso" in named(page)
-    found(page).filter(has_text="espresso").first.click()
-    asks(page, where("espresso"))
-    settle(page)
-    assert named(page) == ["espresso"]
-    expect(found(page).filter(has_text="espresso").first).to_be_checked()
-    found(page).filter(has_text="espresso").first.click()
-    asks(page, WHAT)
-    settle(page)
-    broader = steps(page).first
-    word = broader.inner_text().strip()
-    broader.click()
-    asks(page, where(word))
-    upload(page, {"name": "bad.png", "mimeType": "image/png", "buffer": COFFEE.read_bytes()[:500]})
-    page.get_by_role("alert").filter(has_text="bad.png was not opened").wait_for()
-    settle(page)
-    expect(page.locator(".st-key-about-picture")).to_contain_text("600 × 400")  # the good one is still there
-    asks(page, where(word))
-
-
-def test_a_name_on_the_photo_asks_for_that_thing(visit: Visit) -> None:
-    page = visit("/?picture=kitten&scales=200x320,400x640,800x1280")
-    assert len(named(page)) >= 2
-    large(page).locator(".names button", has_text="cat").click()
-    asks(page, where("cat"))
-    settle(page)
-    assert named(page) == ["cat"]
-    expect(page).to_have_url(re.compile("synset=cat"))
-
-
-def test_a_file_that_is_dropped_anywhere_or_pasted_is_opened(visit: Visit) -> None:
-    page = visit("/?scales=200x320")
-    give = """([type, name, kind, bytes]) => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File([new Uint8Array(bytes)], name, { type: kind }))
-        const event = type === "paste" ? new ClipboardEvent(type, { clipboardData: transfer, bubbles: true })
-            : new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true })
-        document.querySelector("h1").dispatchEvent(event)
-    }"""
-    for event, path in (("drop", COFFEE), ("paste", SAMPLES["rocket"].path)):
-        kind = "image/png" if path.suffix == ".png" else "image/jpeg"
-        page.evaluate(give, [event, path.name, kind, list(path.read_bytes())])
-        expect(page.locator(".st-key-about-picture")).to_contain_text(path.name)
-        settle(page)
-
-
-def test_the_map_can_be_drawn_aside_with_the_keyboard(visit: Visit) -> None:
-    page = visit("/?scales=200x320&view=Heatmap")
-    over, slider = large(page).locator("img.over"), page.locator(".st-key-stage input[type=range]")
-    assert over.evaluate("image => image.style.clipPath") == ""
-    slider.focus()
-    page.keyboard.press("Home")
-    assert "100%" in over.evaluate("image => image.style.clipPath")
-    for _ in range(40):
-        page.keyboard.press("ArrowRight")
-    assert "60%" in over.evaluate("image => image.style.clipPath")
-    assert slider.get_attribute("aria-valuetext") == "40 % of the width shows the map"
-    page.locator("[class*=st-key-view]").get_by_role("radio", name="Outline").click()
-    large(page).locator(".names button").wait_for()
-    expect(slider).to_be_hidden()
 
 
 def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path: Path) -> None:
@@ -202,36 +54,6 @@ def test_any_file_can_be_uploaded_and_its_content_decides(visit: Visit, tmp_path
         page.get_by_text(f"{name}, 600 × 400").wait_for()
     page.locator('input[type="file"]').first.set_input_files(tmp_path / "paper.jpg")
     page.get_by_text("Received paper.jpg: a PDF document").wait_for()
-
-
-def look_for(page: Any, word: str) -> None:
-    picker(page).click()
-    picker(page).fill(word)
-    picker(page).press("Enter")
-
-
-def test_search_widen_narrow(visit: Visit) -> None:
-    page = visit("/?how=true")
-    expect(picker(page)).to_have_value("")
-    look_for(page, "hunting dogs")
-    asks(page, where("hunting dog"))
-    expect(picker(page)).to_have_value("hunting dog")
-    expect(page).to_have_url(re.compile("synset="))
-    step(page, "dog").click()
-    asks(page, where("dog"))
-    expect(picker(page)).to_have_value("dog")
-    expect(page).to_have_url(re.compile("synset=dog"))
-    settle(page)
-    step(page, "working dog").click()
-    asks(page, where("working dog"))
-
-
-def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> None:
-    page = visit()
-    look_for(page, "qqxzzv")
-    expect(page.locator(".fcn-answer")).to_contain_text("qqxzzv")
-    settle(page)
-    asks(page, WHAT)
 
 
 def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
@@ -399,7 +221,7 @@ def test_a_shared_address_restores_the_view_and_a_refresh_keeps_it(visit: Visit)
     steps(page).first.click()
     changed(page, source_of, before)
     tab(page, "Mask")
-    page.wait_for_function("location.search.includes('tab=Mask') && location.search.includes('synset=')")
+    page.wait_for_url(re.compile("synset=.*tab=Mask"))
     shown, word = source_of(page), page.locator("h1").inner_text()
     page.get_by_role("button", name="Share").click()
     address = page.locator("[data-testid=stPopoverBody] code").first.inner_text()
@@ -419,34 +241,6 @@ def test_nonsense_in_the_address_is_ignored_with_a_word(visit: Visit) -> None:
     expect(page.locator('[data-testid="stToast"]')).to_contain_text("Ignored in the address")
     settle(page)
     asks(page, WHAT)
-
-
-def test_on_a_phone_the_answer_is_on_the_first_screen(visit: Visit) -> None:
-    page = visit(width=390, height=844)
-    own, photo, first = (
-        each.bounding_box()
-        for each in (page.locator(".st-key-own-photo button"), large(page), found(page).first)
-    )
-    assert own["y"] + own["height"] <= photo["y"] and photo["width"] > 330
-    assert photo["y"] + photo["height"] < first["y"], "one under the other"
-    assert first["y"] + first["height"] < 844, "what is found is on the first screen, too"
-    with page.expect_file_chooser():  # two taps to an answer: this one, and the photo
-        page.locator(".st-key-own-photo button").click()
-
-
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
-def test_on_a_phone_nothing_scrolls_sideways_but_rows_of_pictures(
-    visit: Visit, width: int, height: int
-) -> None:
-    page = visit("/?how=true", width=width, height=height)
-    assert large(page).bounding_box()["height"] < height, "a lying phone shows the whole photo"
-    wide = (
-        "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
-    )
-    assert max(page.evaluate(wide)) <= width
-    for name in ("Mask", "Inspect", "Export"):
-        tab(page, name)
-        assert max(page.evaluate(wide)) <= width, name
 
 
 def test_compare_and_models(visit: Visit) -> None:

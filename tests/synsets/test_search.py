@@ -38,6 +38,7 @@ def ontology() -> Ontology:
         ("retreiver", ["retriever"]),
         ("n02084071", ["dog"]),
         ("n0208", ["canine", "dog", "hunting dog"]),
+        ("puppy", ["dog"]),
         ("xyzzyxyzzy", []),
         ("q" * 5000, []),
     ],
@@ -46,6 +47,10 @@ def test_search(ontology: Ontology, query: str, first: list[str]) -> None:
     found = [s.words[0] for s in ontology.search(query)]
     assert found[: len(first)] == first
     assert bool(found) == bool(first)
+
+
+def test_a_word_that_was_never_learned_is_not_searched_by_its_letters(ontology: Ontology) -> None:
+    assert [s.words[0] for s in ontology.search("puppy")] == ["dog"], "no mud puppy, which is an axolotl"
 
 
 def test_find_returns_the_first_result_of_search(ontology: Ontology) -> None:
