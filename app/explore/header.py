@@ -40,8 +40,8 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
         state["synset"] = surest.synset.wnid
 
 
-def draw(chosen: Selection, view: View | None) -> None:
-    """Draw the picker, the hierarchy and the findings."""
+def draw(chosen: Selection, view: View | None, *, looking: bool) -> None:
+    """Draw the picker, the hierarchy and the findings; without a view, `looking` says whether one will come."""
     synsets = caches.ontology()
     synset_picker.pick_synset("synset", session.choose_synset)
     synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
@@ -51,7 +51,8 @@ def draw(chosen: Selection, view: View | None) -> None:
     notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="chips-explore"):
         if view is None:
-            st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
+            if looking:
+                st.markdown(":small[:gray[What is in it? Looking …]]", width="content")
             return
         st.markdown(
             ":small[:gray[In this picture]]",

@@ -39,7 +39,7 @@ def draw(
     plans : tuple of PlannedScale
         All scales that are asked for; empty: those of the job.
     progress : callable or None
-        Draws how far the job is, while it is not finished.
+        Draws how far the job is, while it is not finished; None: what is missing does not come.
     """
     with notices.guarded("Drawing results"):
         view = View.of(job, picture)
@@ -48,7 +48,7 @@ def draw(
         header.adapt_synset(view, picture)
         chosen = session.selection()
         session.publish(chosen)
-        header.draw(chosen, view)
+        header.draw(chosen, view, looking=progress is not None)
         left, right = st.columns(2, gap="small")
         with right, st.container(horizontal=True, vertical_alignment="center", key="view-row"):
             st.segmented_control(
@@ -68,11 +68,11 @@ def draw(
                 notices.note(picture.description)
             st.html(figures.figure(display.photo(picture, size), f"The picture: {picture.name}"))
         if view is None:
-            with right:
-                st.skeleton(height=max(120, round(520 * picture.height / picture.width)))
-            if progress is not None:
+            if progress is not None:  # otherwise nothing comes: it failed, was refused or stopped
+                with right:
+                    st.skeleton(height=max(120, round(520 * picture.height / picture.width)))
                 progress()
-            scale_row.draw(chosen, None, picture, plans)
+                scale_row.draw(chosen, None, picture, plans)
             return
         analysis = view.analysis(chosen)
         with right:
@@ -83,7 +83,7 @@ def draw(
             progress()
         elif view.complete:
             _summary(view)
-        scale_row.draw(chosen, analysis, picture, plans)
+        scale_row.draw(chosen, analysis, picture, plans if progress is not None else ())
         _tabs(chosen, view, analysis)
 
 

@@ -17,6 +17,7 @@ from app.state.view import View
 from app.ui import notices
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.images.scales import PlannedScale, plan_scales
+from fcn_core.networks.zoo import MODELS
 
 # Seconds between two looks at the job; each costs the browser and the server some work.
 _POLL, _POLL_WAITING, _POLL_FAR = 0.4, 1.0, 4.0
@@ -40,8 +41,11 @@ def draw(chosen: Selection, picture: Picture) -> None:
     if view is not None and view.complete:
         page.shown = job, picture
     if problem:
-        notices.problem(problem)
-        st.button("Try again", on_click=page.forget_job, icon=":material/refresh:")
+        if page.failed is not None and page.failed[0] == job.key:
+            notices.failed(MODELS[chosen.model].title, problem, page.forget_job, "job-again")
+        else:  # too much work waits
+            notices.problem(problem)
+            st.button("Try again", key="job-again", on_click=page.forget_job, icon=":material/refresh:")
         if view is None and earlier is not None:
             notices.note(
                 f"Below is the last result: {earlier.info.title} on {earlier.picture.name}. It is not what you asked "

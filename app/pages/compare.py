@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import streamlit as st
 
@@ -116,7 +117,9 @@ def page() -> None:
     sides = _sides(chosen)
     queue().leave_others([side.key for side in sides], session=session_id())
     jobs = [_job(side) for side in sides]
-    waiting = any(not look.finished for look in _look(jobs))
+    looks = _look(jobs)
+    _keep_failed(jobs, looks)
+    waiting = any(not look.finished for look in looks)
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
 
 
@@ -177,7 +180,7 @@ def _failed() -> dict[JobKey, Job]:
 
 
 def _job(side: Side) -> Job:
-    """Ask for the side's job; one that failed is not tried again in this session."""
+    """Ask for the side's job; one that failed is tried again only if the user asks for that."""
     if side.key in _failed():
         return _failed()[side.key]
     return queue().submit(side.picture, side.model, FIRST_SCALES, "aspect", session=session_id())
@@ -189,32 +192,49 @@ def _look(jobs: list[Job]) -> list[Snapshot]:
     return [queue().look(job) for job in jobs]
 
 
+def _keep_failed(jobs: list[Job], looks: list[Snapshot]) -> None:
+    """Keep what failed, so that it is not asked for again unless the user says so."""
+    for job, look in zip(jobs, looks, strict=True):
+        if look.error:
+            _failed()[job.key] = job
+
+
 def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
     looks = _look(jobs)
-    for job, look in zip(jobs, looks, strict=True):
-        if look.error:  # before the rerun, which would ask for it again
-            _failed()[job.key] = job
+    if waiting:  # before the rerun, which would ask for it again
+        _keep_failed(jobs, looks)
     evicted = any(look.state == "cancelled" for look in looks)
-    if all(look.finished for look in looks) and (waiting or evicted):
+    forgotten = any(look.error and job.key not in _failed() for job, look in zip(jobs, looks, strict=True))
+    if all(look.finished for look in looks) and (waiting or evicted or forgotten):
         st.rerun()
     analyses: list[Analysis | None] = []
-    for column, side, job, look in zip(st.columns(2, gap="small"), sides, jobs, looks, strict=True):
+    columns = st.columns(2, gap="small")
+    for index, (column, side, job, look) in enumerate(zip(columns, sides, jobs, looks, strict=True)):
         with column:
             if look.error:
-                notices.problem(look.error)
-            analyses.append(_half(side, job))
+                title = MODELS[side.model.name].title
+                notices.failed(title, look.error, partial(_forget, job.key), f"side-again-{index}")
+            analyses.append(_half(side, job, coming=not look.finished))
     st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
     first, second = analyses
     if first is not None and second is not None:
         _numbers(sides, first, second)
 
 
-def _half(side: Side, job: Job) -> Analysis | None:
-    """Draw one half; return its analysis, or None if there is none yet."""
+def _forget(key: JobKey) -> None:
+    """Ask for a job that failed once more."""
+    _failed().pop(key, None)
+
+
+def _half(side: Side, job: Job, *, coming: bool) -> Analysis | None:
+    """Draw one half, without a result its photo if none is coming; return its analysis if there is one."""
     size = figures.shown_size(side.picture, 560, 480)
     view = View.of(job, side.picture)
     if view is None:
-        st.skeleton(height=max(120, size[0]))
+        if coming:
+            st.skeleton(height=max(120, size[0]))
+        else:
+            st.html(figures.figure(display.photo(side.picture, size), f"The picture: {side.picture.name}"))
         return None
     trace = bool(st.session_state.get("compare-trace"))
     analysis = view.analysis(replace(selection.default(), synset=side.wnid, trace=trace))

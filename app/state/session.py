@@ -53,7 +53,7 @@ WIDGETS = (
         "png",
     ),
     *("chip-*", "*-step-*", "*-pick-*", "*-sense-*"),
-    *("stop", "export-*", "ask-again", "picture-again"),
+    *("stop", "export-*", "ask-again", "picture-again", "job-again", "side-again-*"),
     *("compare", "compare-model-?", "compare-picture-?", "compare-trace"),
     *("prepare-*", "lesson-*"),
 )

@@ -49,6 +49,14 @@ def refused(refusal: Refusal, shown: str, try_again: Callable[[], None]) -> None
         st.button("Try again", key="picture-again", on_click=try_again, icon=":material/refresh:")
 
 
+def failed(model: str, reason: str, try_again: Callable[[], None], key: str) -> None:
+    """Say that a model gave no result and why, and offer to try again."""
+    st.error(
+        f"**{escape_markdown(model)} could not be used.** {escape_markdown(reason)}", icon=":material/error:"
+    )
+    st.button("Try again", key=key, on_click=try_again, icon=":material/refresh:")
+
+
 def gone() -> None:
     """Say that an uploaded picture is no longer stored."""
     minutes = st.get_option("server.disconnectedSessionTTL") / 60
