@@ -157,7 +157,10 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = 0.6)
     image = analysis.image
     values = place(analysis.arithmetic, image.height, image.width)
     top = 1.0 if analysis.kind == "probability" else max(analysis.arithmetic.peak, 1e-6)
-    picture = render.overlay(image.pixels, render.colourise(values, 0.0, top, cmap), opacity)
+    colours = render.colourise(values, 0.0, top, cmap)
+    del values  # each of these arrays is as large as the picture
+    picture = render.overlay(image.pixels, colours, opacity)
+    del colours
     picture = render.draw_boxes(picture, analysis.boxes)
     if analysis.model.weights != "imagenet":
         picture = stamped(picture, f"{analysis.model.weights} weights")
