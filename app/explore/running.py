@@ -42,7 +42,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
         page.shown = job, picture
     if problem:
         if page.failed is not None and page.failed[0] == job.key:
-            notices.failed(MODELS[chosen.model].title, problem, page.forget_job, "job-again")
+            notices.failed(MODELS[chosen.model].title, problem, page.forget_job, key="job-again")
         else:  # too much work waits
             notices.problem(problem)
             st.button("Try again", key="job-again", on_click=page.forget_job, icon=":material/refresh:")

@@ -213,7 +213,7 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
         with column:
             if look.error:
                 title = MODELS[side.model.name].title
-                notices.failed(title, look.error, partial(_forget, job.key), f"side-again-{index}")
+                notices.failed(title, look.error, partial(_forget, job.key), key=f"side-again-{index}")
             analyses.append(_half(side, job, coming=not look.finished))
     st.html(figures.legend((0.0, 1.0), "viridis", "arithmetic mean of probability, fixed range"))
     first, second = analyses

@@ -98,7 +98,7 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
             )
         return
     if look is not None and look.error and not loaded:
-        notices.failed(spec.title, look.error, partial(_prepare, spec.name), f"prepare-{spec.name}")
+        notices.failed(spec.title, look.error, partial(_prepare, spec.name), key=f"prepare-{spec.name}")
     elif not loaded:
         st.button(
             "Prepare",
