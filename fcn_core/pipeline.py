@@ -195,9 +195,7 @@ class Analysis:
     def _timed_fine(self) -> tuple[NDArray[np.float32], float]:
         start = time.perf_counter()
         size = self.image.height, self.image.width
-        if self._small is not None:
-            fine = enlarge(self._small.fine, *size)
-        elif self.make_fine is not None:
+        if self.make_fine is not None:
             fine = self.make_fine()
             fine = fine if fine.shape == size else blocks_of(fine, *size)
         else:
@@ -209,7 +207,9 @@ class Analysis:
     @property
     def fine(self) -> NDArray[np.float32]:
         """Fine map at the picture's size, (H, W), from 0 to 1; mask and boxes are made from it."""
-        return self._timed_fine[0]
+        if self._small is None:
+            return self._timed_fine[0]
+        return enlarge(self._small.fine, self.image.height, self.image.width)  # not kept: it is large
 
     @cached_property
     def presence(self) -> float:

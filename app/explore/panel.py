@@ -21,14 +21,14 @@ from fcn_core.render import Colour
 _SURE, _LIKELY = 0.9, 0.7
 
 
-def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:
-    """Draw the panel."""
+def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaited: bool) -> None:
+    """Draw the panel; `awaited`: whether a view that is missing will come."""
     with st.container(key="panel", gap="small"):
         st.html('<h2 class="fcn-small-head">I see</h2>')
-        if view is None:
-            notices.note("Looking …")
-        else:
+        if view is not None:
             _seen(view)
+        else:
+            notices.note("Looking …" if awaited else "Nothing yet.")
         st.session_state["synset"] = session.explore().choices.now.synset
         synset_picker.pick_synset("synset", session.choose_synset, "Look for")
         if analysis is not None and session.explore().choices.now.synset and not analysis.present:

@@ -20,6 +20,7 @@ def draw(
     job: Job | None,
     picture: Picture,
     plans: tuple[PlannedScale, ...],
+    awaited: bool,
 ) -> None:
     """Draw the results; nothing here runs the network.
 
@@ -35,6 +36,8 @@ def draw(
         The picture they are of.
     plans : tuple of PlannedScale
         All scales that are asked for; empty: those of the job.
+    awaited : bool
+        Whether what is missing will come: not if the job failed, was refused or was stopped.
     """
     with notices.guarded("Drawing results"):
         view = View.of(job, picture)
@@ -49,8 +52,8 @@ def draw(
             with st.container(key="about-picture"):
                 notices.note(picture_source.credit(picture))
         with right:
-            panel.draw(chosen, view, analysis)
-        how.draw(chosen, view, picture, analysis, plans)
+            panel.draw(chosen, view, analysis, awaited)
+        how.draw(chosen, view, picture, analysis, plans if awaited else ())
         evicted = job is not None and view is None  # its class maps were evicted: ask for them again
         if evicted or _whole_page(chosen) != _whole_page(asked):
             st.rerun()  # at the end: Streamlit would forget the widgets that were not drawn

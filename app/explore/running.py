@@ -16,6 +16,7 @@ from app.state.view import View
 from app.ui import notices
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.images.scales import PlannedScale, plan_scales
+from fcn_core.networks.zoo import MODELS
 
 
 def draw(chosen: Selection, picture: Picture) -> None:
@@ -23,7 +24,7 @@ def draw(chosen: Selection, picture: Picture) -> None:
     notes = st.container()  # results and progress keep their places on the page, whatever is noted above them
     with notes:
         job, shown, plans, snapshot = _what_to_show(chosen, picture)
-    results.draw(chosen, job, shown, plans)
+    results.draw(chosen, job, shown, plans, snapshot is not None)
     progress.watch(chosen, job, snapshot)
 
 
@@ -56,8 +57,11 @@ def _what_to_show(
     if view is not None and view.complete:
         page.shown = job, picture
     if problem:
-        notices.problem(problem)
-        st.button("Try again", on_click=page.forget_job, icon=":material/refresh:")
+        if page.failed is not None and page.failed[0] == job.key:
+            notices.failed(MODELS[chosen.model].title, problem, page.forget_job, key="job-again")
+        else:  # too much work waits
+            notices.problem(problem)
+            st.button("Try again", key="job-again", on_click=page.forget_job, icon=":material/refresh:")
         if view is None and earlier is not None:
             notices.note(
                 f"Below is the last result: {earlier.info.title} on {earlier.picture.name}. It is not what you asked "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import streamlit as st
 
@@ -73,7 +74,9 @@ def page() -> None:
     sides = [_side(chosen, side) for side in (0, 1)]
     queue().leave_others([side.key for side in sides], session=session_id())
     jobs = [_job(side) for side in sides]
-    waiting = any(not look.finished for look in _look(jobs))
+    looks = _look(jobs)
+    _keep_failed(jobs, looks)
+    waiting = any(not look.finished for look in looks)
     st.fragment(_results, run_every=_POLL if waiting else None)(sides, jobs, waiting)
 
 
@@ -146,7 +149,7 @@ def _picture(name: str) -> Picture:
 
 
 def _job(side: Side) -> Job:
-    """Ask for the side's job; one that failed is not tried again in this session."""
+    """Ask for the side's job; one that failed is tried again only if the user asks for that."""
     failed = session.compare().failed.get(side.key)
     return failed or queue().submit(
         side.picture, side.model, side.chosen.scales, side.chosen.fitting, session=session_id()
@@ -159,22 +162,33 @@ def _look(jobs: list[Job]) -> list[Snapshot]:
     return [queue().look(job) for job in jobs]
 
 
+def _keep_failed(jobs: list[Job], looks: list[Snapshot]) -> None:
+    """Keep what failed, so that it is not asked for again unless the user says so."""
+    for job, look in zip(jobs, looks, strict=True):
+        if look.error:
+            session.compare().failed[job.key] = job
+
+
 def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
     chosen = session.compare().choices.now
     session.compare().choices.publish()
     looks = _look(jobs)
-    for job, look in zip(jobs, looks, strict=True):
-        if look.error:  # before the rerun, which would ask for it again
-            session.compare().failed[job.key] = job
+    if waiting:  # before the rerun, which would ask for it again
+        _keep_failed(jobs, looks)
     evicted = any(look.state == "cancelled" for look in looks)
-    if all(look.finished for look in looks) and (waiting or evicted):
+    forgotten = any(
+        look.error and job.key not in session.compare().failed for job, look in zip(jobs, looks, strict=True)
+    )
+    if all(look.finished for look in looks) and (waiting or evicted or forgotten):
         st.rerun()
     analyses: list[Analysis | None] = []
-    for column, side, job, look in zip(st.columns(2, gap="small"), sides, jobs, looks, strict=True):
+    columns = st.columns(2, gap="small")
+    for index, (column, side, job, look) in enumerate(zip(columns, sides, jobs, looks, strict=True)):
         with column:
             if look.error:
-                notices.problem(look.error)
-            analyses.append(_half(side, job))
+                title = MODELS[side.model.name].title
+                notices.failed(title, look.error, partial(_forget, job.key), key=f"side-again-{index}")
+            analyses.append(_half(side, job, coming=not look.finished))
     label = f"arithmetic mean of {display.MAP_LABELS[sides[0].chosen.kind]}, fixed range"
     st.html(figures.legend(display.fixed_span(sides[0].chosen.kind), chosen.colours, label, MAP_OPACITY))
     first, second = analyses
@@ -182,12 +196,20 @@ def _results(sides: list[Side], jobs: list[Job], waiting: bool) -> None:
         _numbers(sides, first, second)
 
 
-def _half(side: Side, job: Job) -> Analysis | None:
-    """Draw one half; return its analysis, or None if there is none yet."""
+def _forget(key: JobKey) -> None:
+    """Ask for a job that failed once more."""
+    session.compare().failed.pop(key, None)
+
+
+def _half(side: Side, job: Job, *, coming: bool) -> Analysis | None:
+    """Draw one half, without a result its photo if none is coming; return its analysis if there is one."""
     size = figures.shown_size(side.picture, 560, 480)
     view = View.of(job, side.picture)
     if view is None:
-        st.skeleton(height=max(120, size[0]))
+        if coming:
+            st.skeleton(height=max(120, size[0]))
+        else:
+            st.html(figures.figure(display.photo(side.picture, size), f"The picture: {side.picture.name}"))
         return None
     chosen = replace(
         side.chosen, trace=session.compare().choices.now.trace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app.state import caches
@@ -57,7 +59,7 @@ def _look() -> dict[str, Snapshot]:
 
 def _cards(running: bool) -> None:
     looks = _look()
-    if running and all(look.finished for look in looks.values()):
+    if running is all(look.finished for look in looks.values()):  # also where a click has begun something
         st.rerun()
     for column, spec in zip(st.columns(len(MODELS)), MODELS.values(), strict=True):
         with column, st.container(border=True, height=300, key=f"model-{spec.name}"):
@@ -95,11 +97,11 @@ def _card(spec: ModelSpec, look: Snapshot | None) -> None:
                 0.0, "Waiting for other work" if waiting else "Preparing, some seconds the first time"
             )
         return
-    if look is not None and look.error:
-        notices.problem(look.error)
     if look is not None and loaded:
         spoken.announce(f"{spec.title} is loaded.")
-    if not loaded:
+    if look is not None and look.error and not loaded:
+        notices.failed(spec.title, look.error, partial(_prepare, spec.name), key=f"prepare-{spec.name}")
+    elif not loaded:
         st.button(
             "Prepare",
             key=f"prepare-{spec.name}",

@@ -55,6 +55,14 @@ def refused(refusal: Refusal, shown: str, choose: Callable[[str], None]) -> None
         )
 
 
+def failed(model: str, reason: str, try_again: Callable[[], None], key: str) -> None:
+    """Say that a model gave no result and why, and offer to try again."""
+    st.error(
+        f"**{escape_markdown(model)} could not be used.** {escape_markdown(reason)}", icon=":material/error:"
+    )
+    st.button("Try again", key=key, on_click=try_again, icon=":material/refresh:")
+
+
 def gone() -> None:
     """Say that an uploaded picture is no longer stored."""
     minutes = st.get_option("server.disconnectedSessionTTL") / 60

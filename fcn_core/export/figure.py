@@ -128,13 +128,21 @@ def _reduced(
     step = max(1, math.ceil(max(photo.shape[:2]) / _PHOTO_SIDE))
     if step > 1:
         photo = np.asarray(Image.fromarray(photo).reduce(step))
+    small = analysis.at_working_size  # the map of a large picture is not made at its size for this
     rows, columns = photo.shape[:2]
-    fine = analysis.fine[step // 2 :: step, step // 2 :: step][:rows, :columns]
-    photo = photo[: fine.shape[0], : fine.shape[1]]
-    outlines = [contour / step for contour in contours_of(analysis.mask)]
+    y, x = rows / small.image.height, columns / small.image.width
+    down, across = (np.arange(rows) + 0.5) / y, (np.arange(columns) + 0.5) / x
+    fine = small.fine[down.astype(np.intp)[:, None], across.astype(np.intp)]
+    outlines = [contour * (x, y) for contour in contours_of(small.mask)]
     boxes = [
-        replace(box, x0=box.x0 // step, y0=box.y0 // step, x1=-(-box.x1 // step), y1=-(-box.y1 // step))
-        for box in analysis.boxes
+        replace(
+            box,
+            x0=math.floor(box.x0 * x),
+            y0=math.floor(box.y0 * y),
+            x1=min(columns, math.ceil(box.x1 * x)),
+            y1=min(rows, math.ceil(box.y1 * y)),
+        )
+        for box in small.boxes
     ]
     return photo, fine, outlines, boxes
 

@@ -158,6 +158,7 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = rend
     values = place(analysis.arithmetic, image.height, image.width)
     top = 1.0 if analysis.kind == "probability" else max(analysis.arithmetic.peak, 1e-6)
     picture = render.overlay_map(image.pixels, values, (0.0, top), cmap, opacity)
+    del values  # as large as the picture
     picture = render.draw_boxes(picture, analysis.boxes)
     if analysis.model.weights != "imagenet":
         picture = stamped(picture, f"{analysis.model.weights} weights")

@@ -82,8 +82,9 @@ def html_report(analysis: Analysis, cmap: str = "viridis") -> bytes:
 
 def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
     photo, height, width = _reduced(analysis.image.pixels, _LARGE)
-    sampled = np.ix_(_middles(analysis.image.height, height), _middles(analysis.image.width, width))
-    fine, mask = analysis.fine[sampled], analysis.mask[sampled]
+    small = analysis.at_working_size
+    sampled = np.ix_(_middles(small.image.height, height), _middles(small.image.width, width))
+    fine, mask = small.fine[sampled], small.mask[sampled]
     shown = render.overlay_map(photo, fine, cmap=cmap)
     shown = render.draw_contours(shown, contours_of(mask))
     shown = render.draw_boxes(shown, [_scaled(b, width / analysis.image.width) for b in analysis.boxes])

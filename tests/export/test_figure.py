@@ -22,7 +22,7 @@ def analysis(
     fine = np.zeros((height, width), np.float32)
     fine[height // 4 : height // 2, width // 3 : width // 2] = 0.9
     mask = threshold_mask(fine, 0.5)
-    return SimpleNamespace(
+    made = SimpleNamespace(
         image=RGBImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8), name, "0" * 64),
         model=SimpleNamespace(
             title="EfficientNet-Lite2", engine="openvino", output_stride=32, weights=weights
@@ -38,9 +38,12 @@ def analysis(
         fine=fine,
         threshold=0.5,
         mask=mask,
+        coverage=mask.mean(),
         marked=True,
         boxes=boxes_of(mask, fine),
     )
+    made.at_working_size = made
+    return made
 
 
 def drawn(figure):
@@ -115,6 +118,7 @@ def test_every_shape_of_analysis_is_drawn(case):
 def test_an_analysis_without_an_object_is_drawn():
     record = analysis()
     record.mask[:] = False
+    record.coverage = 0.0
     record.boxes = ()
     record.fine[:] = 0
     for name, heatmap in record.heatmaps.items():
