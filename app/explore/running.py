@@ -24,7 +24,8 @@ def draw(chosen: Selection, picture: Picture) -> None:
     notes = st.container()  # results and progress keep their places on the page, whatever is noted above them
     with notes:
         job, shown, plans, snapshot = _what_to_show(chosen, picture)
-    results.draw(chosen, job, shown, plans, snapshot is not None)
+    seen = job if View.of(job, shown) is not None else None
+    results.draw(chosen, seen, shown, plans, snapshot is not None)
     progress.watch(chosen, job, snapshot)
 
 
@@ -36,7 +37,7 @@ def _what_to_show(
     Returns
     -------
     Job or None
-        Whose class maps to show.
+        Whose class maps to show, as far as it has some.
     Picture
         The picture they are of: the last one with a result if the new one has none.
     tuple of PlannedScale

@@ -32,6 +32,8 @@ def draw(chosen: Selection, maps: Analysis | None, picture: Picture, plans: tupl
     span = span_of(maps, chosen) if maps is not None else None
     name = caches.ontology().label(chosen.synset)
     keys = [str(plan.requested) for plan in plans] or list(maps.heatmaps if maps else ())
+    if not keys:
+        return
     cards = []
     for key in keys:
         heatmap = maps.heatmaps.get(key) if maps is not None else None

@@ -68,7 +68,7 @@ def test_the_command_marks_nothing(
 def test_compare_marks_nothing(word: str) -> None:
     page = opened(synset=word, scales="200x320").switch_page("app/pages/compare.py").run()
     settled(page)
-    page.segmented_control("compare").set_value("Synsets").run()
+    page.segmented_control("compare-compare").set_value("Synsets").run()
     settled(page)
     body = text(page)
     assert "found here." in body, "the absent half says so"

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.explore import running
+from app.explore import progress
 from app.state import shared_queue
 from app.state.queue import job_queue
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import ModelKey
 from fcn_core.images.scales import Scale
-from tests.app.explore_page import group, opened, png, settled
+from tests.app.explore_page import opened, png, settled
 from tests.app.fake_network import KEY, SCALES, Network, finished, picture
 from tests.waiting import PATIENCE, wait_until
 
@@ -84,7 +84,7 @@ def test_only_the_work_of_others_is_counted_as_theirs(queue: Queue, network: Net
 
 @pytest.mark.parametrize("others", [0, 1, 7])
 def test_the_page_says_how_much_of_others_it_waits_for(others: int) -> None:
-    words = running.describe_place(others)
+    words = progress.describe_place(others)
     assert (
         words
         == {
@@ -109,8 +109,6 @@ def test_a_run_that_was_interrupted_after_it_asked_leaves_nothing_behind(
 
     page = opened(scales="200x320,400x640")
     monkeypatch.setattr(job_queue, "compute_class_map", held)
-    group(page, "source").set_value("Upload")
-    page.run()
     page.file_uploader("upload").set_value(("new.png", png(coffee[:-24]), "image/png"))
     page.run()
     session, shown = page.session_state["session"], page.session_state["explore"].picture
