@@ -13,12 +13,10 @@ from app.state import caches, selection, session
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import notices, stage, synset_picker
+from app.ui.wording import absence, certainty
 from fcn_core.maps.findings import Finding
 from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
 from fcn_core.render import Colour
-
-#: Presence from which a finding is called sure, and from which it is called likely.
-_SURE, _LIKELY = 0.9, 0.7
 
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaited: bool) -> None:
@@ -85,11 +83,6 @@ def _press(wnid: str | None) -> None:
         session.choose_synset(wnid)
 
 
-def certainty(presence: float) -> str:
-    """Say in a word how probable it is that something is there."""
-    return "sure" if presence >= _SURE else "likely" if presence >= _LIKELY else "perhaps"
-
-
 def _dot(colour: Colour) -> str:
     """Return a round spot of a colour as an image in Markdown."""
     svg = (
@@ -97,12 +90,6 @@ def _dot(colour: Colour) -> str:
         f'fill="{stage.css(colour)}" stroke="#0b0d0f"/></svg>'
     )
     return f"![](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
-
-
-def absence(analysis: Analysis) -> str:
-    """Say that the synset was not found."""
-    name = caches.ontology().label(analysis.synset.wnid)
-    return f"No {name} found here: the probability that there is one is {analysis.presence:.0%}."
 
 
 def _absent(analysis: Analysis) -> None:

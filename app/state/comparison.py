@@ -19,7 +19,8 @@ from fcn_core.networks.zoo import MODELS
 from fcn_core.render.colours import COLOUR_MAPS
 from fcn_core.synsets.ontology import Ontology
 
-WHAT = ("Models", "Pictures", "Synsets")
+WHAT = ("Synsets", "Models", "Pictures")
+VIEWS = ("Outline", "Heatmap")
 _CARRIED = ("fit", "map", "colours")
 
 
@@ -48,6 +49,7 @@ class Comparison:
     fit: Annotated[str, one_of(*FITS)] = "Aspect"
     map: Annotated[str, one_of(*MAPS)] = "Probability"
     colours: Annotated[str, one_of(*COLOUR_MAPS)] = "viridis"
+    view: Annotated[str, one_of(*VIEWS)] = "Outline"
     trace: Annotated[bool, flag()] = False
 
     @property
@@ -75,7 +77,7 @@ class Comparison:
         wnid = self.wnids[side if self.compare == "Synsets" else 0]
         shown = Selection(
             picture=picture, synset=wnid, model=model, trace=self.trace, scales=self.scales, fit=self.fit,
-            map=self.map, colours=self.colours,
+            map=self.map, colours=self.colours, view=self.view,
         )  # fmt: skip
         return picture, model, shown
 
@@ -113,4 +115,6 @@ def carried(comparison: Comparison, chosen: Selection, first: bool) -> Compariso
         taken |= {name: getattr(chosen, name) for name in ("synset", "model", "picture")}
         if chosen.picture == comparison.other_picture:
             taken["other_picture"] = DEFAULT
+        if chosen.view in VIEWS:
+            taken["view"] = chosen.view
     return replace(comparison, **taken)
