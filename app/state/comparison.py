@@ -33,7 +33,7 @@ class Comparison:
     compare : str
         In what the two halves differ; in the rest both are as the first.
     synset, model, picture : str
-        Of the first half, as in :class:`~app.state.selection.Selection`; without a synset it is the cat.
+        Of the first half, as in :class:`~app.state.selection.Selection`; without a synset it is the dog.
     other, other_model, other_picture : str
         Of the second half; "" is one that differs from the first.
     """
@@ -57,7 +57,7 @@ class Comparison:
         """The synsets to choose from in the two halves."""
         synsets = Ontology.load()
         cat, dog = (synsets.collapse(synsets.find(word).wnid) for word in ("cat", "dog"))
-        first = self.synset or cat
+        first = self.synset or dog
         return first, self.other or (cat if first == dog else dog)
 
     @property
