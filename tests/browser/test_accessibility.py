@@ -161,7 +161,7 @@ PRESSES = [
     ),
     Press("a scale", "/?scales=200x320,400x640&how=true", ".st-key-scale-400x640 input", " "),
     Press("a tab", "/?scales=200x320&how=true", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
-    Press("what is compared", "/compare", ".st-key-compare-compare [role=radio] >> nth=1", " "),
+    Press("what is compared", "/compare", ".st-key-compare-compare [role=radio] >> nth=0", " "),
     Press("a step in the contents", "/learn?step=1", ".st-key-lesson-link-4 button"),
     Press("the next step", "/learn?step=1", ".st-key-lesson-way button >> nth=-1", then="main"),
     Press("a switch", "/learn?step=6", ".st-key-lesson [role=switch] >> nth=0", " "),
@@ -193,7 +193,7 @@ def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:
     said = str(voice.text_content())
     assert "found" in said
     voice.evaluate("element => { window.voice = element }")
-    page.get_by_role("combobox").first.fill("rocket")
+    page.get_by_role("searchbox").first.fill("rocket")
     page.keyboard.press("Enter")
     page.wait_for_function(
         "said => document.querySelector('.fcn-voice').textContent !== said", arg=said, timeout=1000 * PATIENCE
