@@ -46,10 +46,15 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
 
 def _answer(name: str, view: View, analysis: Analysis, asked: bool) -> str:
     if asked:
+        if not analysis.present and not view.complete:
+            return ""
         return (
-            f"{name}: outlined on {analysis.coverage:.0%} of the photo"
+            f"{name}: marked on {analysis.coverage:.0%} of the photo"
             if analysis.present
             else f"No {name} found"
         )
     label = caches.ontology().label
-    return "Found: " + (", ".join(label(each.synset.wnid) for each in view.findings) or "nothing sure")
+    names = ", ".join(label(each.synset.wnid) for each in view.findings or view.doubtful)
+    if view.findings:
+        return f"Found: {names}"
+    return f"Nothing sure. Perhaps: {names}" if names else "Nothing found"

@@ -31,7 +31,9 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaite
             notices.note("Looking …" if awaited else "Nobody has looked at this photo yet.")
         st.session_state["synset"] = session.explore().choices.now.synset
         synset_picker.pick_synset("synset", session.choose_synset, "Look for")
-        if analysis is not None and session.explore().choices.now.synset and not analysis.present:
+        asked = session.explore().choices.now.synset
+        # Before all scales are in, it may still be found, and the question of the last photo may be dropped.
+        if asked and view is not None and view.complete and analysis is not None and not analysis.present:
             _absent(analysis)
         st.segmented_control(
             "Show",

@@ -11,7 +11,7 @@ export default function (component) {
 
   figure.style.aspectRatio = data.width + " / " + data.height
   // The whole photograph and what stands above it fit on one screen, lying telephones included.
-  figure.style.maxWidth = split.style.maxWidth = "calc(" + data.width / data.height + " * min(max(66vh, 15rem), 44rem))"
+  figure.style.maxWidth = split.style.maxWidth = "calc(" + data.width / data.height + " * min(max(min(66vh, 100vh - 12.8rem), 12rem), 44rem))"
   if (photo.src !== data.photo) photo.src = data.photo
   photo.alt = data.alt
   if (!data.over) over.removeAttribute("src")
