@@ -97,6 +97,7 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel: Path) -> None
         "fcn_core/py.typed",
         "fcn_core/assets/imagenet_synsets.json",
         "fcn_core/assets/presence.json",
+        "fcn_core/assets/taught.json",
     } <= set(names)
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fcn_core/export/templates").iterdir()}
     assert templates <= set(names)

@@ -22,6 +22,7 @@ from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.maps.region_features import read_scene
 from fcn_core.maps.superpixels import Regions, segment
+from fcn_core.maps.taught import taught_synset
 from fcn_core.synsets.ontology import Ontology, Synset
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
@@ -274,8 +275,9 @@ def _scores_of_read_out(regions: Regions, scales: Sequence[ClassMap], ontology: 
 
 def _probability(regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int]) -> Float64:
     """Return the mean probability of a synset in each region over the scales, (n,)."""
-    placed = [place(synset_heatmap(m, class_ids), *regions.labels.shape) for m in scales]
-    return regions.mean(np.mean(placed, axis=0))
+    taught = taught_synset(class_ids, scales[0].logits.shape[-1])
+    maps = [synset_heatmap(m, class_ids) if taught is None else taught.heatmap(m) for m in scales]
+    return regions.mean(np.mean([place(each, *regions.labels.shape) for each in maps], axis=0))
 
 
 def _enclosed(regions: Regions, numbers: npt.NDArray[np.intp], share: float) -> npt.NDArray[np.intp]:
