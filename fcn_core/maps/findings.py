@@ -26,19 +26,25 @@ _VAGUE = frozenset(
         "n00019613",  # substance
         "n00020090",  # substance
         "n00020827",  # matter
+        "n00033020",  # communication
         "n01317541",  # domestic animal
         "n01661818",  # diapsid
         "n01767661",  # arthropod
+        "n02083346",  # canine
         "n03076708",  # commodity
         "n03093574",  # consumer goods
         "n03100490",  # conveyance
         "n03122748",  # covering
         "n03125870",  # craft
         "n03183080",  # device
+        "n03277771",  # electronic device
         "n03294048",  # equipment
         "n03405265",  # furnishing
+        "n03510583",  # heavier-than-air craft
         "n03563967",  # implement
         "n03574816",  # instrument
+        "n03666917",  # lighter-than-air craft
+        "n03733925",  # measuring instrument
         "n03736970",  # mechanical device
         "n03738472",  # mechanism
         "n04014297",  # protective covering
@@ -47,6 +53,7 @@ _VAGUE = frozenset(
         "n04341686",  # structure
         "n04359589",  # support
         "n04377057",  # system
+        "n04531098",  # vessel: a container
         "n07556970",  # course
         "n07566340",  # foodstuff
         "n07566863",  # starches
