@@ -63,10 +63,11 @@ def draw(
                 display.draw()
         with st.popover("Scales and model", icon=":material/tune:"):
             network_inputs.draw(chosen, picture)
+        if view is not None:
+            _about_taught(chosen, view)
         scale_row.draw(chosen, analysis, picture, plans)
         if view is None or analysis is None:
             return
-        _about_taught(chosen, view)
         if view.complete:
             _summary(view)
         _tabs(chosen, view, analysis)
@@ -90,7 +91,7 @@ def _about_taught(chosen: Selection, view: View) -> None:
     name, kinds = caches.ontology().label(chosen.synset), len(class_ids)
     notices.note(
         f"Of the network's classes only {kinds} are kinds of {name}. So the answer above weighs what all classes say "
-        "together; the maps below show only those few classes."
+        "together; the maps of the scales show only those few classes."
     )
 
 
