@@ -70,7 +70,12 @@ def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
     colours = dict(zip(found, stage.OUTLINE_COLOURS, strict=False))
     wnids = [chosen.synset] if session.explore().choices.now.synset else found
     return tuple(
-        Outline(wnid, synsets.label(wnid), colours.get(wnid, stage.ASKED_COLOUR), view.outline(chosen, wnid))
+        Outline(
+            wnid,
+            synsets.label(wnid),
+            colours.get(wnid, stage.ASKED_COLOUR),
+            view.outlined(chosen, wnid).polygons,
+        )
         for wnid in wnids
     )
 
