@@ -1,4 +1,4 @@
-"""Take the README's screenshots from the running app.
+"""Take the screenshots of README and documentation from the running app.
 
 Run: python scripts/take_screenshots.py [FOLDER]   (default: docs/screenshots; needs Playwright and Chromium)
 """
@@ -21,13 +21,14 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 # name, address, width, height, colour scheme
 SHOTS = (
-    ("explore", "/?picture=coffee", 1280, 900, "light"),
-    ("explore-dark", "/?picture=rocket&view=Mean&tab=Mask", 1280, 1180, "dark"),
-    ("inspect", "/?tab=Inspect", 1280, 1400, "light"),
-    ("phone", "/?picture=motorcycle", 390, 844, "light"),
-    ("compare", "/compare", 1280, 900, "light"),
+    ("explore", "/", 1280, 800, "light"),
+    ("heatmap-dark", "/?picture=cow&view=Heatmap", 1280, 860, "dark"),
+    ("how", "/?how=true&synset=dog", 1280, 1700, "light"),
+    ("phone", "/?picture=hens", 390, 844, "light"),
+    ("landscape", "/?picture=horses", 844, 390, "dark"),
+    ("compare", "/compare", 1280, 1000, "light"),
 )
-READY = """() => document.querySelector('.fcn-figure img')
+READY = """() => document.querySelector('.st-key-stage, .fcn-figure img')
     && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
     && document.querySelector('[data-testid="stApp"]').getAttribute('data-test-script-state') === 'notRunning'"""
 

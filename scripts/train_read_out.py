@@ -185,11 +185,8 @@ def measures(rows: Sequence[Example], answers: Sequence[Float64]) -> dict[str, A
         histograms += counts
         true, false = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         ious.append(true / np.maximum(true[0] + false, 1))
-        pixels = row.inside + row.outside
-        repeated = np.repeat(answer, np.maximum(pixels / pixels.sum() * 20_000, 1).astype(int))
-        mask = answer >= suggest_threshold(repeated[None])
-        own.append(row.inside[mask].sum() / (row.inside.sum() + row.outside[mask].sum()))
-        sizes.append(row.inside.sum() / pixels.sum())
+        own.append(own_iou(row, answer))
+        sizes.append(row.inside.sum() / (row.inside + row.outside).sum())
     true, false = histograms[:, ::-1].cumsum(axis=1)
     pxap = float((true / np.maximum(true + false, 1) * np.diff(true / true[-1], prepend=0)).sum())
     mean = np.mean(ious, axis=0)
@@ -214,6 +211,14 @@ def measures(rows: Sequence[Example], answers: Sequence[Float64]) -> dict[str, A
         "below_0.3": round(float((mine < 0.3).mean()), 3),
         "own_iou_by_size": by_size,
     }
+
+
+def own_iou(row: Example, answer: Float64) -> float:
+    """Return the IoU of a row's mask at its own suggested threshold, measured on regions."""
+    pixels = row.inside + row.outside
+    repeated = np.repeat(answer, np.maximum(pixels / pixels.sum() * 20_000, 1).astype(int))
+    mask = answer >= suggest_threshold(repeated[None])
+    return float(row.inside[mask].sum() / (row.inside.sum() + row.outside[mask].sum()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -99,6 +99,7 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel: Path) -> None
         "fcn_core/assets/nouns.txt",
         "fcn_core/assets/everyday_words.csv",
         "fcn_core/assets/presence.json",
+        "fcn_core/assets/taught.json",
     } <= set(names)
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fcn_core/export/templates").iterdir()}
     assert templates <= set(names)

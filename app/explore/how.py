@@ -11,6 +11,7 @@ from app.state.selection import Selection
 from app.state.view import View
 from app.ui import display, figures, notices, synset_picker
 from fcn_core.images.scales import NOTEBOOK_SCALES, PlannedScale
+from fcn_core.maps.taught import taught_synset
 from fcn_core.pipeline import Analysis
 
 _INTRODUCTION = (
@@ -47,6 +48,7 @@ def draw(
         return
     with part:
         notices.note(_INTRODUCTION)
+        st.html('<h3 class="fcn-small-head">What is looked for</h3>')
         left, right = st.columns([3, 2], gap="medium")
         with left:
             _synset(chosen)
@@ -60,8 +62,13 @@ def draw(
             )
             with st.popover("Colours", icon=":material/palette:"):
                 display.draw()
-        with st.popover("Scales and model", icon=":material/tune:"):
-            network_inputs.draw(chosen, picture)
+        st.html('<h3 class="fcn-small-head">How it is computed</h3>')
+        with st.container(horizontal=True, vertical_alignment="center"):
+            with st.popover("Scales and model", icon=":material/tune:"):
+                network_inputs.draw(chosen, picture)
+            notices.note("One map for each size at which the network reads the photo.")
+        if view is not None:
+            _about_taught(chosen, view)
         scale_row.draw(chosen, analysis, picture, plans)
         if view is None or analysis is None:
             return
@@ -72,11 +79,25 @@ def draw(
 
 def _synset(chosen: Selection) -> None:
     """Draw the synset's place in the hierarchy, and what it means."""
+    notices.note("Words from the broadest to the narrowest. Press one to look for it.")
     synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
     synset = caches.ontology()[chosen.synset]
     others = ", ".join(synset.words[1:4])
     gloss = synset.gloss.split("; ")[0]
     notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
+
+
+def _about_taught(chosen: Selection, view: View) -> None:
+    """Say that a synset is found by more than its classes, which the maps of the scales do not show."""
+    class_ids = caches.ontology().class_ids(chosen.synset)
+    finest = list(view.class_maps.values())[-1]
+    if taught_synset(class_ids, finest.logits.shape[-1]) is None:
+        return
+    name, kinds = caches.ontology().label(chosen.synset), len(class_ids)
+    notices.note(
+        f"Of the network's classes only {kinds} are kinds of {name}. So the answer above weighs what all classes say "
+        "together; the maps of the scales show only those few classes."
+    )
 
 
 def _notebook_view() -> None:

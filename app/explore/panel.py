@@ -22,14 +22,16 @@ from fcn_core.render import Colour
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaited: bool) -> None:
     """Draw the panel; `awaited`: whether a view that is missing will come."""
     with st.container(key="panel", gap="small"):
-        st.html('<h2 class="fcn-small-head">I see</h2>')
+        _head()
         if view is not None:
             _seen(view)
         else:
-            notices.note("Looking …" if awaited else "Nothing yet.")
+            notices.note("Looking …" if awaited else "Nobody has looked at this photo yet.")
         st.session_state["synset"] = session.explore().choices.now.synset
         synset_picker.pick_synset("synset", session.choose_synset, "Look for")
-        if analysis is not None and session.explore().choices.now.synset and not analysis.present:
+        asked = session.explore().choices.now.synset
+        # Before all scales are in, it may still be found, and the question of the last photo may be dropped.
+        if asked and view is not None and view.complete and analysis is not None and not analysis.present:
             _absent(analysis)
         st.segmented_control(
             "Show",
@@ -45,16 +47,37 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaite
                 export_tab.draw_share(view)
 
 
+def _head() -> None:
+    """Draw the heading, and once one thing is asked for the way back to everything that is found."""
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="panel-head"
+    ):
+        st.html('<h2 class="fcn-small-head">I see</h2>', width="content")
+        if session.explore().choices.now.synset:
+            st.button("Show everything", key="everything", type="tertiary", on_click=_show_everything)
+
+
+def _show_everything() -> None:
+    session.choose_everything()
+    choices = session.explore().choices
+    if choices.now.view == "Heatmap":  # which shows one thing at a time
+        choices.choose(view="Outline")
+
+
 def _seen(view: View) -> None:
     found = view.findings[:MOST_OUTLINES]
     less = tuple(each for each in view.doubtful if each.presence >= PRESENCE_FLOOR)
-    if not found:
-        notices.note("Nothing that I am sure of." if less else "Nothing that I know.")
-    else:
+    if found:
         _chips("seen", found, stage.OUTLINE_COLOURS)
-    if less:
+    if found and less:
         with st.popover("Less sure", type="tertiary"):
+            notices.note("These may be in the photo, or it only looks like that. Press one to see where.")
             _chips("seen-less", less, ())
+    elif less:
+        notices.note("Nothing that I am sure of. Perhaps one of these? Press one to see where.")
+        _chips("seen-less", less, ())
+    elif not found:
+        notices.note("Nothing that I know. You can look for any word below.")
 
 
 def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour]) -> None:
@@ -93,9 +116,10 @@ def _dot(colour: Colour) -> str:
 
 
 def _absent(analysis: Analysis) -> None:
-    notices.note(absence(analysis))
+    name = caches.ontology().label(analysis.synset.wnid)
+    notices.note(f"No {name} found here, so nothing is marked.")
     st.toggle(
-        "Show the strongest trace",
-        help="Marks where it would be if it were in the photo.",
+        "Mark what looks most like it",
+        help="The place where it would be, if it were in this photo after all.",
         **session.explore().choices.widget("trace"),
     )

@@ -101,7 +101,7 @@ def draw() -> None:
     """Draw the row of pictures: one's own first, then the samples."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures"):
         _uploader()
-        with st.popover("", icon=":material/more_horiz:", help="Take a picture, or give the address of one"):
+        with st.popover("Camera or link", icon=":material/photo_camera:"):
             _camera()
             _link()
         _samples()

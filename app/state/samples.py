@@ -76,13 +76,11 @@ SAMPLES: Mapping[str, Sample] = {
         "Middlebury 2014 stereo benchmark, by Nera Nesic and others, as distributed with scikit-image.",
         "motorcycle_left.png",
     ),
-    "kitten": Sample("Kitten", "By Loliloli. Public domain.", "samples/kitten.webp", word="cat"),
     "pig": Sample("Pig", "By Teinesavaii. Public domain.", "samples/pig.webp"),
     "rocket": Sample("Rocket", "SpaceX DSCOVR launch. Public domain.", "rocket.jpg", word="missile"),
     "sheep": Sample("Sheep", "By Rob Mitchell. CC0.", "samples/sheep.webp"),
     "astronaut": Sample("Astronaut", "Eileen Collins, by NASA. Public domain.", "astronaut.png"),
     "cat": Sample("Cat", "Chelsea, by Stefan van der Walt. CC0.", "chelsea.png"),
-    "owl": Sample("Owl", "By Lepale. CC0.", "samples/owl.webp", word="owl"),
     "labrador": Sample(
         "Labrador",
         "The course notebook's black Labrador, at Wikimedia Commons, where author and licence are stated.",

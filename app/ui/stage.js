@@ -1,6 +1,7 @@
 // Pictures of one group frame the same place together: this event tells the others where, or that the pointer has left.
 const POINT = "fcn-point"
 const SVG = "http://www.w3.org/2000/svg"
+const GAP = 3  // pixels between names, and between a name and the edge
 
 export default function (component) {
   const { data: [data], parentElement, setStateValue, setTriggerValue } = component
@@ -12,7 +13,7 @@ export default function (component) {
 
   figure.style.aspectRatio = data.width + " / " + data.height
   // The whole photograph and what stands above it fit on one screen, lying telephones included.
-  figure.style.maxWidth = split.style.maxWidth = "calc(" + data.width / data.height + " * min(max(66vh, 15rem), 44rem))"
+  figure.style.maxWidth = split.style.maxWidth = "calc(" + data.width / data.height + " * min(max(min(66vh, 100vh - 12.8rem), 12rem), 44rem))"
   if (photo.src !== data.photo) photo.src = data.photo
   photo.alt = data.alt
   if (!data.over) over.removeAttribute("src")
@@ -48,12 +49,32 @@ export default function (component) {
       if (data.choosable) button.tabIndex = -1  // the same choice stands beside the photograph, in the page's order
       button.setAttribute("aria-hidden", "true")
       button.textContent = shape.name
-      button.style.cssText = "left:" + shape.x * 100 + "%;top:" + shape.y * 100 + "%;background:" + shape.colour +
-        ";color:" + shape.ink
+      button.style.background = shape.colour
+      button.style.color = shape.ink
       if (data.choosable) button.onclick = event => { event.stopPropagation(); setTriggerValue("chosen", shape.id) }
       names.append(button)
     }
   }
+
+  // Each name stands above the highest point of its outline, inside the picture, and covers no other name.
+  figure._arrange = () => {
+    const wide = figure.clientWidth, high = figure.clientHeight, taken = []
+    for (const [i, button] of [...names.children].entries()) {
+      const shape = data.shapes[i], w = button.offsetWidth, h = button.offsetHeight
+      const clamp = (value, most) => Math.max(Math.min(value, most - GAP), GAP)
+      const left = clamp(shape.x * wide - w / 2, wide - w), wanted = clamp(shape.y * high - h - GAP, high - h)
+      const beside = taken.filter(other => left < other.left + other.w + GAP && other.left < left + w + GAP)
+      const free = [wanted, ...beside.flatMap(other => [other.top + other.h + GAP, other.top - h - GAP])].filter(top =>
+        top >= 0 && top + h <= high && beside.every(other => top >= other.top + other.h || top + h <= other.top))
+      const top = free.sort((a, b) => Math.abs(a - wanted) - Math.abs(b - wanted))[0] ?? wanted
+      taken.push({ left, top, w, h })
+      button.style.left = left + "px"
+      button.style.top = top + "px"
+    }
+  }
+  figure._watch ||= new ResizeObserver(() => figure._arrange())
+  figure._watch.observe(figure)
+  figure._arrange()
 
   // The map can be drawn aside, to see the photograph below it.
   const aside = () => {

@@ -176,23 +176,14 @@ def _cells(shown: CellMap | None) -> dict[str, object]:
     }
 
 
-_LABEL = 0.075  # height of a name, of the photograph's
-_NEAR = 0.25  # names whose middles are nearer than this share of the width must not stand at the same height
-
-
 def _shapes(outlines: Sequence[Outline], width: int, height: int) -> list[dict[str, object]]:
-    """Return outlines as SVG paths, each with the place of its name: above its highest point, apart from the others."""
+    """Return outlines as SVG paths, each with its highest point, above which its name stands."""
     shapes: list[dict[str, object]] = []
-    places: list[tuple[float, float]] = []
     for outline in outlines:
         if not outline.polygons:
             continue
         points = outline.polygons[0]
-        x, y = points[points[:, 1].argmin()]
-        x, y = float(np.clip(x, 0.08, 0.92)), max(float(y) - 0.01, _LABEL)
-        while any(abs(x - other) < _NEAR and abs(y - taken) < _LABEL for other, taken in places) and y < 0.95:
-            y += _LABEL / 2
-        places.append((x, y))
+        x, y = points[points[:, 1].argmin()].tolist()
         shapes.append(
             {
                 "id": outline.wnid,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fcn_core.errors import ScaleError
 from fcn_core.maps.heatmap import Float64
 from fcn_core.maps.presence import ClassMaps, ReadOut, presences
+from fcn_core.maps.taught import taught_synsets
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.synsets.search import STARTING_POINTS
 
@@ -25,19 +26,25 @@ _VAGUE = frozenset(
         "n00019613",  # substance
         "n00020090",  # substance
         "n00020827",  # matter
+        "n00033020",  # communication
         "n01317541",  # domestic animal
         "n01661818",  # diapsid
         "n01767661",  # arthropod
+        "n02083346",  # canine
         "n03076708",  # commodity
         "n03093574",  # consumer goods
         "n03100490",  # conveyance
         "n03122748",  # covering
         "n03125870",  # craft
         "n03183080",  # device
+        "n03277771",  # electronic device
         "n03294048",  # equipment
         "n03405265",  # furnishing
+        "n03510583",  # heavier-than-air craft
         "n03563967",  # implement
         "n03574816",  # instrument
+        "n03666917",  # lighter-than-air craft
+        "n03733925",  # measuring instrument
         "n03736970",  # mechanical device
         "n03738472",  # mechanism
         "n04014297",  # protective covering
@@ -46,6 +53,7 @@ _VAGUE = frozenset(
         "n04341686",  # structure
         "n04359589",  # support
         "n04377057",  # system
+        "n04531098",  # vessel: a container
         "n07556970",  # course
         "n07566340",  # foodstuff
         "n07566863",  # starches
@@ -112,7 +120,8 @@ def findings(
     ones such as "matter". A class is named itself if it is nearly as sure as the surest synset above it. Otherwise its
     everyday kind is named if that is (dog, cat, bird, vehicle: `fcn_core.synsets.search.STARTING_POINTS`), otherwise
     the narrowest synset that is. A candidate is skipped if it shares classes with a surer finding, or lies in the same
-    cells as one: what the network calls "sorrel" and "dog" at one place is one animal.
+    cells as one: what the network calls "sorrel" and "dog" at one place is one animal. Taught synsets are candidates
+    whatever the peaks are, unless a narrower one is named; what is in their cells, such as a jersey, is named as well.
     """
     ontology = ontology or Ontology.load()
     scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
@@ -122,17 +131,21 @@ def findings(
     cells = [m.probabilities.reshape(-1, m.logits.shape[-1]) for m in usable]
     peaks = np.mean([each.max(axis=0) for each in cells], axis=0)
     chains = [_chain(class_id, ontology) for class_id in np.argsort(-peaks)[:_CANDIDATES].tolist()]
-    wnids = list(dict.fromkeys(wnid for chain in chains for wnid in chain))
+    taught = taught_synsets(usable[0].logits.shape[-1])
+    wnids = list(dict.fromkeys([*(wnid for chain in chains for wnid in chain), *taught]))
     groups = [ontology.class_ids(wnid) for wnid in wnids]
     sure = dict(zip(wnids, presences(usable, groups, read_out).tolist(), strict=True))
     named = dict.fromkeys(_level(chain, sure) for chain in chains)
+    for broad in taught:
+        kinds = [wnid for wnid in named if broad in ontology.ancestors(wnid) and sure[wnid] >= least]
+        named = {wnid: None for wnid in named if wnid != broad} | ({} if kinds else {broad: None})
     found: list[Finding] = []
     taken: list[tuple[frozenset[int], list[Float64]]] = []
     for wnid in sorted(named, key=lambda w: -sure[w]):
         if sure[wnid] < least or len(found) == limit:
             break
         ids = frozenset(ontology.class_ids(wnid))
-        places = [_place(each, sorted(ids)) for each in cells]
+        places = [] if wnid in taught else [_place(each, sorted(ids)) for each in cells]
         if any(ids & others or _together(places, theirs) > _SAME_PLACE for others, theirs in taken):
             continue
         taken.append((ids, places))
@@ -167,5 +180,7 @@ def _place(cells: npt.NDArray[np.float32], class_ids: Sequence[int]) -> Float64:
 
 
 def _together(places: Sequence[Float64], others: Sequence[Float64]) -> float:
-    """Return how much two synsets lie in the same cells, 0 to 1, as a mean over the scales."""
+    """Return how much two synsets lie in the same cells, 0 to 1, as a mean over the scales; 0 without places."""
+    if not (places and others):
+        return 0.0
     return float(np.mean([a @ b for a, b in zip(places, others, strict=True)]))

@@ -3,7 +3,8 @@
 A heatmap tells where a synset would be if it were there. Its peak is not the probability that it is there: a sum over
 118 classes of dogs reaches 0.9 somewhere in most pictures of a street. Six numbers of the class maps, weighted and
 added (logistic regression), tell it better. ``assets/presence.json`` holds the weights and how they were found;
-``scripts/train_presence.py`` writes it.
+``scripts/train_presence.py`` writes it. What the network has no class for, such as a person, has weights of its own
+(:mod:`fcn_core.maps.taught`).
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from fcn_core.errors import ScaleError
-from fcn_core.maps.heatmap import ClassMap, Float32, Float64
+from fcn_core.maps.heatmap import ClassMap, Float64
+from fcn_core.maps.taught import taught_synset
+from fcn_core.maps.windows import terms_of
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system.assets import asset
 
@@ -29,8 +30,6 @@ ClassMaps = Mapping[str, ClassMap] | Sequence[ClassMap]
 #: Names of the six numbers, in the order of the columns of `features`.
 FEATURES = ("standing", "odds", "one_class", "spread", "area", "classes")
 
-_WINDOW = 4  # cells a side of a window: about the part of a picture that the network was trained to name
-_STEP = 2  # cells from one window to the next
 _SEEN = 0.1  # probability from which a window counts as showing the synset
 _TINY = 1e-6  # probabilities nearer to 0 and 1 than this differ by rounding only
 _SMALL = 1e-4  # the same for shares
@@ -105,8 +104,16 @@ def presence(class_maps: ClassMaps, synset: str | Synset, *, ontology: Ontology 
 def presences(
     class_maps: ClassMaps, groups: Sequence[Sequence[int]], read_out: ReadOut | None = None
 ) -> Float64:
-    """Return the presence of several groups of classes at once, (n,); see `presence`."""
-    return (read_out or shipped()).probability(features(class_maps, groups))
+    """Return the presence of several groups of classes at once, (n,); see `presence`.
+
+    A group that has the classes of a taught synset gets its presence, if that is larger.
+    """
+    found = (read_out or shipped()).probability(features(class_maps, groups))
+    scales = _scales(class_maps)
+    for number, group in enumerate(groups):
+        if taught := taught_synset(group, scales[0].logits.shape[-1]):
+            found[number] = max(found[number], taught.presence(scales))
+    return found
 
 
 def features(class_maps: ClassMaps, groups: Sequence[Sequence[int]]) -> Float64:
@@ -144,9 +151,7 @@ def features(class_maps: ClassMaps, groups: Sequence[Sequence[int]]) -> Float64:
     ScaleError
         There is no class map.
     """
-    scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
-    if not scales:
-        raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
+    scales = _scales(class_maps)
     used, places = np.unique(np.concatenate([np.asarray(g, np.intp) for g in groups]), return_inverse=True)
     sizes = np.array([len(group) for group in groups])
     each = np.stack([_of_one_scale(class_map, used, places, sizes) for class_map in scales])
@@ -157,11 +162,18 @@ def features(class_maps: ClassMaps, groups: Sequence[Sequence[int]]) -> Float64:
     return table
 
 
+def _scales(class_maps: ClassMaps) -> list[ClassMap]:
+    scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
+    if not scales:
+        raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
+    return scales
+
+
 def _of_one_scale(
     class_map: ClassMap, used: npt.NDArray[np.intp], places: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]
 ) -> Float64:
     """Return standing, odds, one class, spread and area of each group, (n, 5)."""
-    terms = _terms(class_map)
+    terms = terms_of(class_map)
     starts = np.r_[0, sizes.cumsum()[:-1]]
     logits = np.ascontiguousarray(class_map.logits.reshape(-1, class_map.logits.shape[-1])[:, used].T)
     windows = np.asarray(terms.windows @ logits.T).T
@@ -189,53 +201,3 @@ def _of_one_scale(
 def _log_odds(share: npt.ArrayLike, least: float) -> Float64:
     bounded = np.clip(np.asarray(share, np.float64), least, 1 - least)
     return cast(Float64, np.log(bounded / (1 - bounded)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Terms:
-    """What is the same for all synsets of a class map; a few numbers a cell.
-
-    Attributes
-    ----------
-    mean, deviation, log_normaliser : (cells,) ndarray
-        Of each cell's logits.
-    windows : sparse (windows, cells)
-        Averages the cells of each window.
-    window_log_normaliser : (windows,) ndarray
-    """
-
-    mean: Float32
-    deviation: Float32
-    log_normaliser: Float32
-    windows: sparse.csr_array
-    window_log_normaliser: Float32
-
-
-_KEPT: WeakKeyDictionary[ClassMap, _Terms] = WeakKeyDictionary()
-
-
-def _terms(class_map: ClassMap) -> _Terms:
-    """Return the terms of a class map, computed once and kept as long as it."""
-    if (kept := _KEPT.get(class_map)) is not None:
-        return kept
-    logits = class_map.logits.reshape(-1, class_map.logits.shape[-1])
-    mean = logits.mean(axis=1)
-    deviation = np.maximum(logits.std(axis=1), 1e-6)
-    height, width = class_map.grid
-    windows = sparse.kron(_averages(height), _averages(width), format="csr").astype(np.float32)
-    averaged = np.asarray(windows @ logits)
-    largest = averaged.max(axis=1)
-    averaged -= largest[:, None]
-    normaliser = largest + np.log(np.exp(averaged, out=averaged).sum(axis=1))
-    terms = _Terms(mean, deviation, class_map.log_normaliser.ravel(), windows, normaliser)
-    _KEPT[class_map] = terms
-    return terms
-
-
-def _averages(size: int) -> sparse.csr_array:
-    """Return the matrix (windows, cells) that averages each window along one axis; the last window ends at the edge."""
-    window = min(_WINDOW, size)
-    starts = np.union1d(np.arange(0, size - window + 1, _STEP), [size - window])
-    columns = (starts[:, None] + np.arange(window)).ravel()
-    ends = np.arange(0, columns.size + 1, window)
-    return sparse.csr_array((np.full(columns.size, 1 / window), columns, ends), shape=(starts.size, size))

@@ -14,10 +14,12 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from fcn_core.maps.heatmap import ClassMap, Float32, Float64
 from fcn_core.maps.random_walk import confidence, rim, steps, walk
 from fcn_core.maps.superpixels import Pooling, Regions, squared_distances
+from fcn_core.maps.taught import Taught, taught_synset
 from fcn_core.networks.middle import MiddleMap
 from fcn_core.synsets.ontology import Ontology
 
@@ -47,6 +49,7 @@ KINDS = {
 _ALIKE_COLOUR = 8.0  # sigma of colours in CIELAB
 _SURE = 33  # one region of this many is taken as surely the object
 _TINY = 1e-6
+_MOST_ODDS = 13.8  # log-odds of 1 - _TINY
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,23 +201,16 @@ def _about(answers: _Answers, class_ids: Sequence[int], regions: Regions) -> dic
     """Return what one scale says of the synset, and of other kinds of things."""
     class_map, pool = answers.class_map, answers.pool
     ids = np.asarray(class_ids, np.intp)
-    each = class_map.probabilities_of(ids)
-    probability = np.minimum(each.sum(axis=-1), 1)
-    best = class_map.logits[..., ids].max(axis=-1)
-    largest, _ = class_map.softmax_terms
-    cells: dict[str, npt.NDArray[np.floating]] = {
-        "probability": probability,
-        "evidence": np.maximum(best, 0),
-        "log-odds": np.log(probability + _TINY) - np.log(1 - probability + _TINY),
-        "margin": best - largest,
-        "standardised": (best - answers.mean) / np.maximum(answers.deviation, _TINY),
-        "best other": _best_other(class_map, ids),
-    }
+    taught = taught_synset(class_ids, class_map.logits.shape[-1])
+    cells = _of_classes(answers, ids) if taught is None else _of_taught(answers, taught)
     pooled = pool @ np.stack([values.ravel() for values in cells.values()], axis=1).astype(np.float64)
     found = dict(zip(cells, pooled.T, strict=True))
     for kind, members, whole in zip(KINDS, answers.members, answers.kinds.T, strict=True):
-        common = np.isin(ids, members)
-        own = pool @ each[..., common].sum(axis=-1).ravel() if common.any() else 0.0
+        if taught is not None:  # the other classes share what it leaves
+            found[kind] = whole * (1 - found["probability"])
+            continue
+        common = ids[np.isin(ids, members)]
+        own = pool @ class_map.probabilities_of(common).sum(axis=-1).ravel() if common.size else 0.0
         found[kind] = np.maximum(whole - own, 0)
     whole_picture = {
         "peak probability": found["probability"].max(),
@@ -224,6 +220,38 @@ def _about(answers: _Answers, class_ids: Sequence[int], regions: Regions) -> dic
         "peak log-odds": found["log-odds"].max(),
     }
     return found | {n: np.full(regions.sizes.size, float(v)) for n, v in whole_picture.items()}
+
+
+def _of_classes(answers: _Answers, ids: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.floating]]:
+    """Return what each cell says of a synset's classes."""
+    class_map = answers.class_map
+    probability = np.minimum(class_map.probabilities_of(ids).sum(axis=-1), 1)
+    best = class_map.logits[..., ids].max(axis=-1)
+    return {
+        "probability": probability,
+        "evidence": np.maximum(best, 0),
+        "log-odds": np.log(probability + _TINY) - np.log(1 - probability + _TINY),
+        "margin": best - class_map.softmax_terms[0],
+        "standardised": (best - answers.mean) / np.maximum(answers.deviation, _TINY),
+        "best other": _best_other(class_map, ids),
+    }
+
+
+def _of_taught(answers: _Answers, taught: Taught) -> dict[str, npt.NDArray[np.floating]]:
+    """Return what each cell says of a taught synset, as if it were one class more: with the logit of its odds."""
+    class_map = answers.class_map
+    odds = np.clip(taught.log_odds(class_map), -_MOST_ODDS, _MOST_ODDS)
+    probability = expit(odds)
+    logit = odds + class_map.log_normaliser
+    largest, _ = class_map.softmax_terms
+    return {
+        "probability": probability,
+        "evidence": np.maximum(logit, 0),
+        "log-odds": odds,
+        "margin": np.minimum(logit - largest, 0),
+        "standardised": (logit - answers.mean) / np.maximum(answers.deviation, _TINY),
+        "best other": np.exp(largest - class_map.log_normaliser) * (1 - probability),
+    }
 
 
 def _best_other(class_map: ClassMap, ids: npt.NDArray[np.intp]) -> Float32:

@@ -23,6 +23,7 @@ from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.maps.region_features import read_scene
 from fcn_core.maps.superpixels import Regions, segment
+from fcn_core.maps.taught import taught_synset
 from fcn_core.synsets.ontology import Ontology, Synset
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
@@ -118,6 +119,9 @@ class Competition:
     uncertainty : float
         Probability that is added to that of each candidate in a region: what the network says of a region decides,
         but where it says next to nothing the fine map does.
+    taught : float
+        Factor on what the network says of a taught synset in a region: its odds are its own, so that it does not have
+        to share with the other classes.
     enclosed : float
         Share of a region's border from which one neighbouring label takes the region.
     smallest : float
@@ -127,6 +131,7 @@ class Competition:
     floor: float = 0.3
     relative: float = 0.5
     uncertainty: float = 0.02
+    taught: float = 0.4
     enclosed: float = 0.9
     smallest: float = 0.004
 
@@ -194,7 +199,7 @@ def label_regions(
         regions,
         [c.presence for c in competing],
         [scores(c.synset) for c in competing] if scores is not None else [],
-        [_probability(regions, scales, ontology.class_ids(c.synset.wnid)) for c in competing],
+        [_probability(regions, scales, ontology.class_ids(c.synset.wnid), competition) for c in competing],
         competition,
     )
     left = [number for number in range(1, len(competing) + 1) if (numbers == number).any()]
@@ -259,10 +264,14 @@ def _scores_of_read_out(regions: Regions, scales: Sequence[ClassMap], ontology: 
     return lambda synset: object_probability(scene, ontology.class_ids(synset.wnid))
 
 
-def _probability(regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int]) -> Float64:
+def _probability(
+    regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int], competition: Competition
+) -> Float64:
     """Return the mean probability of a synset in each region over the scales, (n,)."""
-    placed = [place(synset_heatmap(m, class_ids), *regions.labels.shape) for m in scales]
-    return regions.mean(np.mean(placed, axis=0))
+    taught = taught_synset(class_ids, scales[0].logits.shape[-1])
+    maps = [synset_heatmap(m, class_ids) if taught is None else taught.heatmap(m) for m in scales]
+    probability = regions.mean(np.mean([place(each, *regions.labels.shape) for each in maps], axis=0))
+    return probability if taught is None else competition.taught * probability
 
 
 def _enclosed(regions: Regions, numbers: npt.NDArray[np.intp], share: float) -> npt.NDArray[np.intp]:

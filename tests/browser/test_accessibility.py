@@ -46,7 +46,7 @@ class Place:
 
 
 PLACES = [
-    Place("explore", "/?picture=kitten", ways=WAYS),
+    Place("explore", "/?picture=astronaut", ways=WAYS),
     Place("heatmap", "/?picture=coffee&view=Heatmap"),
     Place("nothing found", "/?picture=coffee&synset=n02121620"),
     *(

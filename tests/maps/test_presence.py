@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fcn_core.errors import AmbiguousSynset, ScaleError, UnknownSynset
-from fcn_core.maps import presence as module
+from fcn_core.maps import windows as module
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.presence import FEATURES, ReadOut, features, presence, presences, shipped
 from fcn_core.networks.geometry import CellAxis, CellGrid
