@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.state import caches, comparison, session
 from app.state.comparison import Comparison
@@ -40,7 +41,7 @@ def draw(chosen: Comparison) -> None:
     _pick_picture("picture", chosen.picture, "Photo")
     if chosen.compare == "Models":
         names = list(MODELS)
-        where, left, right = st.columns(3, gap="medium")
+        where, left, right = _columns(3)
         with where:
             _pick_synset("synset", chosen.wnids[0], "Look for")
         for place, field, label, name in zip(
@@ -51,11 +52,17 @@ def draw(chosen: Comparison) -> None:
                 **widget(field, name, initial=""),
             )  # fmt: skip
         return
-    left, right = st.columns(2, gap="medium")
+    left, right = _columns(2)
     with left:
         _pick_synset("synset", chosen.wnids[0], "Look for")
     with right:
         _pick_synset("other", chosen.wnids[1], "and for")
+
+
+def _columns(count: int) -> list[DeltaGenerator]:
+    """Return columns of which the last two stay side by side on a telephone."""
+    with st.container(key="compare-pair"):
+        return st.columns(count, gap="medium")
 
 
 def _pick_picture(field: str, name: str, label: str, label_visibility: LabelVisibility = "collapsed") -> None:

@@ -56,7 +56,7 @@ def draw(looked: Looked, side: int, group: str) -> Analysis | None:
         alt = f"Heatmap of {half.name} over {where}, highest value {figures.number(mean.peak)}"
         stage.draw(Stage(photo, alt, over, aside=False, map=cells), key)
     else:
-        polygons = looked.view.outline(half.chosen, half.chosen.synset)
+        polygons = looked.outlined.polygons
         alt = (
             f"{where} with an outline of {half.name}" if polygons else f"{where}: no {half.name} is outlined"
         )
@@ -75,8 +75,8 @@ def _of(looked: Looked, mean: Heatmap) -> str:
 
 def sentence(looked: Looked, analysis: Analysis) -> str:
     """Say what was found, in one line."""
-    name, share = looked.half.name, f"{analysis.presence:.0%}"
+    name, share, covered = looked.half.name, f"{analysis.presence:.0%}", f"{looked.outlined.coverage:.0%}"
     if analysis.present:
-        return f"{name}: {certainty(analysis.presence)} ({share}), outlined on {analysis.coverage:.0%} of the photo"
-    trace = f"; its strongest trace is outlined on {analysis.coverage:.0%} of the photo"
+        return f"{name}: {certainty(analysis.presence)} ({share}), outlined on {covered} of the photo"
+    trace = f"; its strongest trace is outlined on {covered} of the photo"
     return f"No {name} found here ({share}){trace if analysis.marked else ''}"

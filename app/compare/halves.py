@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.state import caches, session
+from app.state.caches import Outlined
 from app.state.comparison import Comparison
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
@@ -70,6 +71,13 @@ class Looked:
     def complete(self) -> bool:
         """Whether all scales are there."""
         return self.view is not None and self.view.complete
+
+    @property
+    def outlined(self) -> Outlined:
+        """What is outlined: nothing where the synset is not in the picture, or not known yet."""
+        if self.view is None:
+            return Outlined((), 0.0)
+        return self.view.outlined(self.half.chosen, self.half.chosen.synset)
 
 
 def half_of(comparison: Comparison, side: int) -> Half:

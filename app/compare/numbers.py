@@ -16,7 +16,7 @@ def draw(looked: Sequence[Looked], analyses: Sequence[Analysis]) -> None:
     """Draw the table, and by how much the masks overlap."""
     rows = [
         ("presence", *(f"{each.presence:.0%}" for each in analyses)),
-        ("mask", *(f"{each.coverage:.0%}" for each in analyses)),
+        ("mask", *(f"{each.outlined.coverage:.0%}" for each in looked)),
         ("highest value", *(figures.number(each.arithmetic.peak) for each in analyses)),
         ("mean value", *(figures.number(each.arithmetic.mean) for each in analyses)),
         ("computed", *map(_time, looked)),

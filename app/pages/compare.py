@@ -70,7 +70,8 @@ def _results(chosen: Comparison, looked: tuple[Looked, Looked]) -> None:
 
 def _compared(chosen: Comparison, looked: tuple[Looked, Looked], analyses: tuple[Analysis, Analysis]) -> None:
     said = [half.sentence(each, analysis) for each, analysis in zip(looked, analyses, strict=True)]
-    spoken.announce(". ".join(f"{each.half.title}: {text}" for each, text in zip(looked, said, strict=True)))
+    titles = [f"{each.half.title}, " if chosen.compare != "Synsets" else "" for each in looked]
+    spoken.announce(". ".join(title + text for title, text in zip(titles, said, strict=True)))
     if not all(analysis.present for analysis in analyses):
         st.toggle(
             "Show the strongest trace",
