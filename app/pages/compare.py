@@ -96,7 +96,7 @@ def _compared(chosen: Comparison, looked: tuple[Looked, Looked], analyses: tuple
     with right:
         st.html(difference.legend(found, both))
         notices.note(
-            "Point at one of the three pictures, or walk over it with the arrow keys: all frame that place."
+            "Point at one of the three pictures, touch it, or walk over it with the arrow keys: all frame that place."
         )
         numbers.draw(looked, analyses)
 
