@@ -56,7 +56,7 @@ def draw(looked: Looked, side: int, group: str) -> Analysis | None:
         alt = f"Heatmap of {half.name} over {where}, highest value {figures.number(mean.peak)}"
         stage.draw(Stage(photo, alt, over, aside=False, map=cells), key)
     else:
-        polygons = looked.view.outline(half.chosen, half.chosen.synset)
+        polygons = looked.view.outlined(half.chosen, half.chosen.synset).polygons
         alt = (
             f"{where} with an outline of {half.name}" if polygons else f"{where}: no {half.name} is outlined"
         )

@@ -11,7 +11,6 @@ from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
 from app.ui.display import outlined
-from app.ui.wording import absence
 from fcn_core.export import original
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.pipeline import Analysis

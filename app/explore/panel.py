@@ -13,7 +13,7 @@ from app.state import caches, selection, session
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import notices, stage, synset_picker
-from app.ui.wording import absence, certainty
+from app.ui.wording import certainty
 from fcn_core.maps.findings import Finding
 from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
 from fcn_core.render import Colour
