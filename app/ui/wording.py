@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from app.state import caches
-from fcn_core.pipeline import Analysis
-
 #: Presence from which a finding is called sure, and from which it is called likely.
 _SURE, _LIKELY = 0.9, 0.7
 
@@ -12,9 +9,3 @@ _SURE, _LIKELY = 0.9, 0.7
 def certainty(presence: float) -> str:
     """Say in a word how probable it is that something is there."""
     return "sure" if presence >= _SURE else "likely" if presence >= _LIKELY else "perhaps"
-
-
-def absence(analysis: Analysis) -> str:
-    """Say that the synset was not found."""
-    name = caches.ontology().label(analysis.synset.wnid)
-    return f"No {name} found here: the probability that there is one is {analysis.presence:.0%}."
