@@ -12,11 +12,10 @@ from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import figures, notices
-from app.ui.display import look_of
+from app.ui.display import look_of, marked_map
 from app.ui.figures import Look
 from fcn_core import render
 from fcn_core.export import files, shells
-from fcn_core.maps.heatmap import Heatmap
 from fcn_core.maps.region import contours_of
 from fcn_core.pipeline import Analysis
 
@@ -115,7 +114,7 @@ def draw_download(chosen: Selection, view: View, shown: Analysis) -> None:
             "image/png",
         )
         _button("Everything", lambda: files.zip_all(make(), picture.data), f"{stem}.zip", "application/zip")
-        notices.note("More files, and the command that makes them: below, under Export.")
+        notices.note('More files, and the command that makes them: "How does it work?", Export.')
 
 
 def draw_share(view: View) -> None:
@@ -153,7 +152,7 @@ def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
         drawn = render.draw_mask(image.pixels, analysis.mask) if analysis.marked else image.pixels
         return render.encode(render.draw_contours(drawn, contours_of(analysis.mask)), "png")
     maps = {**analysis.heatmaps, "Arithmetic mean": analysis.arithmetic, "Geometric mean": analysis.geometric}
-    heatmap = maps.get(which, Heatmap(analysis.fine, analysis.kind))
+    heatmap = maps.get(which) or marked_map(analysis)
     top = 1.0 if analysis.kind == "probability" or which == "Fine map" else max(heatmap.peak, 1e-6)
     size = image.height, image.width
     return render.encode(figures.paint(image.pixels, heatmap, size, (0.0, top), look), "png")

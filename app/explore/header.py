@@ -47,10 +47,15 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
 def _answer(chosen: Selection, view: View, analysis: Analysis, asked: bool) -> str:
     label = caches.ontology().label
     if asked:
+        if not analysis.present and not view.complete:
+            return ""
         name = label(chosen.synset)
         return (
-            f"{name}: outlined on {view.outlined(chosen, chosen.synset).coverage:.0%} of the photo"
+            f"{name}: marked on {view.outlined(chosen, chosen.synset).coverage:.0%} of the photo"
             if analysis.present
             else f"No {name} found"
         )
-    return "Found: " + (", ".join(label(each.synset.wnid) for each in view.findings) or "nothing sure")
+    names = ", ".join(label(each.synset.wnid) for each in view.findings or view.doubtful)
+    if view.findings:
+        return f"Found: {names}"
+    return f"Nothing sure. Perhaps: {names}" if names else "Nothing found"

@@ -48,6 +48,7 @@ def draw(
         return
     with part:
         notices.note(_INTRODUCTION)
+        st.html('<h3 class="fcn-small-head">What is looked for</h3>')
         left, right = st.columns([3, 2], gap="medium")
         with left:
             _synset(chosen)
@@ -61,8 +62,11 @@ def draw(
             )
             with st.popover("Colours", icon=":material/palette:"):
                 display.draw()
-        with st.popover("Scales and model", icon=":material/tune:"):
-            network_inputs.draw(chosen, picture)
+        st.html('<h3 class="fcn-small-head">How it is computed</h3>')
+        with st.container(horizontal=True, vertical_alignment="center"):
+            with st.popover("Scales and model", icon=":material/tune:"):
+                network_inputs.draw(chosen, picture)
+            notices.note("One map for each size at which the network reads the photo.")
         if view is not None:
             _about_taught(chosen, view)
         scale_row.draw(chosen, analysis, picture, plans)
@@ -75,6 +79,7 @@ def draw(
 
 def _synset(chosen: Selection) -> None:
     """Draw the synset's place in the hierarchy, and what it means."""
+    notices.note("Words from the broadest to the narrowest. Press one to look for it.")
     synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
     synset = caches.ontology()[chosen.synset]
     others = ", ".join(synset.words[1:4])

@@ -89,8 +89,9 @@ def draw(chosen: Selection, view: View, maps: Analysis) -> None:
     with left:
         _inputs((row, column), (rows, columns))
         notices.note(
-            f"In the finest grid, {rows} × {columns} cells. To choose another cell, click the large map above, or use "
-            "the arrow keys and Enter on it."
+            f"One cell of the finest grid, {rows} × {columns} cells: what the network says of this patch of the photo. "
+            + ("" if chosen.view == "Heatmap" else 'To choose another, first choose "Heatmap" above. ')
+            + "Click the large heatmap, or walk over it with the arrow keys and press Enter."
         )
         at = {
             key: (

@@ -10,7 +10,7 @@ from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import figures, stage
-from app.ui.display import MAP_LABELS, look_of, own_span, photo, span_of
+from app.ui.display import MAP_LABELS, look_of, marked_map, own_span, photo, span_of
 from app.ui.stage import CellMap, Outline, Stage
 from fcn_core.maps.heatmap import Heatmap, combine
 from fcn_core.pipeline import Analysis
@@ -34,7 +34,7 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
         return
     look, name = look_of(chosen), caches.ontology().label(chosen.synset)
     if chosen.heatmap == "Fine":
-        heatmap, span = Heatmap(analysis.fine, analysis.kind), (0.0, 1.0)
+        heatmap, span = marked_map(analysis), (0.0, 1.0)
     else:
         heatmap = live_mean(chosen, analysis)
         span = own_span(heatmap, span_of(analysis, chosen))
@@ -49,6 +49,8 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
     )
     lossless = chosen.heatmap == "Mean" and not look.smooth
     alt = f"Heatmap of {name} over the photo, highest value {figures.number(heatmap.peak)}"
+    if heatmap.peak <= 0:
+        alt = f"The photo: no {name} is marked on it"
     stage.draw(Stage(pixels, alt, over, lossless, map=cells), "stage", on_pick=inspect_tab.pick)
     st.html(figures.legend(span, chosen.colours, _meaning(chosen, analysis), opacity=chosen.opacity))
 

@@ -6,7 +6,6 @@ import math
 
 import streamlit as st
 
-from app.explore.panel import absence
 from app.state import caches, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
@@ -58,7 +57,11 @@ def _threshold(chosen: Selection, analysis: Analysis) -> None:
 
 def _boxes(analysis: Analysis, picture: Picture) -> None:
     if not analysis.marked:
-        notices.note(f"{absence(analysis)} Nothing is marked.")
+        name = caches.ontology().label(analysis.synset.wnid)
+        notices.note(
+            f"No {name} found here: the probability that there is one is {analysis.presence:.0%}. Nothing is marked. "
+            '"Mark what looks most like it", above, marks something all the same.'
+        )
         return
     rows = [
         (

@@ -30,10 +30,10 @@ def _scales(chosen: Selection, picture: Picture) -> None:
     widget = page.choices.widget
     st.markdown(
         "**Scales**",
-        help="Height × width of the network's input. A small scale shows the whole picture, a large one its details. "
-        "Beside each scale: rows × columns of cells, and the time and the total memory of the program that this "
-        "machine is expected to need.",
+        help="A small scale shows the whole picture, a large one its details. The time and the total memory of the "
+        "program are what this machine is expected to need.",
     )
+    notices.note("Height × width in pixels, rows × columns of the map, time, memory:")
     sizes = {}
     for scale in page.scales:
         (plan,) = plan_scales(picture.height, picture.width, [scale], chosen.fitting)

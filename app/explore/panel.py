@@ -13,25 +13,25 @@ from app.state import caches, selection, session
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import notices, stage, synset_picker
+from app.ui.wording import certainty
 from fcn_core.maps.findings import Finding
 from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
 from fcn_core.render import Colour
-
-#: Presence from which a finding is called sure, and from which it is called likely.
-_SURE, _LIKELY = 0.9, 0.7
 
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaited: bool) -> None:
     """Draw the panel; `awaited`: whether a view that is missing will come."""
     with st.container(key="panel", gap="small"):
-        st.html('<h2 class="fcn-small-head">I see</h2>')
+        _head()
         if view is not None:
             _seen(view)
         else:
-            notices.note("Looking …" if awaited else "Nothing yet.")
+            notices.note("Looking …" if awaited else "Nobody has looked at this photo yet.")
         st.session_state["synset"] = session.explore().choices.now.synset
         synset_picker.pick_synset("synset", session.choose_synset, "Look for")
-        if analysis is not None and session.explore().choices.now.synset and not analysis.present:
+        asked = session.explore().choices.now.synset
+        # Before all scales are in, it may still be found, and the question of the last photo may be dropped.
+        if asked and view is not None and view.complete and analysis is not None and not analysis.present:
             _absent(analysis)
         st.segmented_control(
             "Show",
@@ -47,16 +47,37 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaite
                 export_tab.draw_share(view)
 
 
+def _head() -> None:
+    """Draw the heading, and once one thing is asked for the way back to everything that is found."""
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="panel-head"
+    ):
+        st.html('<h2 class="fcn-small-head">I see</h2>', width="content")
+        if session.explore().choices.now.synset:
+            st.button("Show everything", key="everything", type="tertiary", on_click=_show_everything)
+
+
+def _show_everything() -> None:
+    session.choose_everything()
+    choices = session.explore().choices
+    if choices.now.view == "Heatmap":  # which shows one thing at a time
+        choices.choose(view="Outline")
+
+
 def _seen(view: View) -> None:
     found = view.findings[:MOST_OUTLINES]
     less = tuple(each for each in view.doubtful if each.presence >= PRESENCE_FLOOR)
-    if not found:
-        notices.note("Nothing that I am sure of." if less else "Nothing that I know.")
-    else:
+    if found:
         _chips("seen", found, stage.OUTLINE_COLOURS)
-    if less:
+    if found and less:
         with st.popover("Less sure", type="tertiary"):
+            notices.note("These may be in the photo, or it only looks like that. Press one to see where.")
             _chips("seen-less", less, ())
+    elif less:
+        notices.note("Nothing that I am sure of. Perhaps one of these? Press one to see where.")
+        _chips("seen-less", less, ())
+    elif not found:
+        notices.note("Nothing that I know. You can look for any word below.")
 
 
 def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour]) -> None:
@@ -85,11 +106,6 @@ def _press(wnid: str | None) -> None:
         session.choose_synset(wnid)
 
 
-def certainty(presence: float) -> str:
-    """Say in a word how probable it is that something is there."""
-    return "sure" if presence >= _SURE else "likely" if presence >= _LIKELY else "perhaps"
-
-
 def _dot(colour: Colour) -> str:
     """Return a round spot of a colour as an image in Markdown."""
     svg = (
@@ -99,16 +115,11 @@ def _dot(colour: Colour) -> str:
     return f"![](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
-def absence(analysis: Analysis) -> str:
-    """Say that the synset was not found."""
-    name = caches.ontology().label(analysis.synset.wnid)
-    return f"No {name} found here: the probability that there is one is {analysis.presence:.0%}."
-
-
 def _absent(analysis: Analysis) -> None:
-    notices.note(absence(analysis))
+    name = caches.ontology().label(analysis.synset.wnid)
+    notices.note(f"No {name} found here, so nothing is marked.")
     st.toggle(
-        "Show the strongest trace",
-        help="Marks where it would be if it were in the photo.",
+        "Mark what looks most like it",
+        help="The place where it would be, if it were in this photo after all.",
         **session.explore().choices.widget("trace"),
     )

@@ -88,7 +88,7 @@ def _plan(chosen: Selection, picture: Picture) -> tuple[PlannedScale, ...]:
     """
     if not chosen.scales:
         raise ScaleError(
-            "Expected at least one scale. Received none. Choose one in the sidebar, for example 400 × 640."
+            "Expected at least one scale. Received none. Choose one in Scales and model, for example 400 × 640."
         )
     plans = tuple(plan_scales(picture.height, picture.width, chosen.scales, chosen.fitting))
     picture.check(plans)

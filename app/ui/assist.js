@@ -57,6 +57,15 @@ window.fcnAssist ||= (() => {
       if (group.querySelectorAll("input").length === 1) group.setAttribute("role", "presentation")
   }
 
+  // The uploader's button has one name before a file is given and another after it, and the field behind it a third.
+  const upload = () => {
+    const own = app.querySelector(".st-key-own-photo section")
+    if (!own) return
+    own.querySelector("input[type=file]").setAttribute("aria-hidden", "true")
+    for (const button of own.querySelectorAll("button"))
+      if (!button.closest("[data-testid=stFileChip]")) button.setAttribute("aria-label", own.getAttribute("aria-label"))
+  }
+
   // Which of several buttons leads to where one is.
   const current = () => {
     for (const mark of app.querySelectorAll("[data-current]")) {
@@ -76,7 +85,7 @@ window.fcnAssist ||= (() => {
 
   let asked = 0
   const observer = new MutationObserver(() => {
-    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); current(); reachable() }, 50)
+    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); upload(); current(); reachable() }, 50)
   })
   observer.observe(app, { childList: true, subtree: true, characterData: true,
     attributeFilter: ["data-test-script-state", "disabled"] })

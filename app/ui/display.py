@@ -47,13 +47,19 @@ def draw() -> None:
         help="Viridis, cividis and magma are perceptually uniform and safe for colour-blind readers. "
         "Jet is neither.")  # fmt: skip
     st.slider("Opacity of the highest value", 0.0, 1.0, step=0.05, **widget("opacity"))
-    st.segmented_control("Cells", selection.CELLS, required=True, **widget("cells", initial="default"))
+    st.segmented_control(
+        "Cells", selection.CELLS, required=True, **widget("cells", initial="default"),
+        help="Smooth: values between two cells lie between theirs. Blocks: each cell is one block, as it was computed.",
+    )  # fmt: skip
     st.segmented_control(
         "Cell placement", selection.PLACES, required=True, **widget("place", initial="default"),
         help="Centres: each cell at the centre of its receptive field. Even: cells spread evenly over the picture, as "
         "in the notebook, which is wrong by up to half a cell.",
     )  # fmt: skip
-    st.segmented_control("Scale cards", selection.CARDS, required=True, **widget("cards", initial="default"))
+    st.segmented_control(
+        "Scale cards", selection.CARDS, required=True, **widget("cards", initial="default"),
+        help="Overlay: the small maps lie over the photo. Plain: the maps alone.",
+    )  # fmt: skip
 
 
 def look_of(chosen: Selection) -> Look:
@@ -94,6 +100,12 @@ def fixed_span(kind: MapKind) -> Span:
 def own_span(heatmap: Heatmap, span: Span | None) -> Span:
     """Return `span`, or without one the lowest and the highest value of a map."""
     return span if span is not None else (float(heatmap.values.min()), max(heatmap.peak, 1e-6))
+
+
+def marked_map(analysis: Analysis) -> Heatmap:
+    """Return the fine map, 0 everywhere if nothing is marked: it is high somewhere in any case."""
+    fine = analysis.fine if analysis.marked else np.zeros_like(analysis.fine)
+    return Heatmap(fine, analysis.kind)
 
 
 def outlined(analysis: Analysis, size: tuple[int, int], *, veil: bool, boxes: bool) -> NDArray[np.uint8]:

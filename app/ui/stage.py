@@ -66,20 +66,24 @@ class CellMap:
     ----------
     values : (h, w) ndarray
         Shown under the pointer.
-    classes : (h, w) int ndarray
-        Index into `names` of the class with the highest probability.
+    classes : (h, w) int ndarray or None
+        Index into `names` of the class with the highest probability; None names no classes.
     names : list of str
+        Without classes, what the value is of; two of them: of positive and of negative values.
     cells : CellGrid or None
         Where the cells look; None divides the picture evenly.
     picked : (row, column) or None
         The cell to frame.
+    group : str
+        Pictures of one group frame the same place together, and cannot be picked in; "" is for one alone.
     """
 
     values: NDArray[np.float32]
-    classes: NDArray[np.intp]
+    classes: NDArray[np.intp] | None
     names: list[str]
     cells: CellGrid | None
-    picked: tuple[int, int] | None
+    picked: tuple[int, int] | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ class Stage:
     alt : str
         What it shows, for screen readers.
     over : (H, W, 3) uint8 ndarray or None
-        The photograph with a map blended over it; the user can draw it aside.
+        The photograph with a map blended over it.
+    aside : bool
+        Whether the user can draw that map aside.
     lossless : bool
         Whether to send it as PNG, so that cells keep sharp edges.
     outlines : tuple of Outline
@@ -104,6 +110,7 @@ class Stage:
     photo: NDArray[np.uint8]
     alt: str
     over: NDArray[np.uint8] | None = None
+    aside: bool = True
     lossless: bool = False
     outlines: tuple[Outline, ...] = ()
     map: CellMap | None = None
@@ -133,6 +140,9 @@ def draw(
             {
                 "photo": uri(shown.photo),
                 "over": uri(shown.over, shown.lossless) if shown.over is not None else None,
+                "aside": shown.aside and shown.over is not None,
+                "choosable": on_choose is not None,
+                "pickable": on_pick is not None,
                 "height": height,
                 "width": width,
                 "alt": shown.alt,
@@ -151,36 +161,29 @@ def _nothing() -> None:
 
 def _cells(shown: CellMap | None) -> dict[str, object]:
     if shown is None:
-        return {"values": [], "ys": [], "xs": [], "picked": None}
+        return {"values": [], "ys": [], "xs": [], "picked": None, "group": ""}
+    peak = float(np.abs(shown.values).max())
     rows, columns = shown.values.shape
     return {
         "values": np.rint(shown.values * 1000).astype(int).ravel().tolist(),
-        "digits": 3 if float(shown.values.max()) <= 1 else 2,
-        "classes": shown.classes.ravel().tolist(),
+        "digits": 3 if peak <= 1 else 2 if peak <= 100 else 1,
+        "classes": shown.classes.ravel().tolist() if shown.classes is not None else None,
         "names": shown.names,
         "ys": (shown.cells.y if shown.cells else CellAxis.even(rows)).edges(),
         "xs": (shown.cells.x if shown.cells else CellAxis.even(columns)).edges(),
         "picked": list(shown.picked) if shown.picked is not None else None,
+        "group": shown.group,
     }
 
 
-_LABEL = 0.075  # height of a name, of the photograph's
-_NEAR = 0.25  # names whose middles are nearer than this share of the width must not stand at the same height
-
-
 def _shapes(outlines: Sequence[Outline], width: int, height: int) -> list[dict[str, object]]:
-    """Return outlines as SVG paths, each with the place of its name: above its highest point, apart from the others."""
+    """Return outlines as SVG paths, each with its highest point, above which its name stands."""
     shapes: list[dict[str, object]] = []
-    places: list[tuple[float, float]] = []
     for outline in outlines:
         if not outline.polygons:
             continue
         points = outline.polygons[0]
-        x, y = points[points[:, 1].argmin()]
-        x, y = float(np.clip(x, 0.08, 0.92)), max(float(y) - 0.01, _LABEL)
-        while any(abs(x - other) < _NEAR and abs(y - taken) < _LABEL for other, taken in places) and y < 0.95:
-            y += _LABEL / 2
-        places.append((x, y))
+        x, y = points[points[:, 1].argmin()].tolist()
         shapes.append(
             {
                 "id": outline.wnid,

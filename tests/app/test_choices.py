@@ -31,7 +31,7 @@ def send(state: dict[str, Any], widget: dict[str, Any], value: Any) -> None:
     widget["on_change"](*widget["args"])
 
 
-CASES = [("fit", "Exact", "Aspect"), ("opacity", 0.25, 0.6), ("snap", False, True), ("row", 3, None)]
+CASES = [("fit", "Exact", "Aspect"), ("opacity", 0.25, 0.85), ("snap", False, True), ("row", 3, None)]
 
 
 @pytest.mark.parametrize(("name", "value", "plain"), CASES)

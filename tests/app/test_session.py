@@ -74,7 +74,7 @@ def test_every_key_in_the_program_is_listed(path: Path) -> None:
 
 def test_every_listed_key_is_in_the_program() -> None:
     drawn = [key for f in fields(Selection) for key in (f.name, f"{f.name}-*")]  # by `Choices.widget`
-    drawn += ["source", "source-*", "link", "link-*", "scale-*", "weight-*", "compare-*"]
+    drawn += ["link", "link-*", "scale-*", "weight-*", "compare-*", "seen", "seen-*"]
     used = {key for path in MODULES for key in keys_in(ast.parse(path.read_text(encoding="utf-8")))}
     used |= {"upload", "camera", "synset-pick-*", *drawn}  # made at run time
     unused = [

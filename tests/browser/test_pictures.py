@@ -66,7 +66,7 @@ def test_a_picture_that_went_with_the_server_is_said_to_be_gone(
     restart()  # and nobody reloads the page or clicks: the browser finds the server again
     expect(page.get_by_text(GONE)).to_be_visible()
     settle(page)
-    shows(page, "chelsea.png")
+    shows(page, "German shepherd")
     expect(page.get_by_test_id("stFileChip")).to_have_count(0)  # what the browser listed is not there
     page.locator(".st-key-scale-400x640").click()
     page.locator(".fcn-card").nth(1).wait_for()
@@ -100,7 +100,7 @@ def test_a_page_answers_again_after_a_restart(
     settle(page)
     page.locator("[class*=st-key-view] button", has_text="Heatmap").click()
     expect(page.get_by_text("how surely this part")).to_be_visible()  # drawn by a part that runs by itself
-    shows(page, "600 × 400")
+    shows(page, "Rachel Michetti")
     expect(page.get_by_text(GONE)).to_have_count(0)
 
 
