@@ -24,7 +24,7 @@ OTHERS = (
 # Files that run a command which is documented for the checkout's folder: Streamlit reads .streamlit/ there, pytest its
 # tests, MkDocs its settings. They may name that folder as the working directory.
 IN_THE_CHECKOUT = {
-    "benchmarks/app.py",
+    "benchmarks/served.py",
     "benchmarks/load.py",
     "scripts/take_screenshots.py",
     "tests/app/audited_server.py",
