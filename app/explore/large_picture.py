@@ -41,6 +41,7 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
     over = figures.paint(pixels, heatmap, size, span, look)
     classes, names_ = inspect_tab.top_classes(view.class_maps, analysis.arithmetic.cells)
     cells = CellMap(
+        name,
         analysis.arithmetic.values,
         classes,
         names_,

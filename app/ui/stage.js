@@ -104,8 +104,8 @@ export default function (component) {
     figure._at = [r, c]
     frame(cell, r, c)
     const i = r * columns + c
-    tip.textContent = (data.values[i] / 1000).toFixed(data.digits) + "  " + data.names[data.classes[i]] +
-      "  (row " + r + ", column " + c + ")"
+    tip.textContent = data.name + ": " + (data.values[i] / 1000).toFixed(data.digits) + ". Strongest class here: " +
+      data.names[data.classes[i]] + ". Row " + r + ", column " + c
     tip.style.display = "block"
     const low = data.ys[r] > 0.8
     tip.style.top = low ? "auto" : "calc(" + data.ys[r + 1] * 100 + "% + 4px)"

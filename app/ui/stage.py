@@ -64,6 +64,8 @@ class CellMap:
 
     Attributes
     ----------
+    name : str
+        Of what the values belong to.
     values : (h, w) ndarray
         Shown under the pointer.
     classes : (h, w) int ndarray
@@ -75,6 +77,7 @@ class CellMap:
         The cell to frame.
     """
 
+    name: str
     values: NDArray[np.float32]
     classes: NDArray[np.intp]
     names: list[str]
@@ -155,6 +158,7 @@ def _cells(shown: CellMap | None) -> dict[str, object]:
     rows, columns = shown.values.shape
     return {
         "values": np.rint(shown.values * 1000).astype(int).ravel().tolist(),
+        "name": shown.name,
         "digits": 3 if float(shown.values.max()) <= 1 else 2,
         "classes": shown.classes.ravel().tolist(),
         "names": shown.names,
