@@ -3,8 +3,13 @@
 Streamlit runs this file twice: first to find `app`, which it serves, then as the script of every page.
 """
 
+import os
 import sys
 from pathlib import Path
+
+# Before NumPy is loaded. Its matrices here take 3 ms in one thread. Two threads that share the cores with a network or
+# with other users' pages wait for each other, often for 200 ms.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import streamlit as st
 

@@ -36,7 +36,7 @@ APP_FLOORS = (
     ("streamlit_patches",),
     ("state",),
     ("ui",),
-    ("server", "explore", "lesson"),
+    ("server", "explore", "compare", "lesson"),
     ("pages",),
     ("",),
 )

@@ -39,21 +39,22 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
     name = caches.ontology().label(chosen.synset)
     asked = bool(session.explore().choices.now.synset) or (view is not None and chosen.view == "Heatmap")
     question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
-    answer = "" if view is None or analysis is None else _answer(name, view, analysis, asked)
+    answer = "" if view is None or analysis is None else _answer(chosen, view, analysis, asked)
     st.html(f'<h1 class="fcn-question">{html.escape(question)}</h1>')
     spoken.announce(answer)
 
 
-def _answer(name: str, view: View, analysis: Analysis, asked: bool) -> str:
+def _answer(chosen: Selection, view: View, analysis: Analysis, asked: bool) -> str:
+    label = caches.ontology().label
     if asked:
         if not analysis.present and not view.complete:
             return ""
+        name = label(chosen.synset)
         return (
-            f"{name}: marked on {analysis.coverage:.0%} of the photo"
+            f"{name}: marked on {view.outlined(chosen, chosen.synset).coverage:.0%} of the photo"
             if analysis.present
             else f"No {name} found"
         )
-    label = caches.ontology().label
     names = ", ".join(label(each.synset.wnid) for each in view.findings or view.doubtful)
     if view.findings:
         return f"Found: {names}"

@@ -41,12 +41,12 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
     over = figures.paint(pixels, heatmap, size, span, look)
     classes, names_ = inspect_tab.top_classes(view.class_maps, analysis.arithmetic.cells)
     cells = CellMap(
-        name,
         analysis.arithmetic.values,
         classes,
         names_,
         analysis.arithmetic.cells if look.placement == "centres" else None,
         inspect_tab.marked_cell(chosen, analysis),
+        name=name,
     )
     lossless = chosen.heatmap == "Mean" and not look.smooth
     alt = f"Heatmap of {name} over the photo, highest value {figures.number(heatmap.peak)}"
@@ -71,7 +71,12 @@ def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
     colours = dict(zip(found, stage.OUTLINE_COLOURS, strict=False))
     wnids = [chosen.synset] if session.explore().choices.now.synset else found
     return tuple(
-        Outline(wnid, synsets.label(wnid), colours.get(wnid, stage.ASKED_COLOUR), view.outline(chosen, wnid))
+        Outline(
+            wnid,
+            synsets.label(wnid),
+            colours.get(wnid, stage.ASKED_COLOUR),
+            view.outlined(chosen, wnid).polygons,
+        )
         for wnid in wnids
     )
 

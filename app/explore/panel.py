@@ -13,12 +13,10 @@ from app.state import caches, selection, session
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import notices, stage, synset_picker
+from app.ui.wording import certainty
 from fcn_core.maps.findings import Finding
 from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
 from fcn_core.render import Colour
-
-#: Presence from which a finding is called sure, and from which it is called likely.
-_SURE, _LIKELY = 0.9, 0.7
 
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaited: bool) -> None:
@@ -106,11 +104,6 @@ def _press(wnid: str | None) -> None:
         session.choose_everything()
     else:
         session.choose_synset(wnid)
-
-
-def certainty(presence: float) -> str:
-    """Say in a word how probable it is that something is there."""
-    return "sure" if presence >= _SURE else "likely" if presence >= _LIKELY else "perhaps"
 
 
 def _dot(colour: Colour) -> str:

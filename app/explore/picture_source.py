@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 
 import streamlit as st
@@ -14,7 +13,7 @@ from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.samples import DEFAULT, SAMPLES
 from app.state.session import ExplorePage
 from app.streamlit_patches import DeletedFile
-from app.ui import notices, page_scripts
+from app.ui import notices, page_scripts, sample_label
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 
@@ -151,7 +150,7 @@ def _samples() -> None:
     st.pills(
         "Samples",
         list(SAMPLES),
-        format_func=_label,
+        format_func=sample_label.of,
         label_visibility="collapsed",
         help="The last one, the course notebook's, is downloaded when you choose it. Without internet the photo stays.",
         **choices.widget(
@@ -163,13 +162,6 @@ def _samples() -> None:
 def _choose_sample(name: str | None) -> None:
     if name is not None:  # a second click does not take it away
         session.choose_picture(name)
-
-
-def _label(name: str) -> str:
-    small, title = caches.thumbnail(name), SAMPLES[name].title
-    if small is None:
-        return f":material/cloud_download: {title}"
-    return f"![{title}](data:image/jpeg;base64,{base64.b64encode(small).decode()})"
 
 
 def credit(picture: Picture) -> str:

@@ -5,6 +5,8 @@ It stands beside the results, not inside them: a part that runs by itself must n
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from app.state import session
@@ -14,9 +16,12 @@ from app.state.selection import Selection, default
 from app.state.session import session_id
 from app.state.shared_queue import queue
 
-# Seconds between two looks; each costs the browser and the server some work.
-_POLL, _POLL_WAITING, _POLL_FAR = 0.4, 1.0, 4.0
+# Seconds between two looks; each costs the browser and the server some work, one at a running job 3 ms.
+_POLL, _POLL_WAITING, _POLL_FAR = 0.15, 1.0, 4.0
 _FAR = 10  # places in the queue
+# Seconds for which a page waits for all scales before it shows those that are there: drawing takes about as long as
+# the three usual scales do, and would delay them.
+_PATIENCE = 1.0
 
 
 def watch(chosen: Selection, job: Job | None, snapshot: Snapshot | None) -> None:
@@ -33,7 +38,7 @@ def watch(chosen: Selection, job: Job | None, snapshot: Snapshot | None) -> None
     if job is not None and snapshot is not None:
         far, seen = snapshot.place > _FAR, len(snapshot.class_maps)
         every = _POLL_FAR if far else _POLL_WAITING if snapshot.place else _POLL
-        st.fragment(_look_at_job, run_every=every)(job, seen, far)
+        st.fragment(_look_at_job, run_every=every)(job, seen, far, time.monotonic())
     elif (chosen.inspects and not _is_measured(model)) or _is_loading(chosen):
         st.fragment(_look_at_model, run_every=_POLL_WAITING)(chosen)
 
@@ -57,10 +62,12 @@ def _look_at_model(chosen: Selection) -> None:
         st.rerun()
 
 
-def _look_at_job(job: Job, seen: int, far: bool) -> None:
+def _look_at_job(job: Job, seen: int, far: bool, since: float) -> None:
+    """Look at a job; draw the page anew if there is something new to show, `seen` scales were there at `since`."""
     queue().keep_alive(job, session=session_id())
     now = queue().look(job)
-    news = now.finished or len(now.class_maps) != seen or (far and now.place <= _FAR)
+    more = len(now.class_maps) != seen and time.monotonic() - since >= _PATIENCE
+    news = now.finished or more or (far and now.place <= _FAR)
     if news or session.explore().stopped == job.key:
         st.rerun()
     count = len(job.plans)

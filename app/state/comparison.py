@@ -19,7 +19,8 @@ from fcn_core.networks.zoo import MODELS
 from fcn_core.render.colours import COLOUR_MAPS
 from fcn_core.synsets.ontology import Ontology
 
-WHAT = ("Models", "Pictures", "Synsets")
+WHAT = ("Synsets", "Models", "Pictures")
+VIEWS = ("Outline", "Heatmap")
 _CARRIED = ("fit", "map", "colours")
 
 
@@ -32,7 +33,7 @@ class Comparison:
     compare : str
         In what the two halves differ; in the rest both are as the first.
     synset, model, picture : str
-        Of the first half, as in :class:`~app.state.selection.Selection`; without a synset it is the cat.
+        Of the first half, as in :class:`~app.state.selection.Selection`; without a synset it is the dog.
     other, other_model, other_picture : str
         Of the second half; "" is one that differs from the first.
     """
@@ -48,6 +49,7 @@ class Comparison:
     fit: Annotated[str, one_of(*FITS)] = "Aspect"
     map: Annotated[str, one_of(*MAPS)] = "Probability"
     colours: Annotated[str, one_of(*COLOUR_MAPS)] = "viridis"
+    view: Annotated[str, one_of(*VIEWS)] = "Outline"
     trace: Annotated[bool, flag()] = False
 
     @property
@@ -55,7 +57,7 @@ class Comparison:
         """The synsets to choose from in the two halves."""
         synsets = Ontology.load()
         cat, dog = (synsets.collapse(synsets.find(word).wnid) for word in ("cat", "dog"))
-        first = self.synset or cat
+        first = self.synset or dog
         return first, self.other or (cat if first == dog else dog)
 
     @property
@@ -75,7 +77,7 @@ class Comparison:
         wnid = self.wnids[side if self.compare == "Synsets" else 0]
         shown = Selection(
             picture=picture, synset=wnid, model=model, trace=self.trace, scales=self.scales, fit=self.fit,
-            map=self.map, colours=self.colours,
+            map=self.map, colours=self.colours, view=self.view,
         )  # fmt: skip
         return picture, model, shown
 
@@ -113,4 +115,6 @@ def carried(comparison: Comparison, chosen: Selection, first: bool) -> Compariso
         taken |= {name: getattr(chosen, name) for name in ("synset", "model", "picture")}
         if chosen.picture == comparison.other_picture:
             taken["other_picture"] = DEFAULT
+        if chosen.view in VIEWS:
+            taken["view"] = chosen.view
     return replace(comparison, **taken)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.state import caches, shared_queue
+from app.state.caches import Outlined
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, coarse_first
 from app.state.selection import Selection
@@ -91,18 +92,15 @@ class View:
             ontology=synsets,
         )
 
-    def outline(self, chosen: Selection, wnid: str) -> tuple[NDArray[np.float64], ...]:
-        """Return the outlines of a synset, (x, y) from 0 to 1 of the picture's sides; empty if it is not there."""
+    def outlined(self, chosen: Selection, wnid: str) -> Outlined:
+        """Return the outlines of a synset, none if it is not there; its fine map is computed once at most."""
         asked = replace(chosen, synset=wnid)
         if wnid != chosen.synset:
             asked = replace(asked, threshold=None, trace=False)
-        if asked.threshold is not None or asked.trace:
-            return caches.outlines_of(self.analysis(asked).mask)
-        identity = caches.identity(self.class_maps)
         kind = asked.kind if not asked.snap else "evidence"
-        return caches.outline(
-            self.job.key, identity, wnid, f"{asked.snap}{kind}", lambda: self.analysis(asked).mask
-        )
+        way = asked.snap, kind, asked.threshold, asked.trace
+        identity = caches.identity(self.class_maps)
+        return caches.outlined(self.job.key, identity, wnid, way, lambda: self.analysis(asked).mask)
 
     def _options(self, chosen: Selection) -> MapOptions:
         return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap, chosen.trace)

@@ -55,6 +55,9 @@ window.fcnAssist ||= (() => {
       input.removeAttribute("aria-labelledby")
     for (const group of app.querySelectorAll(".stSlider [role=group][aria-label]"))
       if (group.querySelectorAll("input").length === 1) group.setAttribute("role", "presentation")
+    // What has a name is no mere presentation.
+    for (const zone of app.querySelectorAll("[data-testid=stFileUploaderDropzone][role=presentation][aria-label]"))
+      zone.setAttribute("role", "group")
   }
 
   // The uploader's button has one name before a file is given and another after it, and the field behind it a third.

@@ -64,25 +64,29 @@ class CellMap:
 
     Attributes
     ----------
-    name : str
-        Of what the values belong to.
     values : (h, w) ndarray
         Shown under the pointer.
-    classes : (h, w) int ndarray
-        Index into `names` of the class with the highest probability.
+    classes : (h, w) int ndarray or None
+        Index into `names` of the class with the highest probability; None names no classes.
     names : list of str
+        Without classes, what the value is of; two of them: of positive and of negative values.
     cells : CellGrid or None
         Where the cells look; None divides the picture evenly.
     picked : (row, column) or None
         The cell to frame.
+    group : str
+        Pictures of one group frame the same place together, and cannot be picked in; "" is for one alone.
+    name : str
+        With classes, what the value is of.
     """
 
-    name: str
     values: NDArray[np.float32]
-    classes: NDArray[np.intp]
+    classes: NDArray[np.intp] | None
     names: list[str]
     cells: CellGrid | None
-    picked: tuple[int, int] | None
+    picked: tuple[int, int] | None = None
+    group: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,9 @@ class Stage:
     alt : str
         What it shows, for screen readers.
     over : (H, W, 3) uint8 ndarray or None
-        The photograph with a map blended over it; the user can draw it aside.
+        The photograph with a map blended over it.
+    aside : bool
+        Whether the user can draw that map aside.
     lossless : bool
         Whether to send it as PNG, so that cells keep sharp edges.
     outlines : tuple of Outline
@@ -107,6 +113,7 @@ class Stage:
     photo: NDArray[np.uint8]
     alt: str
     over: NDArray[np.uint8] | None = None
+    aside: bool = True
     lossless: bool = False
     outlines: tuple[Outline, ...] = ()
     map: CellMap | None = None
@@ -136,6 +143,9 @@ def draw(
             {
                 "photo": uri(shown.photo),
                 "over": uri(shown.over, shown.lossless) if shown.over is not None else None,
+                "aside": shown.aside and shown.over is not None,
+                "choosable": on_choose is not None,
+                "pickable": on_pick is not None,
                 "height": height,
                 "width": width,
                 "alt": shown.alt,
@@ -154,17 +164,19 @@ def _nothing() -> None:
 
 def _cells(shown: CellMap | None) -> dict[str, object]:
     if shown is None:
-        return {"values": [], "ys": [], "xs": [], "picked": None}
+        return {"values": [], "ys": [], "xs": [], "picked": None, "group": ""}
+    peak = float(np.abs(shown.values).max())
     rows, columns = shown.values.shape
     return {
         "values": np.rint(shown.values * 1000).astype(int).ravel().tolist(),
         "name": shown.name,
-        "digits": 3 if float(shown.values.max()) <= 1 else 2,
-        "classes": shown.classes.ravel().tolist(),
+        "digits": 3 if peak <= 1 else 2 if peak <= 100 else 1,
+        "classes": shown.classes.ravel().tolist() if shown.classes is not None else None,
         "names": shown.names,
         "ys": (shown.cells.y if shown.cells else CellAxis.even(rows)).edges(),
         "xs": (shown.cells.x if shown.cells else CellAxis.even(columns)).edges(),
         "picked": list(shown.picked) if shown.picked is not None else None,
+        "group": shown.group,
     }
 
 

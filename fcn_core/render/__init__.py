@@ -5,7 +5,7 @@ states that range. Colour tables are matplotlib's, applied in NumPy.
 """
 
 from fcn_core.render.colour_bar import legend, short_number
-from fcn_core.render.colours import COLOUR_MAPS, NO_DATA, Colour, UInt8, colour_table, colourise
+from fcn_core.render.colours import COLOUR_MAPS, DIVERGING, NO_DATA, Colour, UInt8, colour_table, colourise
 from fcn_core.render.drawing import (
     BOX_COLOUR,
     CASING,
@@ -16,6 +16,7 @@ from fcn_core.render.drawing import (
     draw_mask,
     overlay,
     overlay_map,
+    overlay_signed,
 )
 from fcn_core.render.encoding import Format, data_uri, encode, html_table
 from fcn_core.render.lettering import contrast, ink_on
@@ -26,6 +27,7 @@ __all__ = [
     "CASING",
     "COLOUR_MAPS",
     "CONTOUR_COLOUR",
+    "DIVERGING",
     "MAP_OPACITY",
     "NO_DATA",
     "Colour",
@@ -45,6 +47,7 @@ __all__ = [
     "legend",
     "overlay",
     "overlay_map",
+    "overlay_signed",
     "segment_colours",
     "segment_legend",
     "short_number",

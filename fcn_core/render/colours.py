@@ -17,6 +17,10 @@ Colour = tuple[int, int, int]
 COLOUR_MAPS = ("viridis", "cividis", "magma", "gray", "jet")
 """The perceptually uniform ones, safe for colour-blind readers, come first; "jet" is for comparison with older work."""
 
+DIVERGING: tuple[Colour, Colour] = ((0, 114, 178), (230, 159, 0))
+"""Colours of positive and of negative values: blue and orange of Okabe and Ito (2008). Readers with any kind of colour
+blindness can tell them apart, and so can who sees grey only, because the orange is lighter."""
+
 NO_DATA: Colour = (128, 128, 128)
 """Colour of NaN."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from fcn_core.render.colours import Colour, UInt8, colourise, row_blocks
+from fcn_core.render.colours import DIVERGING, Colour, UInt8, colourise, row_blocks
 
 if TYPE_CHECKING:
     from fcn_core.maps.region import Box
@@ -90,6 +90,40 @@ def overlay_map(
         share = np.clip((part - low) / (high - low), 0, 1) if high > low else (part > low).astype(np.float32)
         share = np.nan_to_num(share, copy=False)
         blended[rows] = overlay(photo[rows], colourise(part, low, high, cmap), share * np.float32(opacity))
+    return blended
+
+
+def overlay_signed(
+    photo: UInt8, values: npt.NDArray[np.floating[Any]], most: float, opacity: float = MAP_OPACITY
+) -> UInt8:
+    """Blend a map of positive and negative values over a photo, in the two colours of `DIVERGING`.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8 ndarray
+    values : (H, W) float ndarray
+        0 and NaN leave the photo as it is.
+    most : float
+        Absolute value from which the colour has the full opacity. Below, the opacity grows linearly.
+    opacity : float
+        From 0 to 1.
+
+    Returns
+    -------
+    (H, W, 3) uint8 ndarray
+    """
+    _check_photo(photo)
+    if values.shape != photo.shape[:2]:
+        raise ValueError(f"Expected a map of the photo's shape {photo.shape[:2]}. Received: {values.shape}")
+    if not (math.isfinite(most) and most > 0):
+        raise ValueError(f"Expected a finite range above 0. Received: {most}")
+    blended = np.empty_like(photo)
+    for rows in row_blocks(photo.shape[:2]):
+        part = np.nan_to_num(values[rows].astype(np.float32))
+        colours = np.where(part[..., None] > 0, *(np.array(colour, np.uint8) for colour in DIVERGING))
+        blended[rows] = overlay(
+            photo[rows], colours, np.minimum(np.abs(part) / np.float32(most), 1) * opacity
+        )
     return blended
 
 

@@ -52,9 +52,13 @@ def go(page: AppTest, name: str) -> AppTest:
 
 def large(page: AppTest) -> dict[str, Any]:
     """What the large picture shows: the data of its component."""
-    (shown,) = (each.proto.json for each in page if each.type == "bidi_component")
-    (data,) = json.loads(shown)
-    return dict(data)
+    (data,) = stages(page)
+    return data
+
+
+def stages(page: AppTest) -> list[dict[str, Any]]:
+    """What the large pictures show, from the top of the page."""
+    return [dict(*json.loads(each.proto.json)) for each in page if each.type == "bidi_component"]
 
 
 def outlined(page: AppTest) -> list[str]:

@@ -15,7 +15,8 @@ import fcn_core as fcn
 from fcn_core.cli import entry
 from fcn_core.export import files, original
 from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
-from tests.app.explore_page import opened, settled, text
+from tests.app.compare_page import compared
+from tests.app.explore_page import opened, settled, stages, text
 
 ABSENT = ("missile", "airliner", "shark")  # the picture shows a cat
 SCALES = "200x320,100x160"
@@ -70,9 +71,12 @@ def test_compare_marks_nothing(word: str) -> None:
     settled(page)
     page.segmented_control("compare-compare").set_value("Synsets").run()
     settled(page)
+    compared(page)
     body = text(page)
-    assert "found here." in body, "the absent half says so"
+    assert "found here (" in body, "the absent half says so"
     assert "Their masks overlap" not in body
+    absent, other = ([shape["name"] for shape in each["shapes"]] for each in stages(page)[:2])
+    assert absent == [] and len(other) <= 1
     mask = next(row for row in body.split("<tr>") if ">mask<" in row)
     assert ">0%<" in mask
 

@@ -20,21 +20,20 @@ from app.state.selection import Selection
 from fcn_core.images.scales import Scale
 from fcn_core.networks.zoo import MODELS
 from fcn_core.render.colours import COLOUR_MAPS
+from tests.app.compare_page import compared, opened_compare
 from tests.app.explore_page import (
-    APP,
     CAT,
     DOG,
     ESPRESSO,
     address,
     go,
-    large,
     opened,
     opened_at,
     settled,
     settled_until,
+    stages,
     text,
 )
-from tests.waiting import PATIENCE, wait_until
 
 SMALL, LARGER = Scale(200, 320), Scale(300, 480)
 SCALES = [(SMALL,), (LARGER,), (SMALL, LARGER), (Scale(320, 200), LARGER)]
@@ -83,6 +82,7 @@ COMPARED: dict[str, list[Any]] = {
         for name in ("synset", "model", "picture", "scales", "fit", "map", "colours", "trace")
     },
     "compare": list(comparison.WHAT),
+    "view": list(comparison.VIEWS),
     "other": SYNSETS,
     "other_model": DRAWN["model"],
     "other_picture": PICTURES,
@@ -133,9 +133,8 @@ def complete(page: AppTest) -> AppTest:
     return page
 
 
-def seen(page: AppTest) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    large_pictures = any(each.type == "bidi_component" for each in page)
-    return drawn(page), text(page), large(page) if large_pictures else {}
+def seen(page: AppTest) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:
+    return drawn(page), text(page), stages(page)
 
 
 def chosen_on(page: AppTest) -> Selection:
@@ -237,26 +236,6 @@ def test_each_change_is_in_the_address_and_stays(tab: str) -> None:
     assert (seen(complete(page)), address(page)) == (before, at), "another page was visited"
 
 
-def compared(page: AppTest) -> AppTest:
-    """Run Compare until both halves are there."""
-
-    def both() -> bool:
-        page.run()
-        count = len(page.session_state["compare"].choices.now.scales)
-        return len(re.findall(rf"{count} scales? in ", text(page))) == 2
-
-    wait_until(both, lambda: text(page), pause=0.1)
-    assert not page.exception and not page.error
-    return page
-
-
-def opened_compare(**query: str) -> AppTest:
-    page = AppTest.from_file(str(APP), default_timeout=PATIENCE).switch_page("app/pages/compare.py")
-    for name, value in query.items():
-        page.query_params[name] = value
-    return compared(page)
-
-
 def comparisons(count: int) -> list[Comparison]:
     chance = random.Random(17)
     return [
@@ -275,9 +254,19 @@ def test_an_address_of_compare_gives_the_identical_page(chosen: Comparison) -> N
 
 
 COMPARE_CHANGES: dict[str, dict[str, Any]] = {
-    "Models": {"compare-model": "efficientnet-lite0", "compare-other_model": "efficientnet-lite2"},
-    "Pictures": {"compare-picture": "rocket", "compare-other_picture": "cat"},
-    "Synsets": {"compare-synset-pick": "espresso", "compare-other-pick": "cat", "compare-trace": True},
+    "Models": {
+        "compare-model": "efficientnet-lite0",
+        "compare-other_model": "efficientnet-lite2",
+        "compare-view": "Heatmap",
+    },
+    "Pictures": {"compare-picture": "rocket", "compare-other_picture": "cat", "compare-view": "Heatmap"},
+    "Synsets": {
+        "compare-synset-pick": "espresso",
+        "compare-other-pick": "cat",
+        "compare-trace": True,
+        "compare-view": "Heatmap",
+        "compare-picture": "rocket",
+    },
 }
 
 

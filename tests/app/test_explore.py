@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.explore import panel, scale_row
+from app.explore import scale_row
 from app.state import caches, shared_queue
 from app.state.queue import job_queue
 from app.state.view import View
+from app.ui import wording
 from fcn_core.maps.findings import Finding
 from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import (
@@ -311,7 +312,7 @@ def test_the_list_says_what_is_there_in_words() -> None:
     ("presence", "word"), [(1.0, "sure"), (0.9, "sure"), (0.89, "likely"), (0.7, "likely"), (0.69, "perhaps")]
 )
 def test_a_word_says_how_certain_a_finding_is(presence: float, word: str) -> None:
-    assert panel.certainty(presence) == word
+    assert wording.certainty(presence) == word
 
 
 def test_invalid_parameters_of_the_address_are_ignored() -> None:

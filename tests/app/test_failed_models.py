@@ -13,7 +13,7 @@ from app.state.queue.class_map_cache import FinishedJobs
 from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.queue.jobs import ModelKey
 from fcn_core.errors import WeightsUnavailable
-from tests.app.explore_page import APP, button, large, opened, outlined, settled, text
+from tests.app.explore_page import APP, button, large, opened, outlined, settled, stages, text
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.usefixtures("prepared_app")
@@ -121,7 +121,9 @@ def test_compare_says_so_and_waits_for_nothing(loading: Loading, case: str) -> N
     idle(page, loading, lambda: bool(page.error))
     (said,) = [plain(alert.value) for alert in page.error]
     assert said.startswith("**EfficientNet-Lite0 could not be used.** ") and reason in said
-    assert waits(page) == [] and "The picture: dog.webp" in text(page)
+    assert waits(page) == [] and not page.get("progress")
+    shown, failed = stages(page)
+    assert shown["shapes"] and failed["alt"] == "The photo: dog.webp"
     tried = loading.tried
     for _ in range(3):
         page.run()

@@ -53,7 +53,10 @@ PLACES = [
         Place(name.lower(), "/?scales=200x320,400x640&how=true", name)
         for name in ("Maps", "Mask", "Inspect", "Export")
     ),
-    *(Place(f"compare {what.lower()}", f"/compare?compare={what}", ways=WAYS) for what in ("Models", "Synsets")),
+    *(
+        Place(f"compare {what.lower()}", f"/compare?compare={what}", ways=WAYS)
+        for what in ("Models", "Pictures", "Synsets")
+    ),
     Place("lesson", "/learn?step=all"),
     Place("step", "/learn?step=3", ways=WAYS),
     Place("glossary", "/learn?step=glossary"),
@@ -158,7 +161,7 @@ PRESSES = [
     ),
     Press("a scale", "/?scales=200x320,400x640&how=true", ".st-key-scale-400x640 input", " "),
     Press("a tab", "/?scales=200x320&how=true", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
-    Press("what is compared", "/compare", ".st-key-compare [role=radio] >> nth=1", " "),
+    Press("what is compared", "/compare", ".st-key-compare-compare [role=radio] >> nth=1", " "),
     Press("a step in the contents", "/learn?step=1", ".st-key-lesson-link-4 button"),
     Press("the next step", "/learn?step=1", ".st-key-lesson-way button >> nth=-1", then="main"),
     Press("a switch", "/learn?step=6", ".st-key-lesson [role=switch] >> nth=0", " "),

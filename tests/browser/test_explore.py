@@ -247,7 +247,7 @@ def test_nonsense_in_the_address_is_ignored_with_a_word(visit: Visit) -> None:
 
 def test_compare_and_models(visit: Visit) -> None:
     page = visit("/compare?compare=Pictures")
-    page.get_by_text("arithmetic mean of probability").wait_for()
-    expect(page.locator(".fcn-figure img")).to_have_count(2)
+    page.get_by_text("Side by side").wait_for()
+    expect(page.locator("[class*='st-key-compare-stage'] figure")).to_have_count(2)
     page = visit("/models")
     expect(page.locator("[data-testid=stMain]")).to_contain_text("EfficientNet-Lite2")

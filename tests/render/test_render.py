@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 from PIL import Image
+from skimage.color import deltaE_ciede2000
 
 from fcn_core import render
 from fcn_core.maps.region import Box
 from fcn_core.render import colours
+from tests.render.vision import VISION, seen
 from tests.waiting import PATIENCE
 
 
@@ -107,6 +109,37 @@ def test_an_impossible_opacity_is_an_error(photo, opacity):
 def test_overlay_requires_one_size(photo):
     with pytest.raises(ValueError, match="shape"):
         render.overlay(photo, photo[:-1])
+
+
+def test_a_signed_map_has_two_colours_and_leaves_the_photo_at_zero(photo):
+    values = np.full(photo.shape[:2], np.nan, np.float32)
+    values[:20], values[20:40, :30], values[20:40, 30:60] = 0, 2, -9
+    values[40, 0] = 1
+    found = render.overlay_signed(photo, values, 2, opacity=1)
+    assert np.array_equal(found[:20], photo[:20]), "zero"
+    assert np.array_equal(found[41:], photo[41:]), "NaN"
+    above, below = render.DIVERGING
+    assert (found[20:40, :30] == above).all() and (found[20:40, 30:60] == below).all()
+    assert np.abs(found[40, 0] - (photo[40, 0] + np.array(above, float)) / 2).max() <= 0.5
+    other = render.overlay_signed(np.zeros_like(photo), values, 2, opacity=0.5)
+    assert np.abs(other[20, 0] - np.array(above) / 2).max() <= 0.5
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("level", [20, 128, 235])
+def test_every_kind_of_colour_vision_tells_the_signs_apart(vision, level):
+    """By CIEDE2000, at half and at full opacity, over a dark, a middle and a light photo; in grey by the lightness."""
+    plain = np.full((1, 4, 3), level, np.uint8)
+    found = render.overlay_signed(plain, np.array([[-1.0, -0.5, 0.5, 1.0]]), 1.0)
+    low, lower, higher, high = seen(found[0], vision)
+    assert deltaE_ciede2000(low, high) > 30 and deltaE_ciede2000(lower, higher) > 15
+    assert high[0] + 12 < low[0], "grey: the orange is lighter"
+
+
+@pytest.mark.parametrize("most", [0, -1, np.nan, np.inf])
+def test_a_signed_map_needs_a_range(photo, most):
+    with pytest.raises(ValueError, match="above 0"):
+        render.overlay_signed(photo, np.zeros(photo.shape[:2]), most)
 
 
 def test_the_mask_keeps_the_object_and_veils_the_rest(photo):

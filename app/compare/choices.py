@@ -1,0 +1,102 @@
+"""The choices at the top of Compare, and the question that they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import streamlit as st
+
+from app.state import caches, comparison, session
+from app.state.comparison import Comparison
+from app.state.samples import SAMPLES
+from app.ui import notices, sample_label, synset_picker
+from fcn_core.networks.zoo import MODELS
+
+LabelVisibility = Literal["visible", "collapsed"]
+
+
+def draw(chosen: Comparison) -> None:
+    """Draw the widgets; what belongs to one half stands above it."""
+    widget = session.compare().choices.widget
+    with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
+        st.segmented_control(
+            "Compare", comparison.WHAT, required=True, label_visibility="collapsed", width="content",
+            **widget("compare", initial="default"),
+        )  # fmt: skip
+        st.segmented_control(
+            "Show", comparison.VIEWS, required=True, label_visibility="collapsed", width="content",
+            **widget("view", initial="default"),
+        )  # fmt: skip
+    if chosen.compare == "Pictures":
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _pick_picture("picture", chosen.picture, "First photo", "visible")
+        with right:
+            _pick_picture("other_picture", chosen.other_picture, "Second photo", "visible")
+        with st.columns(2, gap="medium")[0]:
+            _pick_synset("synset", chosen.wnids[0], "Look for")
+        return
+    _pick_picture("picture", chosen.picture, "Photo")
+    if chosen.compare == "Models":
+        names = list(MODELS)
+        where, left, right = st.columns(3, gap="medium")
+        with where:
+            _pick_synset("synset", chosen.wnids[0], "Look for")
+        for place, field, label, name in zip(
+            (left, right), ("model", "other_model"), ("with", "and with"), chosen.models, strict=True
+        ):
+            place.selectbox(
+                label, names, names.index(name), format_func=lambda each: MODELS[each].title,
+                **widget(field, name, initial=""),
+            )  # fmt: skip
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _pick_synset("synset", chosen.wnids[0], "Look for")
+    with right:
+        _pick_synset("other", chosen.wnids[1], "and for")
+
+
+def _pick_picture(field: str, name: str, label: str, label_visibility: LabelVisibility = "collapsed") -> None:
+    mine = session.explore().picture
+    names = dict.fromkeys([*([mine.address] if mine is not None else []), name, *SAMPLES])
+
+    def choose(chosen: str | None) -> None:
+        if chosen is not None:  # a second click does not take it away
+            session.compare().choices.choose(**{field: chosen})
+
+    st.pills(
+        label, [each for each in names if each not in SAMPLES] + list(SAMPLES), format_func=_button,
+        label_visibility=label_visibility, **session.compare().choices.widget(field, choose=choose, initial="default"),
+    )  # fmt: skip
+
+
+def _button(name: str) -> str:
+    if name in SAMPLES:
+        return sample_label.of(name)
+    return f":material/image: {notices.escape_markdown(name.rpartition('/')[2] or 'Your photo')}"
+
+
+def _pick_synset(field: str, wnid: str, label: str) -> None:
+    key = "compare-synset" if field == "synset" else "compare-other"
+    st.session_state[key] = wnid
+    synset_picker.pick_synset(key, _chooser(field), label)
+
+
+def _chooser(field: str) -> Callable[[str], None]:
+    def choose(wnid: str) -> None:
+        session.compare().choices.choose(**{field: wnid})
+
+    return choose
+
+
+def question(chosen: Comparison) -> str:
+    """Return the question that the page answers."""
+    first, second = map(caches.ontology().label, chosen.wnids)
+    asked = {
+        "Synsets": f"{first} or {second}: where, and how much?",
+        "Models": f"Where is the {first}, and do two networks agree?",
+        "Pictures": f"Where is the {first} in these two photos?",
+    }[chosen.compare]
+    return asked[0].upper() + asked[1:]
