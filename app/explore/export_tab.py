@@ -121,8 +121,9 @@ def draw_share(view: View) -> None:
     """Draw the button with the page's address."""
     with st.popover("Share", icon=":material/share:"):
         query = urllib.parse.urlencode(st.query_params.to_dict())
+        here = urllib.parse.urlsplit(st.context.url or "")
         st.code(
-            f"{(st.context.url or '').partition('?')[0]}{'?' if query else ''}{query}",
+            here._replace(path=here.path or "/", query=query, fragment="").geturl(),
             language=None,
             wrap_lines=True,
         )

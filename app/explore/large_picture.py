@@ -46,6 +46,7 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
         names_,
         analysis.arithmetic.cells if look.placement == "centres" else None,
         inspect_tab.marked_cell(chosen, analysis),
+        name=name,
     )
     lossless = chosen.heatmap == "Mean" and not look.smooth
     alt = f"Heatmap of {name} over the photo, highest value {figures.number(heatmap.peak)}"

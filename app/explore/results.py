@@ -53,7 +53,7 @@ def draw(
                 notices.note(picture_source.credit(picture))
         with right:
             panel.draw(chosen, view, analysis, awaited)
-        how.draw(chosen, view, picture, analysis, plans if awaited else ())
+        how.draw(chosen, view, picture, analysis, plans)
         evicted = job is not None and view is None  # its class maps were evicted: ask for them again
         if evicted or _whole_page(chosen) != _whole_page(asked):
             st.rerun()  # at the end: Streamlit would forget the widgets that were not drawn

@@ -25,7 +25,11 @@ def draw(chosen: Selection, picture: Picture) -> None:
     with notes:
         job, shown, plans, snapshot = _what_to_show(chosen, picture)
     seen = job if View.of(job, shown) is not None else None
-    results.draw(chosen, seen, shown, plans, snapshot is not None)
+    awaited = snapshot is not None
+    stopped = (
+        job is not None and session.explore().stopped == job.key
+    )  # what is missing comes when it goes on
+    results.draw(chosen, seen, shown, plans if awaited or stopped else (), awaited)
     progress.watch(chosen, job, snapshot)
 
 

@@ -106,7 +106,8 @@ export default function (component) {
   }
   const words = (r, c) => {
     const i = r * columns + c, value = data.values[i], number = (Math.abs(value) / 1000).toFixed(data.digits)
-    if (data.classes) return number + "  " + data.names[data.classes[i]] + "  (row " + r + ", column " + c + ")"
+    if (data.classes) return data.name + ": " + number + ". Strongest class here: " + data.names[data.classes[i]] +
+      ". Row " + r + ", column " + c
     if (data.names.length === 1) return number + "  " + data.names[0]
     return value ? number + "  " + data.names[value > 0 ? 0 : 1] : "no difference"
   }

@@ -76,6 +76,8 @@ class CellMap:
         The cell to frame.
     group : str
         Pictures of one group frame the same place together, and cannot be picked in; "" is for one alone.
+    name : str
+        With classes, what the value is of.
     """
 
     values: NDArray[np.float32]
@@ -84,6 +86,7 @@ class CellMap:
     cells: CellGrid | None
     picked: tuple[int, int] | None = None
     group: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ def _cells(shown: CellMap | None) -> dict[str, object]:
     rows, columns = shown.values.shape
     return {
         "values": np.rint(shown.values * 1000).astype(int).ravel().tolist(),
+        "name": shown.name,
         "digits": 3 if peak <= 1 else 2 if peak <= 100 else 1,
         "classes": shown.classes.ravel().tolist() if shown.classes is not None else None,
         "names": shown.names,

@@ -132,7 +132,9 @@ def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visi
     page.mouse.move(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)
     tip = large(page).locator(".tip")
     tip.wait_for(state="visible")
-    said = re.fullmatch(r"(\d\.\d{3}) +(.+) +\(row (\d+), column (\d+)\)", tip.inner_text())
+    said = re.fullmatch(
+        r".+: (\d\.\d{3})\. Strongest class here: (.+)\. Row (\d+), column (\d+)", tip.inner_text()
+    )
     assert said, tip.inner_text()
     before = rows_shown(page)
     page.mouse.click(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)

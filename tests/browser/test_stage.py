@@ -49,7 +49,7 @@ def own_photo(page: Any) -> Any:
 
 @pytest.mark.parametrize("width", [1280, 390, 280])
 def test_names_stay_in_the_picture_and_apart(visit: Visit, width: int) -> None:
-    page = visit("/?picture=motorcycle&scales=200x320,400x640,800x1280")
+    page = visit("/?picture=astronaut&scales=200x320,400x640,800x1280")
     assert len(named(page)) >= 2
     page.set_viewport_size({"width": width, "height": 844})
     page.wait_for_function("width => document.querySelector('.fcn-question').clientWidth < width", arg=width)
