@@ -45,7 +45,7 @@ WIDGETS = (
     *("upload*", "camera", "link", "link-*"),
     *("scale-*", "weight-*", "new-scale", "stage", "png"),
     *("seen", "seen-*", "*-step-*", "*-pick-*", "*-sense-*"),
-    *("stop", "export-*", "ask-again", "picture-again", "job-again", "side-again-*"),
+    *("stop", "export-*", "ask-again", "picture-again", "everything", "job-again", "side-again-*"),
     "compare-*",
     *("prepare-*", "lesson-*"),
 )
