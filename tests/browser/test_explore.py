@@ -78,7 +78,7 @@ def test_add_a_scale_stop_and_resume(visit: Visit, hold: Path) -> None:
 
 
 def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: Visit, hold: Path) -> None:
-    page = visit("/?picture=astronaut&scales=200x320&how=true")
+    page = visit("/?picture=duck&scales=200x320&how=true")
     hold.touch()
     old = page.locator(".fcn-card img").first.get_attribute("src")
     page.get_by_role("button", name="Scales and model").click()
