@@ -25,6 +25,7 @@ from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.presence import presences
 from fcn_core.maps.region import Box, boxes_of, suggest_threshold, threshold_mask
+from fcn_core.maps.taught import LEAST_THRESHOLD, taught_synset
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system import memory
 
@@ -235,7 +236,19 @@ class Analysis:
     def threshold(self) -> float:
         """Value of the fine map from which a pixel belongs to the mask."""
         chosen = self.options.threshold
-        return suggest_threshold(self.at_working_size.fine) if chosen == "auto" else float(chosen)
+        return self.suggested_threshold if chosen == "auto" else float(chosen)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether the synset is told by more than its classes (:mod:`fcn_core.maps.taught`)."""
+        classes = next(iter(self.class_maps.values())).logits.shape[-1]
+        return taught_synset(self.class_ids, classes) is not None
+
+    @property
+    def suggested_threshold(self) -> float:
+        """Otsu's threshold of the fine map; for a taught synset that follows regions at least `LEAST_THRESHOLD`."""
+        found = suggest_threshold(self.at_working_size.fine)
+        return max(found, LEAST_THRESHOLD) if self.snapped and self.is_taught else found
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.state import caches, session
-from app.state.caches import Outlined
+from app.state.caches import NOTHING_OUTLINED, Outlined
 from app.state.comparison import Comparison
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, JobKey, ModelKey, Snapshot, job_key
@@ -76,7 +76,7 @@ class Looked:
     def outlined(self) -> Outlined:
         """What is outlined: nothing where the synset is not in the picture, or not known yet."""
         if self.view is None:
-            return Outlined((), 0.0)
+            return NOTHING_OUTLINED
         return self.view.outlined(self.half.chosen, self.half.chosen.synset)
 
 

@@ -11,7 +11,6 @@ from app.state.selection import Selection
 from app.state.view import View
 from app.ui import display, figures, notices, synset_picker
 from fcn_core.images.scales import NOTEBOOK_SCALES, PlannedScale
-from fcn_core.maps.taught import taught_synset
 from fcn_core.pipeline import Analysis
 
 _INTRODUCTION = (
@@ -67,8 +66,8 @@ def draw(
             with st.popover("Scales and model", icon=":material/tune:"):
                 network_inputs.draw(chosen, picture)
             notices.note("One map for each size at which the network reads the photo.")
-        if view is not None:
-            _about_taught(chosen, view)
+        if analysis is not None:
+            _about_taught(chosen, analysis)
         scale_row.draw(chosen, analysis, picture, plans)
         if view is None or analysis is None:
             return
@@ -87,13 +86,11 @@ def _synset(chosen: Selection) -> None:
     notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
 
 
-def _about_taught(chosen: Selection, view: View) -> None:
+def _about_taught(chosen: Selection, analysis: Analysis) -> None:
     """Say that a synset is found by more than its classes, which the maps of the scales do not show."""
-    class_ids = caches.ontology().class_ids(chosen.synset)
-    finest = list(view.class_maps.values())[-1]
-    if taught_synset(class_ids, finest.logits.shape[-1]) is None:
+    if not analysis.is_taught:
         return
-    name, kinds = caches.ontology().label(chosen.synset), len(class_ids)
+    name, kinds = caches.ontology().label(chosen.synset), len(analysis.class_ids)
     notices.note(
         f"Of the network's classes only {kinds} are kinds of {name}. So the answer above weighs what all classes say "
         "together; the maps of the scales show only those few classes."

@@ -75,7 +75,7 @@ def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
             wnid,
             synsets.label(wnid),
             colours.get(wnid, stage.ASKED_COLOUR),
-            view.outlined(chosen, wnid).polygons,
+            view.outlined(chosen, wnid, tuple(other for other in wnids if other != wnid)).polygons,
         )
         for wnid in wnids
     )

@@ -12,7 +12,6 @@ from app.state.selection import Selection
 from app.ui import figures, notices
 from app.ui.display import outlined
 from fcn_core.export import original
-from fcn_core.maps.region import suggest_threshold
 from fcn_core.pipeline import Analysis
 
 _SIZE = (680, 600)
@@ -41,7 +40,7 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
 
 
 def _threshold(chosen: Selection, analysis: Analysis) -> None:
-    suggested = suggest_threshold(analysis.fine)
+    suggested = analysis.suggested_threshold
     shown = session.explore().choices.widget("threshold", round(analysis.threshold, 2))
     st.slider("Threshold", 0.0, 1.0, step=0.01, **shown)
     st.html(

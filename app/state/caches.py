@@ -198,7 +198,7 @@ def fine(
 
 @dataclass(frozen=True, eq=False)
 class Outlined:
-    """A mask as the page shows it at first: it takes a hundredth of the fine map's memory.
+    """A mask as the page shows it at first: it takes a thirtieth of the fine map's memory.
 
     Attributes
     ----------
@@ -206,13 +206,31 @@ class Outlined:
         Its outlines, (x, y) from 0 to 1 of its sides, largest first; empty if nothing is marked.
     coverage : float
         Share of the picture that it covers.
+    bits : uint8 ndarray
+        The mask, eight pixels a byte.
+    shape : (int, int)
+        Height and width of the mask.
     """
 
     polygons: tuple[NDArray[np.float64], ...]
     coverage: float
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The mask, (H, W)."""
+        height, width = self.shape
+        pixels: NDArray[np.bool_] = (
+            np.unpackbits(self.bits, count=height * width).reshape(self.shape).view(np.bool_)
+        )
+        return pixels
 
 
-@st.cache_resource(show_spinner=False, scope="session", max_entries=24)  # a few kilobytes each
+NOTHING_OUTLINED = Outlined((), 0.0, np.zeros(1, np.uint8), (1, 1))
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=24)  # 0.1 MB each
 def outlined(
     key: JobKey,
     identity: Identity,
@@ -222,7 +240,8 @@ def outlined(
 ) -> Outlined:
     """Compute the outlines of a mask; `way` is what else it depends on."""
     mask = _mask()
-    return Outlined(outlines_of(mask), float(mask.mean()))
+    height, width = mask.shape
+    return Outlined(outlines_of(mask), float(mask.mean()), np.packbits(mask), (height, width))
 
 
 def outlines_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:

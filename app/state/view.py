@@ -18,6 +18,7 @@ from fcn_core.engines.base import ModelInfo
 from fcn_core.maps.findings import WORTH_SAYING, Finding
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.presence import presence
+from fcn_core.maps.taught import taught_synset
 from fcn_core.pipeline import PRESENCE_FLOOR, Analysis, MapOptions, interpret
 from fcn_core.synsets.ontology import Ontology
 
@@ -92,15 +93,28 @@ class View:
             ontology=synsets,
         )
 
-    def outlined(self, chosen: Selection, wnid: str) -> Outlined:
-        """Return the outlines of a synset, none if it is not there; its fine map is computed once at most."""
+    def outlined(self, chosen: Selection, wnid: str, others: tuple[str, ...] = ()) -> Outlined:
+        """Return the outlines of a synset, none if it is not there; its fine map is computed once at most.
+
+        A taught synset gives way to `others`: the network knows what they are, and not where it is.
+        """
         asked = replace(chosen, synset=wnid)
         if wnid != chosen.synset:
             asked = replace(asked, threshold=None, trace=False)
+        classes = next(iter(self.class_maps.values())).logits.shape[-1]
+        if taught_synset(caches.ontology().class_ids(wnid), classes) is None:
+            others = ()
         kind = asked.kind if not asked.snap else "evidence"
-        way = asked.snap, kind, asked.threshold, asked.trace
+        way = asked.snap, kind, asked.threshold, asked.trace, others
         identity = caches.identity(self.class_maps)
-        return caches.outlined(self.job.key, identity, wnid, way, lambda: self.analysis(asked).mask)
+
+        def mask() -> NDArray[np.bool_]:
+            found: NDArray[np.bool_] = self.analysis(asked).mask
+            for other in others:
+                found = found & ~self.outlined(chosen, other).mask
+            return found
+
+        return caches.outlined(self.job.key, identity, wnid, way, mask)
 
     def _options(self, chosen: Selection) -> MapOptions:
         return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap, chosen.trace)

@@ -23,6 +23,10 @@ from fcn_core.maps.windows import terms_of
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system.assets import asset
 
+#: Least threshold of a taught synset's fine map: where it is was never taught, and Otsu's threshold alone floods, so a
+#: region must belong to it rather than not.
+LEAST_THRESHOLD = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Taught:

@@ -1,0 +1,59 @@
+"""What Explore outlines where things overlap: a person gives way to what the network has a class for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.state import caches, selection, shared_queue
+from app.state.queue.jobs import ModelKey
+from app.state.view import View
+from fcn_core.maps.region import suggest_threshold
+from fcn_core.maps.taught import LEAST_THRESHOLD
+from tests.app.explore_page import large, opened, outlined
+
+pytestmark = pytest.mark.usefixtures("prepared_app")
+PERSON, HELMET = "n00007846", "n03379051"
+
+
+@pytest.fixture
+def view(lite2: Any, monkeypatch: pytest.MonkeyPatch) -> View:
+    """The view of a page, outside of it: without the caches of its session."""
+    page = opened(picture="astronaut", how="false")
+    assert outlined(page) == ["person", "football helmet"]
+    job, picture = page.session_state["explore"].shown
+    assert shared_queue.queue().info(ModelKey("efficientnet-lite2")) is not None
+    for name in ("outlined", "fine", "scene"):
+        monkeypatch.setattr(caches, name, getattr(caches, name).__wrapped__)
+    view = View.of(job, picture)
+    assert view is not None
+    return view
+
+
+def test_a_person_gives_way_to_what_else_is_outlined(view: View) -> None:
+    chosen = replace(selection.default(), synset=PERSON)
+    alone, beside = view.outlined(chosen, PERSON), view.outlined(chosen, PERSON, (HELMET,))
+    helmet = view.outlined(chosen, HELMET, (PERSON,))
+    assert (alone.mask & helmet.mask).any(), "they overlap"
+    np.testing.assert_array_equal(beside.mask, alone.mask & ~helmet.mask)
+    np.testing.assert_array_equal(helmet.mask, view.outlined(chosen, HELMET).mask)
+    assert beside.coverage == pytest.approx(beside.mask.mean())
+
+
+def test_a_person_is_marked_only_where_one_is_likelier_than_not(view: View) -> None:
+    analysis = view.analysis(replace(selection.default(), synset=PERSON))
+    assert suggest_threshold(analysis.at_working_size.fine) < LEAST_THRESHOLD == analysis.threshold
+    other = view.analysis(replace(selection.default(), synset=HELMET))
+    assert other.threshold == suggest_threshold(other.at_working_size.fine)
+    plain = view.analysis(replace(selection.default(), synset=PERSON, snap=False))
+    assert plain.threshold == suggest_threshold(plain.at_working_size.fine), "that map is no probability"
+
+
+def test_the_page_outlines_them_apart() -> None:
+    shapes = {shape["name"]: shape for shape in large(opened(picture="astronaut", how="false"))["shapes"]}
+    alone = large(opened(picture="astronaut", synset="person", how="false"))["shapes"][0]
+    assert shapes["person"]["path"] != alone["path"]
+    assert caches.ontology().label(PERSON) == "person"
