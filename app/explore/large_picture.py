@@ -52,7 +52,7 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
     alt = f"Heatmap of {name} over the photo, highest value {figures.number(heatmap.peak)}"
     if heatmap.peak <= 0:
         alt = f"The photo: no {name} is marked on it"
-    stage.draw(Stage(pixels, alt, over, lossless, map=cells), "stage", on_pick=inspect_tab.pick)
+    stage.draw(Stage(pixels, alt, over, lossless=lossless, map=cells), "stage", on_pick=inspect_tab.pick)
     st.html(figures.legend(span, chosen.colours, _meaning(chosen, analysis), opacity=chosen.opacity))
 
 

@@ -77,16 +77,17 @@ window.fcnEntries ||= (() => {
 # Enter, and before a letter is added to a word that the page has written. While the user edits, nothing is selected.
 SELECT_WORD = """
 window.fcnSelectWord ||= (() => {
-  const own = new WeakMap(), edited = new WeakSet()
+  const own = new WeakMap(), edited = new WeakSet(), clicked = new WeakSet()
   const on = (event, act) => document.addEventListener(event, (e) => {
     if (e.target.type === "search" && e.target.closest("[class*=-pick-]")) act(e.target, e) }, true)
-  const select = (field) => { if (!edited.has(field)) requestAnimationFrame(() => field.select()); edited.add(field) }
-  on("focusin", select)
-  on("click", select)
-  on("focusout", (field) => edited.delete(field))
+  const untouched = (field) => !edited.has(field) && !clicked.has(field)
+  const begin = (field) => { edited.delete(field); clicked.delete(field) }
+  on("focusin", (field) => { if (untouched(field)) field.select() })
+  on("click", (field) => { if (untouched(field)) field.select(); clicked.add(field) })
+  on("focusout", begin)
   on("input", (field) => { own.set(field, field.value); edited.add(field) })
   on("keydown", (field, { key }) => {
-    if (key === "Enter") { own.set(field, field.value); edited.delete(field); field.select() } })
+    if (key === "Enter") { own.set(field, field.value); begin(field); field.select() } })
   on("beforeinput", (field, { inputType }) => {
     if (inputType.startsWith("insert") && own.get(field) !== field.value) field.select() })
   return true

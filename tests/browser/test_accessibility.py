@@ -140,13 +140,17 @@ def test_axe_finds_nothing(visit: Visit, place: Place) -> None:
 
 @dataclass(frozen=True)
 class Press:
-    """A control, a key, and what has the focus after the run that follows: itself, or another by its name."""
+    """A control, a key, and what has the focus after the run that follows: itself, or another by its name.
+
+    `first` names a button to press before, behind which the control is.
+    """
 
     name: str
     address: str
     control: str
     key: str = "Enter"
     then: str = ""
+    first: str = ""
 
 
 PRESSES = [
@@ -159,7 +163,13 @@ PRESSES = [
         "[class*=st-key-explore-step] button >> nth=0",
         then="button",
     ),
-    Press("a scale", "/?scales=200x320,400x640&how=true", ".st-key-scale-400x640 input", " "),
+    Press(
+        "a scale",
+        "/?scales=200x320,400x640&how=true",
+        ".st-key-scale-400x640 input",
+        " ",
+        first="Scales and model",
+    ),
     Press("a tab", "/?scales=200x320&how=true", "[role=tab] >> nth=0", "ArrowRight", "Mask"),
     Press("what is compared", "/compare", ".st-key-compare-compare [role=radio] >> nth=0", " "),
     Press("a step in the contents", "/learn?step=1", ".st-key-lesson-link-4 button"),
@@ -175,6 +185,8 @@ NAME = "(element => element.getAttribute('aria-label') || element.innerText.trim
 def test_the_focus_stays(visit: Visit, press: Press) -> None:
     page = visit(press.address, wait=False)
     quiet(page)
+    if press.first:
+        page.get_by_role("button", name=press.first).click()
     control = page.locator(press.control).first
     name = control.evaluate(NAME)
     control.focus()

@@ -58,7 +58,7 @@ def test_a_picture_that_went_with_the_server_is_said_to_be_gone(
     visit: Visit, restarted: tuple[str, Callable[[], None]]
 ) -> None:
     address, restart = restarted
-    page = visit(f"{address}/?scales=200x320")
+    page = visit(f"{address}/?scales=200x320&how=true")
     upload(page, COFFEE)
     shows(page, "600 × 400")
     settle(page)
@@ -68,6 +68,7 @@ def test_a_picture_that_went_with_the_server_is_said_to_be_gone(
     settle(page)
     shows(page, "German shepherd")
     expect(page.get_by_test_id("stFileChip")).to_have_count(0)  # what the browser listed is not there
+    page.get_by_role("button", name="Scales and model").click()
     page.locator(".st-key-scale-400x640").click()
     page.locator(".fcn-card").nth(1).wait_for()
     settle(page)

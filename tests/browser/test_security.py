@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from app.state.selection import _READ
+from app.state.selection import Selection
 from tests.browser.conftest import is_forbidden
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
@@ -29,7 +29,7 @@ from tests.waiting import PATIENCE, wait_until
 pytestmark = pytest.mark.browser
 
 PAGES = ("/", "/compare", "/learn?step=1", "/learn?step=all", "/models")
-PARAMETERS = (*_READ, "step", "present", "embed_options", "unknown")
+PARAMETERS = (*(each.name for each in fields(Selection)), "step", "present", "embed_options", "unknown")
 PAYLOADS = (
     '<img src=x onerror="window.hacked=1">',
     '"><script>window.hacked=1</script><svg onload="window.hacked=1">',
