@@ -82,8 +82,12 @@ window.fcnSelectWord ||= (() => {
     if (e.target.type === "search" && e.target.closest("[class*=-pick-]")) act(e.target, e) }, true)
   const untouched = (field) => !edited.has(field) && !clicked.has(field)
   const begin = (field) => { edited.delete(field); clicked.delete(field) }
-  on("focusin", (field) => { if (untouched(field)) field.select() })
-  on("click", (field) => { if (untouched(field)) field.select(); clicked.add(field) })
+  const select = (field) => {  // in a moment: what else listens to a click sets the caret; not if a letter was faster
+    const word = field.value
+    requestAnimationFrame(() => { if (field.value === word) field.select() })
+  }
+  on("focusin", (field) => { if (untouched(field)) select(field) })
+  on("click", (field) => { if (untouched(field)) select(field); clicked.add(field) })
   on("focusout", begin)
   on("input", (field) => { own.set(field, field.value); edited.add(field) })
   on("keydown", (field, { key }) => {

@@ -17,12 +17,20 @@ from tests.browser.explore import (
     step,
     where,
 )
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
 
 
 def look_for(page: Any, word: str) -> None:
     picker(page).click()
+    page.wait_for_function(
+        """() => {
+            const field = document.activeElement
+            return field.selectionEnd - field.selectionStart === field.value.length
+        }""",
+        timeout=1000 * PATIENCE,
+    )
     page.keyboard.type(word)  # replaces the word that the field shows
     page.keyboard.press("Enter")
 
