@@ -26,7 +26,6 @@ SHOTS = (
     ("how", "/?how=true&synset=dog", 1280, 1700, "light"),
     ("phone", "/?picture=hens", 390, 844, "light"),
     ("landscape", "/?picture=horses", 844, 390, "dark"),
-    ("compare", "/compare", 1280, 1000, "light"),
 )
 READY = """() => document.querySelector('.st-key-stage, .fcn-figure img')
     && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
