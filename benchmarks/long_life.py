@@ -110,7 +110,6 @@ async def _visit(
     user = session.Session(port, random.Random(0), tally, query=f"scales={scales}")
     await user.open()
     await user.settle()
-    await user.choose("Picture", "Upload")
     for number, (repeated, height, width) in enumerate(sizes(pictures, proportions)):
         file, known = session.picture(height, width, number), len(tally.errors)
         begin = time.perf_counter()

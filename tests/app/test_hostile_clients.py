@@ -111,7 +111,6 @@ def test_many_pages_show_large_files(server: Server) -> None:
         for i in range(6):
             user = Session(server.port, random.Random(i), Tally())
             await user.open()
-            await user.choose("Picture", "Upload")
             (uploader,) = [widget for kind, widget in user.widgets.values() if kind == "file_uploader"]
             await user.upload(uploader, padded(i))
             users.append(user)
