@@ -205,13 +205,6 @@ class Session:
             await self.run()
         return kind
 
-    async def choose(self, label: str, option: str) -> None:
-        """Click an option."""
-        widget = next(w for kind, w in self.widgets.values() if kind == "button_group" and w.label == label)
-        self.states[widget.id] = WidgetState(id=widget.id)
-        self.states[widget.id].string_array_value.data.append(option)
-        await self.run()
-
     def new_picture(self) -> bytes:
         """A picture the server has not seen."""
         side = self.rng.choice((200, 600, 1200))

@@ -80,9 +80,7 @@ def overlay_map(
     -------
     (H, W, 3) uint8 ndarray
     """
-    _check_photo(photo)
-    if values.shape != photo.shape[:2]:
-        raise ValueError(f"Expected a map of the photo's shape {photo.shape[:2]}. Received: {values.shape}")
+    _check_map(photo, values)
     low, high = span
     blended = np.empty_like(photo)
     for rows in row_blocks(photo.shape[:2]):
@@ -112,9 +110,7 @@ def overlay_signed(
     -------
     (H, W, 3) uint8 ndarray
     """
-    _check_photo(photo)
-    if values.shape != photo.shape[:2]:
-        raise ValueError(f"Expected a map of the photo's shape {photo.shape[:2]}. Received: {values.shape}")
+    _check_map(photo, values)
     if not (math.isfinite(most) and most > 0):
         raise ValueError(f"Expected a finite range above 0. Received: {most}")
     blended = np.empty_like(photo)
@@ -176,6 +172,12 @@ def draw_boxes(
         if inner[0] <= inner[2] and inner[1] <= inner[3]:
             draw.rectangle(inner, outline=colour, width=line)
     return np.asarray(canvas)
+
+
+def _check_map(photo: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+    _check_photo(photo)
+    if values.shape != photo.shape[:2]:
+        raise ValueError(f"Expected a map of the photo's shape {photo.shape[:2]}. Received: {values.shape}")
 
 
 def _check_photo(photo: npt.NDArray[Any]) -> None:
