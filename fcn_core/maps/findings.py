@@ -193,6 +193,7 @@ _VAGUE = frozenset(
 WORTH_SAYING = 0.7  # presence from which something is listed: nearly nine of ten are then right
 _AS_SURE = 0.85  # share of the presence of the surest synset above, from which a narrower one is said
 _SAME_PLACE = 0.5  # cosine of two maps from which both are one thing
+_PARTLY = 0.25  # the same for two kinds of one everyday thing; different things of one kind stay below 0.12
 _MOST_CELLS = 6000  # larger grids are skipped: they change little and need 4 kB per cell
 
 
@@ -249,8 +250,10 @@ def findings(
     vague ones such as "matter". A class is named itself if it is nearly as sure as the surest synset above it.
     Otherwise its everyday kind is named if that is (snake, dog, car, vehicle ...), otherwise the narrowest synset
     that is. A candidate is skipped if it shares classes with a surer finding, or lies in the same cells as one:
-    what the network calls "sorrel" and "dog" at one place is one animal. Taught synsets are candidates whatever the
-    peaks are, unless a narrower one is named; what is in their cells, such as a jersey, is named as well.
+    what the network calls "sorrel" and "dog" at one place is one animal. Two kinds of one everyday thing that lie
+    partly in the same cells are that thing: an Indian and an African elephant are elephants. Taught synsets are
+    candidates whatever the peaks are, unless a narrower one is named; what is in their cells, such as a jersey, is
+    named as well.
     """
     ontology = ontology or Ontology.load()
     scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
@@ -268,18 +271,33 @@ def findings(
     for broad in taught:
         kinds = [wnid for wnid in named if broad in ontology.ancestors(wnid) and sure[wnid] >= least]
         named = {wnid: None for wnid in named if wnid != broad} | ({} if kinds else {broad: None})
-    found: list[Finding] = []
-    taken: list[tuple[frozenset[int], list[Float64]]] = []
+    found: dict[str, list[Float64]] = {}  # and the places of each
     for wnid in sorted(named, key=lambda w: -sure[w]):
-        if sure[wnid] < least or len(found) == limit:
+        if sure[wnid] < least:
             break
-        ids = frozenset(ontology.class_ids(wnid))
-        places = [] if wnid in taught else [_place(each, sorted(ids)) for each in cells]
-        if any(ids & others or _together(places, theirs) > _SAME_PLACE for others, theirs in taken):
+        places = [] if wnid in taught else [_place(each, ontology.class_ids(wnid)) for each in cells]
+        near = {other: _together(places, theirs) for other, theirs in found.items()}
+        if any(_overlap(wnid, other, ontology) or near[other] > _SAME_PLACE for other in near):
             continue
-        taken.append((ids, places))
-        found.append(Finding(ontology[wnid], sure[wnid]))
-    return tuple(found)
+        shared = [_everyday_kind(wnid, other, ontology) for other in near if near[other] > _PARTLY]
+        if kind := next(filter(None, shared), None):
+            wnid, places = kind, [_place(each, ontology.class_ids(kind)) for each in cells]
+            found = {w: theirs for w, theirs in found.items() if not _overlap(w, kind, ontology)}
+        found[wnid] = places
+    listed = sorted(found, key=lambda w: -sure[w])[:limit]
+    return tuple(Finding(ontology[wnid], sure[wnid]) for wnid in listed)
+
+
+def _overlap(wnid: str, other: str, ontology: Ontology) -> bool:
+    """Return whether two synsets have classes in common."""
+    return not set(ontology.class_ids(wnid)).isdisjoint(ontology.class_ids(other))
+
+
+def _everyday_kind(wnid: str, other: str, ontology: Ontology) -> str | None:
+    """Return the narrowest everyday kind that includes two synsets: elephant for the Indian and the African one."""
+    above, theirs = ({ontology.collapse(a) for a in ontology.ancestors(w)} for w in (wnid, other))
+    kinds = [w for w in above & theirs & _EVERYDAY if ontology.count(w) <= _MOST_CLASSES]
+    return min(kinds, key=ontology.count, default=None)
 
 
 def _chain(class_id: int, ontology: Ontology) -> tuple[str, ...]:

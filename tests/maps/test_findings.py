@@ -15,7 +15,7 @@ EGYPTIAN_CAT, TABBY, ESPRESSO, MISSILE, SORREL, BEAGLE = 285, 281, 967, 657, 339
 TIMBER_WOLF = 269
 AMBULANCE, JEEP = 407, 609
 MUD_TURTLE, TERRAPIN = 35, 36
-ALP, TUSKER, AFRICAN_ELEPHANT = 970, 101, 386
+ALP, TUSKER, AFRICAN_ELEPHANT, INDIAN_ELEPHANT = 970, 101, 386, 385
 HOT_POT, PLATE, POTPIE, STRAWBERRY, BROCCOLI = 926, 923, 964, 949, 937
 # The presence is the largest probability of a window, and a little less the more classes there are.
 PLAIN = ReadOut.from_json(
@@ -65,6 +65,19 @@ def test_two_names_for_the_same_cells_are_one_thing():
     assert labels(findings([patches([place, {}])], read_out=PLAIN, least=0.2)) == ["horse"]
     apart = [{SORREL: 0.5}, {BEAGLE: 0.4}]
     assert labels(findings([patches(apart)], read_out=PLAIN, least=0.2)) == ["horse", "beagle"]
+
+
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [
+        (4, ["elephant"]),  # in some cells the network sees the one, in some the other, in some both
+        (0, ["African elephant", "Indian elephant"]),  # two animals apart
+    ],
+)
+def test_two_kinds_that_share_cells_are_their_everyday_kind(shared, expected):
+    both = [{AFRICAN_ELEPHANT: 0.5, INDIAN_ELEPHANT: 0.45}] * shared
+    places = [{AFRICAN_ELEPHANT: 0.97}] * 2 + both + [{INDIAN_ELEPHANT: 0.97}] * 2
+    assert sorted(labels(findings([patches(places)], read_out=PLAIN, least=0.9))) == expected
 
 
 def test_the_presence_is_that_of_the_synset():
