@@ -375,7 +375,10 @@ def test_commands_without_a_home(arguments, tmp_path):
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("\n") == done.stderr.count("There is no home folder") == 1
+    (told,) = (
+        line for line in done.stderr.splitlines() if "Matplotlib" not in line
+    )  # which says that it is slow
+    assert "There is no home folder" in told
     assert list(tmp_path.iterdir()) == []  # neither a folder named ~, nor what was temporary
 
 
