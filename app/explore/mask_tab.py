@@ -23,7 +23,7 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
     left, right = st.columns([3, 2])
     with left:
         drawn = outlined(analysis, figures.shown_size(picture, *_SIZE), veil=True, boxes=True)
-        name = caches.ontology().label(chosen.synset)
+        name = caches.ontology()[chosen.synset].name
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
         if not analysis.marked:
             alt = f"The picture: no {name} is marked in it"
@@ -64,7 +64,7 @@ def _threshold(chosen: Selection, analysis: Analysis) -> None:
 
 def _boxes(analysis: Analysis, picture: Picture) -> None:
     if not analysis.marked:
-        name = caches.ontology().label(analysis.synset.wnid)
+        name = analysis.synset.name
         notices.note(
             f"No {name} found here: the probability that there is one is {analysis.presence:.0%}. Nothing is marked. "
             '"Mark what looks most like it", above, marks something all the same.'

@@ -154,7 +154,7 @@ def _introduction(analysis: Analysis) -> str:
     note = rename_note(analysis)
     note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
-        f"# Where is “{analysis.synset.words[0]}”?\n\n"
+        f"# Where is “{analysis.synset.name}”?\n\n"
         f"`{name}`, {analysis.image.size_in_words}. {model.title} as a fully convolutional "
         f"network; the synset {analysis.synset.wnid} has {count} of its 1000 classes.{random}\n\n"
         f"On the command line:\n\n{note}```sh\n{command_line(analysis)}\n```"

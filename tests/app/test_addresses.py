@@ -261,7 +261,7 @@ COMPARE_CHANGES: dict[str, dict[str, Any]] = {
     },
     "Pictures": {"compare-picture": "rocket", "compare-other_picture": "cat", "compare-view": "Heatmap"},
     "Synsets": {
-        "compare-synset-pick": "espresso",
+        "compare-synset-pick": "coffee",
         "compare-other-pick": "cat",
         "compare-trace": True,
         "compare-view": "Heatmap",

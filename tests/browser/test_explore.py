@@ -97,7 +97,7 @@ def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: V
     hold.unlink()
     page.locator(".fcn-card img").first.wait_for()
     settle(page)
-    assert "moped" in " ".join(named(page))
+    assert "motorcycle" in " ".join(named(page))
     assert page.locator(".fcn-card img").first.get_attribute("src") != old
 
 
