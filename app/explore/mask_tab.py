@@ -42,7 +42,15 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
 def _threshold(chosen: Selection, analysis: Analysis) -> None:
     suggested = analysis.suggested_threshold
     shown = session.explore().choices.widget("threshold", round(analysis.threshold, 2))
-    st.slider("Threshold", 0.0, 1.0, step=0.01, **shown)
+    st.slider(
+        "Threshold",
+        0.0,
+        1.0,
+        step=0.01,
+        help="Pixels of at least this value belong to the mask. The suggestion also leaves out parts that are nowhere "
+        "nearly as sure as the surest, if the mask follows the picture's regions.",
+        **shown,
+    )
     st.html(
         f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
     )
