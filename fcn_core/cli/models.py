@@ -12,7 +12,7 @@ from fcn_core.cli.terminal import shown
 from fcn_core.errors import UnknownModel
 
 if TYPE_CHECKING:
-    from fcn_core.networks.zoo import ModelSpec
+    from fcn_core.networks.spec import ModelSpec
 
 
 def add_commands(commands: Commands) -> None:

@@ -20,7 +20,7 @@ def add_commands(commands: Commands) -> None:
     verify.add_argument(
         "--application",
         metavar="NAME",
-        help="verify a classifier of keras.applications that ends in global average pooling and one dense layer",
+        help="verify a classifier of keras.applications, converted by Keras itself",
     )
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
     verify.set_defaults(run=_run)
@@ -47,10 +47,14 @@ def _run(options: argparse.Namespace) -> int:
         compared = (
             f" ({proof.compared} of {proof.classes} classes: the others are too improbable for float32)"
         )
+    whole = ""
+    if proof.whole:
+        whole = "A layer reads the whole picture (squeeze-and-excite), so each cell depends on all of it a little.\n"
     print(
-        f"{proof.name} ({proof.weights} weights): at {proof.size}x{proof.size} the mean of the "
+        f"{proof.name} ({proof.weights} weights): at {proof.size}x{proof.size} "
+        f"{'the mean' if proof.proof == 'mean' else 'the only cell'} of the "
         f"{proof.grid[0]}x{proof.grid[1]} map of logits ({proof.engine}) against the classifier's own answer "
-        f"(Keras on {proof.backend}).\n"
+        f"(Keras on {proof.backend}).\n{whole}"
         f"largest error {proof.error:.2e} in a range of {proof.span:.2e}{compared}: {proof.relative:.1e} of it, "
         f"{'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}"
     )

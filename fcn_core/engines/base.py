@@ -24,7 +24,7 @@ from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import MIN_SIDE
 from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.middle import MiddleMap, empty_maps, middle_layers, part_of
-from fcn_core.networks.zoo import ModelSpec
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.system import memory
 
 Weights = Literal["imagenet", "unpublished", "random"]
