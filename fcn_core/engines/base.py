@@ -220,7 +220,8 @@ class Engine:
 
     def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
         budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
-        if self.forecast(MIN_SIDE, MIN_SIDE).fits:
+        least = max(MIN_SIDE, self._geometry.smallest)
+        if self.forecast(least, least).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
             return (
                 f"Expected a scale that fits into the budget of {memory.pass_budget_mb():.0f} MB. Received "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,8 +117,9 @@ def verify_model(
 
 def _cells(geometry: Geometry, height: int, width: int) -> int:
     """Return the cells of the map of an input, 0 if it is too small."""
-    rows, columns = geometry.grid(height, width)
-    return max(rows, 0) * max(columns, 0)
+    if min(height, width) < geometry.smallest:
+        return 0
+    return math.prod(geometry.grid(height, width))
 
 
 def verify_application(name: str, weights: str | None = None) -> Verification:

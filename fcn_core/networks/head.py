@@ -57,6 +57,7 @@ _LINEAR = (
     "Subtract",
     "Average",
     "Rescaling",
+    "Activation",
 )
 
 

@@ -17,7 +17,7 @@ _GAIN = 2.0  # of a kernel (He et al., "Delving Deep into Rectifiers", ICCV 2015
 _DEVIATION = (
     4.0  # after a normalisation: large enough that swish is nearly a ReLU, which scales with its input
 )
-_LOGITS = 12.0  # deviation of the logits of a network without normalisations
+_LOGITS = 20.0  # deviation of the logits of a network without normalisations
 _LARGEST = 2.0  # growth of the mean square in max pooling
 _SPREAD = 0.1  # of offsets and means, as a share of the deviation of the values they are added to
 
@@ -63,10 +63,9 @@ def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -
         square *= _GAIN ** sum(len(weight.shape) > 1 for weight in weights)
         if weights and kind != "Normalization":  # it normalises the input, and is not trained
             drawn = [_draw(weight, kind, square, rng) for weight in weights]
-            if (
-                node is last and not normalised and square > _DEVIATION**2
-            ):  # a softmax of large logits is one class
-                drawn[0] = drawn[0] * np.float32(_DEVIATION / np.sqrt(square))
+            # the softmax of larger logits would be one class
+            if node is last and saturates and not normalised and square > _LOGITS**2:
+                drawn[0] = drawn[0] * np.float32(_LOGITS / np.sqrt(square))
             layer.set_weights(drawn)
         if kind in _NORMALISATIONS:
             square = _DEVIATION**2 if any(weight.name == "gamma" for weight in weights) else 1.0

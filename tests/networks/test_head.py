@@ -79,6 +79,7 @@ HEADS = {
     "sigmoid": ([gap(), dense(5, "sigmoid")], "mean"),
     "one sigmoid": ([gap(), dense(1, "sigmoid")], "mean"),
     "one logit": ([gap(), dense(1)], "mean"),
+    "no activation, said so": ([gap(), dense(), layers.Activation("linear")], "mean"),
     "sigmoid apart": ([gap(), dense(), layers.Activation("sigmoid")], "mean"),
     "ReLU": ([gap(), dense(6, "relu"), dense()], "one cell"),
     "LayerNormalization": ([gap(), layers.LayerNormalization(), dense()], "one cell"),
