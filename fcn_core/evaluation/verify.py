@@ -165,14 +165,15 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
             f"({str(cause)[:160]}). Try --weights none, which verifies the conversion with random weights."
         ) from cause
     preprocess = importlib.import_module(build.__module__).preprocess_input
+    if random:
+        with keras_settings():
+            square = float(np.mean(np.asarray(preprocess(_noises(64).astype(np.float32))) ** 2))
+        seed_weights(classifier, input_square=square)
     conversion = convert(classifier, output="logits")
     geometry, _ = read_geometry(conversion.network)
     size, _ = proof_size(conversion.proof, classifier.input_shape[1:3], partial(_cells, geometry))
     with keras_settings():
         batch = np.asarray(preprocess(_noises(size).astype(np.float32)))
-    if random:
-        seed_weights(classifier, input_square=float(np.mean(batch**2)))
-        conversion = convert(classifier, output="logits")
     logits = [np.asarray(conversion.network(picture[None], training=False))[0] for picture in batch]
     how = _How(name, "random" if random else "imagenet", "keras", conversion.proof, not geometry.bandable)
     return _verification(how, accepting(classifier, size, size), batch, logits)

@@ -52,6 +52,7 @@ class Preprocessing:
 class ModelSpec:
     """One model of the zoo.
 
+    ``features`` are the channels of the map before the last layer; 0 where no page shows them.
     ``middle`` names the layers whose maps a pass at output stride 32 returns beside the class map
     (:mod:`fcn_core.networks.middle`). ``proof`` is how its conversion is proved (:mod:`fcn_core.networks.proof`), and
     ``channels_first`` whether Keras can build it in that layout.

@@ -15,8 +15,10 @@ def exchanged(kernel: np.ndarray, one: int, other: int) -> np.ndarray:
     return kernel[:, :, rows]
 
 
-def first_negative(kernel: np.ndarray) -> np.ndarray:
-    return np.concatenate([-kernel[:, :, :1], kernel[:, :, 1:]], axis=2)
+def a_quarter_negative(kernel: np.ndarray) -> np.ndarray:
+    """Return the kernel with the signs of a quarter of the channels changed; the feature of one may be always 0."""
+    some = -(-kernel.shape[2] // 4)
+    return np.concatenate([-kernel[:, :, :some], kernel[:, :, some:]], axis=2)
 
 
 # kernel (height, width, channels, classes) and bias of each convolution in the head
@@ -24,7 +26,7 @@ WRONG_WEIGHTS: dict[str, Callable[[np.ndarray, list[np.ndarray]], tuple[np.ndarr
     "no bias": lambda kernel, bias: (kernel, [np.zeros_like(b) for b in bias]),
     "classes in another order": lambda kernel, bias: (kernel[..., ::-1], [b[::-1] for b in bias]),
     "half the kernel": lambda kernel, bias: (kernel / 2, bias),
-    "one channel's kernel wrong": lambda kernel, bias: (first_negative(kernel), bias),
+    "some channels' kernel wrong": lambda kernel, bias: (a_quarter_negative(kernel), bias),
     "two channels exchanged": lambda kernel, bias: (exchanged(kernel, 3, 4), bias),
 }
 A_ROW_LESS = "a row of cells left out"
