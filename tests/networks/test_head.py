@@ -156,6 +156,23 @@ def test_a_head_with_channels_first_is_the_same(name):
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("axis", [1, 3])
+@pytest.mark.parametrize("flatten_format", ["channels_first", "channels_last", False])
+def test_the_window_after_flatten_reads_each_value_with_its_own_weight(axis, flatten_format):
+    """Flatten with channels first moves them last; Reshape, and Flatten of another format, keep the order."""
+    rng = np.random.default_rng(0)
+    values, kernel = rng.normal(size=(2, 3, 4)), rng.normal(size=(24, 5))  # rows, columns, channels
+    features = keras.KerasTensor((None, 4, 2, 3) if axis == 1 else (None, 2, 3, 4))
+    if axis == 3 and flatten_format == "channels_first":
+        with pytest.raises(ConversionError, match="Flatten with channels first on a map with channels last"):
+            _Flat.of(features, axis, flatten_format)
+        return
+    kept = axis == 1 and flatten_format != "channels_first"
+    flat = (np.moveaxis(values, -1, 0) if kept else values).ravel()
+    windows = _Flat.of(features, axis, flatten_format).windows(kernel)
+    assert np.allclose(np.tensordot(values, windows, 3), flat @ kernel)
+
+
 WRONG_HEADS = [(name, wrong) for name in ("Dense", "VGG", "MobileNetV3") for wrong in WRONG_WEIGHTS]
 
 
