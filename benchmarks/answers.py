@@ -46,8 +46,8 @@ def main() -> None:
         wrong = [found for found in said if not is_there(found, words)]
         right += [found not in wrong for found in said]
         shown = (
-            [found.synset.words[0] for found in said],
-            [found.synset.words[0] for found in wrong],
+            [found.synset.name for found in said],
+            [found.synset.name for found in wrong],
             [f"{iou:.2f}" for iou in masks[name]],
         )
         print(f"| {name} | " + " | ".join(", ".join(each) for each in shown) + " |")

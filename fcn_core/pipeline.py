@@ -24,7 +24,7 @@ from fcn_core.images.working import working_copy
 from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.presence import presences
-from fcn_core.maps.region import Box, boxes_of, suggest_threshold, threshold_mask
+from fcn_core.maps.region import Box, boxes_of, hysteresis_mask, suggest_threshold, threshold_mask
 from fcn_core.maps.taught import LEAST_THRESHOLD, taught_synset
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system import memory
@@ -84,7 +84,7 @@ class MapOptions:
         How a picture is resized to a scale: with its proportions kept at the same number of pixels, or stretched as
         in the notebook.
     threshold : float in [0, 1] or "auto"
-        Value of the fine map from which a pixel belongs to the mask; "auto" selects Otsu's threshold.
+        Value of the fine map from which a pixel belongs to the mask; "auto": Otsu's, and no unsure parts if `snap`.
     snap : bool
         Whether the fine map follows the picture's regions. It is then computed from probability and evidence
         together; otherwise it is the mean of the heatmaps of `kind`.
@@ -201,8 +201,7 @@ class Analysis:
             fine = fine if fine.shape == size else blocks_of(fine, *size)
         else:
             class_maps = tuple(self.class_maps.values())
-            kind = "evidence" if self.snapped else self.kind
-            fine = fine_map(self.image.pixels, class_maps, self.class_ids, snap=self.snapped, kind=kind)
+            fine = fine_map(self.image.pixels, class_maps, self.class_ids, snap=self.snapped, kind=self.kind)
         return fine, time.perf_counter() - start
 
     @property
@@ -257,7 +256,8 @@ class Analysis:
             return np.zeros((self.image.height, self.image.width), np.bool_)
         if self._small is not None:
             return enlarge(self._small.mask, self.image.height, self.image.width)
-        return threshold_mask(self.fine, self.threshold)
+        cut = hysteresis_mask if self.snapped and self.options.threshold == "auto" else threshold_mask
+        return cut(self.fine, self.threshold)
 
     @property
     def coverage(self) -> float:

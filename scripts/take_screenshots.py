@@ -24,10 +24,11 @@ SHOTS = (
     ("explore", "/", 1280, 800, "light"),
     ("heatmap-dark", "/?picture=cow&view=Heatmap", 1280, 860, "dark"),
     ("how", "/?how=true&synset=dog", 1280, 1700, "light"),
+    ("compare", "/compare?picture=horses&compare=Synsets&synset=horse&other=cattle", 1280, 1250, "light"),
     ("phone", "/?picture=hens", 390, 844, "light"),
     ("landscape", "/?picture=horses", 844, 390, "dark"),
 )
-READY = """() => document.querySelector('.st-key-stage, .fcn-figure img')
+READY = """() => document.querySelector('.st-key-stage, .st-key-compare-stage-1, .fcn-figure img')
     && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
     && document.querySelector('[data-testid="stApp"]').getAttribute('data-test-script-state') === 'notRunning'"""
 

@@ -37,7 +37,7 @@ from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import RGBImage, read_image
 from fcn_core.maps.fine_map import describe
 from fcn_core.maps.heatmap import ClassMap
-from fcn_core.maps.region import suggest_threshold
+from fcn_core.maps.region import hysteresis_mask, suggest_threshold
 from fcn_core.maps.region_features import read_scene, region_features
 from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
@@ -69,10 +69,14 @@ _THRESHOLDS = np.linspace(0, 1, 1001)
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """The regions of one row: features (n, k), and pixels of object and background in each region, (n,)."""
+    """The regions of one row: features (n, k), and pixels of object and background in each region, (n,).
+
+    `labels` (h, w) is the region of each pixel of the small picture.
+    """
 
     image: str
     scales: tuple[int, ...]
+    labels: NDArray[np.intp]
     features: NDArray[np.float32]
     inside: Float64
     outside: Float64
@@ -122,7 +126,7 @@ def examples(
             features = region_features(scene, ids)
             names = list(features)
             table = np.stack(list(features.values()), axis=1).astype(np.float32)
-            found.append(Example(case.image.name, chosen, table, inside, outside))
+            found.append(Example(case.image.name, chosen, whole.regions.labels, table, inside, outside))
     return names, found
 
 
@@ -215,9 +219,9 @@ def measures(rows: Sequence[Example], answers: Sequence[Float64]) -> dict[str, A
 
 def own_iou(row: Example, answer: Float64) -> float:
     """Return the IoU of a row's mask at its own suggested threshold, measured on regions."""
-    pixels = row.inside + row.outside
-    repeated = np.repeat(answer, np.maximum(pixels / pixels.sum() * 20_000, 1).astype(int))
-    mask = answer >= suggest_threshold(repeated[None])
+    fine = answer[row.labels]
+    mask = np.zeros(answer.size, np.bool_)
+    mask[row.labels[hysteresis_mask(fine, suggest_threshold(fine))]] = True
     return float(row.inside[mask].sum() / (row.inside.sum() + row.outside[mask].sum()))
 
 

@@ -13,10 +13,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
-import numpy as np
 import pytest
 
 from fcn_core import settings
@@ -24,6 +23,9 @@ from fcn_core.system import memory
 from fcn_core.system.installed import install_tensorflow, is_installed
 from tests.deploy import machine
 from tests.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _OWN_CACHE = pytest.StashKey[str]()
 
@@ -50,7 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "1",
         "MPLBACKEND": "Agg",
+        # As in the app: matrices here are small, and a second thread costs more in waiting than it computes.
+        "OPENBLAS_NUM_THREADS": "1",
     }
+    # Byte code is kept, or each of hundreds of child processes would compile the program anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -79,7 +85,9 @@ def _needs_tensorflow(item: pytest.Item) -> bool:
 def _seeded() -> None:
     memory.reserve(0)  # an app that ran in this process keeps memory for its pages
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - for whoever still draws from the global generator
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(0)  # for whoever still draws from the global generator
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "utils"):
         keras.utils.set_random_seed(0)

@@ -15,6 +15,7 @@ from fcn_core import pipeline
 from fcn_core.errors import Cancelled, FcnError, ScaleError, UnknownSynset
 from fcn_core.images.read import image_from_array, read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale, parse_scales
+from fcn_core.maps.region import hysteresis_mask, threshold_mask
 from fcn_core.networks import middle
 from fcn_core.networks.zoo import MODELS
 from fcn_core.pipeline import MapOptions, Step, analyse, compute_class_maps, interpret
@@ -175,7 +176,8 @@ def test_the_fine_map_and_what_is_made_from_it_fit_the_picture(cat, cat_maps, ca
     assert result.fine.shape == result.mask.shape == (300, 451)
     assert result.fine.dtype == np.float32
     assert 0 <= result.fine.min() < 0.1 < 0.9 < result.fine.max() <= 1
-    np.testing.assert_array_equal(result.mask, result.fine >= result.threshold)
+    cut = hysteresis_mask if snap else threshold_mask
+    np.testing.assert_array_equal(result.mask, cut(result.fine, result.threshold))
     assert result.boxes
     for box in result.boxes:
         assert 0 <= box.x0 < box.x1 <= 451
@@ -191,6 +193,23 @@ def test_the_snapped_map_is_of_evidence_whatever_the_kind_and_the_plain_one_is_o
 
     np.testing.assert_array_equal(fine("probability", True), fine("evidence", True))
     assert np.abs(fine("probability", False) - fine("evidence", False)).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("options", "marked"),
+    [({}, 1), ({"threshold": 0.4}, 2), ({"snap": False}, 2)],
+    ids=["of itself", "at a threshold of the user's", "of a plain mean"],
+)
+def test_an_unsure_part_is_left_out_unless_the_user_chose_the_threshold(
+    cat, cat_maps, cat_analysis, lite0, options, marked
+):
+    fine = np.zeros((300, 451), np.float32)
+    fine[50:200, 50:200], fine[100:200, 300:400] = 0.95, 0.6
+    result = interpret(cat, cat_maps, cat_analysis.synset, lite0.info, fine=fine, **options)
+    assert result.threshold < 0.6
+    assert len(result.boxes) == marked
+    assert result.mask[150, 350] == (marked == 2)
+    assert result.mask[100, 100]
 
 
 def test_a_given_fine_map_is_requested_late_and_once(cat, cat_maps, cat_analysis, lite0):

@@ -97,6 +97,7 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel: Path) -> None
         "fcn_core/py.typed",
         "fcn_core/assets/imagenet_synsets.json",
         "fcn_core/assets/nouns.txt",
+        "fcn_core/assets/everyday_names.csv",
         "fcn_core/assets/everyday_words.csv",
         "fcn_core/assets/presence.json",
         "fcn_core/assets/taught.json",

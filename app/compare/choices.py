@@ -100,7 +100,7 @@ def _chooser(field: str) -> Callable[[str], None]:
 
 def question(chosen: Comparison) -> str:
     """Return the question that the page answers."""
-    first, second = map(caches.ontology().label, chosen.wnids)
+    first, second = (caches.ontology()[wnid].name for wnid in chosen.wnids)
     asked = {
         "Synsets": f"{first} or {second}: where, and how much?",
         "Models": f"Where is the {first}, and do two networks agree?",

@@ -78,5 +78,5 @@ def sentence(looked: Looked, analysis: Analysis) -> str:
     name, share, covered = looked.half.name, f"{analysis.presence:.0%}", f"{looked.outlined.coverage:.0%}"
     if analysis.present:
         return f"{name}: {certainty(analysis.presence)} ({share}), outlined on {covered} of the photo"
-    trace = f"; its strongest trace is outlined on {covered} of the photo"
+    trace = f"; what looks most like it is outlined on {covered} of the photo"
     return f"No {name} found here ({share}){trace if analysis.marked else ''}"

@@ -83,7 +83,7 @@ class Looked:
 def half_of(comparison: Comparison, side: int) -> Half:
     """Return a half, 0 or 1; its picture is opened."""
     picture_name, model, shown = comparison.half(side)
-    picture, name = _open(picture_name), caches.ontology().label(shown.synset)
+    picture, name = _open(picture_name), caches.ontology()[shown.synset].name
     title = {"Models": MODELS[model].title, "Pictures": title_of(picture), "Synsets": name}[
         comparison.compare
     ]

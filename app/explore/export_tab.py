@@ -10,6 +10,7 @@ import streamlit as st
 from app.state.picture_files import EVICTED
 from app.state.pictures import Picture
 from app.state.selection import Selection
+from app.state.shared_queue import memory_for_a_file
 from app.state.view import View
 from app.ui import figures, notices
 from app.ui.display import look_of, marked_map
@@ -137,7 +138,7 @@ def _about_address(view: View) -> str:
 
 
 def _stem(picture: Picture, shown: Analysis) -> str:
-    return f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.words[0])}"
+    return f"{files.file_stem(picture.name)}-{files.file_stem(shown.synset.name)}"
 
 
 def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
@@ -162,7 +163,7 @@ def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
 def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, primary: bool = False) -> None:
     st.download_button(
         label,
-        make,
+        _alone(make),
         file_name,
         mime,
         key=f"export-{label}",
@@ -170,3 +171,13 @@ def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, pr
         icon=":material/download:",
         type="primary" if primary else "secondary",
     )
+
+
+def _alone(make: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Return what makes a file between two passes of the network: a large picture needs as much memory as a pass."""
+
+    def made() -> bytes:
+        with memory_for_a_file():
+            return make()
+
+    return made

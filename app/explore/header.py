@@ -36,7 +36,7 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:
     """Draw the question that the page answers, and say the answer to screen readers."""
-    name = caches.ontology().label(chosen.synset)
+    name = caches.ontology()[chosen.synset].name
     asked = bool(session.explore().choices.now.synset) or (view is not None and chosen.view == "Heatmap")
     question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
     answer = "" if view is None or analysis is None else _answer(chosen, view, analysis, asked)
@@ -45,17 +45,16 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
 
 
 def _answer(chosen: Selection, view: View, analysis: Analysis, asked: bool) -> str:
-    label = caches.ontology().label
     if asked:
         if not analysis.present and not view.complete:
             return ""
-        name = label(chosen.synset)
+        name = analysis.synset.name
         return (
             f"{name}: marked on {view.outlined(chosen, chosen.synset).coverage:.0%} of the photo"
             if analysis.present
             else f"No {name} found"
         )
-    names = ", ".join(label(each.synset.wnid) for each in view.findings or view.doubtful)
+    names = ", ".join(each.synset.name for each in view.findings or view.doubtful)
     if view.findings:
         return f"Found: {names}"
     return f"Nothing sure. Perhaps: {names}" if names else "Nothing found"

@@ -90,7 +90,7 @@ def _about_taught(chosen: Selection, analysis: Analysis) -> None:
     """Say that a synset is found by more than its classes, which the maps of the scales do not show."""
     if not analysis.is_taught:
         return
-    name, kinds = caches.ontology().label(chosen.synset), len(analysis.class_ids)
+    name, kinds = caches.ontology()[chosen.synset].name, len(analysis.class_ids)
     notices.note(
         f"Of the network's classes only {kinds} are kinds of {name}. So the answer above weighs what all classes say "
         "together; the maps of the scales show only those few classes."

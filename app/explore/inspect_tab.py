@@ -189,7 +189,7 @@ def _strongest(
         for rank in range(_TOP)
     ]
     st.html(figures.table([key.replace("x", " × ") for key in probabilities], rows))
-    name = notices.escape_markdown(synsets.label(maps.synset.wnid))
+    name = notices.escape_markdown(maps.synset.name)
     values = ", ".join(f"{maps.heatmaps[k].values[at[k]]:.2f}" for k in probabilities)
     st.markdown(f"**{name}** here: {values}")
 

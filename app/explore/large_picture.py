@@ -32,7 +32,7 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
         alt = f"The photo with outlines of: {names}" if names else "The photo: nothing is outlined on it"
         stage.draw(Stage(pixels, alt, outlines=outlines), "stage", on_choose=_choose)
         return
-    look, name = look_of(chosen), caches.ontology().label(chosen.synset)
+    look, name = look_of(chosen), caches.ontology()[chosen.synset].name
     if chosen.heatmap == "Fine":
         heatmap, span = marked_map(analysis), (0.0, 1.0)
     else:
@@ -73,7 +73,7 @@ def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
     return tuple(
         Outline(
             wnid,
-            synsets.label(wnid),
+            synsets[wnid].name,
             colours.get(wnid, stage.ASKED_COLOUR),
             view.outlined(chosen, wnid, tuple(other for other in wnids if other != wnid)).polygons,
         )

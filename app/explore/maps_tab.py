@@ -23,7 +23,7 @@ def draw(chosen: Selection, maps: Analysis, picture: Picture) -> None:
     """Draw the tab."""
     size = figures.shown_size(picture, *_SIZE)
     photo, look, span = card_photo(picture, size, chosen), look_of(chosen), span_of(maps, chosen)
-    name = caches.ontology().label(chosen.synset)
+    name = caches.ontology()[chosen.synset].name
     how = {"Fixed": "fixed range", "Shared": "shared range", "Per map": "its own range"}[chosen.range]
 
     def show(heatmap: Heatmap, title: str, about: str, over: Span | None = None) -> None:

@@ -23,7 +23,7 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
     left, right = st.columns([3, 2])
     with left:
         drawn = outlined(analysis, figures.shown_size(picture, *_SIZE), veil=True, boxes=True)
-        name = caches.ontology().label(chosen.synset)
+        name = caches.ontology()[chosen.synset].name
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
         if not analysis.marked:
             alt = f"The picture: no {name} is marked in it"
@@ -42,7 +42,15 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
 def _threshold(chosen: Selection, analysis: Analysis) -> None:
     suggested = analysis.suggested_threshold
     shown = session.explore().choices.widget("threshold", round(analysis.threshold, 2))
-    st.slider("Threshold", 0.0, 1.0, step=0.01, **shown)
+    st.slider(
+        "Threshold",
+        0.0,
+        1.0,
+        step=0.01,
+        help="Pixels of at least this value belong to the mask. The suggestion also leaves out parts that are nowhere "
+        "nearly as sure as the surest, if the mask follows the picture's regions.",
+        **shown,
+    )
     st.html(
         f'<div class="fcn-mark"><span style="left:{suggested:.1%}">▲ suggested {suggested:.2f}</span></div>'
     )
@@ -56,7 +64,7 @@ def _threshold(chosen: Selection, analysis: Analysis) -> None:
 
 def _boxes(analysis: Analysis, picture: Picture) -> None:
     if not analysis.marked:
-        name = caches.ontology().label(analysis.synset.wnid)
+        name = analysis.synset.name
         notices.note(
             f"No {name} found here: the probability that there is one is {analysis.presence:.0%}. Nothing is marked. "
             '"Mark what looks most like it", above, marks something all the same.'

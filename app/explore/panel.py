@@ -84,13 +84,13 @@ def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour]) -> Non
     """Draw findings as buttons, one of which can be pressed."""
     words = {each.synset.wnid: certainty(each.presence) for each in found}
     dots = dict(zip(words, map(_dot, colours), strict=False))
-    label = caches.ontology().label
+    synsets = caches.ontology()
     asked = session.explore().choices.now.synset
     st.pills(
         "In this photo",
         list(words),
         format_func=lambda wnid: (
-            f"{dots.get(wnid, '')} {notices.escape_markdown(label(wnid))} :small[:gray[{words[wnid]}]]".strip()
+            f"{dots.get(wnid, '')} {notices.escape_markdown(synsets[wnid].name)} :small[:gray[{words[wnid]}]]".strip()
         ),
         label_visibility="collapsed",
         **session.explore().choices.widget(
@@ -116,7 +116,7 @@ def _dot(colour: Colour) -> str:
 
 
 def _absent(analysis: Analysis) -> None:
-    name = caches.ontology().label(analysis.synset.wnid)
+    name = analysis.synset.name
     notices.note(f"No {name} found here, so nothing is marked.")
     st.toggle(
         "Mark what looks most like it",

@@ -74,8 +74,8 @@ def _compared(chosen: Comparison, looked: tuple[Looked, Looked], analyses: tuple
     spoken.announce(". ".join(title + text for title, text in zip(titles, said, strict=True)))
     if not all(analysis.present for analysis in analyses):
         st.toggle(
-            "Show the strongest trace",
-            help="Marks where a synset would be if it were in the photo.",
+            "Mark what looks most like it",
+            help="The place where it would be, if it were in the photo after all.",
             **session.compare().choices.widget("trace"),
         )
     if chosen.compare == "Pictures":

@@ -58,7 +58,7 @@ class SocketGuard:
         self._open: dict[asyncio.Task[Any], str] = {}  # oldest first, with the client's address
         self._evicted: set[asyncio.Task[Any]] = set()
         self._runs = WorkSlots(at_once=4, longest=3.0, spacing=0.25)
-        self._downloads = WorkSlots(at_once=2, longest=60.0, spacing=60.0)
+        self._downloads = WorkSlots(at_once=1, longest=60.0, spacing=60.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI defines it."""

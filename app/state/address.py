@@ -186,7 +186,7 @@ def synset() -> Form:
         return synsets.collapse(synsets.find(text).wnid)
 
     def write_synset(wnid: str) -> str:
-        word = Ontology.load().label(wnid)
+        word = Ontology.load()[wnid].name
         try:
             return word if read_synset(word) == wnid else wnid
         except FcnError:

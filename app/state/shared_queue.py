@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from app import streamlit_patches
@@ -27,6 +29,7 @@ _CACHE_SHARE = 0.12  # of the memory budget, for class maps
 _CACHE_LIMIT_MB = 512
 _DRAWING_SHARE = 0.17  # of the memory budget, for drawing pages while a network runs
 _DRAWING_LIMIT_MB = 550  # the largest picture, while it is decoded
+_FILE_MB = 150  # all files of a picture of 9 megapixels
 
 _making = threading.RLock()  # several sessions may ask for the queue at once
 
@@ -39,6 +42,19 @@ def queue() -> Queue:
     """
     with _making:
         return _queue()
+
+
+@contextmanager
+def memory_for_a_file() -> Iterator[None]:
+    """Wait until no pass runs, and keep it so while a file is made; release what pages can compute again if need be."""
+    with queue().memory.hold("file"):
+        if memory.rss_mb() + _FILE_MB > memory.budget_mb():
+            streamlit_patches.clear_page_caches()
+            memory.trim_heap()
+        try:
+            yield
+        finally:
+            memory.trim_heap()
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +119,8 @@ class View:
         return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap, chosen.trace)
 
     def whole_analysis(self, chosen: Selection) -> Callable[[], Analysis]:
-        """Return what computes the analysis of the whole picture, once: files are made outside the page's thread."""
+        """Return what computes the analysis of the whole picture: files are made outside the page's thread."""
 
-        @cache
         def compute() -> Analysis:
             synset = Ontology.load()[chosen.synset]
             return interpret(self.picture.whole(), self.class_maps, synset, self.info, self._options(chosen))

@@ -33,7 +33,7 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for"
     synsets = caches.ontology()
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
-    word = synsets.label(state[key]) if state[key] else ""
+    word = synsets[state[key]].name if state[key] else ""
     unknown = state.get(f"{key}-asked", ("", (), "", ""))[3]
     # Streamlit forgets a widget that is not drawn, or remembers its first value.
     if shown != state[key] or state.get(f"{key}-pick-{serial}") not in (word, unknown):
@@ -53,7 +53,7 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for"
         if meaning.synset is not None:
             wnid = synsets.collapse(meaning.synset.wnid)
             state[f"{key}-shown"] = (wnid, serial)
-            state[widget] = synsets.label(wnid)
+            state[widget] = synsets[wnid].name
             chosen(wnid)
         others = dict.fromkeys(synsets.collapse(s.wnid) for s in meaning.others)
         state[f"{key}-asked"] = (meaning.line, tuple(others), state[key], state[widget])
@@ -111,7 +111,7 @@ def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6)
                 st.markdown(":gray[›]", width="content")
             _step(key, step, chosen)
             st.markdown(":gray[›]", width="content")
-        st.markdown(f"**{escape_markdown(synsets.label(path[-1]))}**", width="content")
+        st.markdown(f"**{escape_markdown(synsets[path[-1]].name)}**", width="content")
         if children:
             st.markdown(":gray[›]", width="content")
         for child in children[:most]:
@@ -126,7 +126,7 @@ def _step(key: str, wnid: str, chosen: Callable[[str], None]) -> None:
     synsets = caches.ontology()
     count = synsets.count(wnid)
     st.button(
-        escape_markdown(synsets.label(wnid)),
+        escape_markdown(synsets[wnid].name),
         key=f"{key}-step-{wnid}",
         type="tertiary",
         on_click=chosen,

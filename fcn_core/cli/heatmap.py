@@ -253,7 +253,7 @@ def _summary(analysis: Analysis, name: str) -> str:
 
     synset = analysis.synset
     lines = [
-        f"{name}: {synset.words[0]} ({synset.wnid}, {classes_in_words(len(analysis.class_ids))})"
+        f"{name}: {synset.name} ({synset.wnid}, {classes_in_words(len(analysis.class_ids))})"
         + weights_note(analysis.model.weights)
     ]
     for key, class_map in analysis.class_maps.items():
@@ -276,7 +276,7 @@ def _summary(analysis: Analysis, name: str) -> str:
             if analysis.marked
             else "so nothing is marked (--always-mark: the strongest trace)"
         )
-        there = f"no {synset.words[0]} found: {there} is below {analysis.presence_floor:g}, {how}"
+        there = f"no {synset.name} found: {there} is below {analysis.presence_floor:g}, {how}"
     lines.append(f"  {there}, {boxes}, {analysis.seconds:.2f} s in all")
     return "\n".join(lines)
 
@@ -286,7 +286,7 @@ def _summary_of_all(found: LabelledPicture, name: str) -> str:
     count, pixels = len(segmentation.segments), segmentation.height * segmentation.width
     lines = [f"{name}: {count} segment{'' if count == 1 else 's'}" + weights_note(found.model.weights)]
     lines += [
-        f"  {s.label:3d}  {s.presence:4.0%}  {s.synset.words[0]} ({s.synset.wnid}), on {s.area / pixels:.1%} of it"
+        f"  {s.label:3d}  {s.presence:4.0%}  {s.synset.name} ({s.synset.wnid}), on {s.area / pixels:.1%} of it"
         for s in segmentation.segments
     ]
     lines.append(f"  {found.seconds:.2f} s in all")

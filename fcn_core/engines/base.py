@@ -223,10 +223,11 @@ class Engine:
         least = max(MIN_SIDE, self._geometry.smallest)
         if self.forecast(least, least).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
+            height, width = self._largest_that_fits(image.height, image.width)
             return (
                 f"Expected a scale that fits into the budget of {memory.pass_budget_mb():.0f} MB. Received "
-                f"{image.height}x{image.width}, which needs about {expected.memory_mb:.0f} MB {how}. Choose a smaller "
-                f"scale, or raise FCN_MEMORY_MB."
+                f"{image.height}x{image.width}, which needs about {expected.memory_mb:.0f} MB {how}. Choose "
+                f"{height}x{width} or a smaller scale, or raise FCN_MEMORY_MB."
             )
         needed = budget + memory.missing_mb(expected.memory_mb, used + self._unpacked_mb)
         return (
@@ -235,6 +236,21 @@ class Engine:
             f"program, set FCN_MEMORY_MB to at least {math.ceil(needed)} if the machine has that much, or choose "
             f"{self._leaner}."
         )
+
+    def _largest_that_fits(self, height: int, width: int) -> tuple[int, int]:
+        """Return the largest size of about these proportions whose forecast fits, if the smallest size does."""
+        fitting, failing = (MIN_SIDE, MIN_SIDE), max(height, width)
+        while failing - max(fitting) > 1:
+            longest = (max(fitting) + failing) // 2
+            size = (
+                max(MIN_SIDE, height * longest // max(height, width)),
+                max(MIN_SIDE, width * longest // max(height, width)),
+            )
+            if self.forecast(*size).fits:
+                fitting = size
+            else:
+                failing = longest
+        return fitting
 
     def _learn(self, expected: Forecast, seconds: float) -> None:
         """Update the average time of a multiply-add with this pass; large passes weigh most."""

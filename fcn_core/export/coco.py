@@ -35,7 +35,7 @@ def coco_json(analysis: Analysis) -> bytes:
     note = "" if analysis.model.weights == "imagenet" else f", {analysis.model.weights} weights"
     data = {
         "info": {
-            "description": f"{synset.words[0]} ({synset.wnid}) found by {analysis.model.title}{note}, "
+            "description": f"{synset.name} ({synset.wnid}) found by {analysis.model.title}{note}, "
             f"{analysis.kind} map, threshold {analysis.threshold:.4f}",
         },
         "images": [
@@ -47,7 +47,7 @@ def coco_json(analysis: Analysis) -> bytes:
                 "sha256": image.sha256,
             }
         ],
-        "categories": [{"id": 1, "name": synset.words[0], "supercategory": "imagenet", "wnid": synset.wnid}],
+        "categories": [{"id": 1, "name": synset.name, "supercategory": "imagenet", "wnid": synset.wnid}],
         "annotations": [
             {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, **_annotation(analysis, box)}
             for number, box in enumerate(analysis.boxes, start=1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fcn_core import render
 from fcn_core.maps.heatmap import Heatmap
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _MUTED, _WARNING = "#262730", "#6b6f7a", "#d55e00"
-_PHOTO_SIDE = 1800  # pixels of the longest side that one panel can show
 
 # Inches.
 _WIDTH, _MARGIN, _GAP = 14.0, 0.45, 0.34
@@ -56,7 +53,8 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     from matplotlib.figure import Figure
 
     render.colour_table(cmap)  # refuses an unknown name
-    photo, fine, contours, boxes = _reduced(analysis)
+    small = analysis.at_working_size  # a panel shows fewer pixels
+    photo, fine, contours, boxes = small.image.pixels, small.fine, contours_of(small.mask), small.boxes
     height, width = photo.shape[:2]
     means = {"arithmetic mean": analysis.arithmetic, "geometric mean": analysis.geometric}
     cards = {**analysis.heatmaps, **means}
@@ -120,33 +118,6 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
     return figure
 
 
-def _reduced(
-    analysis: Analysis,
-) -> tuple[UInt8, NDArray[np.float32], list[NDArray[np.float64]], list[Box]]:
-    """Return photo, fine map, outlines and boxes with no more pixels than the figure can show."""
-    photo = analysis.image.pixels
-    step = max(1, math.ceil(max(photo.shape[:2]) / _PHOTO_SIDE))
-    if step > 1:
-        photo = np.asarray(Image.fromarray(photo).reduce(step))
-    small = analysis.at_working_size  # the map of a large picture is not made at its size for this
-    rows, columns = photo.shape[:2]
-    y, x = rows / small.image.height, columns / small.image.width
-    down, across = (np.arange(rows) + 0.5) / y, (np.arange(columns) + 0.5) / x
-    fine = small.fine[down.astype(np.intp)[:, None], across.astype(np.intp)]
-    outlines = [contour * (x, y) for contour in contours_of(small.mask)]
-    boxes = [
-        replace(
-            box,
-            x0=math.floor(box.x0 * x),
-            y0=math.floor(box.y0 * y),
-            x1=min(columns, math.ceil(box.x1 * x)),
-            y1=min(rows, math.ceil(box.y1 * y)),
-        )
-        for box in small.boxes
-    ]
-    return photo, fine, outlines, boxes
-
-
 def _write_header(figure: Figure, analysis: Analysis) -> None:
     model, classes = analysis.model, len(analysis.class_ids)
     facts = (
@@ -176,7 +147,7 @@ def _draw_photo(axes: Axes, photo: UInt8, analysis: Analysis) -> None:
 
 def _draw_region(
     axes: Axes,
-    reduced: tuple[UInt8, NDArray[np.float32], list[NDArray[np.float64]], list[Box]],
+    reduced: tuple[UInt8, NDArray[np.float32], tuple[NDArray[np.float64], ...], tuple[Box, ...]],
     analysis: Analysis,
     cmap: str,
 ) -> None:
@@ -191,7 +162,7 @@ def _draw_region(
     count = f"{len(boxes)} box{'' if len(boxes) == 1 else 'es'}"
     found = f"outline at threshold {analysis.threshold:.2f}, {count}, {share:.0%} of the picture"
     if not analysis.marked:
-        found = f"no {analysis.synset.words[0]} found: presence {analysis.presence:.2f}"
+        found = f"no {analysis.synset.name} found: presence {analysis.presence:.2f}"
     _caption(axes, "fine map", found, size=11)
 
 

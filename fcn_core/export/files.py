@@ -125,10 +125,10 @@ def manifest_json(analysis: Analysis) -> bytes:
 def arrays(analysis: Analysis) -> dict[str, NDArray[np.float32]]:
     """Return the maps by name: each scale at its grid, both means at the finest grid, and the fine map."""
     return {
-        **{key: heatmap.values.astype(np.float32) for key, heatmap in analysis.heatmaps.items()},
-        "arithmetic": analysis.arithmetic.values.astype(np.float32),
-        "geometric": analysis.geometric.values.astype(np.float32),
-        "fine": analysis.fine.astype(np.float32),
+        **{key: heatmap.values.astype(np.float32, copy=False) for key, heatmap in analysis.heatmaps.items()},
+        "arithmetic": analysis.arithmetic.values.astype(np.float32, copy=False),
+        "geometric": analysis.geometric.values.astype(np.float32, copy=False),
+        "fine": analysis.fine.astype(np.float32, copy=False),
     }
 
 
@@ -155,10 +155,11 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = rend
     Probabilities are coloured from 0 to 1, evidence from 0 to its peak.
     """
     image = analysis.image
-    values = place(analysis.arithmetic, image.height, image.width)
     top = 1.0 if analysis.kind == "probability" else max(analysis.arithmetic.peak, 1e-6)
-    picture = render.overlay_map(image.pixels, values, (0.0, top), cmap, opacity)
-    del values  # as large as the picture
+    picture = np.empty_like(image.pixels)
+    for rows in render.row_blocks(picture.shape[:2]):
+        values = place(analysis.arithmetic, image.height, image.width, block=rows)
+        picture[rows] = render.overlay_map(image.pixels[rows], values, (0.0, top), cmap, opacity)
     picture = render.draw_boxes(picture, analysis.boxes)
     if analysis.model.weights != "imagenet":
         picture = stamped(picture, f"{analysis.model.weights} weights")
@@ -176,7 +177,7 @@ def figure_png(analysis: Analysis, cmap: str = "viridis") -> bytes:
 def _description(analysis: Analysis) -> str:
     model, part = analysis.model, analysis.image.reduced
     return (
-        f"fcn_core: {analysis.synset.wnid} {analysis.synset.words[0]}, {analysis.kind} map, {model.title}, "
+        f"fcn_core: {analysis.synset.wnid} {analysis.synset.name}, {analysis.kind} map, {model.title}, "
         f"{model.weights} weights" + (f", picture decoded at 1/{part} of its sides" if part > 1 else "")
     )
 

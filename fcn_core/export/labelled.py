@@ -152,7 +152,7 @@ def panoptic_json(labelled: LabelledPicture, png: str = "panoptic.png") -> bytes
         "categories": [
             {
                 "id": _category_id(s),
-                "name": s.synset.words[0],
+                "name": s.synset.name,
                 "supercategory": "imagenet",
                 "isthing": 0,
                 "color": list(colour),

@@ -81,7 +81,7 @@ def html_report(analysis: Analysis, cmap: str = "viridis") -> bytes:
 
 
 def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
-    photo, height, width = _reduced(analysis.image.pixels, _LARGE)
+    photo, height, width = _reduced(analysis.at_working_size.image.pixels, _LARGE)
     small = analysis.at_working_size
     sampled = np.ix_(_middles(small.image.height, height), _middles(small.image.width, width))
     fine, mask = small.fine[sampled], small.mask[sampled]
@@ -95,7 +95,7 @@ def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
     )
     if not analysis.marked:
         caption = (
-            f"Fine map, 0 to 1. No {analysis.synset.words[0]} was found, so nothing is outlined: the probability that "
+            f"Fine map, 0 to 1. No {analysis.synset.name} was found, so nothing is outlined: the probability that "
             f"there is one is {analysis.presence:.2f}, below {analysis.presence_floor:g}."
         )
     return (
@@ -106,7 +106,7 @@ def _photo_and_region(analysis: Analysis, cmap: str) -> tuple[_Image, _Image]:
 
 def _cards(analysis: Analysis, cmap: str) -> tuple[list[_Image], _Image]:
     """Return the heatmaps over the picture, and the colour bar that they share."""
-    photo, height, width = _reduced(analysis.image.pixels, _SMALL)
+    photo, height, width = _reduced(analysis.at_working_size.image.pixels, _SMALL)
     means = {"arithmetic mean": analysis.arithmetic, "geometric mean": analysis.geometric}
     heatmaps = {**analysis.heatmaps, **means}
     top = 1.0 if analysis.kind == "probability" else max(1e-6, *(each.peak for each in heatmaps.values()))

@@ -31,7 +31,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     words = ["python", "-m", "fcn_core", "heatmap", shells.as_argument(path)]
     words += ["--synset", analysis.synset.wnid, "--model", model.name, "--engine", model.engine]
     words += ["--scales", ",".join(analysis.class_maps), "--fit", analysis.fit, "--map", analysis.kind]
-    words += ["--output-stride", str(model.output_stride), "--threshold", repr(analysis.threshold)]
+    words += ["--output-stride", str(model.output_stride), "--threshold", str(analysis.options.threshold)]
     words += ["--weights", "none"] if model.weights == "random" else []
     words += [] if analysis.snapped else ["--no-snap"]
     words += ["--always-mark"] if analysis.options.always_mark else []
@@ -89,7 +89,7 @@ def _analyse(analysis: Analysis) -> str:
         f"    fcn.parse_scales({','.join(analysis.class_maps)!r}),\n"
         f"    kind={analysis.kind!r},\n"
         f"    fit={analysis.fit!r},\n"
-        f"    threshold={analysis.threshold!r},\n"
+        f"    threshold={analysis.options.threshold!r},\n"
         f"    snap={analysis.snapped!r},\n"
         f"{_always_mark(analysis)}"
         ")\n"
@@ -154,7 +154,7 @@ def _introduction(analysis: Analysis) -> str:
     note = rename_note(analysis)
     note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
-        f"# Where is “{analysis.synset.words[0]}”?\n\n"
+        f"# Where is “{analysis.synset.name}”?\n\n"
         f"`{name}`, {analysis.image.size_in_words}. {model.title} as a fully convolutional "
         f"network; the synset {analysis.synset.wnid} has {count} of its 1000 classes.{random}\n\n"
         f"On the command line:\n\n{note}```sh\n{command_line(analysis)}\n```"
@@ -222,6 +222,6 @@ figure, axes = plt.subplots(1, 2, figsize=(14, 4.5))
 axes[0].imshow(fcn.render.overlay_map(image.pixels, result.fine))
 axes[0].set_title("fine map")
 axes[1].imshow(fcn.render.draw_boxes(fcn.render.draw_mask(image.pixels, result.mask), result.boxes))
-axes[1].set_title(f"mask above {result.threshold:.2f}")
+axes[1].set_title(f"mask at {result.threshold:.2f}")
 for ax in axes:
     ax.axis("off")"""

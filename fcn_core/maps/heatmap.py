@@ -253,6 +253,7 @@ def place(
     width: int,
     placement: Placement = "centres",
     smooth: bool = True,
+    block: slice = slice(None),
 ) -> Float32:
     """Interpolate a heatmap over the picture, each cell at the centre of its receptive field.
 
@@ -271,10 +272,12 @@ def place(
         cells, as the notebook and most class activation tools do: cell i at ``(i + 0.5) * height / h - 0.5``.
     smooth : bool
         False: each pixel gets the value of the cell with the nearest centre.
+    block : slice
+        The rows to compute; by default all. Large pictures are drawn block by block to save memory.
 
     Returns
     -------
-    (height, width) float32 ndarray
+    (height, width) float32 ndarray, or the rows of the block
     """
     if placement not in ("centres", "even"):
         raise ValueError(f"Expected placement 'centres' or 'even'. Received: {placement!r}")
@@ -294,6 +297,7 @@ def place(
         axis.index(np.arange(pixels, dtype=np.float64), pixels)
         for axis, pixels in zip(axes, (height, width), strict=True)
     )
+    rows = rows[block]
     if not smooth:
         return heatmap.values[np.rint(rows).astype(np.intp)][:, np.rint(columns).astype(np.intp)]
     tall = _interpolation(rows, heatmap.grid[0]) @ heatmap.values

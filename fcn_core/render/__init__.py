@@ -5,7 +5,16 @@ states that range. Colour tables are matplotlib's, applied in NumPy.
 """
 
 from fcn_core.render.colour_bar import legend, short_number
-from fcn_core.render.colours import COLOUR_MAPS, DIVERGING, NO_DATA, Colour, UInt8, colour_table, colourise
+from fcn_core.render.colours import (
+    COLOUR_MAPS,
+    DIVERGING,
+    NO_DATA,
+    Colour,
+    UInt8,
+    colour_table,
+    colourise,
+    row_blocks,
+)
 from fcn_core.render.drawing import (
     BOX_COLOUR,
     CASING,
@@ -48,6 +57,7 @@ __all__ = [
     "overlay",
     "overlay_map",
     "overlay_signed",
+    "row_blocks",
     "segment_colours",
     "segment_legend",
     "short_number",

@@ -24,7 +24,7 @@ blindness can tell them apart, and so can who sees grey only, because the orange
 NO_DATA: Colour = (128, 128, 128)
 """Colour of NaN."""
 
-_BLOCK_PIXELS = 1 << 20  # pictures are coloured and blended in blocks of rows
+_BLOCK_PIXELS = 2**18  # about a hundred bytes of memory each
 
 
 @cache
@@ -83,6 +83,6 @@ def colourise(values: npt.ArrayLike, vmin: float = 0.0, vmax: float = 1.0, cmap:
 
 
 def row_blocks(shape: Sequence[int]) -> Iterable[slice]:
-    """Yield slices of rows that cover a picture, each of about a million pixels, to bound memory."""
+    """Yield slices of rows that cover a picture, each of about a quarter of a million pixels, to bound memory."""
     rows = max(1, _BLOCK_PIXELS // max(shape[1], 1))
     return (slice(start, start + rows) for start in range(0, shape[0], rows))

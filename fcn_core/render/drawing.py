@@ -163,15 +163,19 @@ def draw_boxes(
     photo: UInt8, boxes: Iterable[Box], colour: Colour = BOX_COLOUR, width: int | None = None
 ) -> UInt8:
     """Draw bounding boxes with a black casing, the outer edge on the outermost pixels inside the box."""
-    canvas, draw, line = _canvas(photo, width)
+    _check_photo(photo)
+    drawn, line = photo.copy(), _line(photo, width)
     case = _casing(line)
     for box in reversed(tuple(boxes)):  # the largest box comes last, on top
-        frame = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
-        draw.rectangle(frame, outline=CASING, width=line + 2 * case)
-        inner = (frame[0] + case, frame[1] + case, frame[2] - case, frame[3] - case)
-        if inner[0] <= inner[2] and inner[1] <= inner[3]:
-            draw.rectangle(inner, outline=colour, width=line)
-    return np.asarray(canvas)
+        _frame(drawn[box.y0 : box.y1, box.x0 : box.x1], CASING, line + 2 * case)
+        if min(box.x1 - box.x0, box.y1 - box.y0) > 2 * case:
+            _frame(drawn[box.y0 + case : box.y1 - case, box.x0 + case : box.x1 - case], colour, line)
+    return drawn
+
+
+def _frame(inside: UInt8, colour: Colour, width: int) -> None:
+    """Colour the pixels at the edges of a part of a photo."""
+    inside[:width] = inside[-width:] = inside[:, :width] = inside[:, -width:] = colour
 
 
 def _check_map(photo: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
@@ -188,8 +192,11 @@ def _check_photo(photo: npt.NDArray[Any]) -> None:
 def _canvas(photo: UInt8, width: int | None) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
     _check_photo(photo)
     canvas = Image.fromarray(photo)
-    line = width if width is not None else max(2, round(math.sqrt(photo.shape[0] * photo.shape[1]) / 260))
-    return canvas, ImageDraw.Draw(canvas), line
+    return canvas, ImageDraw.Draw(canvas), _line(photo, width)
+
+
+def _line(photo: UInt8, width: int | None) -> int:
+    return width if width is not None else max(2, round(math.sqrt(photo.shape[0] * photo.shape[1]) / 260))
 
 
 def _casing(line: int) -> int:

@@ -119,9 +119,7 @@ def segment_legend(segmentation: Segmentation, width: int = 360, dark: bool = Fa
         share = f"{segment.presence:.0%}"
         left, right = gap + swatch + gap, width - gap
         room = right - left - font.getlength(share) - gap
-        draw.text(
-            (left, middle), fitted(segment.synset.words[0], font, room), fill=ink, font=font, anchor="lm"
-        )
+        draw.text((left, middle), fitted(segment.synset.name, font, room), fill=ink, font=font, anchor="lm")
         draw.text((right, middle), share, fill=ink, font=font, anchor="rm")
     for row, part in enumerate(note, start=len(segments)):
         draw.text((gap, gap + row * line + line // 2), part, fill=ink, font=font, anchor="lm")

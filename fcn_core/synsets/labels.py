@@ -22,14 +22,14 @@ def picker_labels(ontology: Ontology) -> dict[str, str]:
     """
     wnids = sorted(
         {ontology.collapse(synset.wnid) for synset in ontology},
-        key=lambda w: (-ontology.count(w), ontology.label(w).casefold(), w),
+        key=lambda w: (-ontology.count(w), ontology[w].name.casefold(), w),
     )
-    same_name = Counter(ontology.label(wnid).casefold() for wnid in wnids)
+    same_name = Counter(ontology[wnid].name.casefold() for wnid in wnids)
     labels = {}
     for wnid in wnids:
-        name = ontology.label(wnid)
+        name = ontology[wnid].name
         if same_name[name.casefold()] > 1:
-            name += f" ({ontology.label(ontology[wnid].parents[0])})"
+            name += f" ({ontology[ontology[wnid].parents[0]].name})"
         labels[wnid] = f"{name} · {classes_in_words(ontology.count(wnid))}"
     same_label = Counter(labels.values())
     return {w: f"{label} · {w}" if same_label[label] > 1 else label for w, label in labels.items()}

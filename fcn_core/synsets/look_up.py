@@ -118,9 +118,7 @@ class LookUp:
             usual = ontology[ontology.collapse(near)]
             own_name = normal(found.words[0]) == name
             what = ontology.label(found.parents[0]) if own_name and found.parents else found.words[0]
-            line = (
-                f"{shown}: it knows the {what} only. Nearest to the usual meaning: {self._name(usual.wnid)}."
-            )
+            line = f"{shown}: it knows the {what} only. Nearest to the usual meaning: {usual.name}."
             if own_name:
                 return Meaning(found, (usual, *others), line)
             return Meaning(None, (usual, found, *others), line)
@@ -148,11 +146,7 @@ class LookUp:
         near = self._named(noun.near)
         name = shown if noun.word == word else noun.word
         line = f"{_NEVER} {name}"
-        line += (
-            f". Nearest: {', '.join(self._name(s.wnid) for s in near)}."
-            if near
-            else ", nor anything near it."
-        )
+        line += f". Nearest: {', '.join(s.name for s in near)}." if near else ", nor anything near it."
         return Meaning(None, tuple(near), line)
 
     def _abroad(self, word: str, shown: str, english: Meaning | None) -> Meaning | None:
@@ -205,7 +199,7 @@ class LookUp:
         if meant is None or not meant.understood:
             return None
         near = tuple(self._named([s.wnid for s in ((meant.synset,) if meant.synset else meant.others) if s]))
-        names = ", ".join(self._name(s.wnid) for s in near)
+        names = ", ".join(s.name for s in near)
         nearest = f". Nearest: {names}." if near else ", nor anything near it."
         return Meaning(None, near, f"{_NEVER} {shown}{nearest}")
 

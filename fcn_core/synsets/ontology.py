@@ -9,6 +9,7 @@ Recognition Challenge", IJCV 2015. A synset is identified by its wnid, "n" and e
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
@@ -37,6 +38,7 @@ from fcn_core.system.assets import asset
 __all__ = ("ASSET", "MAX_NAIVE", "Ontology", "Synset")
 
 ASSET = asset("imagenet_synsets.json")
+NAMES = asset("everyday_names.csv")  # what people call a synset whose first word is another
 MAX_NAIVE = 100_000  # entries of the depth-first search
 
 
@@ -101,6 +103,7 @@ class Ontology:
                 parents_of(by_wnid[w], hypernyms[w]),
                 by_wnid[w].children,
                 class_ids.get(w),
+                by_wnid[w].name or by_wnid[w].words[0],
             )
             for w in wnids
         }
@@ -393,7 +396,16 @@ class Ontology:
 def _load(path: Path) -> Ontology:
     with path.open(encoding="utf-8") as file:
         nodes = json.load(file)["synsets"]
+    with NAMES.open(encoding="utf-8", newline="") as file:
+        names = {row["wnid"]: row["name"] for row in csv.DictReader(file)}
     return Ontology(
-        SynsetRecord(n["wnid"], tuple(n["words"]), n["gloss"], tuple(n["children"]), tuple(n["parents"]))
+        SynsetRecord(
+            n["wnid"],
+            tuple(n["words"]),
+            n["gloss"],
+            tuple(n["children"]),
+            tuple(n["parents"]),
+            names.get(n["wnid"], ""),
+        )
         for n in nodes
     )

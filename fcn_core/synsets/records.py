@@ -22,6 +22,7 @@ class SynsetRecord(NamedTuple):
     gloss: str
     children: tuple[str, ...]
     parents: tuple[str, ...] = ()  # the main one first; empty: every synset that names it as a child, by wnid
+    name: str = ""  # what people call it; empty: the first word
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Synset:
     wnid : str
         "n" and WordNet 3.0's eight-digit offset.
     words : tuple of str
-        The synonyms in WordNet's order; the first is the synset's name.
+        The synonyms in WordNet's order.
     gloss : str
         WordNet's definition, with examples where it has some.
     parents : tuple of str
@@ -42,6 +43,8 @@ class Synset:
         Wnids of the hyponyms in this hierarchy, sorted.
     class_id : int or None
         Index among the network's 1000 outputs if the synset is a class itself.
+    name : str
+        What people call it: usually the first word, but "horse" for the class *sorrel*, which is the only horse.
     """
 
     wnid: str
@@ -50,6 +53,7 @@ class Synset:
     parents: tuple[str, ...]
     children: tuple[str, ...]
     class_id: int | None
+    name: str
 
 
 REMEDY = "Correct the nodes, or use Ontology.load()."

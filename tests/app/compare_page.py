@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from tests.app.explore_page import APP, text
+from tests.app.explore_page import APP, answered, text
 from tests.waiting import PATIENCE, wait_until
 
 
 def compared(page: AppTest) -> AppTest:
     """Run Compare until both halves are there."""
-    wait_until(lambda: page.run() and not page.get("progress"), lambda: text(page), pause=0.1)
+    wait_until(lambda: not answered(page).get("progress"), lambda: text(page))
     assert "presence" in text(page)
     assert not page.exception and not page.error
     return page

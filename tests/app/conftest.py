@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from app.state import predictors, shared_queue
@@ -17,6 +19,16 @@ from app.state.queue.jobs import ModelKey
 from tests.app.explore_page import opened, settled
 from tests.app.fake_network import Network
 from tests.waiting import Clock, wait_until
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_looked_through_once() -> Iterator[None]:
+    """Each `AppTest` looks for components in all packages, which takes as long as a page; none comes or goes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
 
 
 @pytest.fixture(scope="module")

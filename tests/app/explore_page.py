@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app.state import shared_queue
+from app.state.queue.jobs import Job
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
@@ -19,9 +21,26 @@ APP = ROOT / "streamlit_app.py"
 CAT, ESPRESSO, DOG, SHEPHERD = "n02121620", "n07920052", "n02084071", "n02106662"
 
 
+def answered(page: AppTest) -> AppTest:
+    """Run the page; if it waits for analyses then, wait until the queue has finished them, but do not run it again."""
+    page.run()
+    queue, session = shared_queue.queue(), page.session_state["session"]
+
+    def asked_for() -> list[Job]:
+        return [job for job in list(queue._jobs.values()) if session in job.sessions and job.plans]
+
+    def finished() -> bool:
+        for job in asked_for():
+            queue.keep_alive(job, session=session)
+        return not asked_for()
+
+    wait_until(finished, asked_for)
+    return page
+
+
 def settled(page: AppTest) -> AppTest:
     """Run the page until its job is finished."""
-    wait_until(lambda: not any(b.key == "stop" for b in page.run().button), lambda: text(page), pause=0.1)
+    wait_until(lambda: not any(b.key == "stop" for b in answered(page).button), lambda: text(page))
     assert not page.exception, page.exception
     return page
 

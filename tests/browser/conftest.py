@@ -119,17 +119,30 @@ def context(chromium_browser: Any) -> Iterator[Any]:
     context.close()
 
 
+@pytest.fixture(scope="module")
+def tabs() -> list[Any]:
+    """Tabs that no test uses: a page loads in half the time where one was before, as its scripts are compiled."""
+    return []
+
+
 @pytest.fixture
-def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
+def visit(address: str, context: Any, tabs: list[Any]) -> Iterator[Callable[..., Any]]:
     """Open pages of the app, each in its own session, and check at the end that their scripts had no errors."""
     pages, faults = [], []
 
+    def noted(error: Any) -> None:
+        faults.append(str(error))
+
+    def listened(said: Any) -> None:
+        if is_forbidden(said.text):
+            faults.append(said.text)
+
     def open_page(path: str = "/", width: int = 1280, height: int = 900, wait: bool = True) -> Any:
-        page = context.new_page()
+        page = tabs.pop() if tabs else context.new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda said: faults.append(said.text) if is_forbidden(said.text) else None)
+        page.on("pageerror", noted)
+        page.on("console", listened)
         page.goto(address + path if path.startswith("/") else path)
         if wait:
             settle(page)
@@ -137,8 +150,31 @@ def visit(address: str, context: Any) -> Iterator[Callable[..., Any]]:
 
     yield open_page
     for page in pages:
-        page.close()
+        page.remove_listener("pageerror", noted)
+        page.remove_listener("console", listened)
+        leave(page, address)
+        tabs.append(page)
     assert not faults
+
+
+@pytest.fixture(scope="module")
+def phone(chromium_browser: Any) -> Iterator[Any]:
+    """A tab of a browser that is touched."""
+    context = chromium_browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    context.set_default_timeout(1000 * PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+def leave(page: Any, address: str) -> None:
+    """End the session of a page, and whatever a test did to its tab."""
+    page.unroute_all(behavior="ignoreErrors")
+    page.evaluate("sessionStorage.clear()")
+    page.emulate_media(color_scheme="null")
+    page.mouse.move(0, 0)
+    page.goto(f"{address}/_stcore/health")  # of the same origin, so that it stays in the same process
 
 
 def is_forbidden(said: str) -> bool:

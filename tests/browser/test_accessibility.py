@@ -218,20 +218,15 @@ def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:
     "path",
     ["/?picture=coffee&scales=200x320", "/?how=true&scales=200x320", "/compare", "/learn?step=6", "/models"],
 )
-def test_fingers_find_what_they_touch(chromium_browser: Any, address: str, path: str) -> None:
+def test_fingers_find_what_they_touch(phone: Page, address: str, path: str) -> None:
     """What axe-core requires are 24 pixels; on a touch screen buttons have 44."""
-    context = chromium_browser.new_context(
-        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
-    )
-    page = context.new_page()
-    page.goto(address + path)
-    quiet(page)
-    small = page.evaluate(
+    phone.goto(address + path)
+    quiet(phone)
+    small = phone.evaluate(
         """notOurs => [...document.querySelectorAll("main button, main [role=tab], main [role=radio]")]
             .filter(each => each.checkVisibility() && !each.matches(notOurs))
             .map(each => [each.innerText, each.getBoundingClientRect().height]).filter(([, high]) => high < 43.5)""",
         # beside or above a larger target
         ".stTooltipIcon *, [aria-label=Open], [aria-label^=Fullscreen], [aria-label^=Clear]",
     )
-    context.close()
     assert not small

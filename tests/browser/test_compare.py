@@ -96,19 +96,14 @@ def test_arrow_keys_walk_over_all_pictures(visit: Visit, width: int) -> None:
     expect(said(page, FIRST)).to_be_hidden()
 
 
-def test_a_finger_frames_a_place_and_it_stays(chromium_browser: Any, address: str) -> None:
-    context = chromium_browser.new_context(
-        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
-    )
-    page = context.new_page()
-    page.goto(address + SYNSETS)
-    settle(page)
+def test_a_finger_frames_a_place_and_it_stays(phone: Any, address: str) -> None:
+    phone.goto(address + SYNSETS)
+    settle(phone)
     places = []
     for where in (FIRST, SECOND):
-        figure(page, where).tap(position={"x": 60, "y": 100 if where == FIRST else 180})
-        places.append(together(page))
+        figure(phone, where).tap(position={"x": 60, "y": 100 if where == FIRST else 180})
+        places.append(together(phone))
     assert places[0] != places[1]
-    context.close()
 
 
 def test_two_pictures_frame_no_place_together(visit: Visit) -> None:

@@ -46,6 +46,6 @@ def test_a_picture_is_uploaded_and_answered(site: Site, page: Page, coffee: np.n
     assert uploaded.value.status == 204
     expect(page.locator(".st-key-about-picture")).to_contain_text("1620 × 1080")
     settle(page)
-    expect(page.locator("body")).to_contain_text("beverage sure")
+    expect(page.locator("body")).to_contain_text("drink sure")
     assert '"PUT /fcn/_stcore/upload_file/-" 204' in site.access_log
     assert site.error_log == ""

@@ -97,7 +97,7 @@ def test_another_picture_in_mid_run_never_shows_the_old_maps_as_its_own(visit: V
     hold.unlink()
     page.locator(".fcn-card img").first.wait_for()
     settle(page)
-    assert "moped" in " ".join(named(page))
+    assert "motorcycle" in " ".join(named(page))
     assert page.locator(".fcn-card img").first.get_attribute("src") != old
 
 
@@ -139,6 +139,7 @@ def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visi
     before = rows_shown(page)
     page.mouse.click(frame["x"] + frame["width"] * 0.3, frame["y"] + frame["height"] * 0.4)
     changed(page, rows_shown, before)
+    expect(page.get_by_label("Row", exact=True)).to_have_count(1)
     expect(page.get_by_label("Row", exact=True)).to_have_value(said[3])
     expect(page.get_by_label("Column", exact=True)).to_have_value(said[4])
     expect(page.locator(".fcn-table").first).to_contain_text(said[2])  # the class at the finest scale
@@ -149,6 +150,7 @@ def test_the_pointer_tells_value_class_and_cell_and_a_click_inspects(visit: Visi
     large(page).dispatch_event("pointermove", resting)  # as when the page moves below a pointer that rests
     large(page).press("Enter")
     changed(page, rows_shown, [said[3]])
+    expect(page.get_by_label("Row", exact=True)).to_have_count(1)
     expect(page.get_by_label("Row", exact=True)).to_have_value(str(int(said[3]) + 1))
 
 

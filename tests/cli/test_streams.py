@@ -168,9 +168,12 @@ def test_json_and_text_are_printed_in_any_encoding(picture, lite0, name):
             check=False,
         )
 
-    plain, done = run(), run("--json")
+    plain = run()
     assert (plain.returncode, plain.stderr) == (0, b"")
     assert "tzchen" in plain.stdout.decode(encoding if name in ("ascii", "utf-16", "LANG=C") else "latin-1")
+    if name in ("cp1252", "strict"):  # JSON is the same in ASCII and in those that go on from there
+        return
+    done = run("--json")
     assert (done.returncode, done.stderr) == (0, b"")
     manifest = json.loads(done.stdout.decode(encoding))
     written = (picture / "o" / Path(manifest["image"]["name"]).stem / "manifest.json").read_bytes()

@@ -1,5 +1,6 @@
 """The proof of the conversion, as the command line gives it."""
 
+import functools
 import json
 import math
 import sys
@@ -11,10 +12,29 @@ from fcn_core.cli.entry import main
 from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.errors import FcnError, UnknownModel, WeightsUnavailable
 from fcn_core.evaluation import verify
-from fcn_core.networks import convert
+from fcn_core.networks import convert, zoo
 from tests.networks.wrong import A_ROW_LESS, WRONG_WEIGHTS, wrong_head
 
 pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    """Build the application of Keras once; a proof seeds its weights anew and changes nothing else."""
+    import keras
+
+    return functools.cache(keras.applications.MobileNetV2)
+
+
+@pytest.fixture
+def built_once(monkeypatch, zoo_classifiers, mobilenet):
+    """Classifiers are built once, and tell two pictures apart: a wrong conversion shows on any."""
+    import keras
+
+    monkeypatch.setattr(verify, "_SQUARES", (4,))
+    for module in (verify, zoo):
+        monkeypatch.setattr(module, "build_classifier", lambda spec, *_: zoo_classifiers(spec.name))
+    monkeypatch.setattr(keras.applications, "MobileNetV2", mobilenet)
 
 
 def test_a_served_model_equals_its_classifier(capsys):
@@ -68,6 +88,7 @@ PROVED = {
 }
 
 
+@pytest.mark.usefixtures("built_once")
 @pytest.mark.parametrize("proved", PROVED)
 @pytest.mark.parametrize("wrong", [*WRONG_WEIGHTS, A_ROW_LESS])
 def test_a_wrong_conversion_ends_in_status_1(monkeypatch, capsys, wrong, proved):
@@ -83,6 +104,7 @@ WRONG_MAPS = {
 }
 
 
+@pytest.mark.usefixtures("built_once")
 @pytest.mark.parametrize("wrong", WRONG_MAPS)
 def test_a_wrong_map_of_the_serving_engine_ends_in_status_1(monkeypatch, capsys, wrong):
     right = OpenVINOEngine.logits

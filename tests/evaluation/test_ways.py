@@ -8,7 +8,7 @@ from fcn_core.evaluation.ways import NEED_TENSORFLOW, WAYS, OtherMap, Subject, c
 from fcn_core.images.read import RGBImage
 from fcn_core.images.resize import resize_array
 from fcn_core.images.scales import Scale, plan_scales
-from fcn_core.maps.region import suggest_threshold
+from fcn_core.maps.region import hysteresis_mask, suggest_threshold, threshold_mask
 from fcn_core.pipeline import Analysis, compute_class_maps, interpret
 from fcn_core.synsets.ontology import Ontology
 from tests.evaluation.red_cat import RedIsCat
@@ -62,7 +62,8 @@ def test_own_masks_are_measured_although_the_program_finds_nothing(subject):
     absent = Subject(subject.image, subject.class_maps, subject.plans, spoon, ONTOLOGY.class_ids(spoon.wnid))
     assert not interpret(absent.image, absent.class_maps, spoon, RedIsCat.info).present
     for way in ("fine", "probability", "evidence"):
-        assert np.array_equal(made(way, absent).mask, made(way, absent).fine >= made(way, absent).threshold)
+        found, cut = made(way, absent), hysteresis_mask if way == "fine" else threshold_mask
+        assert np.array_equal(found.mask, cut(found.fine, found.threshold))
 
 
 def test_other_masks_are_cut_at_otsus_threshold():

@@ -344,6 +344,14 @@ def test_every_choice_is_in_the_command_line_and_names_are_quoted(random_analysi
     assert "./-x.png" in shlex.split(files.command_line(random_analysis, "-x.png"))
 
 
+def test_recipes_leave_the_threshold_to_the_program_unless_it_was_chosen(analysis, random_analysis):
+    """A number would cut the map as it is, without leaving unsure parts out."""
+    for made, word, value in ((analysis, "auto", "'auto'"), (random_analysis, "0.5", "0.5")):
+        words = shlex.split(files.command_line(made))
+        assert words[words.index("--threshold") + 1] == word
+        assert f"threshold={value}," in files.python_snippet(made)
+
+
 def _run(command: str) -> None:
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "fcn_core"]

@@ -114,7 +114,7 @@ def test_categories_are_described_as_coco_does(found):
     for category, segment in zip(data["categories"], found.segmentation.segments, strict=True):
         assert set(category) == {"id", "name", "supercategory", "isthing", "color", "wnid"}
         assert category["id"] == int(segment.synset.wnid[1:])
-        assert category["name"] == segment.synset.words[0]
+        assert category["name"] == segment.synset.name
         assert category["isthing"] == 0
         assert len(category["color"]) == 3
     for info in data["annotations"][0]["segments_info"]:

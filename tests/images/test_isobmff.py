@@ -95,9 +95,9 @@ def _sized(data: bytes, width: int, height: int) -> bytes:
     [
         (_sized(AVIF, 9_000, 9_000), "another size|more pixels|megapixels"),
         (_sized(AVIF, 2_000, 40), "another size"),
-        (_sized(saved(PICTURE.resize((1_200, 900)), "AVIF"), 64, 40), "another size"),
+        (_sized(saved(PICTURE.resize((400, 300)), "AVIF"), 64, 40), "another size"),
         (_sized(HEIC, 8_100, 8_100), r"Expected at most 52.36 megapixels .HEIF.*8100 x 8100 pixels"),
-        (_sized(saved(PICTURE.resize((1_200, 900)), "HEIF"), 64, 40), "damaged"),
+        (_sized(saved(PICTURE.resize((400, 300)), "HEIF"), 64, 40), "damaged"),
         (_sized(GRID, 9_000, 9_000), "9000 x 9000 pixels"),
         (AVIF.replace(b"av01", b"av0x"), "unusual kind"),
         (HEIC.replace(b"hvc1", b"unci"), "unusual kind"),

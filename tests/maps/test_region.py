@@ -9,6 +9,7 @@ from fcn_core.maps.region import (
     Box,
     boxes_of,
     contours_of,
+    hysteresis_mask,
     normalise,
     polygon_area,
     suggest_threshold,
@@ -70,6 +71,31 @@ def test_all_values_of_the_last_background_bin_are_background():
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
 def test_a_constant_map_has_a_threshold_too(value):
     assert suggest_threshold(np.full((5, 6), value, np.float32)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("eighths", "kept"),
+    [
+        (["8.4.", "8..4"], ["#...", "#..."]),  # what is nowhere sure is left out
+        (["8.67", "4..."], ["#.##", "#..."]),  # another object stays, and what hangs on one
+        (["8.4.", ".4.6"], ["#.#.", ".#.#"]),  # corners connect
+        (["4.5.", "4..."], ["#.#.", "#..."]),  # sure is relative to the surest
+        (["8.6.", "..5."], ["#.#.", "..#."]),  # exactly three quarters are enough
+        (["8.5.", "..5."], ["#...", "...."]),
+        (["1.2.", "...."], ["....", "...."]),  # below the threshold
+    ],
+    ids=str,
+)
+def test_parts_of_a_mask_that_are_nowhere_sure_are_left_out(eighths, kept):
+    fine = np.array([[0 if sign == "." else int(sign) / 8 for sign in row] for row in eighths], np.float32)
+    np.testing.assert_array_equal(hysteresis_mask(fine, 3 / 8), drawn(*kept))
+
+
+def test_where_nothing_is_known_nothing_is_marked():
+    fine = np.full((3, 5), np.nan, np.float32)
+    assert not hysteresis_mask(fine, 0.5).any()
+    fine[0, 0], fine[2, 4] = 0.9, 0.6
+    np.testing.assert_array_equal(hysteresis_mask(fine, 0.5), drawn("#....", ".....", "....."))
 
 
 def test_boxes_largest_first_with_exclusive_ends():

@@ -76,9 +76,9 @@ model = to_openvino(keras.Model(image, [narrow, narrow]))
 print(model.inputs[0].partial_shape, *(output.partial_shape for output in model.outputs))
 """
     hint = f"written for Keras 3.15, this is {version('keras')}"
-    assert fresh_python(code, KERAS_BACKEND="openvino").stdout.strip() == "[?,3,?,?] [?,4,1..,1..] [?,4,1..,1..]", (
-        hint
-    )
+    assert (
+        fresh_python(code, KERAS_BACKEND="openvino").stdout.strip() == "[?,3,?,?] [?,4,1..,1..] [?,4,1..,1..]"
+    ), hint
 
 
 def test_nodes_come_after_those_they_read():

@@ -39,6 +39,7 @@ from app.state.queue.jobs import (
     megapixels,
 )
 from app.state.queue.loader import Health, Loader
+from app.state.queue.memory_turns import MemoryTurns
 from app.state.queue.passes import compute_class_map, evict_class_maps, retry_after_eviction
 from app.state.queue.schedule import Schedule, Turn, Waiting
 from fcn_core.engines import effective_field
@@ -82,6 +83,7 @@ class Queue:
         release_cached: Callable[[], None] = lambda: None,
     ) -> None:
         self.cache, self._download, self._release_cached = cache, download, release_cached
+        self.memory = MemoryTurns()  # files are made between passes
         self._loader = Loader(load, loaded)
         self._schedule: Schedule[Job, ModelKey] = Schedule(capacity, cache.max_bytes / 4)
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
@@ -292,8 +294,9 @@ class Queue:
             try:
                 if job.unwanted(turn.started):
                     raise Cancelled("No session wants this analysis any more.")
-                predictor, load = self._loader.predictor(job.key.model, job.download)
-                ending = "done" if self._run(job, predictor) else None
+                with self.memory.hold("pass"):
+                    predictor, load = self._loader.predictor(job.key.model, job.download)
+                    ending = "done" if self._run(job, predictor) else None
             except Cancelled:
                 ending = "cancelled"
             except Exception as error:

@@ -54,7 +54,7 @@ def value(shown: AppTest) -> Any:
         ("n02084071", DOG, "dog", "", []),
         ("hund", DOG, "dog", "hund: dog (German).", []),
         ("carniv", CARNIVORE, "carnivore", "carniv: read as carnivore.", []),
-        ("sheep", RAM, "ram", "sheep: it knows rams only.", []),
+        ("sheep", RAM, "sheep", "sheep: it knows rams only.", []),
         ("women", CAT, "women", "The network never learned woman. Nearest: person.", ["person"]),
         ("crane", CAT, "crane", "crane has 2 senses. Which one do you mean?", ["crane", "crane"]),
         ("love", CAT, "love", "The network never learned love, nor anything near it.", []),
