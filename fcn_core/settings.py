@@ -21,6 +21,14 @@ T = TypeVar("T")
 
 _PREFIX = "FCN_"
 MODEL_NAMES = ("efficientnet-lite2", "efficientnet-lite0", "resnet50")
+APPLICATION_NAMES = (
+    "vgg16", "vgg19", "resnet101", "resnet152", "resnet50v2", "resnet101v2", "resnet152v2", "xception", "inceptionv3",
+    "inceptionresnetv2", "mobilenet", "mobilenetv2", "mobilenetv3small", "mobilenetv3large", "densenet121",
+    "densenet169", "densenet201", "nasnetmobile", "nasnetlarge", "efficientnetb0", "efficientnetb1", "efficientnetb2",
+    "efficientnetb3", "efficientnetb4", "efficientnetb5", "efficientnetb6", "efficientnetb7", "efficientnetv2b0",
+    "efficientnetv2b1", "efficientnetv2b2", "efficientnetv2b3", "efficientnetv2s", "efficientnetv2m", "efficientnetv2l",
+    "convnexttiny", "convnextsmall", "convnextbase", "convnextlarge", "convnextxlarge",
+)  # fmt: skip
 ENGINES = ("auto", "openvino", "tensorflow")
 LOG_STYLES = ("json", "text", "off")
 MOST_MEGAPIXELS = 89  # above this, Pillow itself warns of a decompression bomb
@@ -227,7 +235,8 @@ def _wrong_weights(path: Path | None) -> str:
 
 MODEL = Setting(
     "FCN_MODEL", "model that is used if none is named", f"`{MODEL_NAMES[0]}`",
-    _any_of(MODEL_NAMES), MODEL_NAMES[0], _one_of(MODEL_NAMES),
+    f"{', '.join(MODEL_NAMES)} or a classifier of keras.applications", MODEL_NAMES[0],
+    _one_of((*MODEL_NAMES, *APPLICATION_NAMES)),
 )  # fmt: skip
 ENGINE = Setting(
     "FCN_ENGINE", "`auto`, `openvino` or `tensorflow`",

@@ -17,6 +17,7 @@ from app.state.queue.jobs import ModelKey
 from fcn_core import logs, settings
 from fcn_core.cli.entry import main
 from fcn_core.errors import SettingInvalid
+from fcn_core.networks.applications import APPLICATIONS
 from fcn_core.networks.zoo import MODELS
 from fcn_core.settings import SETTINGS, check
 from tests.places import ROOT
@@ -45,7 +46,7 @@ GOOD = [
 
 # Setting, texts that mean nothing, words of the refusal
 BAD = [
-    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], f" or {settings.MODEL_NAMES[-1]}"),
+    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], " or a classifier of keras.applications"),
     ("FCN_ENGINE", ["abacus", "cuda", "auto openvino", "1"], "auto, openvino or tensorflow"),
     (
         "FCN_MEMORY_MB",
@@ -101,6 +102,7 @@ def test_every_setting_has_its_cases() -> None:
     assert {name for name, *_ in GOOD} == names - {"FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"}
     assert len(names) == len(SETTINGS)
     assert tuple(MODELS) == settings.MODEL_NAMES
+    assert tuple(APPLICATIONS) == settings.APPLICATION_NAMES
 
 
 @pytest.mark.parametrize(

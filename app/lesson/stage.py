@@ -22,7 +22,8 @@ from fcn_core.images.read import RGBImage, image_from_array
 from fcn_core.images.scales import Fit, Scale
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import Geometry
-from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
+from fcn_core.networks.spec import ModelSpec
+from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
 
 SYNSET = "n02121620"  # cat, as in the picture

@@ -14,7 +14,8 @@ from app.state.session import session_id
 from app.state.shared_queue import queue
 from app.ui import figures, notices, spoken
 from fcn_core.errors import FcnError
-from fcn_core.networks.zoo import MODELS, ModelSpec, find_weights, model_spec
+from fcn_core.networks.spec import ModelSpec
+from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.system import memory
 from fcn_core.system.installed import missing_engines, versions
 

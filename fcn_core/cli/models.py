@@ -12,7 +12,7 @@ from fcn_core.cli.terminal import shown
 from fcn_core.errors import UnknownModel
 
 if TYPE_CHECKING:
-    from fcn_core.networks.zoo import ModelSpec
+    from fcn_core.networks.spec import ModelSpec
 
 
 def add_commands(commands: Commands) -> None:
@@ -27,7 +27,8 @@ def add_commands(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from fcn_core.engines.housekeeping import cached_bytes
-    from fcn_core.networks.zoo import MODELS, model_spec
+    from fcn_core.networks.applications import APPLICATIONS
+    from fcn_core.networks.zoo import ALL_MODELS, MODELS, model_spec
     from fcn_core.system.folders import cache_dir, megabytes
 
     if options.prepare is not None:
@@ -39,12 +40,14 @@ def _run(options: argparse.Namespace) -> int:
         print(
             f"{model.info.title} is ready on {model.info.engine}.", file=sys.stderr if options.json else None
         )
-    rows = [_row(spec) for spec in MODELS.values()]
+    rows = [_row(spec) for spec in ALL_MODELS.values()]
     if options.json:
         print(json.dumps(rows, indent=2))
     if options.json or options.prepare:
         return 0
     for row in rows:
+        if row["name"] == next(iter(APPLICATIONS)):
+            print("Classifiers of keras.applications:")
         print(
             f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<16}  {row['licence']}"
         )
@@ -62,16 +65,19 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
     weights = find_weights(spec)
     served = find_spec("openvino") is not None
     graph = load_graph(graph_folder(spec, digest(weights), 32)) if weights and served else None
-    fetch = 0.0 if weights else spec.weights.size / 1e6
+    fetch = 0.0 if weights or not spec.weights.digest else spec.weights.size / 1e6
+    missing = f"fetches {fetch:.0f} MB" if spec.weights.digest else "weights to bring"
     return {
         "name": spec.name,
         "title": spec.title,
-        "state": "ready" if graph else "weights here" if weights else f"fetches {fetch:.0f} MB",
+        "family": spec.family or None,
+        "state": "ready" if graph else "weights here" if weights else missing,
         "ready": graph is not None,
         "weights": str(weights) if weights else None,
         "fetch_mb": round(fetch, 1),
         "parameters": spec.parameters,
         "input_size": spec.input_size,
+        "proof": spec.proof,
         "source": spec.source,
         "licence": spec.licence,
     }

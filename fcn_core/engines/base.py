@@ -24,7 +24,7 @@ from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import MIN_SIDE
 from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.middle import MiddleMap, empty_maps, middle_layers, part_of
-from fcn_core.networks.zoo import ModelSpec
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.system import memory
 
 Weights = Literal["imagenet", "unpublished", "random"]
@@ -220,7 +220,8 @@ class Engine:
 
     def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
         budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
-        if self.forecast(MIN_SIDE, MIN_SIDE).fits:
+        least = max(MIN_SIDE, self._geometry.smallest)
+        if self.forecast(least, least).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
             height, width = self._largest_that_fits(image.height, image.width)
             return (

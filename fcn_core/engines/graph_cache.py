@@ -35,14 +35,15 @@ from fcn_core.engines import housekeeping
 from fcn_core.errors import EngineError, StorageError
 from fcn_core.networks import random_weights
 from fcn_core.networks.geometry import Geometry
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress, digest
-from fcn_core.networks.zoo import MODELS, ModelSpec, require_weights
+from fcn_core.networks.zoo import ALL_MODELS, require_weights
 from fcn_core.system.child import module_command
 from fcn_core.system.folders import cache_dir, megabytes, require_space, scratch_places
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 6  # of the files in a graph's folder
+_FORMAT = 7  # of the files in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
 # Matches floating-point types other than float32 of tensors and conversions in a graph's description.
@@ -351,22 +352,28 @@ def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
 def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
     """Build, convert and export a model; called in a child process whose Keras backend is OpenVINO."""
     import keras
+    import openvino
 
+    from fcn_core.engines.tracing import to_openvino
     from fcn_core.networks.convert import to_fully_convolutional
     from fcn_core.networks.keras_settings import keras_settings
+    from fcn_core.networks.layout import channels_first
     from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
 
-    with keras_settings("channels_first"):
+    with keras_settings("channels_first" if spec.channels_first else "channels_last"):
         classifier = build_classifier(spec, weights)
         network = to_fully_convolutional(
             classifier, output="logits", output_stride=None if output_stride == 32 else output_stride
         )
+    with keras_settings("channels_first"):
+        if not spec.channels_first:
+            network = channels_first(network)
         geometry, cut_tensors = read_geometry(network)
         (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
         model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
         with _naming_full_disks(folder, spec.weights.size, f"export {spec.title}"):
-            model.export(str(folder / _EXPORTED[0]), format="openvino", verbose=False)
+            openvino.save_model(to_openvino(model), folder / _EXPORTED[0], compress_to_fp16=False)
 
 
 def fold(spec: ModelSpec, folder: Path) -> None:
@@ -406,10 +413,10 @@ def _main(step: str, *arguments: str) -> int:
     try:
         if step == "export":
             name, weights, output_stride, folder = arguments
-            export(MODELS[name], Path(weights) if weights else None, int(output_stride), Path(folder))
+            export(ALL_MODELS[name], Path(weights) if weights else None, int(output_stride), Path(folder))
         else:
             name, folder = arguments
-            fold(MODELS[name], Path(folder))
+            fold(ALL_MODELS[name], Path(folder))
     except errors.FcnError as error:
         print(_one_line(error), file=sys.stderr)
         return _REFUSED

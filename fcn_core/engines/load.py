@@ -11,8 +11,9 @@ from fcn_core.engines.base import Predictor
 from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.engines.tensorflow import TensorFlowEngine
 from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, StorageError
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress
-from fcn_core.networks.zoo import ModelSpec, model_spec
+from fcn_core.networks.zoo import model_spec
 from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from fcn_core.engines.graph_cache import Graph, prepare_graph
 from fcn_core.engines.openvino_parts import Parts
 from fcn_core.errors import EngineError
 from fcn_core.networks.middle import part_of
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress
-from fcn_core.networks.zoo import ModelSpec
 from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)

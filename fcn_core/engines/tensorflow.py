@@ -13,8 +13,9 @@ from fcn_core.errors import EngineError
 from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.keras_settings import import_keras, keras_settings
 from fcn_core.networks.middle import part_of
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress, digest
-from fcn_core.networks.zoo import ModelSpec, require_weights
+from fcn_core.networks.zoo import require_weights
 
 
 class TensorFlowEngine(Engine):

@@ -1,11 +1,13 @@
-"""Verify the conversion: the spatial mean of the map of logits equals the classifier's own logits."""
+"""Verify a conversion with the proof that holds for it (:mod:`fcn_core.networks.proof`)."""
 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +17,11 @@ from fcn_core import settings
 from fcn_core.engines.load import load_model
 from fcn_core.errors import UnknownModel, WeightsUnavailable
 from fcn_core.images.resize import ResizedImage, resize_array
+from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.keras_settings import Backend, import_keras, keras_settings
+from fcn_core.networks.proof import accepting, proof_size
 from fcn_core.networks.random_weights import seed_weights
+from fcn_core.networks.spec import ProofKind
 from fcn_core.networks.zoo import build_classifier, model_spec, require_weights
 
 if TYPE_CHECKING:
@@ -37,6 +42,11 @@ class Verification:
         What computed the map: an engine, or "keras" for the converted network itself.
     backend : str
         The backend of Keras that ran the classifier, for example "tensorflow".
+    proof : {"mean", "one cell"}
+        What was compared with the classifier's own answer: the mean of the map, or its only cell.
+    whole : bool
+        Whether a layer reads the whole picture at once (squeeze-and-excite): the network cannot run in bands, and what
+        a cell says depends on the whole picture a little.
     size : int
         Side of the square picture.
     grid : (int, int)
@@ -53,6 +63,8 @@ class Verification:
     weights: str
     engine: str
     backend: str
+    proof: ProofKind
+    whole: bool
     size: int
     grid: tuple[int, int]
     error: float
@@ -89,15 +101,25 @@ def verify_model(
     """
     spec = model_spec(name)
     model = load_model(spec.name, engine, weights)
-    pictures = _noises(spec.input_size)
-    logits = [model.logits(ResizedImage(pixels, spec.input_size, spec.input_size)) for pixels in pictures]
-    info = model.info
+    size, _ = proof_size(spec.proof, (spec.input_size, spec.input_size), partial(_cells, model.geometry))
+    pictures = _noises(size)
+    logits = [model.logits(ResizedImage(pixels, size, size)) for pixels in pictures]
+    info, whole = model.info, not model.geometry.bandable
     del model  # release its memory for the classifier
     import_keras(reference_backend(engine), _WITHOUT_TENSORFLOW)
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
+        classifier = accepting(classifier, size, size)
     batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
-    return _verification(spec.name, info.weights, info.engine, classifier, batch, logits)
+    how = _How(spec.title if spec.family else spec.name, info.weights, info.engine, spec.proof, whole)
+    return _verification(how, classifier, batch, logits)
+
+
+def _cells(geometry: Geometry, height: int, width: int) -> int:
+    """Return the cells of the map of an input, 0 if it is too small."""
+    if min(height, width) < geometry.smallest:
+        return 0
+    return math.prod(geometry.grid(height, width))
 
 
 def verify_application(name: str, weights: str | None = None) -> Verification:
@@ -122,7 +144,8 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
     import_keras(reference_backend(), _WITHOUT_TENSORFLOW)
     import keras
 
-    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.convert import convert
+    from fcn_core.networks.structure import read_geometry
 
     build = getattr(keras.applications, name, None)
     if not callable(build):
@@ -141,24 +164,34 @@ def verify_application(name: str, weights: str | None = None) -> Verification:
             f"Expected the ImageNet weights of {name}. Received none: they could not be downloaded "
             f"({str(cause)[:160]}). Try --weights none, which verifies the conversion with random weights."
         ) from cause
-    size = classifier.input_shape[1]
     preprocess = importlib.import_module(build.__module__).preprocess_input
+    if random:
+        with keras_settings():
+            square = float(np.mean(np.asarray(preprocess(_noises(64).astype(np.float32))) ** 2))
+        seed_weights(classifier, input_square=square)
+    conversion = convert(classifier, output="logits")
+    geometry, _ = read_geometry(conversion.network)
+    size, _ = proof_size(conversion.proof, classifier.input_shape[1:3], partial(_cells, geometry))
     with keras_settings():
         batch = np.asarray(preprocess(_noises(size).astype(np.float32)))
-    if random:
-        seed_weights(classifier, input_square=float(np.mean(batch**2)))
-    network = to_fully_convolutional(classifier, output="logits")
-    logits = [np.asarray(network(picture[None], training=False))[0] for picture in batch]
-    return _verification(name, "random" if random else "imagenet", "keras", classifier, batch, logits)
+    logits = [np.asarray(conversion.network(picture[None], training=False))[0] for picture in batch]
+    how = _How(name, "random" if random else "imagenet", "keras", conversion.proof, not geometry.bandable)
+    return _verification(how, accepting(classifier, size, size), batch, logits)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What is verified, and how."""
+
+    name: str
+    weights: str
+    engine: str
+    proof: ProofKind
+    whole: bool
 
 
 def _verification(
-    name: str,
-    weights: str,
-    engine: str,
-    classifier: keras.Model,
-    batch: NDArray[np.float32],
-    logits: Sequence[NDArray[np.float32]],
+    how: _How, classifier: keras.Model, batch: NDArray[np.float32], logits: Sequence[NDArray[np.float32]]
 ) -> Verification:
     """Run the classifier, compare picture by picture, and return the largest difference."""
     import keras
@@ -171,9 +204,7 @@ def _verification(
         difference = compare_answers(answer, each.mean(axis=(0, 1))[None])
         found.append(
             Verification(
-                name=name,
-                weights=weights,
-                engine=engine,
+                **vars(how),
                 backend=keras.backend.backend(),
                 size=batch.shape[1],
                 grid=(each.shape[0], each.shape[1]),

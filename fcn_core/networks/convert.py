@@ -2,42 +2,41 @@
 
 The method is the notebook's: drop the global pooling and put the weights of the Dense layer into a 1x1 convolution
 (Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015). As pooling and Dense
-are both linear, the spatial mean of the new map of logits equals the classifier's own logits. Denser maps come from the
-a-trous construction (Chen et al., "Rethinking Atrous Convolution", 2017): the last strides become dilation.
+are both linear, the spatial mean of the new map of logits equals the classifier's own logits. Other heads are converted
+as well (:mod:`fcn_core.networks.head`), and proved in another way (:mod:`fcn_core.networks.proof`).
+
+Denser maps come from the a-trous construction (Chen et al., "Rethinking Atrous Convolution", 2017): the last strides
+become dilation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
-import numpy as np
 
 from fcn_core.errors import ConversionError
 from fcn_core.networks.geometry import trace
 from fcn_core.networks.graph import (
     CONVOLUTIONS,
     POOLINGS,
-    activation_of,
     build_settings,
-    data_format,
+    copy_layer,
     flatten,
-    is_linear,
     kind_of,
     nodes_of,
     pair,
     rebuild,
 )
+from fcn_core.networks.head import Activation, Head, OnMap, read_head
 from fcn_core.networks.keras_settings import keras_settings
 from fcn_core.networks.layers import CropToSmallest, SoftmaxMap
+from fcn_core.networks.spec import ProofKind
 from fcn_core.networks.structure import read_geometry
 
 Output = Literal["probabilities", "logits"]
-
-_GLOBAL_POOLINGS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
-# Layers that a head may contain besides the pooling and the linear layer.
-_HEAD = ("Dropout", "Reshape", "Flatten", "Identity", "Activation", "Softmax")
 
 
 def to_fully_convolutional(
@@ -48,12 +47,12 @@ def to_fully_convolutional(
     Parameters
     ----------
     classifier : keras.Model
-        A functional or sequential image classifier that ends in global average pooling, (Dropout), Dense. The last
-        layer may be a 1x1 convolution on the pooled features (MobileNet), and the classifier may contain other
-        models (a headless body with a new head on top). Layers that do not change share their weights with it.
+        An image classifier that ends in global pooling or Flatten and layers after it, of which each computes with the
+        channels of one cell: Dense, 1x1 convolutions, normalisations, activations. It may contain other models (a
+        headless body with a new head on top). Layers that do not change share their weights with it.
     output : {"probabilities", "logits"}
         Output of the model, of shape (N, h, w, classes): the notebook's probabilities, which sum to one in every
-        cell, or the logits before the softmax.
+        cell (not those of a classifier that ends in a sigmoid), or the logits before the softmax or sigmoid.
     output_stride : int, optional
         Input pixels from one cell to the next, if smaller than the classifier's own (usually 32). The strides beyond
         it become dilation: the map is denser, with the same weights.
@@ -67,7 +66,7 @@ def to_fully_convolutional(
     Raises
     ------
     ConversionError
-        The classifier ends differently (the message says how), or cannot have this output stride.
+        For one of the reasons in :data:`fcn_core.networks.refusals.REFUSALS`, or it cannot have this output stride.
 
     Notes
     -----
@@ -79,53 +78,53 @@ def to_fully_convolutional(
     >>> network.compute_output_shape((1, 200, 300, 3))
     (1, 7, 10, 1000)
     """
+    return convert(classifier, output=output, output_stride=output_stride).network
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A converted classifier, and what holds for it.
+
+    Attributes
+    ----------
+    network : keras.Model
+    proof : {"mean", "one cell"}
+        What its map of logits equals: see :mod:`fcn_core.networks.proof`.
+    activation : {"softmax", "sigmoid", "linear"}
+        What turns logits into the classifier's answer.
+    """
+
+    network: keras.Model
+    proof: ProofKind
+    activation: Activation
+
+
+def convert(
+    classifier: keras.Model, *, output: Output = "probabilities", output_stride: int | None = None
+) -> Conversion:
+    """Convert a classifier as :func:`to_fully_convolutional` does, and say which proof holds."""
     with keras_settings(*build_settings(classifier)):
         flat = flatten(classifier)
-        features, kernel, bias = _head(flat)
-        body = _any_size(keras.Model(flat.inputs[0], features, name=classifier.name))
-        clone = (lambda layer: layer) if output_stride is None else _dilate(body, output_stride)
-        feature_map = rebuild(body, clone, free_size=True)
-        head = keras.layers.Conv2D(kernel.shape[-1], 1, use_bias=bias is not None, name="logits")
-        logits = head(feature_map.outputs[0])
-        head.set_weights([kernel[None, None]] + ([] if bias is None else [bias]))
-        result = logits if output == "logits" else SoftmaxMap(name="probabilities")(logits)
-        return keras.Model(feature_map.inputs[0], result, name=f"{classifier.name}_fcn")
+        head = read_head(flat)
+        body = _any_size(keras.Model(flat.inputs[0], head.features, name=classifier.name))
+        body = rebuild(body, lambda layer: layer, free_size=True, reserved=("logits", "probabilities"))
+        network = keras.Model(body.inputs[0], OnMap(head)(body.outputs[0]), name=classifier.name)
+        if output_stride is not None:
+            network = rebuild(network, _dilate(network, output_stride), free_size=True)
+        result = network.outputs[0]
+        if output == "probabilities":
+            result = _probabilities(head, result)(result)
+        return Conversion(
+            keras.Model(network.inputs[0], result, name=f"{classifier.name}_fcn"), head.proof, head.activation
+        )
 
 
-def _head(classifier: keras.Model) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Return the features before the pooling, and kernel and bias of the linear layer after it."""
-    head: list[Any] = []
-    makers = {id(t): node for node in nodes_of(classifier) for t in node.outputs}
-    node = makers[id(classifier.outputs[0])]
-    while not node.is_input and len(head) < 8:
-        head.insert(0, node)
-        slides = kind_of(node) in (*POOLINGS, *_GLOBAL_POOLINGS, *CONVOLUTIONS) and not is_linear(node)
-        if slides or len(node.input_tensors) != 1:
-            break
-        node = makers[id(node.input_tensors[0])]
-    linear = [i for i, node in enumerate(head) if is_linear(node)]
-    active = [(i, name) for i, node in enumerate(head) if (name := activation_of(node)) != "linear"]
-    if (
-        len(linear) == 1
-        and kind_of(head[0]) == "GlobalAveragePooling2D"
-        and all(kind_of(node) in _HEAD for i, node in enumerate(head) if i not in (0, *linear))
-        and (not active or (len(active) == 1 and active[0][1] == "softmax" and active[0][0] >= linear[0]))
-    ):
-        kernel, *bias = head[linear[0]].operation.get_weights()
-        kernel = kernel.reshape(-1, kernel.shape[-1])
-        features = head[0].input_tensors[0]
-        channels = features.shape[1 if data_format(classifier) == "channels_first" else -1]
-        if len(kernel) == channels:
-            return features, kernel, bias[0] if bias else None
-    found = [
-        kind if (name := activation_of(node)) in ("linear", kind.lower()) else f"{kind}({name})"
-        for node in head
-        for kind in (kind_of(node),)
-    ]
-    raise ConversionError(
-        f"Expected a classifier that ends in GlobalAveragePooling2D, (Dropout), Dense. Received {classifier.name!r}, "
-        f"which ends in {' -> '.join(found) or 'its input'}. Choose one with such a head: only a linear layer after "
-        f"the average can become a 1x1 convolution."
+def _probabilities(head: Head, logits: Any) -> Any:
+    """Return the layer from logits to probabilities: a softmax, also of a classifier that returns logits."""
+    if head.activation == "sigmoid" or logits.shape[head.axis] == 1:
+        return keras.layers.Activation("sigmoid", name="probabilities")
+    return (
+        SoftmaxMap(name="probabilities") if head.axis == 3 else keras.layers.Softmax(1, name="probabilities")
     )
 
 
@@ -192,7 +191,7 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
             key = "padding" if kind == "ZeroPadding2D" else "cropping"
             changes[key] = tuple(tuple(side * rate for side in pair) for pair in getattr(layer, key))
         if changes:
-            copies[id(layer)] = _copy(layer, changes)
+            copies[id(layer)] = copy_layer(layer, changes)
         for tensor in node.outputs:
             state[id(tensor)] = (stride, rate, phase)
     reached = max(stride for stride, *_ in state.values())
@@ -202,12 +201,3 @@ def _dilate(body: keras.Model, output_stride: int) -> Callable[[Any], Any]:
             f"would have {reached}. Choose 8, 16 or 32."
         )
     return lambda layer: copies.get(id(layer), layer)
-
-
-def _copy(layer: Any, changes: dict[str, Any]) -> Any:
-    """Return a copy of the layer with some settings changed and the same weights."""
-    copy = type(layer).from_config({**layer.get_config(), **changes})
-    if layer.weights:
-        copy.build_from_config(layer.get_build_config())
-        copy.set_weights(layer.get_weights())
-    return copy

@@ -58,7 +58,7 @@ def download(file: WeightsFile, folder: Path, progress: ByteProgress | None = No
         with _open_alone(part, file, progress) as stream:
             try:
                 if not _is_whole(file, target):  # otherwise another process has downloaded it
-                    require_space(folder, file.size - stream.seek(0, os.SEEK_END))
+                    require_space(folder, file.most - stream.seek(0, os.SEEK_END))
                     _complete(file, stream, part, progress)
             except OSError as error:
                 if _cannot_write(error):
@@ -128,9 +128,9 @@ def _lock(stream: IO[bytes]) -> bool:
 def _fetch(file: WeightsFile, stream: IO[bytes], progress: ByteProgress | None) -> None:
     """Append the missing bytes of the file to `stream`."""
     done = stream.seek(0, os.SEEK_END)
-    if done > file.size:
+    if done > file.most:
         done = stream.truncate(0)
-    if done == file.size:
+    if file.exact and done == file.size:
         return None
     request = urllib.request.Request(file.url or "", headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
     try:
@@ -144,7 +144,8 @@ def _fetch(file: WeightsFile, stream: IO[bytes], progress: ByteProgress | None) 
         continues = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         start = done if response.status == http.client.PARTIAL_CONTENT and continues else 0
         announced, kind = response.headers.get("Content-Length"), response.headers.get_content_type()
-        if announced not in (None, str(file.size - start)) or kind == "text/html":
+        unlike = file.exact and announced not in (None, str(file.size - start))
+        if unlike or kind == "text/html":
             raise WeightsInvalid(
                 _not_the_file(file, f"{announced or 'some'} bytes of {kind} in place of {file.size - start}")
             )
@@ -152,15 +153,16 @@ def _fetch(file: WeightsFile, stream: IO[bytes], progress: ByteProgress | None) 
             done = stream.truncate(0)
         while chunk := response.read(_CHUNK):
             done += len(chunk)
-            if done > file.size:
+            if done > file.most:
                 stream.truncate(0)
-                raise WeightsInvalid(_not_the_file(file, f"more than {file.size} bytes"))
+                raise WeightsInvalid(_not_the_file(file, f"more than {file.most} bytes"))
             _write(stream, chunk)
             if progress is not None:
-                progress(done, file.size)
+                progress(done, max(done, file.size))
     stream.flush()
-    if done < file.size:
-        raise ConnectionError(f"the connection ended after {done} of {file.size} bytes")
+    expected = file.size if file.exact else start + int(announced or 0)
+    if done < expected:
+        raise ConnectionError(f"the connection ended after {done} of {expected} bytes")
     return None
 
 
@@ -179,10 +181,11 @@ def _is_whole(file: WeightsFile, path: Path) -> bool:
 
 
 def _not_the_file(file: WeightsFile, received: str) -> str:
+    size = f"{'' if file.exact else 'about '}{file.size} bytes"
     return (
-        f"Expected {file.name} ({file.size} bytes, {file.algorithm} {file.digest}). Received {received} from "
-        f"{file.url}. A proxy may have answered instead, or the partial file was damaged; try again, or download the "
-        f"file by hand, {_by_hand(file)}"
+        f"Expected {file.name} ({size}, {file.algorithm} {file.digest}). Received {received} from {file.url}. A proxy "
+        f"may have answered instead, or the partial file was damaged; try again, or download the file by hand, "
+        f"{_by_hand(file)}"
     )
 
 

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fcn_core.errors import ScaleError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -200,8 +202,25 @@ class Geometry:
         return cells.y.size, cells.x.size
 
     def cells(self, height: int, width: int) -> CellGrid:
-        """Return the cells of the class map of an input of `height` x `width` pixels."""
-        return CellGrid(_axis(self.nodes, "y", height), _axis(self.nodes, "x", width))
+        """Return the cells of the class map of an input of `height` x `width` pixels.
+
+        Raises
+        ------
+        ScaleError
+            The input is too small for a cell.
+        """
+        found = CellGrid(_axis(self.nodes, "y", height), _axis(self.nodes, "x", width))
+        if min(found.y.size, found.x.size) < 1:
+            raise ScaleError(
+                f"Expected an input of at least {self.smallest}x{self.smallest} pixels for this network. Received "
+                f"{height}x{width}, which gives no cell. Choose a larger scale."
+            )
+        return found
+
+    @cached_property
+    def smallest(self) -> int:
+        """Side of the smallest square input for which every node has a cell."""
+        return smallest(self.nodes)
 
     def macs(self, height: int, width: int) -> float:
         """Return the multiply-adds of one forward pass."""

@@ -7,13 +7,14 @@ Keras has no public access to the nodes of a graph. These private names of Keras
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from fcn_core.errors import ConversionError
 from fcn_core.networks.keras_settings import DataFormat
+from fcn_core.networks.refusals import refusal
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 POOLINGS = ("MaxPooling2D", "AveragePooling2D")
@@ -73,7 +74,45 @@ def build_settings(model: keras.Model) -> tuple[DataFormat, Any]:
     return data_format(model), policies[-1] if policies else keras.config.dtype_policy()
 
 
-def rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool = False) -> keras.Model:
+def channel_axis(model: keras.Model) -> int:
+    """Return the axis of the channels in the maps of the model: 1 or 3."""
+    return 1 if data_format(model) == "channels_first" else 3
+
+
+def call_node(node: Any, tensors: Mapping[int, Any]) -> Any:
+    """Call the node's layer or operation again, with other tensors (by the id of those in the graph)."""
+    arguments, options = node.arguments.fill_in(tensors)
+    return node.operation(*arguments, **options)
+
+
+def has_numbers_only(node: Any) -> bool:
+    """Return whether what a node gets beside tensors is single numbers, not arrays."""
+    layer = node.operation
+    values = [*node.arguments.args, *(getattr(layer, name, 0) for name in ("scale", "offset"))]
+    return all(
+        np.ndim(value) == 0 for value in values if not isinstance(value, keras.KerasTensor | list | tuple)
+    )
+
+
+def copy_layer(layer: Any, changes: Mapping[str, Any], shape: Any = None) -> Any:
+    """Return a copy of the layer with some settings changed and the same weights, for the same or another shape."""
+    copy = type(layer).from_config({**layer.get_config(), **changes})
+    if layer.weights:
+        if shape is None:
+            copy.build_from_config(layer.get_build_config())
+        else:
+            copy.build(shape)
+        copy.set_weights(layer.get_weights())
+    return copy
+
+
+def rebuild(
+    model: keras.Model,
+    clone: Callable[[Any], Any],
+    *,
+    free_size: bool = False,
+    reserved: tuple[str, ...] = (),
+) -> keras.Model:
     """Rebuild the model's graph on a new input, and replace each layer by the result of `clone`.
 
     Parameters
@@ -84,28 +123,49 @@ def rebuild(model: keras.Model, clone: Callable[[Any], Any], *, free_size: bool 
         Receives a layer; returns what to call in its place: the same layer, another layer or a function.
     free_size : bool
         Whether the height and width of the new input are free.
+    reserved : tuple of str
+        Names for layers to come: layers that have them are copied under another name.
 
     Raises
     ------
     ConversionError
         A layer does not accept the new input.
     """
-    shape = list(model.inputs[0].shape[1:])
+    graph = _graph(model)
+    shape = list(graph.inputs[0].shape[1:])
     spatial = (1, 2) if data_format(model) == "channels_first" else (0, 1)
     if free_size:
         shape = [None if axis in spatial else side for axis, side in enumerate(shape)]
-    image = keras.Input(shape, name="image")
+    image = keras.Input(shape, name="image", dtype=graph.inputs[0].dtype)
     try:
-        result = _graph(model)._run_through_graph([image], operation_fn=clone)
+        result = graph._run_through_graph([image], operation_fn=_with_names_of_their_own(clone, reserved))
         result = result[0] if isinstance(result, list) else result
-        if free_size and any(result.shape[1 + axis] is not None for axis in spatial):
+        fixed = len(result.shape) == 4 and any(result.shape[1 + axis] is not None for axis in spatial)
+        if free_size and fixed:
             raise ValueError(f"the last map has the fixed shape {result.shape}")
     except (ValueError, TypeError) as error:
-        raise ConversionError(
-            f"Expected layers that accept an input of any size. Received {model.name!r}, in which one does not "
-            f"({' '.join(str(error).split())[:200]}). Choose another classifier."
-        ) from error
+        reason = " ".join(str(error).split())[:200]
+        raise refusal("size", f"{model.name!r}, in which one does not ({reason})") from error
     return keras.Model(image, result, name=model.name)
+
+
+def _with_names_of_their_own(
+    clone: Callable[[Any], Any], reserved: tuple[str, ...] = ()
+) -> Callable[[Any], Any]:
+    """Rename copies of layers whose name another layer has already: models inside a model may share names."""
+    owners: dict[str, Any] = dict.fromkeys(("image", *reserved))
+    copies: dict[int, Any] = {}
+
+    def named(layer: Any) -> Any:
+        made = clone(layer)
+        if not isinstance(made, keras.Operation) or owners.setdefault(made.name, made) is made:
+            return made
+        if id(made) not in copies:
+            name = next(name for i in range(1, 10**6) if (name := f"{made.name}_{i}") not in owners)
+            copies[id(made)] = owners[name] = copy_layer(made, {"name": name})
+        return copies[id(made)]
+
+    return named
 
 
 def flatten(classifier: keras.Model) -> keras.Model:
@@ -116,28 +176,37 @@ def flatten(classifier: keras.Model) -> keras.Model:
     ConversionError
         The model has several inputs or outputs, or its graph is not known.
     """
-    if len(_graph(classifier).inputs) != 1 or len(classifier.outputs) != 1:
-        raise ConversionError(
-            f"Expected a classifier with one input and one output. Received {classifier.name!r} with "
-            f"{len(classifier.inputs)} and {len(classifier.outputs)}. Build a keras.Model with one of each from it."
+    graph = _graph(classifier)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise refusal(
+            "outputs", f"{classifier.name!r} with {len(graph.inputs)} inputs and {len(graph.outputs)} outputs"
         )
-    if not any(isinstance(node.operation, keras.Model) for node in nodes_of(classifier)):
-        return classifier
+    if not any(isinstance(node.operation, keras.Model) for node in nodes_of(graph)):
+        return graph
+
+    named = _with_names_of_their_own(lambda layer: layer)
 
     def inside(layer: Any) -> Any:
         if not isinstance(layer, keras.Model):
-            return layer
+            return named(layer)
         return lambda x, **_: _graph(layer)._run_through_graph([x], operation_fn=inside)
 
-    return rebuild(classifier, inside)
+    return rebuild(graph, inside)
 
 
 def _graph(model: Any) -> Any:
-    """Return the model that has the graph of nodes; a built Sequential keeps one inside."""
+    """Return the model that has the graph of nodes; a built Sequential keeps one inside, a subclassed one is traced."""
     graph = model if hasattr(model, "_nodes_by_depth") else getattr(model, "_functional", None)
+    if graph is None and getattr(model, "built", False):
+        shape = (model.get_build_config() or {}).get("input_shape")
+        if isinstance(shape, list | tuple) and len(shape) > 1 and not isinstance(shape[0], list | tuple):
+            image = keras.Input(shape[1:])
+            try:
+                graph = keras.Model(image, model.call(image), name=model.name)
+            except Exception as error:  # whatever the code of its author raises
+                raise refusal(
+                    "graph", f"{model.name!r}, whose call fails on keras.Input ({error!s:.120})"
+                ) from error
     if graph is None:
-        raise ConversionError(
-            f"Expected a functional or built sequential Keras model. Received {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}, whose graph of layers is not known. Rebuild it with keras.Input."
-        )
+        raise refusal("graph", f"{type(model).__name__} {getattr(model, 'name', '')!r}")
     return graph

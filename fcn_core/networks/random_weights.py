@@ -17,8 +17,11 @@ _GAIN = 2.0  # of a kernel (He et al., "Delving Deep into Rectifiers", ICCV 2015
 _DEVIATION = (
     4.0  # after a normalisation: large enough that swish is nearly a ReLU, which scales with its input
 )
+_LOGITS = 20.0  # deviation of the logits of a network without normalisations
+_LARGEST = 2.0  # growth of the mean square in max pooling
 _SPREAD = 0.1  # of offsets and means, as a share of the deviation of the values they are added to
 
+_NORMALISATIONS = ("BatchNormalization", "LayerNormalization")
 _RECTIFIED = 0.5  # share of the mean square after an activation
 _SIGMOID = 0.3  # mean square after a sigmoid of any input
 
@@ -48,19 +51,31 @@ def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -
     rng = np.random.default_rng(seed)
     squares: dict[int, float] = {}
     sums: set[int] = set()  # a rectifier changes little in a sum of rectified tensors
-    for node in nodes_of(flatten(model)):
+    nodes = list(nodes_of(flatten(model)))
+    last = next((node for node in reversed(nodes) if getattr(node.operation, "weights", ())), None)
+    normalised = any(kind_of(node) in _NORMALISATIONS for node in nodes)
+    saturates = any(activation_of(node) in ("softmax", "sigmoid") for node in nodes[-3:])
+    for node in nodes:
         layer, kind = node.operation, kind_of(node)
         sources = [id(tensor) for tensor in node.input_tensors]
-        square = _combined(kind, [squares[source] for source in sources] or [input_square])
+        square = _combined(node, kind, [squares[source] for source in sources] or [input_square])
         weights = list(getattr(layer, "weights", ()))
         square *= _GAIN ** sum(len(weight.shape) > 1 for weight in weights)
         if weights and kind != "Normalization":  # it normalises the input, and is not trained
-            layer.set_weights([_draw(weight, kind, square, rng) for weight in weights])
-        if kind in ("BatchNormalization", "LayerNormalization"):
+            drawn = [_draw(weight, kind, square, rng) for weight in weights]
+            # the softmax of larger logits would be one class
+            if node is last and saturates and not normalised and square > _LOGITS**2:
+                drawn[0] = drawn[0] * np.float32(_LOGITS / np.sqrt(square))
+            layer.set_weights(drawn)
+        if kind in _NORMALISATIONS:
             square = _DEVIATION**2 if any(weight.name == "gamma" for weight in weights) else 1.0
+        if kind == "MaxPooling2D" and not normalised:  # a normalisation would take it away
+            square *= _LARGEST
         activation = "relu" if kind == "ReLU" else activation_of(node)
-        if activation == "sigmoid":
+        if activation in ("sigmoid", "hard_sigmoid"):
             square = _SIGMOID
+        elif kind == "ReLU" and layer.max_value is not None:
+            square = min(square * _RECTIFIED, float(layer.max_value) ** 2)
         elif activation != "linear" and sums.isdisjoint(sources):
             square *= _RECTIFIED
         squares |= {id(tensor): square for tensor in node.outputs}
@@ -68,12 +83,13 @@ def seed_weights(model: keras.Model, seed: int = 0, input_square: float = 1.0) -
             sums |= {id(tensor) for tensor in node.outputs}
 
 
-def _combined(kind: str, squares: list[float]) -> float:
-    """Return the mean square where several tensors become one."""
-    if kind == "Add":
-        return sum(squares)
+def _combined(node: Any, kind: str, squares: list[float]) -> float:
+    """Return the mean square where several tensors, or one and a number, become one."""
+    numbers = [float(value) ** 2 for value in node.arguments.args if isinstance(value, int | float)]
+    if kind in ("Add", "Subtract"):
+        return sum(squares) + sum(numbers)
     if kind == "Multiply":
-        return float(np.prod(squares))
+        return float(np.prod(squares + numbers))
     return sum(squares) / len(squares)
 
 
@@ -84,6 +100,8 @@ def _draw(weight: Any, kind: str, square: float, rng: np.random.Generator) -> ND
         by_channel = "Depthwise" in kind or name == "depthwise_kernel"
         fan_in = np.prod(shape[:2] if by_channel else shape[:-1])
         drawn = rng.normal(0, np.sqrt(_GAIN / fan_in), shape)
+    elif kind == "LayerScale":  # of a branch: nearly zero before training
+        drawn = rng.uniform(0.2, 0.6, shape)
     elif name == "gamma":
         drawn = rng.uniform(0.4 * _DEVIATION, 1.4 * _DEVIATION, shape)
     elif name == "moving_variance":

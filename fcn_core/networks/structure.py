@@ -12,16 +12,22 @@ import numpy as np
 from fcn_core.errors import ConversionError
 from fcn_core.networks.geometry import Geometry, Node, Window, trace
 from fcn_core.networks.graph import CONVOLUTIONS, POOLINGS, data_format, kind_of, nodes_of, pair
+from fcn_core.networks.refusals import refusal
 
 # Layers and operations that keep every cell where it is.
 _POINTWISE = (
-    "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax", "BatchNormalization", "LayerNormalization",
-    "Dropout", "SpatialDropout2D", "GaussianNoise", "Rescaling", "Normalization", "Add", "Multiply", "Concatenate",
-    "Subtract", "Average", "Maximum", "Minimum", "SoftmaxMap", "LayerScale", "StochasticDepth", "Identity",
-    "Sigmoid", "Silu", "Relu", "Relu6", "HardSigmoid", "HardSilu", "Gelu", "Tanh", "TrueDivide", "Divide",
-    "CustomScaleLayer",
+    "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax", "BatchNormalization",
+    "Dropout", "SpatialDropout2D", "GaussianDropout", "AlphaDropout", "GaussianNoise", "ActivityRegularization",
+    "Rescaling", "Normalization", "Add", "Multiply", "Concatenate", "Subtract", "Average", "Maximum", "Minimum",
+    "SoftmaxMap", "LayerScale", "CustomScaleLayer", "StochasticDepth", "Identity", "TrueDivide", "Divide", "Negative",
+    "Cast", "Clip", "Exp", "Square", "Sqrt", "Abs", "Power", "Sigmoid", "Silu", "Relu", "Relu6", "HardSigmoid",
+    "HardSilu", "Gelu", "Tanh", "Elu", "Selu", "Softplus", "LeakyRelu",
     "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",  # training
 )  # fmt: skip
+_NORMALISATIONS = ("LayerNormalization", "RMSNormalization", "UnitNormalization", "GroupNormalization")
+_CHANNELS = ("GetItem", "Stack", "Flip", "Mean", "Max")  # where they select, join or reduce channels
+_MULTIPLYING = (*CONVOLUTIONS, "Dense")
+_POOLED = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 # Most rows of overlap, in rows of a part's input, before the part is cut.
 _HALO = 24
 
@@ -58,15 +64,16 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
                 index[id(cropped)] = index[id(source)]
             continue
         sources = [t for t in graph_node.input_tensors if id(t) in index]
-        if len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1):
-            continue  # a vector, not a map (squeeze-and-excite)
-        # a map without a map as source, for example slices of a vector
-        if not sources or (kind == "Concatenate" and layer.axis % 4 != channel_axis):
+        if kind in _POOLED or (kind in ("Mean", "Max") and _axes(layer) == {1, 2, 3} - {channel_axis}):
+            continue  # a vector of the whole map (squeeze-and-excite)
+        if not sources and (len(tensor.shape) != 4 or tuple(tensor.shape[spatial]) == (1, 1)):
+            continue  # computed from such a vector
+        if not sources or not _keeps_cells(graph_node, channel_axis):
             raise _not_placed(layer, kind)
         inputs = tuple(dict.fromkeys(index[id(t)] for t in sources))
         y, x = _windows(layer, kind)
-        squeezed = len(sources) < len(graph_node.input_tensors)
-        if len(inputs) == 1 and not squeezed and kind not in CONVOLUTIONS and y == x == Window():
+        squeezed = len(sources) < len(graph_node.input_tensors) or _reads_all(layer, kind, channel_axis)
+        if len(inputs) == 1 and not squeezed and kind not in _MULTIPLYING and y == x == Window():
             index[id(tensor)] = inputs[0]  # the same cells
             continue
         for source in sources:
@@ -84,6 +91,43 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
     return geometry, tuple(next(iter(read[i].values())) for i in cuts)
 
 
+def _axes(layer: Any) -> set[int]:
+    """Return the axes of a map over which a layer computes."""
+    return set() if layer.axis is None else {int(axis) % 4 for axis in np.atleast_1d(layer.axis)}
+
+
+def _keeps_cells(node: Any, channel_axis: int) -> bool:
+    """Return whether the rows and columns of a node's output are those of its input, which is one map or several."""
+    layer, kind, tensor = node.operation, kind_of(node), node.outputs[0]
+    if kind == "GetItem":  # every row and column, and some channels or one
+        key = {**dict(enumerate(node.arguments.args)), **node.arguments.kwargs}
+        return _takes_channels(key.get("key", key.get(1)), len(node.input_tensors[0].shape), channel_axis)
+    if kind == "Stack":
+        return bool(layer.axis % 4 == channel_axis) and all(len(t.shape) == 3 for t in node.input_tensors)
+    if len(tensor.shape) != 4 or any(len(t.shape) == 3 for t in node.input_tensors):
+        return False
+    if kind in ("Concatenate", "Flip", "Mean", "Max"):
+        return _axes(layer) == {channel_axis}
+    return kind != "Dense" or channel_axis == 3
+
+
+def _takes_channels(key: Any, rank: int, channel_axis: int) -> bool:
+    """Return whether ``x[key]`` selects channels only."""
+    parts = list(key) if isinstance(key, tuple | list) else [key]
+    if any(part is None or not isinstance(part, int | slice | type(...)) for part in parts):
+        return False
+    where = parts.index(...) if ... in parts else len(parts)
+    rest = parts[where + 1 :]
+    whole = slice(None)
+    full = [*parts[:where], *[whole] * (rank - where - len(rest)), *rest]
+    return all(part == whole for axis, part in enumerate(full) if axis != channel_axis)
+
+
+def _reads_all(layer: Any, kind: str, channel_axis: int) -> bool:
+    """Return whether a layer normalises over rows and columns, so that it reads the whole map at once."""
+    return kind == "GroupNormalization" or (kind in _NORMALISATIONS and _axes(layer) != {channel_axis})
+
+
 def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
     """Return the layer's sliding windows along y and x."""
     if kind in CONVOLUTIONS or kind in POOLINGS:
@@ -99,23 +143,20 @@ def _windows(layer: Any, kind: str) -> tuple[Window, Window]:
         sign, sides = (1, layer.padding) if kind == "ZeroPadding2D" else (-1, layer.cropping)
         y, x = (Window(before=sign * before, after=sign * after) for before, after in sides)
         return y, x
-    if kind in _POINTWISE:
+    if kind in (*_POINTWISE, *_NORMALISATIONS, *_CHANNELS, "Dense"):
         return Window(), Window()
     raise _not_placed(layer, kind)
 
 
 def _not_placed(layer: Any, kind: str) -> ConversionError:
-    return ConversionError(
-        f"Expected layers whose windows are known (convolution, pooling, padding, pointwise). Received {kind} "
-        f"{layer.name!r}, so its cells cannot be placed on the picture. Choose another network."
-    )
+    return refusal("windows", f"{kind} {layer.name!r}")
 
 
 def _macs(layer: Any, kind: str) -> int:
     """Return the multiply-adds for one cell of the layer's output."""
-    if kind not in CONVOLUTIONS:
+    if kind not in _MULTIPLYING:
         return 0
-    return int(sum(np.prod(w.shape) for w in layer.weights if len(w.shape) == 4))
+    return int(sum(np.prod(w.shape) for w in layer.weights if len(w.shape) > 1))
 
 
 def _cuts(nodes: list[Node], single: Callable[[int], bool]) -> list[int]:

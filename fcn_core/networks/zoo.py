@@ -4,68 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.networks.applications import APPLICATIONS
 from fcn_core.networks.random_weights import seed_weights
+from fcn_core.networks.spec import CAFFE, ModelSpec, Preprocessing, read_keras_h5
 from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
 from fcn_core.system.folders import cache_dir
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Preprocessing of RGB pixels 0..255: the channels are reordered, then ``(x - mean) / divisor``."""
-
-    order: tuple[int, int, int]
-    mean: tuple[float, float, float]
-    divisor: float
-
-    def __call__(
-        self, planes: NDArray[np.float32], out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Preprocess planes of shape (3, h, w) into a new array of the same shape, or into `out`."""
-        result = np.empty_like(planes) if out is None else out
-        for channel, mean, source in zip(result, self.mean, self.order, strict=True):
-            np.subtract(planes[source], np.float32(mean), out=channel)
-            if self.divisor != 1:
-                channel *= np.float32(1 / self.divisor)
-        return result
-
-    def batch(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Preprocess a picture of shape (h, w, 3) into a batch of shape (1, h, w, 3) for Keras."""
-        planes = np.moveaxis(np.asarray(pixels, np.float32), -1, 0)
-        return np.ascontiguousarray(np.moveaxis(self(planes), 0, -1)[None])
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One model of the zoo.
-
-    ``middle`` names the layers whose maps a pass at output stride 32 returns beside the class map
-    (:mod:`fcn_core.networks.middle`).
-    """
-
-    name: str
-    title: str
-    build: Callable[[], keras.Model]
-    read: Callable[[keras.Model, Path], None]
-    input_size: int
-    features: int
-    parameters: float
-    preprocessing: Preprocessing
-    weights: WeightsFile
-    source: str
-    licence: str
-    middle: tuple[str, ...] = ()
 
 
 def _lite(width: float, depth: float, size: int, dropout: float, name: str) -> Callable[[], keras.Model]:
@@ -88,17 +41,6 @@ def _build_resnet50() -> keras.Model:
     import keras
 
     return keras.applications.ResNet50(weights=None)
-
-
-def _read_keras_h5(model: keras.Model, path: Path) -> None:
-    try:
-        model.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds of errors for a damaged or foreign file
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsInvalid(
-            f"Expected the weights of {model.name} with its top layer, as Keras publishes them. Received {path.name}, "
-            f"which cannot be loaded ({type(error).__name__}: {reason}). Replace the file or remove it."
-        ) from error
 
 
 _LITE = Preprocessing((0, 1, 2), (127.0, 127.0, 127.0), 128.0)
@@ -129,8 +71,8 @@ MODELS: Mapping[str, ModelSpec] = {
             middle=("block5_project", "block11_project"),
         ),
         ModelSpec(
-            "resnet50", "ResNet50, the notebook's", _build_resnet50, _read_keras_h5,
-            224, 2048, 25.6, Preprocessing((2, 1, 0), (103.939, 116.779, 123.68), 1.0),
+            "resnet50", "ResNet50, the notebook's", _build_resnet50, read_keras_h5,
+            224, 2048, 25.6, CAFFE,
             WeightsFile(
                 "resnet50_weights_tf_dim_ordering_tf_kernels.h5", 102967424,
                 "2cb95161c43110f7111970584f804107", "md5",  # Keras publishes no other digest of this file
@@ -142,9 +84,12 @@ MODELS: Mapping[str, ModelSpec] = {
     )
 }  # fmt: skip
 
+ALL_MODELS: Mapping[str, ModelSpec] = {**MODELS, **APPLICATIONS}
+"""The built-in models, and after them the other classifiers of ``keras.applications``."""
+
 
 def model_spec(name: str | None = None) -> ModelSpec:
-    """Return a model by name; by default the one in ``FCN_MODEL``, else EfficientNet-Lite2.
+    """Return a model by name, in any case; by default the one in ``FCN_MODEL``, else EfficientNet-Lite2.
 
     Raises
     ------
@@ -152,11 +97,13 @@ def model_spec(name: str | None = None) -> ModelSpec:
         There is no model of this name.
     """
     wanted = name or settings.MODEL.value()
-    if wanted not in MODELS:
+    spec = ALL_MODELS.get(wanted.lower())
+    if spec is None:
         raise UnknownModel(
-            f"Expected a model among {', '.join(MODELS)}. Received {wanted[:60]!r}. Choose one of them."
+            f"Expected a model among {', '.join(MODELS)}, or a classifier of keras.applications such as VGG16. "
+            f"Received {wanted[:60]!r}. Choose one of them."
         )
-    return MODELS[wanted]
+    return spec
 
 
 def find_weights(spec: ModelSpec) -> Path | None:
@@ -214,6 +161,12 @@ def require_weights(spec: ModelSpec, progress: ByteProgress | None = None) -> Pa
         ) from error
     if path and path.parent == downloads and not genuine:
         path = None  # damaged since its download
+    if path is None and not spec.weights.digest:
+        raise WeightsUnavailable(
+            f"Expected the weights of {spec.title} in FCN_WEIGHTS_DIR. Received none. Keras publishes no digest of "
+            f"this file, so the program does not download it. Download {spec.weights.url}, keep the name "
+            f"{spec.weights.name}, and set FCN_WEIGHTS_DIR to its folder."
+        )
     if path is None and spec.weights.url is not None:
         from fcn_core.networks.download import download
 

@@ -5,7 +5,7 @@ import re
 import shutil
 
 from fcn_core.engines import graph_cache, load
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import ALL_MODELS, MODELS
 from fcn_core.system import installed
 from fcn_core.system.folders import cache_dir
 from tests.cli.commands import one_line
@@ -13,13 +13,17 @@ from tests.cli.commands import one_line
 
 def test_models_lists_what_is_ready_and_what_is_downloaded(run, lite0):
     rows = {row["name"]: row for row in json.loads(run("models", "--json")[1])}
-    assert list(rows) == list(MODELS)
+    assert list(rows) == list(ALL_MODELS)
     assert rows["efficientnet-lite0"]["state"] == "ready"
     assert rows["resnet50"]["state"] == "fetches 103 MB"
     assert rows["resnet50"]["weights"] is None
+    assert rows["vgg16"]["state"] == "fetches 553 MB"
+    assert (rows["vgg16"]["family"], rows["vgg16"]["proof"]) == ("VGG", "one cell")
+    assert rows["mobilenet"]["state"] == "weights to bring"
     text = run("models")[1]
     *lines, held = text.splitlines()
-    assert len(lines) == len(MODELS)
+    assert lines.pop(len(MODELS)) == "Classifiers of keras.applications:"
+    assert len(lines) == len(ALL_MODELS)
     assert all(name in text for name in rows)
     assert re.fullmatch(rf"The cache {re.escape(str(cache_dir()))} uses \d+ MB\.", held)
 

@@ -13,6 +13,7 @@ from fcn_core.engines.openvino import OpenVINOEngine
 from fcn_core.errors import FcnError, UnknownModel, WeightsUnavailable
 from fcn_core.evaluation import verify
 from fcn_core.networks import convert, zoo
+from tests.networks.wrong import A_ROW_LESS, WRONG_WEIGHTS, wrong_head
 
 pytestmark = pytest.mark.tensorflow
 
@@ -81,27 +82,6 @@ except load.EngineError as error:
     assert fresh_python(code).stdout.rstrip().endswith(cure)
 
 
-def without_top_row(features):
-    import keras
-
-    return keras.layers.Cropping2D(((1, 0), (0, 0)))(features)
-
-
-def exchanged(kernel, one, other):
-    """Exchange two channels of the feature map in the kernel."""
-    rows = np.arange(len(kernel))
-    rows[[one, other]] = other, one
-    return kernel[rows]
-
-
-WRONG_CONVERSIONS = {
-    "two channels exchanged": lambda features, kernel, bias: (features, exchanged(kernel, 3, 4), bias),
-    "no bias": lambda features, kernel, bias: (features, kernel, np.zeros_like(bias)),
-    "classes in another order": lambda features, kernel, bias: (features, kernel[:, ::-1], bias[::-1]),
-    "half the kernel": lambda features, kernel, bias: (features, kernel / 2, bias),
-    "a row of cells left out": lambda features, kernel, bias: (without_top_row(features), kernel, bias),
-}
-
 PROVED = {
     "application": ["--application", "MobileNetV2", "--weights", "none"],
     "served": ["--model", "efficientnet-lite0", "--engine", "tensorflow"],
@@ -110,10 +90,9 @@ PROVED = {
 
 @pytest.mark.usefixtures("built_once")
 @pytest.mark.parametrize("proved", PROVED)
-@pytest.mark.parametrize("wrong", WRONG_CONVERSIONS)
+@pytest.mark.parametrize("wrong", [*WRONG_WEIGHTS, A_ROW_LESS])
 def test_a_wrong_conversion_ends_in_status_1(monkeypatch, capsys, wrong, proved):
-    right = convert._head
-    monkeypatch.setattr(convert, "_head", lambda model: WRONG_CONVERSIONS[wrong](*right(model)))
+    monkeypatch.setattr(convert, "OnMap", wrong_head(wrong))
     assert main(["verify", *PROVED[proved]]) == 1
     assert "NOT within" in capsys.readouterr().out
 
@@ -141,12 +120,16 @@ def test_a_wrong_map_of_the_serving_engine_ends_in_status_1(monkeypatch, capsys,
     [(1.0, 4.0, 0.25), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (math.inf, 1.0, math.inf)],
 )
 def test_the_error_is_a_share_of_the_range(error, span, relative):
-    proof = verify.Verification("x", "random", "keras", "tensorflow", 224, (7, 7), error, span, 1000, 1000)
+    proof = verify.Verification(
+        "x", "random", "keras", "tensorflow", "mean", False, 224, (7, 7), error, span, 1000, 1000
+    )
     assert proof.relative == relative
 
 
 def test_classes_that_could_not_be_compared_are_reported(monkeypatch, capsys):
-    proof = verify.Verification("x", "random", "keras", "tensorflow", 224, (7, 7), 0.0, 80.0, 303, 1000)
+    proof = verify.Verification(
+        "x", "random", "keras", "tensorflow", "mean", False, 224, (7, 7), 0.0, 80.0, 303, 1000
+    )
     monkeypatch.setattr(verify, "verify_model", lambda *_: proof)
     assert main(["verify"]) == 0
     assert "(303 of 1000 classes" in capsys.readouterr().out

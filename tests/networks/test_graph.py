@@ -65,6 +65,22 @@ def test_private_names_of_openvino():
     assert "cf: bool" in apply_moc_transformations.__doc__, hint
 
 
+def test_the_private_tensor_of_keras_on_openvino(fresh_python):
+    """If this fails after an update of Keras, correct engines/tracing.py first."""
+    code = """
+import keras
+from fcn_core.engines.tracing import to_openvino
+image = keras.Input((3, None, None))
+narrow = keras.layers.Conv2D(4, 7, strides=2, data_format="channels_first")(image)  # no window in one pixel
+model = to_openvino(keras.Model(image, [narrow, narrow]))
+print(model.inputs[0].partial_shape, *(output.partial_shape for output in model.outputs))
+"""
+    hint = f"written for Keras 3.15, this is {version('keras')}"
+    assert (
+        fresh_python(code, KERAS_BACKEND="openvino").stdout.strip() == "[?,3,?,?] [?,4,1..,1..] [?,4,1..,1..]"
+    ), hint
+
+
 def test_nodes_come_after_those_they_read():
     known = set()
     names = []

@@ -11,9 +11,9 @@ from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks import zoo
 from fcn_core.networks.random_weights import seed_weights
+from fcn_core.networks.spec import Preprocessing
 from fcn_core.networks.zoo import (
     MODELS,
-    Preprocessing,
     build_classifier,
     find_weights,
     model_spec,
@@ -33,10 +33,12 @@ def test_names_and_the_default(monkeypatch):
     monkeypatch.setenv("FCN_MODEL", "resnet50")
     assert model_spec().name == "resnet50"
     assert model_spec("efficientnet-lite0").name == "efficientnet-lite0"
-    for unknown in ("vgg16", "ResNet50", "../resnet50", "x" * 1000):
+    assert model_spec("ResNet50").name == "resnet50"  # as Keras spells it
+    assert model_spec("VGG16").title == "VGG16"
+    for unknown in ("alexnet", "VGG 16", "../resnet50", "x" * 1000):
         with pytest.raises(UnknownModel, match="Expected a model among efficientnet-lite2") as refusal:
             model_spec(unknown)
-        assert len(str(refusal.value)) < 200
+        assert len(str(refusal.value)) < 250
 
 
 @pytest.mark.parametrize("name", MODELS)
