@@ -41,7 +41,7 @@ class Family:
     proof : {"mean", "one cell"}
         How its conversion is proved (:mod:`fcn_core.networks.proof`).
     licence : str
-        Of the weights that Keras publishes.
+        Of the weights that Keras publishes, where their author states it.
     page : str
         Of the Keras documentation.
     channels_first : bool
@@ -64,21 +64,21 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     "VGG": Family(CAFFE, "one cell", "CC BY 4.0 (Oxford, ported by Keras)", "vgg"),
     "ResNet": Family(CAFFE, "mean", "MIT (He et al. 2015, ported by Keras)", "resnet"),
-    "ResNetV2": Family(_SYMMETRIC, "mean", "Apache-2.0", "resnet"),
-    "Xception": Family(_SYMMETRIC, "mean", "MIT", "xception"),
-    "Inception": Family(_SYMMETRIC, "mean", "Apache-2.0", "inceptionv3"),
-    "InceptionResNet": Family(_SYMMETRIC, "mean", "Apache-2.0", "inceptionresnetv2"),
-    "MobileNet": Family(_SYMMETRIC, "mean", "Apache-2.0", "mobilenet"),
-    "MobileNetV2": Family(_SYMMETRIC, "mean", "Apache-2.0", "mobilenet"),
-    "MobileNetV3": Family(INCLUDED, "one cell", "Apache-2.0", "mobilenet", whole=True),
-    "DenseNet": Family(_TORCH, "mean", "BSD-3-Clause", "densenet", channels_first=False),
-    "NASNet": Family(_SYMMETRIC, "mean", "Apache-2.0", "nasnet", channels_first=False),
+    "ResNetV2": Family(_SYMMETRIC, "mean", "see its page", "resnet"),
+    "Xception": Family(_SYMMETRIC, "mean", "see its page", "xception"),
+    "Inception": Family(_SYMMETRIC, "mean", "MIT", "inceptionv3"),
+    "InceptionResNet": Family(_SYMMETRIC, "mean", "see its page", "inceptionresnetv2"),
+    "MobileNet": Family(_SYMMETRIC, "mean", "see its page", "mobilenet"),
+    "MobileNetV2": Family(_SYMMETRIC, "mean", "see its page", "mobilenet"),
+    "MobileNetV3": Family(INCLUDED, "one cell", "see its page", "mobilenet", whole=True),
+    "DenseNet": Family(_TORCH, "mean", "see its page", "densenet", channels_first=False),
+    "NASNet": Family(_SYMMETRIC, "mean", "see its page", "nasnet", channels_first=False),
     "EfficientNet": Family(
-        INCLUDED, "mean", "Apache-2.0", "efficientnet",
+        INCLUDED, "mean", "see its page", "efficientnet",
         whole=True, folder="https://storage.googleapis.com/keras-applications/",
     ),
-    "EfficientNetV2": Family(INCLUDED, "mean", "Apache-2.0", "efficientnet_v2", whole=True),
-    "ConvNeXt": Family(INCLUDED, "one cell", "MIT (Meta, ported by Keras)", "convnext", channels_first=False),
+    "EfficientNetV2": Family(INCLUDED, "mean", "see its page", "efficientnet_v2", whole=True),
+    "ConvNeXt": Family(INCLUDED, "one cell", "see its page", "convnext", channels_first=False),
 }  # fmt: skip
 
 # name in Keras, family, side of the input, millions of parameters, their bytes, file of weights, its MD5 or SHA-256
