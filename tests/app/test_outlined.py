@@ -10,7 +10,7 @@ import pytest
 
 from app.state import caches, selection, shared_queue
 from app.state.queue.jobs import ModelKey
-from app.state.view import View
+from app.state.view import View, apart
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.maps.taught import LEAST_THRESHOLD
 from tests.app.explore_page import large, opened, outlined
@@ -41,6 +41,20 @@ def test_a_person_gives_way_to_what_else_is_outlined(view: View) -> None:
     np.testing.assert_array_equal(beside.mask, alone.mask & ~helmet.mask)
     np.testing.assert_array_equal(helmet.mask, view.outlined(chosen, HELMET).mask)
     assert beside.coverage == pytest.approx(beside.mask.mean())
+
+
+@pytest.mark.parametrize(
+    ("covered", "left"),
+    [([], 6), ([slice(0, 4)], 2), ([slice(0, 5)], 0), ([slice(0, 2), slice(2, 5)], 0), ([slice(6, 9)], 6)],
+)
+def test_what_others_cover_for_the_most_part_is_not_outlined(covered: list[slice], left: int) -> None:
+    mask, others = np.zeros((1, 9), bool), [np.zeros((1, 9), bool) for _ in covered]
+    mask[:, :6] = True
+    for other, columns in zip(others, covered, strict=True):
+        other[:, columns] = True
+    found = apart(mask, others)
+    assert found.sum() == left and not any((found & other).any() for other in others)
+    assert mask.sum() == 6, "unchanged"
 
 
 def test_a_person_is_marked_only_where_one_is_likelier_than_not(view: View) -> None:
