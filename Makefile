@@ -11,10 +11,10 @@ run: .venv/app
 	$(BIN)/python -m streamlit run streamlit_app.py --server.port 8501
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 coverage: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered
 
 wheel: .venv/dev
 	$(BIN)/python -m build --no-isolation --outdir out/dist

@@ -175,7 +175,7 @@ def test_the_defaults_come_from_the_environment(monkeypatch, lite0):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"name": "vgg16"}, UnknownModel, "'vgg16'"),
+        ({"name": "vgg99"}, UnknownModel, "'vgg99'"),
         (
             {"engine": "pytorch"},
             EngineError,
