@@ -217,6 +217,8 @@ def interaction(browser: Any, turns: int = 7) -> dict[str, tuple[float, float, f
             note("view", views.filter(has_text=view).click)
         views.filter(has_text="Heatmap").click()
         ready(page.page)
+        chips.nth(2).click()  # pressed again, the first would show everything, with the same heatmap
+        ready(page.page)
         for turn in range(turns):
             note("chip, heatmap", chips.nth(turn % 3).click)
         field = page.page.locator('[class*="st-key-synset-pick"] input')
