@@ -163,7 +163,7 @@ def picture_png(analysis: Analysis, which: str, look: Look) -> bytes:
 def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, primary: bool = False) -> None:
     st.download_button(
         label,
-        _alone(make),
+        memory_for_a_file()(make),  # around each call
         file_name,
         mime,
         key=f"export-{label}",
@@ -171,13 +171,3 @@ def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, pr
         icon=":material/download:",
         type="primary" if primary else "secondary",
     )
-
-
-def _alone(make: Callable[[], bytes]) -> Callable[[], bytes]:
-    """Return what makes a file between two passes of the network: a large picture needs as much memory as a pass."""
-
-    def made() -> bytes:
-        with memory_for_a_file():
-            return make()
-
-    return made

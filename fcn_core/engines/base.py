@@ -223,7 +223,7 @@ class Engine:
         least = max(MIN_SIDE, self._geometry.smallest)
         if self.forecast(least, least).fits:
             how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
-            height, width = self._largest_that_fits(image.height, image.width)
+            height, width = self._largest_that_fits(image.height, image.width, least)
             return (
                 f"Expected a scale that fits into the budget of {memory.pass_budget_mb():.0f} MB. Received "
                 f"{image.height}x{image.width}, which needs about {expected.memory_mb:.0f} MB {how}. Choose "
@@ -237,14 +237,14 @@ class Engine:
             f"{self._leaner}."
         )
 
-    def _largest_that_fits(self, height: int, width: int) -> tuple[int, int]:
-        """Return the largest size of about these proportions whose forecast fits, if the smallest size does."""
-        fitting, failing = (MIN_SIDE, MIN_SIDE), max(height, width)
+    def _largest_that_fits(self, height: int, width: int, least: int) -> tuple[int, int]:
+        """Return the largest size of about these proportions whose forecast fits; a square of side `least` does."""
+        fitting, failing = (least, least), max(height, width)
         while failing - max(fitting) > 1:
             longest = (max(fitting) + failing) // 2
             size = (
-                max(MIN_SIDE, height * longest // max(height, width)),
-                max(MIN_SIDE, width * longest // max(height, width)),
+                max(least, height * longest // max(height, width)),
+                max(least, width * longest // max(height, width)),
             )
             if self.forecast(*size).fits:
                 fitting = size

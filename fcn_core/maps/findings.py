@@ -19,7 +19,6 @@ _MOST_CLASSES = 130  # a broader synset, such as animal or artifact, is not wort
 # Kinds that people call things by: said before a narrower or a broader one.
 _EVERYDAY = frozenset(
     {
-        "n00015388",  # animal
         "n01482330",  # shark
         "n01503061",  # bird
         "n01629276",  # salamander
