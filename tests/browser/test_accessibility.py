@@ -28,7 +28,7 @@ WAYS = tuple((theme, width) for theme in ("light", "dark") for width in (1280, 3
 # Nothing that only passes: no fading, and nothing pale because a run is going on.
 STILL = (
     "*, *::before, *::after { transition: none !important; animation: none !important }"
-    "[data-stale] { opacity: 1 !important }"
+    "[data-stale], summary, [role=tablist], [role=tab] { opacity: 1 !important }"
 )
 
 
