@@ -11,7 +11,7 @@
     │   ├── UnknownModel      no model has this name
     │   ├── WeightsUnavailable   weights not found locally that cannot be downloaded (exit status 3)
     │   ├── WeightsInvalid    a damaged or wrong weights file
-    │   ├── ConversionError   a classifier that cannot be converted
+    │   ├── ConversionError   a classifier that cannot be converted, or a model file that is refused
     │   └── EngineError       the engine is not installed, or failed
     ├── StorageError          no folder is writable or has enough space
     ├── MemoryBudgetError     the work does not fit into the memory budget
@@ -71,7 +71,7 @@ class WeightsInvalid(ModelError):
 
 
 class ConversionError(ModelError):
-    """A classifier cannot be converted: its head is not global average pooling and a dense layer."""
+    """A classifier cannot be converted, such as one without pooling and a dense layer; or its file is refused."""
 
 
 class EngineError(ModelError):
