@@ -61,7 +61,7 @@ def first(config):
 
 def bytecode(marker):
     """Return Python code as Keras stores that of a Lambda; it makes the marker."""
-    code = compile(f"lambda x: open({str(marker)!r}, 'w', encoding='utf-8')", "<file>", "eval").co_consts[0]
+    code = compile(f"lambda x: open({str(marker)!r}, 'w', encoding='utf-8').close()", "<file>", "eval").co_consts[0]
     return base64.b64encode(marshal.dumps(code)).decode()
 
 
@@ -174,7 +174,7 @@ def test_what_a_configuration_holds_is_not_executed(tmp_path, name):
 def test_the_code_of_these_files_would_run_without_the_check(tmp_path):
     marker = tmp_path / "marker"
     path = changed(saved(tmp_path, small()), activated(a_lambda(marker)))
-    with pytest.raises(ValueError, match="TextIOWrapper"):  # the code returns a file, not a tensor
+    with pytest.raises(ValueError, match="None"):  # the code returns no tensor
         keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 16, 16, 3), "float32"))
     assert marker.exists()
 
