@@ -82,7 +82,9 @@ def row(found: dict[str, Any]) -> str:
 
 def main() -> int:
     """Measure, and return 1 if engines or bands differ by more than 1e-4."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", nargs="+", default=SMALLEST)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)

@@ -170,6 +170,19 @@ def _kept(value: dict[str, Any]) -> dict[str, Any]:
     kept = {key: part for key, part in value.items() if key != "compile_config"}
     if "module" in kept:
         kept["module"] = _module(kept["module"], kept["class_name"])
+    if isinstance(kept.get("config"), dict):
+        kept["config"] = _options(kept["class_name"], kept["config"])
+    return kept
+
+
+def _options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a layer as Keras 3 names them."""
+    kept = {key: part for key, part in options.items() if key != "batch_input_shape"}
+    if kind == "InputLayer" and "batch_input_shape" in options:
+        kept["batch_shape"] = options["batch_input_shape"]
+    axis = options.get("axis")
+    if kind == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
+        kept["axis"] = axis[0]
     return kept
 
 

@@ -61,7 +61,9 @@ def first(config):
 
 def bytecode(marker):
     """Return Python code as Keras stores that of a Lambda; it makes the marker."""
-    code = compile(f"lambda x: open({str(marker)!r}, 'w', encoding='utf-8').close()", "<file>", "eval").co_consts[0]
+    code = compile(
+        f"lambda x: open({str(marker)!r}, 'w', encoding='utf-8').close()", "<file>", "eval"
+    ).co_consts[0]
     return base64.b64encode(marshal.dumps(code)).decode()
 
 
@@ -406,3 +408,11 @@ def test_every_layer_of_keras_is_on_the_list_or_left_out_on_purpose():
     } - {
         "SpectralNormalization"  # a wrapper, whose iterations a file could make endless
     }
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_files_of_keras_2_are_read(suffix):
+    """Both were saved by tf_keras 2.21, which also computed the answer."""
+    picture = np.arange(16 * 16 * 3, dtype="float32").reshape(1, 16, 16, 3) / 768
+    found = read_model(Path(__file__).with_name(f"keras2{suffix}"))(picture)
+    np.testing.assert_allclose(found, [[0.26179314, 0.5701772, 0.16802961]], rtol=1e-5)
