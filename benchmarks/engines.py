@@ -1,4 +1,4 @@
-"""One classifier of each family of ``keras.applications``: do both engines agree, do bands, and was the memory foreseen?
+"""Both engines, bands, and the forecast of memory: for one classifier of each family of ``keras.applications``.
 
     python -m benchmarks.engines [--model NAME ...] [--json]
 
@@ -50,7 +50,7 @@ def work(name: str, engine: str, folder: str) -> None:
     np.save(Path(folder) / f"{engine}.npy", model.logits(noise(*SMALL)))
     if engine == "openvino" and model.geometry.bandable:
         bands = plan(model.geometry, *LARGE, [BAND] * len(model.geometry.parts()))
-        model.forecast = lambda height, width: Forecast(1.0, 1e6, True, bands)  # type: ignore[method-assign]
+        model.forecast = lambda *_: Forecast(1.0, 1e6, True, bands)  # type: ignore[method-assign]
         found["bands"] = float(np.abs(model.logits(noise(*LARGE)) - whole).max() / np.ptp(whole))
         found["runs"] = bands.runs
     print(json.dumps(found))

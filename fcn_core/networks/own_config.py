@@ -102,6 +102,13 @@ def checked_config(text: bytes | str, where: str) -> dict[str, Any]:
         raise file_refusal("damaged", f"{where}, whose configuration names no model")
     reader = _Reader(where)
     checked: dict[str, Any] = reader.read(config, 0)
+    inside = checked.get("config")
+    if isinstance(inside, dict):
+        match inside.get("input_layers"):
+            case [
+                [str(), *_] as only
+            ]:  # a list of one input, as Keras 2 saves all: the model is called on a picture
+                inside["input_layers"] = only
     return checked
 
 

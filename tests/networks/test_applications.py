@@ -89,7 +89,7 @@ def test_the_smallest_of_each_family_is_converted_and_proved(family):
         )  # fmt: skip
 
 
-# Windows without padding, channels last only, and squeeze-and-excite; benchmarks/engines.py compares one of each family.
+# Windows without padding, channels last only, squeeze-and-excite; benchmarks/engines.py has one of each family.
 EXPORTED = ("mobilenet", "convnexttiny", "mobilenetv3small")
 
 

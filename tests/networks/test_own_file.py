@@ -351,6 +351,11 @@ def normalised():
     return small(layers.RandomFlip(), layers.Rescaling(1 / 255), layer)
 
 
+def a_list_of_one_input():
+    image = keras.Input((16, 16, 3))
+    return keras.Model([image], small()(image))
+
+
 def sequential():
     return keras.Sequential(
         [keras.Input((16, 16, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)]
@@ -358,7 +363,8 @@ def sequential():
 
 
 READ = {
-    "functional": small, "sequential": sequential, "compiled with custom loss and metric": compiled,
+    "functional": small, "a list of one input": a_list_of_one_input,
+    "sequential": sequential, "compiled with custom loss and metric": compiled,
     "a compiled model inside": with_a_compiled_model_inside, "a shared layer": shared, "mixed precision": mixed,
     "int8": quantised, "layers of this program": own_layers, "operations": with_operations,
     "augmentation and normalisation": normalised,
@@ -377,7 +383,8 @@ def test_what_keras_saves_is_read(tmp_path, name, suffix):
     found = read_model(path)
     picture = np.random.default_rng(0).random((1, 16, 16, 3), "float32")
     assert not found.compiled
-    np.testing.assert_allclose(found(picture), model(picture), rtol=1e-3, atol=1e-5)
+    expected = model([picture] if name == "a list of one input" else picture)
+    np.testing.assert_allclose(found(picture), expected, rtol=1e-3, atol=1e-5)
     assert path.read_bytes() == before
 
 
