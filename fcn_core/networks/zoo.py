@@ -106,6 +106,15 @@ def model_spec(name: str | None = None) -> ModelSpec:
     return spec
 
 
+def offered() -> tuple[ModelSpec, ...]:
+    """Return the models that pages offer: those of ``FCN_MODELS``, by default the built-in ones.
+
+    The model of ``FCN_MODEL`` is always among them.
+    """
+    names = {*settings.MODELS.value(), settings.MODEL.value()}
+    return tuple(spec for spec in ALL_MODELS.values() if spec.name in names)
+
+
 def find_weights(spec: ModelSpec) -> Path | None:
     """Return the model's weights file on this machine, or None.
 
