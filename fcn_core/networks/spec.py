@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     import keras
 
 ProofKind = Literal["mean", "one cell"]
+KERAS_TABLE = "https://keras.io/api/applications/"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy of a classifier on ImageNet's validation set, in percent, and the address that publishes it."""
+
+    top1: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,8 @@ class ModelSpec:
 
     ``features`` are the channels of the map before the last layer; 0 where no page shows them.
     ``middle`` names the layers whose maps a pass at output stride 32 returns beside the class map
-    (:mod:`fcn_core.networks.middle`). ``proof`` is how its conversion is proved (:mod:`fcn_core.networks.proof`), and
+    (:mod:`fcn_core.networks.middle`). ``accuracy`` is that of the original, or
+    None where nobody publishes it. ``proof`` is how its conversion is proved (:mod:`fcn_core.networks.proof`), and
     ``channels_first`` whether Keras can build it in that layout.
     """
 
@@ -73,6 +83,7 @@ class ModelSpec:
     family: str = ""
     proof: ProofKind = "mean"
     channels_first: bool = True
+    accuracy: Accuracy | None = None
 
 
 def read_keras_h5(model: keras.Model, path: Path) -> None:

