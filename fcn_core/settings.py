@@ -294,6 +294,10 @@ ALLOW_URLS = Setting(
     "FCN_ALLOW_URLS", "whether the page fetches pictures from web addresses: `0` no, `1` yes", "`1`",
     "0 or 1", True, _switch,
 )  # fmt: skip
+ALLOW_REMOVE = Setting(
+    "FCN_ALLOW_REMOVE", "whether visitors of the Models page may remove models from the disk: `0` no, `1` yes", "`0`",
+    "0 or 1", False, _switch,
+)  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
     "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
@@ -302,5 +306,6 @@ LOG: Setting[str | None] = Setting(
 )  # fmt: skip
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS, LOG,
+    MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS,
+    ALLOW_REMOVE, LOG,
 )  # fmt: skip

@@ -43,6 +43,7 @@ GOOD = [
     ("FCN_MAX_MEGAPIXELS", "89", 89.0),
     ("FCN_ALLOW_URLS", "0", False),
     ("FCN_ALLOW_URLS", " 1", True),
+    ("FCN_ALLOW_REMOVE", "1", True),
     ("FCN_LOG", "JSON", "json"),
     ("FCN_LOG", "off", "off"),
 ]
@@ -70,6 +71,7 @@ BAD = [
         "a number above 0 and at most 89",
     ),
     ("FCN_ALLOW_URLS", ["no", "off", "false", "yes", "2", "00", "01", "-0"], "Expected 0 or 1"),
+    ("FCN_ALLOW_REMOVE", ["no", "true", "2"], "Expected 0 or 1"),
     ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
     ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the path of a "),
     ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the path of a "),
