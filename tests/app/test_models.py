@@ -185,12 +185,13 @@ def test_a_model_that_cannot_fit_is_neither_offered_for_preparation_nor_download
 ) -> None:
     monkeypatch.setenv("FCN_MODELS", "all")
     monkeypatch.setattr(predictors.memory, "budget_mb", lambda: 690.0)
-    fetched: list[str] = []
-    monkeypatch.setattr(predictors, "require_weights", lambda spec, _: fetched.append(spec.name))
-    monkeypatch.setattr(predictors, "load_model", lambda name, *_, **__: fetched.append(name))
     page = models_page()
     assert row(page, "convnextxlarge")["State"] == "needs 1441 MB of memory"
     assert "convnextxlarge" not in buttons(page, "prepare") and "resnet101" in buttons(page, "prepare")
+    wait_until(lambda: not shared_queue.queue()._jobs)
+    fetched: list[str] = []
+    monkeypatch.setattr(predictors, "require_weights", lambda spec, _: fetched.append(spec.name))
+    monkeypatch.setattr(predictors, "load_model", lambda name, *_, **__: fetched.append(name))
     models = predictors.Predictors(1)
     assert models.fetch(ModelKey("convnextxlarge")) is None
     with pytest.raises(MemoryBudgetError, match=r"fits into 690 MB\. Received ConvNeXtXLarge, which needs"):
