@@ -86,7 +86,6 @@ def _row(spec: ModelSpec, look: Snapshot | None, offer: bool) -> None:
                     on_click=_prepare,
                     args=(spec.name,),
                     icon=":material/bolt:",
-                    help=f"Download and prepare {spec.title}",
                 )
             if removable:
                 _removal(spec, disk)
@@ -160,11 +159,13 @@ def _prepare(name: str) -> None:
 
 def _removal(spec: ModelSpec, disk: OnDisk) -> None:
     """Draw the button that asks, and the one that removes."""
-    with st.popover("Remove", icon=":material/delete:", help=f"Free the disk space of {spec.title}"):
+    parts = {"downloaded weights": disk.weights, "prepared graphs": disk.graphs}
+    what = " and ".join(f"{megabytes(size)} MB of {part}" for part, size in parts.items() if size)
+    again = "fetches and prepares" if disk.weights else "prepares"
+    with st.popover("Remove", icon=":material/delete:"):
         st.markdown(
-            f"Remove {megabytes(disk.weights)} MB of downloaded weights and {megabytes(disk.graphs)} MB of prepared "
-            f"graphs of {notices.escape_markdown(spec.title)} from this server? The next use fetches and prepares it "
-            "again."
+            f"Remove {what} of {notices.escape_markdown(spec.title)} from the disk of the server? The next use {again} "
+            "it again."
         )
         st.button(
             f"Remove {spec.title}",
