@@ -1,6 +1,7 @@
 """A model of one's own: found, labelled, and used by everything that the models of the zoo are used by."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -68,6 +69,15 @@ def saved(folder, name, labels=None):
     return path
 
 
+def peak(class_map, class_ids):
+    """Return the largest probability of some classes over windows of four by four cells, whose logits are averaged."""
+    h, w = class_map.grid
+    rows, columns = ({*range(0, n - 3, 2), n - 4} for n in (h, w))
+    windows = [class_map.logits[y : y + 4, x : x + 4].mean((0, 1)) for y in rows for x in columns]
+    odds = np.exp(windows - np.max(windows, axis=-1, keepdims=True))
+    return float((odds[:, list(class_ids)].sum(-1) / odds.sum(-1)).max())
+
+
 def loaded(path, **options):
     """Without an export, which takes seconds."""
     return fcn.load_model(path, engine="tensorflow", **options)
@@ -112,6 +122,8 @@ def test_classes_that_do_not_exclude_each_other_are_not_summed(tmp_path, photo):
     for class_map in found.class_maps.values():
         each = 1 / (1 + np.exp(-class_map.logits[..., :2]))
         assert np.allclose(class_map.probability_of_any(np.array([0, 1])), each.max(-1), atol=1e-6)
+        undecided = replace(class_map, logits=np.zeros_like(class_map.logits))
+        assert np.allclose(undecided.probability_of_any(np.array([0, 1])), 0.5)
     assert found.class_ids == (0, 1)
 
 
@@ -125,7 +137,10 @@ def test_a_network_of_imagenets_classes_in_another_order_is_not_taken_for_imagen
     assert [backwards[i] for i in found.class_ids] == [
         wnid for wnid in backwards if "n02084071" in fcn.Ontology.load().ancestors(wnid)
     ]
-    assert not found.is_taught
+    assert not own.info.outputs.ontology.is_imagenet
+    assert found.presence == pytest.approx(
+        np.mean([peak(m, found.class_ids) for m in found.class_maps.values()])
+    )
     assert loaded(tmp_path / "many.keras", labels="imagenet").info.outputs.ontology.is_imagenet
 
 
@@ -133,7 +148,7 @@ def test_a_network_of_imagenets_classes_in_another_order_is_not_taken_for_imagen
     ("name", "scale", "shift"), [("tf", 1.0, 0.0), ("zero-one", 1.0, 0.0), ("none", 255.0, 0.0)]
 )
 def test_pixels_become_what_it_was_trained_with(tmp_path, photo, name, scale, shift):
-    colour_network(pooled(), scale=scale, shift=shift).save(tmp_path / "m.keras")
+    colour_network(pooled(activation=None), scale=scale, shift=shift).save(tmp_path / "m.keras")
     card = {"labels": ["red", "green", "blue"], "preprocessing": name}
     (tmp_path / "m.json").write_text(json.dumps(card), encoding="utf-8")
     found = fcn.analyse(photo[0], "red", loaded(tmp_path / "m.keras"), SCALES)
@@ -141,7 +156,7 @@ def test_pixels_become_what_it_was_trained_with(tmp_path, photo, name, scale, sh
     picture = PREPROCESSINGS[name].batch(photo[0].pixels)
     classifier = keras.saving.load_model(tmp_path / "m.keras")
     inside = classifier(picture[:, 72:120, 104:152])
-    assert found.arithmetic.peak == pytest.approx(float(inside[0, 0]), abs=1e-3)
+    assert found.class_maps["224x224"].logits[..., 0].max() == pytest.approx(float(inside[0, 0]), rel=1e-4)
 
 
 @pytest.fixture
@@ -183,6 +198,15 @@ def test_a_grey_input_is_refused(tmp_path):
         fcn.load_model(tmp_path / "grey.keras")
 
 
+def test_what_says_nothing_is_not_said_to_be_there(tmp_path, photo):
+    """All classes together are there by definition, and a class may be for everything else."""
+    model = loaded(saved(tmp_path, "softmax", ["red", "green", "not a colour"]))
+    maps = list(fcn.compute_class_maps(photo[0], model, SCALES).values())
+    assert [each.synset.name for each in findings(maps)] == ["red"]
+    undecided = [replace(m, logits=np.zeros_like(m.logits)) for m in maps]
+    assert not {"any class", "not a colour"} & {f.synset.name for f in findings(undecided, least=0.2)}
+
+
 def test_without_labels_the_classes_are_numbered(tmp_path, photo):
     path = saved(tmp_path, "softmax")
     path.with_suffix(".txt").unlink()
@@ -222,11 +246,11 @@ def test_the_list_of_models_has_it_and_a_removal_keeps_its_file(tmp_path, monkey
 
 def test_a_changed_file_is_another_model(tmp_path, photo):
     path = saved(tmp_path, "softmax")
-    first = fcn.analyse(photo[0], "red", loaded(path), SCALES)
+    first = fcn.analyse(photo[0], "red", fcn.load_model(path), SCALES)
     model = MODELS["softmax"][0]()
     model.layers[-1].set_weights([np.zeros((3, 3), np.float32), np.zeros(3, np.float32)])
     model.save(path)
-    second = fcn.analyse(photo[0], "red", loaded(path), SCALES)
+    second = fcn.analyse(photo[0], "red", fcn.load_model(path), SCALES)
     assert first.model.weights_sha256 != second.model.weights_sha256
     assert second.arithmetic.peak == pytest.approx(1 / 3)
 
