@@ -12,6 +12,7 @@
     │   ├── WeightsUnavailable   weights not found locally that cannot be downloaded (exit status 3)
     │   ├── WeightsInvalid    a damaged or wrong weights file
     │   ├── ConversionError   a classifier that cannot be converted, or a model file that is refused
+    │   ├── LabelsInvalid     labels that cannot be read, or do not fit the model
     │   └── EngineError       the engine is not installed, or failed
     ├── StorageError          no folder is writable or has enough space
     ├── MemoryBudgetError     the work does not fit into the memory budget
@@ -68,6 +69,10 @@ class WeightsUnavailable(ModelError):
 
 class WeightsInvalid(ModelError):
     """A weights file is damaged or wrong."""
+
+
+class LabelsInvalid(ModelError):
+    """The labels of a model's classes cannot be read, or do not fit the model."""
 
 
 class ConversionError(ModelError):
