@@ -396,7 +396,7 @@ def channels_first():
     return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D(data_format="channels_first")(x)))
 
 
-@pytest.mark.filterwarnings("ignore:Layer InputLayer")
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
 @pytest.mark.parametrize(("make", "reason"), [(quantised, "quantised"), (channels_first, "channels first")])
 def test_what_the_engines_cannot_run_is_refused(tmp_path, make, reason):
     with pytest.raises(ConversionError) as refusal:
