@@ -12,6 +12,7 @@ from app.state.view import View
 from app.ui import display, figures, notices, synset_picker
 from fcn_core.images.scales import NOTEBOOK_SCALES, PlannedScale
 from fcn_core.pipeline import Analysis
+from fcn_core.system.installed import is_installed
 
 _INTRODUCTION = (
     "The network answers for one small patch of the photo at a time: which of its 1000 classes is there? It reads the "
@@ -72,7 +73,7 @@ def draw(
         if view is None or analysis is None:
             return
         if view.complete:
-            _summary(view)
+            summary(chosen, view)
         _tabs(chosen, view, analysis)
 
 
@@ -112,13 +113,18 @@ def _notebook_view() -> None:
     )
 
 
-def _summary(view: View) -> None:
+def summary(chosen: Selection, view: View) -> None:
+    """Say how long the network took, which it was, and if another engine runs it than the one that should."""
     seconds, info = sum(m.seconds for m in view.class_maps.values()), view.info
     notices.note(
         f"{len(view.class_maps)} scale{'s' if len(view.class_maps) > 1 else ''} in "
         f"{figures.seconds(seconds)}, {info.title} on {info.engine}"
         + (", random weights" if info.weights == "random" else "")
     )
+    if chosen.model_key.engine == "auto" and info.engine == "tensorflow" and is_installed("openvino"):
+        notices.note(
+            "OpenVINO cannot run this model here, so TensorFlow does, more slowly. The log says why."
+        )
 
 
 def _tabs(chosen: Selection, view: View, analysis: Analysis) -> None:

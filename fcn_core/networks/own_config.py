@@ -57,10 +57,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "initializers": frozenset(_INITIALIZERS.split()),
     "regularizers": frozenset(("L1", "L2", "L1L2", "OrthogonalRegularizer")),
     "constraints": frozenset(("MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")),
-    "dtype_policies": frozenset(("DTypePolicy", "FloatDTypePolicy", "QuantizedDTypePolicy", "DTypePolicyMap",
-                                 "QuantizedFloat8DTypePolicy", "Int4DTypePolicy", "Policy")),
-    "quantizers": frozenset(("AbsMaxQuantizer", "Int4QuantizationConfig", "Int8QuantizationConfig",
-                             "Float8QuantizationConfig")),
+    "dtype_policies": frozenset(("DTypePolicy", "FloatDTypePolicy", "DTypePolicyMap", "Policy")),
     "backend": frozenset(("SeedGenerator",)),
     "random": frozenset(("SeedGenerator",)),
 }  # fmt: skip
@@ -74,6 +71,13 @@ _ACTIVATIONS = """
 _ARRAYS = ("__tensor__", "__numpy__")
 _VALUES = (*_ARRAYS, "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "TensorShape")
 _NUMBERS = re.compile(r"(b?float|u?int)(4|8|16|32|64)|bool|float8_e[45]m[23](fn)?")
+_QUANTISED = re.compile(r"Quantized\w*|Int[48]DTypePolicy|\w+Quantizer|\w*QuantizationConfig|(AWQ|GPTQ)\w+")
+_REDUCED = (
+    "mixed_float16",
+    "mixed_bfloat16",
+    "float16",
+    "bfloat16",
+)  # read as float32, in which the engines run
 _FILES = ("vocabulary", "file_path", "filepath", "fname", "url")
 
 
@@ -151,6 +155,10 @@ class _Reader:
             return
         if name in CODE:
             raise file_refusal("code", told)
+        if isinstance(config, dict) and config.get("data_format") == "channels_first":
+            raise file_refusal("channels first", told)
+        if _QUANTISED.fullmatch(name) and _of_keras(module):
+            raise file_refusal("quantised", told)
         if name in _KERAS_2_OPERATIONS:
             raise file_refusal("Keras 2", told)
         if name == "function":
@@ -183,10 +191,13 @@ def _kept(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a layer as Keras 3 names them."""
+    """Return the settings of a layer as Keras 3 names them, in float32."""
     kept = {key: part for key, part in options.items() if key != "batch_input_shape"}
     if kind == "InputLayer" and "batch_input_shape" in options:
         kept["batch_shape"] = options["batch_input_shape"]
+    key = "name" if kind in ALLOWED["dtype_policies"] else "dtype"
+    if kind not in _VALUES and isinstance(options.get(key), str) and options[key] in _REDUCED:
+        kept[key] = "float32"
     axis = options.get("axis")
     if kind == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         kept["axis"] = axis[0]

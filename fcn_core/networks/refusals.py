@@ -112,6 +112,16 @@ FILE_REFUSALS: Mapping[str, Refusal] = {
         "Keras 3 does not have the operations of TensorFlow that Keras 2 put into models.",
         "Rebuild the model with keras.layers or keras.ops in Keras 3, and save it again.",
     ),
+    "quantised": Refusal(
+        "weights as floating-point numbers",
+        "Layers in whole numbers (int8, int4, float8) cannot become convolutions.",
+        "Save the model as it was before model.quantize.",
+    ),
+    "channels first": Refusal(
+        "a model with channels last",
+        "Both engines begin with a network that reads (rows, columns, channels).",
+        'Build it again with data_format="channels_last", give it the same weights with set_weights, and save it.',
+    ),
     "elsewhere": Refusal(
         "a model file that holds everything itself",
         "A link or path would read other files of this machine; none was read.",

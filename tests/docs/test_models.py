@@ -1,8 +1,9 @@
 """The page of the models says what the code says: the classifiers of Keras, their proofs, and what is refused."""
 
-from fcn_core.networks.applications import APPLICATIONS
+from fcn_core.networks.applications import APPLICATIONS, FAMILIES
 from fcn_core.networks.refusals import FILE_REFUSALS, REFUSALS
 from fcn_core.networks.spec import INCLUDED, ModelSpec
+from fcn_core.networks.zoo import ALL_MODELS
 from tests.docs.pages import PAGES, rows, section
 
 PAGE = "docs/models.md"
@@ -36,6 +37,19 @@ def test_the_classifiers_of_keras_are_those_of_the_table() -> None:
     table = rows(section(PAGE, "Classifiers of Keras"))
     assert [row[:-1] for row in table] == [row_of(spec) for spec in APPLICATIONS.values()]
     assert all(0 < float(row[-1]) < 1e-4 for row in table)
+
+
+def test_engines_and_bands_are_measured_for_one_classifier_of_each_family() -> None:
+    table = rows(section(PAGE, "Engines, bands and memory"))
+    specs = [ALL_MODELS[row[0].strip("`")] for row in table]
+    families = [spec.family or "ResNet" for spec in specs]
+    assert sorted(families) == sorted(FAMILIES)
+    for family, (_, engines, bands, foreseen, measured) in zip(families, table, strict=True):
+        assert 0 < float(engines) < 1e-4
+        assert bands.startswith("none: ") if FAMILIES[family].whole else float(bands) < 1e-4
+        assert abs(float(foreseen.split()[0]) / float(measured.split()[0]) - 1) < 0.2, (
+            "what `Engine.forecast` states"
+        )
 
 
 def test_the_reasons_are_those_of_the_errors() -> None:
