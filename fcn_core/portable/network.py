@@ -324,7 +324,7 @@ def _run_child(module: str, arguments: Sequence[str], backend: str, folder: Path
         "MPLCONFIGDIR": str(own),
         "TMPDIR": str(own),  # the exporters write copies there
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF2ONNX_CATCH_ERRORS": "FALSE",  # or it copies the graph for each step: 8 GB for 98 MB of weights
+        "TF2ONNX_CATCH_ERRORS": "FALSE",  # or it copies the graph for each step: 8 GB for ResNet50 instead of 5
         "PYTHONIOENCODING": "utf-8",
         "PYTHONWARNINGS": "ignore",
     }

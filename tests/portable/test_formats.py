@@ -46,6 +46,8 @@ specs = {
 found = {}
 for format in (FORMATS[name] for name in sys.argv[2:]):
     for name, spec in specs.items():
+        if name == "mobilenet" and format.name in ("litert", "saved_model", "keras"):
+            continue  # they take longest, and EfficientNet-Lite0 has the same layers
         folder = Path(sys.argv[1], name, format.name)
         folder.mkdir(parents=True)
         make(spec, find_weights(spec) if name == "efficientnet-lite0" else None, 32, format, folder)
@@ -55,6 +57,12 @@ for format in (FORMATS[name] for name in sys.argv[2:]):
 print(json.dumps(found))
 """
 CLASSES = {"flat": 7, "sigmoid": 5, "mobilenet": 1000, "efficientnet-lite0": 1000}
+CASES = [
+    (kind, name)
+    for kind in FORMATS
+    for name in CLASSES
+    if name != "mobilenet" or kind in ("onnx", "openvino")
+]
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +79,7 @@ def made(tmp_path_factory, fresh_python):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", CLASSES)
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_the_file_gives_the_numbers_of_the_converted_classifier(made, kind, name):
     errors, facts = made[1][f"{kind} {name}"]
     assert set(errors) == set(OUTPUTS)
@@ -105,6 +112,7 @@ network = keras.saving.load_model(sys.argv[1], safe_mode=True)
 print(network.input.name, network.input.shape, sorted(network.output))
 """,
         str(path),
+        KERAS_BACKEND="openvino",
     )
     assert child.stdout.splitlines()[-1] == "image (None, None, None, 3) ['logits', 'probabilities']"
 
