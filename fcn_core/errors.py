@@ -11,7 +11,8 @@
     │   ├── UnknownModel      no model has this name
     │   ├── WeightsUnavailable   weights not found locally that cannot be downloaded (exit status 3)
     │   ├── WeightsInvalid    a damaged or wrong weights file
-    │   ├── ConversionError   a classifier that cannot be converted
+    │   ├── ConversionError   a classifier that cannot be converted, or a model file that is refused
+    │   ├── LabelsInvalid     labels that cannot be read, or do not fit the model
     │   └── EngineError       the engine is not installed, or failed
     ├── StorageError          no folder is writable or has enough space
     ├── MemoryBudgetError     the work does not fit into the memory budget
@@ -70,8 +71,12 @@ class WeightsInvalid(ModelError):
     """A weights file is damaged or wrong."""
 
 
+class LabelsInvalid(ModelError):
+    """The labels of a model's classes cannot be read, or do not fit the model."""
+
+
 class ConversionError(ModelError):
-    """A classifier cannot be converted: its head is not global average pooling and a dense layer."""
+    """A classifier cannot be converted, such as one without pooling and a dense layer; or its file is refused."""
 
 
 class EngineError(ModelError):

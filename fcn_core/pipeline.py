@@ -143,7 +143,7 @@ class Analysis:
     model : ModelInfo
     synset : Synset
     class_ids : tuple of int
-        ImageNet classes of the synset, 0 to 999.
+        Classes of the synset, from 0.
     options : MapOptions
     class_maps, heatmaps : mapping of str to ClassMap, Heatmap
         By scale as requested ("200x320"), coarse first.
@@ -240,8 +240,7 @@ class Analysis:
     @property
     def is_taught(self) -> bool:
         """Whether the synset is told by more than its classes (:mod:`fcn_core.maps.taught`)."""
-        classes = next(iter(self.class_maps.values())).logits.shape[-1]
-        return taught_synset(self.class_ids, classes) is not None
+        return taught_synset(self.class_ids, self.model.outputs.ontology) is not None
 
     @property
     def suggested_threshold(self) -> float:
@@ -336,7 +335,8 @@ def compute_class_maps(
         start = time.perf_counter()
         done = model.run(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
         seconds = time.perf_counter() - start
-        class_map = ClassMap(done.logits, model.cells(plan.height, plan.width), plan, seconds, done.middle)
+        cells = model.cells(plan.height, plan.width)
+        class_map = ClassMap(done.logits, cells, plan, seconds, done.middle, model.info.outputs)
         class_maps[str(plan.requested)] = class_map
         if progress is not None:
             progress(Step(plan, index, len(plans), 1.0, class_map))
@@ -370,7 +370,7 @@ def interpret(
         The fine map, where it is known from an analysis that differs in its threshold alone. A callable is called
         when the fine map is first read.
     ontology : Ontology, optional
-        The shipped one by default.
+        The model's by default.
     **keywords
         Single options (`kind`, `fit`, `threshold`, `snap`, `always_mark`), which replace those of `options`.
 
@@ -389,7 +389,7 @@ def interpret(
     if not class_maps:
         raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
     start = time.perf_counter()
-    class_ids = (ontology or Ontology.load()).class_ids(synset.wnid)
+    class_ids = (ontology or model.outputs.ontology).class_ids(synset.wnid)
     heatmaps = {key: synset_heatmap(m, class_ids, options.kind) for key, m in class_maps.items()}
     arithmetic = combine(tuple(heatmaps.values()), power=1.0)
     geometric = combine(tuple(heatmaps.values()), power=0.0)
@@ -426,7 +426,7 @@ def analyse(
     image : RGBImage
         From :func:`fcn_core.read_image`.
     synset : str or Synset
-        A word ("dog"), a wnid ("n02084071"), or a synset of the ontology.
+        A word ("dog"), a wnid ("n02084071"), or a synset of the model's ontology.
     model : Predictor
         From :func:`fcn_core.load_model`.
     scales, progress, cancelled
@@ -445,6 +445,6 @@ def analyse(
         What the two functions raise, and :class:`fcn_core.errors.SynsetError` for `synset`.
     """
     options = (options or MapOptions()).updated(keywords)
-    found = Ontology.load().find(synset) if isinstance(synset, str) else synset
+    found = model.info.outputs.ontology.find(synset) if isinstance(synset, str) else synset
     class_maps = compute_class_maps(image, model, scales, options.fit, progress, cancelled)
     return interpret(image, class_maps, found, model.info, options)

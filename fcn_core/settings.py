@@ -252,6 +252,10 @@ WEIGHTS_DIR: Setting[Path | None] = Setting(
     "FCN_WEIGHTS_DIR", "folder of weight files that you provide", "none",
     "the path of a readable folder", None, _folder, _wrong_weights,
 )  # fmt: skip
+MODELS_DIR: Setting[Path | None] = Setting(
+    "FCN_MODELS_DIR", "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels", "none",
+    "the path of a readable folder", None, _folder, _wrong_weights,
+)  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
     "FCN_MEMORY_MB",
     f"megabytes of memory that the program may use, at least {LEAST_MEMORY_MB}; they also limit "
@@ -283,5 +287,5 @@ LOG: Setting[str | None] = Setting(
 )  # fmt: skip
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    MODEL, ENGINE, CACHE_DIR, WEIGHTS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS, LOG,
+    MODEL, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS, LOG,
 )  # fmt: skip

@@ -11,7 +11,9 @@ from tests.places import ROOT
 HEAVY = {"tensorflow", "keras", "openvino"}
 MAY_LOAD_KERAS = {
     *("networks.convert", "networks.graph", "networks.structure", "networks.proof", "networks.layers"),
+    *("networks.own_file", "networks.own_config"),
     *("networks.head", "networks.layout", "networks.applications", "engines.tracing"),
+    "networks.own_model",
     *("networks.efficientnet_lite", "networks.zoo", "networks.keras_settings"),
     *("engines.tensorflow", "engines.graph_cache", "evaluation.gradcam", "evaluation.verify"),
     *("portable.formats", "portable.making"),

@@ -126,7 +126,7 @@ def exported(lite0):
     folder = lite0._graph.path.parent
     files = {name: (folder / name).read_bytes() for name in ("graph.xml", "graph.bin")}
     geometry = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["geometry"]
-    return {**files, "geometry.json": json.dumps(geometry).encode()}
+    return {**files, "about.json": json.dumps({"geometry": geometry, "exclusive": True}).encode()}
 
 
 def _export(monkeypatch, files):
@@ -145,7 +145,7 @@ def _half(exported, folder):
         (folder / name).write_bytes(content)
     network = openvino.Core().read_model(folder / "graph.xml")
     openvino.save_model(network, folder / "half.xml", compress_to_fp16=True)
-    names = {"graph.xml": "half.xml", "graph.bin": "half.bin", "geometry.json": "geometry.json"}
+    names = {"graph.xml": "half.xml", "graph.bin": "half.bin", "about.json": "about.json"}
     return {name: (folder / source).read_bytes() for name, source in names.items()}
 
 

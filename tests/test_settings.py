@@ -66,6 +66,7 @@ BAD = [
     ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
     ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the path of a "),
     ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the path of a "),
+    ("FCN_MODELS_DIR", ["~nobody-of-this-name/x"], "the path of a "),
 ]  # fmt: skip
 BAD_PAIRS = [(name, text, words) for name, texts, words in BAD for text in texts]
 
@@ -78,6 +79,7 @@ USELESS = [
     ("FCN_CACHE_DIR", "{link}", "{link}' is not a folder"),
     ("FCN_CACHE_DIR", "/" + "x" * 300, ", which cannot be created ("),
     ("FCN_WEIGHTS_DIR", "{empty}/nowhere", ", which does not exist"),
+    ("FCN_MODELS_DIR", "{empty}/nowhere", ", which does not exist"),
     ("FCN_WEIGHTS_DIR", "{link}", ", which does not exist"),
     ("FCN_WEIGHTS_DIR", "{file}/weights", ", which cannot be read (Not a directory)"),
 ]
@@ -99,7 +101,7 @@ def places(tmp_path: Path) -> dict[str, str]:
 def test_every_setting_has_its_cases() -> None:
     names = {s.name for s in SETTINGS}
     assert {name for name, *_ in [*BAD, *USELESS]} == names
-    assert {name for name, *_ in GOOD} == names - {"FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"}
+    assert {name for name, *_ in GOOD} == names - {"FCN_CACHE_DIR", "FCN_WEIGHTS_DIR", "FCN_MODELS_DIR"}
     assert len(names) == len(SETTINGS)
     assert tuple(MODELS) == settings.MODEL_NAMES
     assert tuple(APPLICATIONS) == settings.APPLICATION_NAMES
@@ -149,7 +151,7 @@ def test_values_that_cannot_work_on_this_machine_are_reported(
 
 
 def test_usable_folders(tmp_path: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FCN_CACHE_DIR", "FCN_WEIGHTS_DIR"):
+    for name in ("FCN_CACHE_DIR", "FCN_WEIGHTS_DIR", "FCN_MODELS_DIR"):
         assert check({name: places["empty"]}) == ()
     assert check({"FCN_CACHE_DIR": f"{places['empty']}/new/deep"}) == ()
     assert list(Path(places["empty"]).iterdir()) == [], "looking makes nothing"

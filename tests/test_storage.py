@@ -42,7 +42,8 @@ def exported(tmp_path_factory, lite0):
     """The files that the child process writes."""
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(lite0._graph.path.parent, folder, dirs_exist_ok=True)
-    (folder / "geometry.json").write_text(json.dumps(lite0.geometry.to_json()), encoding="utf-8")
+    about = {"geometry": lite0.geometry.to_json(), "exclusive": True}
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     (folder / "meta.json").unlink()
     return folder
 

@@ -100,8 +100,8 @@ class View:
         asked = replace(chosen, synset=wnid)
         if wnid != chosen.synset:
             asked = replace(asked, threshold=None, trace=False)
-        classes = next(iter(self.class_maps.values())).logits.shape[-1]
-        if taught_synset(caches.ontology().class_ids(wnid), classes) is None:
+        synsets = caches.ontology()
+        if taught_synset(synsets.class_ids(wnid), synsets) is None:
             others = ()
         kind = asked.kind if not asked.snap else "evidence"
         way = asked.snap, kind, asked.threshold, asked.trace, others

@@ -35,7 +35,21 @@ class Parser(argparse.ArgumentParser):
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, ``--engine`` and ``--weights``."""
-    parser.add_argument("--model", metavar="NAME", help="default: FCN_MODEL, else efficientnet-lite2")
+    parser.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="or the file of a Keras model of your own; default: FCN_MODEL, else efficientnet-lite2",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="classes of your own model, one a line: wnids, or words; default: the file beside it that ends in .txt",
+    )
+    parser.add_argument(
+        "--preprocessing",
+        choices=("none", "zero-one", "tf", "caffe", "torch"),
+        help="what your own model was trained with; default none: it takes RGB pixels 0..255",
+    )
     parser.add_argument("--engine", choices=settings.ENGINES, help="default: FCN_ENGINE, else auto")
     parser.add_argument(
         "--weights",
@@ -65,14 +79,35 @@ def add_scale_options(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def load_predictor(name: str | None, engine: str | None, weights: str, output_stride: int) -> Predictor:
+def load_predictor(
+    name: str | None,
+    engine: str | None,
+    weights: str,
+    output_stride: int,
+    labels: str | None = None,
+    preprocessing: str | None = None,
+) -> Predictor:
     """Load a model and show the progress of its download and preparation."""
     from fcn_core.engines.load import load_model
 
     if (engine or settings.ENGINE.value()) == "tensorflow":
         import_keras_quietly()
     with progress_bar("Preparing the model", bytes_=True) as update:
-        return load_model(name, engine, weights, output_stride, lambda done, of: update(done, of, ""))
+        return load_model(
+            name, engine, weights, output_stride, lambda done, of: update(done, of, ""), labels, preprocessing
+        )
+
+
+def chosen_predictor(options: argparse.Namespace) -> Predictor:
+    """Load the model that the options of `add_model_options` and `add_scale_options` choose."""
+    return load_predictor(
+        options.model,
+        options.engine,
+        options.weights,
+        options.output_stride,
+        options.labels,
+        options.preprocessing,
+    )
 
 
 def import_keras_quietly(backend: Backend = "tensorflow") -> None:

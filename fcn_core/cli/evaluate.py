@@ -10,8 +10,8 @@ from fcn_core.cli.arguments import (
     Commands,
     add_model_options,
     add_scale_options,
+    chosen_predictor,
     import_keras_quietly,
-    load_predictor,
 )
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
 
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     read_index(options.index)  # report a bad index and a bad folder before the model is loaded
     if options.save_maps is not None:
         prepare_folder(options.save_maps)
-    model = load_predictor(options.model, options.engine, options.weights, options.output_stride)
+    model = chosen_predictor(options)
     if options.compare:  # Grad-CAM and LayerCAM run on TensorFlow
         import_keras_quietly()
     with progress_bar(shown(options.index.name)) as update:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, load_predictor
+from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, chosen_predictor
 from fcn_core.cli.synsets import find
 from fcn_core.cli.terminal import progress_bar, report, shown, weights_note
 from fcn_core.errors import FcnError, OutputError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fcn_core.images.read import RGBImage
     from fcn_core.images.scales import Scale
     from fcn_core.pipeline import Analysis, Progress
+    from fcn_core.synsets.ontology import Ontology
 
 _SCALES = "200x320,400x640,800x1280,1600x2560"
 # Memory for one pixel of the picture, as measured: to open it, to analyse it at its own size, and to write its files.
@@ -75,11 +76,17 @@ def add_commands(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     from fcn_core.images.read import read_image
     from fcn_core.images.scales import parse_scales
+    from fcn_core.networks.zoo import model_spec
+    from fcn_core.synsets.ontology import Ontology
 
-    make = _everything(options) if options.all else _one_synset(options)
+    own = model_spec(options.model, options.labels, options.preprocessing).given is not None
+    # Whatever can be wrong is reported before a model is loaded; only the classes of one's own are not known before.
+    model = chosen_predictor(options) if own else None
+    ontology = Ontology.load() if model is None else model.info.outputs.ontology
+    make = _everything(options) if options.all else _one_synset(options, ontology)
     scales = parse_scales(options.scales)
     _make_folder(options.out)
-    model = load_predictor(options.model, options.engine, options.weights, options.output_stride)
+    model = model or chosen_predictor(options)
     limits = _limits()
     status = 0
     for path, folder in zip(options.images, output_folders(options.images, options.out), strict=True):
@@ -127,13 +134,13 @@ class _Maker(Protocol):
     ) -> _Result: ...
 
 
-def _one_synset(options: argparse.Namespace) -> _Maker:
+def _one_synset(options: argparse.Namespace, ontology: Ontology) -> _Maker:
     """Return the function that computes the heatmaps of the synset in a picture."""
     from fcn_core import logs
     from fcn_core.export import files
     from fcn_core.pipeline import analyse
 
-    synset = find(options.synset)
+    synset = find(options.synset, ontology)
     threshold = _threshold("auto" if options.threshold is None else options.threshold)
 
     def make(image: RGBImage, model: Predictor, scales: Sequence[Scale], progress: Progress) -> _Result:

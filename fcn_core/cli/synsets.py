@@ -11,7 +11,7 @@ from fcn_core.cli.arguments import Commands
 from fcn_core.cli.terminal import complain
 
 if TYPE_CHECKING:
-    from fcn_core.synsets.ontology import Synset
+    from fcn_core.synsets.ontology import Ontology, Synset
 
 
 def add_commands(commands: Commands) -> None:
@@ -27,12 +27,10 @@ def add_commands(commands: Commands) -> None:
     show.set_defaults(run=_show)
 
 
-def find(text: str) -> Synset:
+def find(text: str, ontology: Ontology) -> Synset:
     """Return the synset of a wnid or a word; say on standard error if it is not what a user expects of the word."""
-    from fcn_core.synsets.ontology import Ontology
-
-    found = Ontology.load().find(text)
-    if line := Ontology.load().look_up(text).line:
+    found = ontology.find(text)
+    if line := ontology.look_up(text).line:
         complain(line)
     return found
 
@@ -63,7 +61,7 @@ def _show(options: argparse.Namespace) -> int:
     from fcn_core.synsets.ontology import Ontology
 
     ontology = Ontology.load()
-    s = find(options.name)
+    s = find(options.name, ontology)
     class_ids = ontology.class_ids(s.wnid)
     if options.json:
         row = {

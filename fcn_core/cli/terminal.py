@@ -37,7 +37,7 @@ def shown(text: str) -> str:
 
 def weights_note(weights: str) -> str:
     """Return a note about weights that are not the published ones; "" for published weights."""
-    return "" if weights == "imagenet" else f"  ({weights} weights)"
+    return "" if weights in ("imagenet", "own") else f"  ({weights} weights)"
 
 
 @contextmanager

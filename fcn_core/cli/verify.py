@@ -34,10 +34,12 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fcn_core.evaluation.verify import reference_backend, verify_application, verify_model
+    from fcn_core.evaluation.verify import reference_backend, verify_application
     from fcn_core.networks.zoo import model_spec
 
-    model_spec(options.model)  # report an unknown name before TensorFlow is loaded
+    model_spec(
+        options.model, options.labels, options.preprocessing
+    )  # report an unknown name before TensorFlow is loaded
     import_keras_quietly(reference_backend(options.engine))
     if options.application == "all":
         from fcn_core.networks.applications import APPLICATIONS
@@ -49,7 +51,13 @@ def _run(options: argparse.Namespace) -> int:
         return max(statuses)
     if options.application is not None:
         return _report(options, partial(verify_application, options.application, options.weights))
-    return _report(options, partial(verify_model, options.model, options.engine, options.weights))
+    return _report(options, partial(_verified, options))
+
+
+def _verified(options: argparse.Namespace) -> Verification:
+    from fcn_core.evaluation.verify import verify_model
+
+    return verify_model(options.model, options.engine, options.weights, options.labels, options.preprocessing)
 
 
 def _report(options: argparse.Namespace, verify: Callable[[], Verification]) -> int:

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
@@ -24,10 +24,11 @@ from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import MIN_SIDE
 from fcn_core.networks.geometry import CellGrid, Geometry
 from fcn_core.networks.middle import MiddleMap, empty_maps, middle_layers, part_of
-from fcn_core.networks.spec import ModelSpec
+from fcn_core.networks.spec import GivenModel, ModelSpec
+from fcn_core.synsets.outputs import IMAGENET, Outputs
 from fcn_core.system import memory
 
-Weights = Literal["imagenet", "unpublished", "random"]
+Weights = Literal["imagenet", "unpublished", "random", "own"]
 Checkpoint = Callable[[float], None]
 Logits = NDArray[np.float32]
 
@@ -36,7 +37,22 @@ _ROWS = 64  # of a picture, resized and preprocessed at a time: they fit into th
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a loaded model is, for manifests and captions."""
+    """What a loaded model is, for manifests and captions.
+
+    Attributes
+    ----------
+    name, title : str
+    weights : {"imagenet", "unpublished", "random", "own"}
+        Published ones, others of the same layout, random ones, or those of a model of one's own.
+    weights_sha256 : str or None
+        Digest of their file; None if they are random.
+    engine : str
+    output_stride : int
+    outputs : Outputs
+        What its classes are.
+    given : GivenModel or None
+        The files and options of a model of one's own.
+    """
 
     name: str
     title: str
@@ -44,6 +60,48 @@ class ModelInfo:
     weights_sha256: str | None
     engine: str
     output_stride: int
+    outputs: Outputs = field(default=IMAGENET, repr=False, compare=False)
+    given: GivenModel | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def vocabulary(self) -> str:
+        """Whose classes they are: "imagenet", or "own"."""
+        return "imagenet" if self.outputs.ontology.is_imagenet else "own"
+
+    @property
+    def has_usual_weights(self) -> bool:
+        """Whether the weights are those that everybody expects: the published ones, or those of one's own model."""
+        return self.weights in ("imagenet", "own")
+
+
+def model_info(
+    spec: ModelSpec,
+    weights: Weights,
+    weights_sha256: str | None,
+    served: tuple[str, int],
+    outputs: tuple[int, bool],
+) -> ModelInfo:
+    """Return what a model is, once it is loaded.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights, weights_sha256
+        See :class:`ModelInfo`.
+    served : (str, int)
+        Engine and output stride.
+    outputs : (int, bool)
+        The number of the network's outputs, and whether they exclude each other.
+
+    Raises
+    ------
+    LabelsInvalid
+        A model of one's own has another number of outputs than labels.
+    """
+    if spec.given is not None:
+        weights = "own"
+    meant = spec.outputs(*outputs)
+    return ModelInfo(spec.name, spec.title, weights, weights_sha256, *served, meant, spec.given)
 
 
 @dataclass(frozen=True)
@@ -73,7 +131,7 @@ class Pass:
 
     Attributes
     ----------
-    logits : (h, w, 1000) float32 ndarray
+    logits : (h, w, classes) float32 ndarray
         The class map.
     middle : tuple of MiddleMap
         What inner layers say: those that the model names, at output stride 32 and for inputs of at most
@@ -105,7 +163,7 @@ class Predictor(Protocol):
         """Compute the class map of logits, and the middle maps."""
 
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
-        """Compute the class map of logits alone, shape (h, w, 1000), float32."""
+        """Compute the class map of logits alone, shape (h, w, classes), float32."""
 
     def release_cached(self) -> None:
         """Release the memory that was cached after the last pass for the next one."""
@@ -216,6 +274,10 @@ class Engine:
                 self._unpacked_mb = 0.0
                 self._keep(cached_mb(self._geometry, image.height, image.width))
             self._learn(expected, time.perf_counter() - start)
+        if (
+            len(self._info.outputs.ontology.classes) == logits.shape[-1] + 1
+        ):  # one sigmoid: softmax of (0, logit)
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
         return Pass(logits, middle)
 
     def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:

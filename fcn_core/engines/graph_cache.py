@@ -35,15 +35,16 @@ from fcn_core.engines import housekeeping
 from fcn_core.errors import EngineError, StorageError
 from fcn_core.networks import random_weights
 from fcn_core.networks.geometry import Geometry
+from fcn_core.networks.own_model import GRAPH_NAME
 from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress, digest
-from fcn_core.networks.zoo import ALL_MODELS, require_weights
+from fcn_core.networks.zoo import model_spec, require_weights
 from fcn_core.system.child import module_command
 from fcn_core.system.folders import cache_dir, megabytes, require_space, scratch_places
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 7  # of the files in a graph's folder
+_FORMAT = 8  # of the files in a graph's folder
 _FILES = ("graph.xml", "graph.bin")
 _EXPORTED = ("exported.xml", "exported.bin")
 # Matches floating-point types other than float32 of tensors and conversions in a graph's description.
@@ -76,10 +77,13 @@ class Graph:
         Identifies this export.
     fresh : bool
         Whether it was exported by this call.
+    exclusive : bool
+        Whether the outputs exclude each other (:attr:`fcn_core.networks.convert.Conversion.exclusive`).
     """
 
     path: Path
     geometry: Geometry
+    exclusive: bool
     weights_sha256: str | None
     weights_published: bool
     made: str
@@ -111,7 +115,8 @@ def graph_folder(
     weights = weights_sha256 or f"random {random_weights.SCHEME}"
     made_by = [*_made_by().values(), weights, output_stride]
     key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
-    return (root or cache_dir()) / "graphs" / f"{spec.name}-{output_stride}-{key}"
+    name = GRAPH_NAME if spec.given else spec.name
+    return (root or cache_dir()) / "graphs" / f"{name}-{output_stride}-{key}"
 
 
 def _made_by() -> Mapping[str, object]:
@@ -134,6 +139,7 @@ def load_graph(folder: Path) -> Graph | None:
         return Graph(
             folder / _FILES[0],
             Geometry.from_json(meta["geometry"]),
+            bool(meta["exclusive"]),
             meta["weights_sha256"],
             meta["weights_published"],
             str(meta["made"]),
@@ -280,17 +286,17 @@ def _move_into_place(new: Path, folder: Path) -> Graph | None:
 
 def _write_meta(folder: Path, recipe: _Recipe) -> None:
     weights, published = recipe.weights, recipe.spec.weights
-    geometry = folder / "geometry.json"
+    about = folder / "about.json"
     meta = {
         "model": recipe.spec.name,
         "made": secrets.token_hex(8),
         "made_by": _made_by(),
         "weights_sha256": recipe.weights_sha256,
         "weights_published": weights is not None and digest(weights, published.algorithm) == published.digest,
-        "geometry": json.loads(geometry.read_text(encoding="utf-8")),
+        **json.loads(about.read_text(encoding="utf-8")),
         "sha256": {name: digest(folder / name) for name in _FILES},
     }
-    geometry.unlink()
+    about.unlink()
     described = json.dumps({**meta, "meta_sha256": _meta_digest(meta)})
     (folder / "meta.json").write_text(described, encoding="utf-8")
 
@@ -298,8 +304,9 @@ def _write_meta(folder: Path, recipe: _Recipe) -> None:
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
     own = folder.with_name("child")  # for all other files of the children: settings, temporary files
     own.mkdir()
-    _run_child(spec, own, "export", spec.name, str(weights or ""), str(output_stride), str(folder))
-    _run_child(spec, own, "fold", spec.name, str(folder))
+    name = str(spec.given.path.resolve()) if spec.given else spec.name
+    _run_child(spec, own, "export", name, str(weights or ""), str(output_stride), str(folder))
+    _run_child(spec, own, "fold", name, str(folder))
     for name in _EXPORTED:
         (folder / name).unlink()
 
@@ -355,7 +362,7 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
     import openvino
 
     from fcn_core.engines.tracing import to_openvino
-    from fcn_core.networks.convert import to_fully_convolutional
+    from fcn_core.networks.convert import convert
     from fcn_core.networks.keras_settings import keras_settings
     from fcn_core.networks.layout import channels_first
     from fcn_core.networks.structure import read_geometry
@@ -363,14 +370,16 @@ def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Pa
 
     with keras_settings("channels_first" if spec.channels_first else "channels_last"):
         classifier = build_classifier(spec, weights)
-        network = to_fully_convolutional(
+        conversion = convert(
             classifier, output="logits", output_stride=None if output_stride == 32 else output_stride
         )
+        network = conversion.network
     with keras_settings("channels_first"):
         if not spec.channels_first:
             network = channels_first(network)
         geometry, cut_tensors = read_geometry(network)
-        (folder / "geometry.json").write_text(json.dumps(geometry.to_json()), encoding="utf-8")
+        about = {"geometry": geometry.to_json(), "exclusive": conversion.exclusive}
+        (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
         model = keras.Model(network.inputs, [network.outputs[0], *cut_tensors])
         with _naming_full_disks(folder, spec.weights.size, f"export {spec.title}"):
             openvino.save_model(to_openvino(model), folder / _EXPORTED[0], compress_to_fp16=False)
@@ -413,10 +422,10 @@ def _main(step: str, *arguments: str) -> int:
     try:
         if step == "export":
             name, weights, output_stride, folder = arguments
-            export(ALL_MODELS[name], Path(weights) if weights else None, int(output_stride), Path(folder))
+            export(model_spec(name), Path(weights) if weights else None, int(output_stride), Path(folder))
         else:
             name, folder = arguments
-            fold(ALL_MODELS[name], Path(folder))
+            fold(model_spec(name), Path(folder))
     except errors.FcnError as error:
         print(_one_line(error), file=sys.stderr)
         return _REFUSED

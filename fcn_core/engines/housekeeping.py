@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from fcn_core.networks.own_model import GRAPH_NAME
 from fcn_core.networks.zoo import ALL_MODELS
 
 MAKING = ".making-"  # prefix of an unfinished graph
@@ -23,7 +24,7 @@ MOST = 32  # graphs in the folder, of all models, weights and versions
 UNUSED = 30 * 86400.0  # seconds until an unused graph of another version is removed
 _DAY = 86400.0
 _ABANDONED = 3600.0  # seconds; an export takes a few
-_NAME = re.compile(rf"(?:{'|'.join(map(re.escape, ALL_MODELS))})-(?:8|16|32)-[0-9a-f]{{16}}")
+_NAME = re.compile(rf"(?:{'|'.join(map(re.escape, (GRAPH_NAME, *ALL_MODELS)))})-(?:8|16|32)-[0-9a-f]{{16}}")
 
 
 def mark_used(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+from pathlib import Path
 
 from fcn_core import settings
 from fcn_core.engines.base import Predictor
@@ -14,6 +15,7 @@ from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudget
 from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress
 from fcn_core.networks.zoo import model_spec
+from fcn_core.synsets.class_labels import Labels
 from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
@@ -23,18 +25,22 @@ _TENSORFLOW_MB, _A_WEIGHT, _PASS_MB = 615, 1.5, 13  # measured
 
 
 def load_model(
-    name: str | None = None,
+    name: str | Path | None = None,
     engine: str | None = None,
     weights: str | None = "imagenet",
     output_stride: int = 32,
     progress: ByteProgress | None = None,
+    labels: Labels | None = None,
+    preprocessing: str | None = None,
 ) -> Predictor:
-    """Load a model of the zoo; before its first use on a machine, export it for OpenVINO.
+    """Load a model of the zoo or of one's own; before its first use on a machine, export it for OpenVINO.
 
     Parameters
     ----------
-    name : str, optional
-        ``efficientnet-lite2``, ``efficientnet-lite0`` or ``resnet50``; by default ``FCN_MODEL``, else the first.
+    name : str or Path, optional
+        ``efficientnet-lite2``, ``efficientnet-lite0``, ``resnet50``, a classifier of ``keras.applications`` such as
+        ``VGG16``, a model in the folder ``FCN_MODELS_DIR``, or the path of a Keras file; by default ``FCN_MODEL``, else
+        the first.
     engine : {"auto", "openvino", "tensorflow"}, optional
         By default ``FCN_ENGINE``, else "auto": OpenVINO if it works, else TensorFlow.
     weights : "imagenet" or None
@@ -43,6 +49,11 @@ def load_model(
         Input pixels from cell to cell.
     progress : callable, optional
         Called with (bytes so far, bytes in all) while weights are downloaded.
+    labels : str, Path, or sequence of str, optional
+        The classes of one's own model, in the order of its outputs: wnids or plain words, or a file with one a line; or
+        "imagenet". By default the file of the same name that ends in .txt or .json; without it they are numbered.
+    preprocessing : {"none", "zero-one", "tf", "caffe", "torch"}, optional
+        What one's own model was trained with; "none" (default): it takes RGB pixels 0..255.
 
     Returns
     -------
@@ -50,10 +61,11 @@ def load_model(
 
     Raises
     ------
-    UnknownModel, WeightsUnavailable, WeightsInvalid, EngineError, StorageError, MemoryBudgetError
+    UnknownModel, LabelsInvalid, ConversionError, WeightsUnavailable, WeightsInvalid, EngineError, StorageError,
+    MemoryBudgetError
         The message says what to do. If OpenVINO fails and TensorFlow would exceed ``FCN_MEMORY_MB``, OpenVINO's error.
     """
-    spec = model_spec(name)
+    spec = model_spec(None if name is None else str(name), labels, preprocessing)
     wanted = engine or settings.ENGINE.value()
     random = weights in (None, "none")
     if wanted not in settings.ENGINES:
@@ -63,6 +75,10 @@ def load_model(
     if weights not in (None, "none", "imagenet"):
         raise EngineError(
             f"Expected weights imagenet or none. Received {str(weights)[:40]!r}. Choose one of them."
+        )
+    if random and spec.given is not None:
+        raise EngineError(
+            f"Expected your own model with its own weights. Received weights none for {spec.title}. Leave it out."
         )
     if output_stride not in (8, 16, 32):
         raise ConversionError(

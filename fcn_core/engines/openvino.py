@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fcn_core.engines.bands import Run
-from fcn_core.engines.base import Engine, Logits, ModelInfo, Weights
+from fcn_core.engines.base import Engine, Logits, model_info
 from fcn_core.engines.graph_cache import Graph, prepare_graph
 from fcn_core.engines.openvino_parts import Parts
 from fcn_core.errors import EngineError
@@ -74,8 +74,13 @@ class OpenVINOEngine(Engine):
             raise EngineError(
                 f"Expected a working OpenVINO. Received one that cannot be loaded ({_short(error)}). {missing}"
             ) from error
-        weights: Weights = "random" if random else "imagenet" if graph.weights_published else "unpublished"
-        info = ModelInfo(spec.name, spec.title, weights, graph.weights_sha256, "openvino", output_stride)
+        info = model_info(
+            spec,
+            "random" if random else "imagenet" if graph.weights_published else "unpublished",
+            graph.weights_sha256,
+            ("openvino", output_stride),
+            (graph.geometry.nodes[-1].channels, graph.exclusive),
+        )
         super().__init__(info, graph.geometry, spec)
         self._unpacked_mb = len(graph.weights) / 2**20
         self._parts: Parts | None = None

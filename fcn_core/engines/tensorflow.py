@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fcn_core.engines.bands import Run
-from fcn_core.engines.base import Engine, Logits, ModelInfo, Weights
+from fcn_core.engines.base import Engine, Logits, model_info
 from fcn_core.errors import EngineError
 from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.keras_settings import import_keras, keras_settings
@@ -56,7 +56,7 @@ class TensorFlowEngine(Engine):
                 f"Expected Keras on TensorFlow. Received Keras on {keras.backend.backend()} in this process. Set "
                 f"KERAS_BACKEND=tensorflow before the first import of Keras, or choose engine openvino."
             )
-        from fcn_core.networks.convert import to_fully_convolutional
+        from fcn_core.networks.convert import convert
         from fcn_core.networks.structure import read_geometry, split
         from fcn_core.networks.zoo import build_classifier
 
@@ -64,12 +64,17 @@ class TensorFlowEngine(Engine):
         stride = None if output_stride == 32 else output_stride
         with keras_settings():
             classifier = build_classifier(spec, path)
-            network = to_fully_convolutional(classifier, output="logits", output_stride=stride)
+            conversion = convert(classifier, output="logits", output_stride=stride)
+            network = conversion.network
             geometry, self._cut_tensors = read_geometry(network)
         published = path is not None and digest(path, spec.weights.algorithm) == spec.weights.digest
-        weights: Weights = "random" if random else "imagenet" if published else "unpublished"
-        sha256 = digest(path) if path else None
-        info = ModelInfo(spec.name, spec.title, weights, sha256, "tensorflow", output_stride)
+        info = model_info(
+            spec,
+            "random" if random else "imagenet" if published else "unpublished",
+            digest(path) if path else None,
+            ("tensorflow", output_stride),
+            (geometry.nodes[-1].channels, conversion.exclusive),
+        )
         super().__init__(info, geometry, spec)
         self.network = network
         self._tf, self._split = tensorflow, split

@@ -125,7 +125,7 @@ def evaluate_index(
     unknown = [way for way in ways if way not in WAYS]
     if unknown or not ways:
         raise ValueError(f"Expected ways among {', '.join(WAYS)}. Received: {ways!r}")
-    path, ontology = Path(index), Ontology.load()
+    path, ontology = Path(index), model.info.outputs.ontology
     cases = read_index(path)
     synsets = [_synset(ontology, case, path) for case in cases]
     saved = None

@@ -6,7 +6,7 @@ import importlib
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from fcn_core.errors import UnknownModel, WeightsUnavailable
 from fcn_core.images.resize import ResizedImage, resize_array
 from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.keras_settings import Backend, import_keras, keras_settings
-from fcn_core.networks.proof import accepting, proof_size
+from fcn_core.networks.proof import accepting, before_sigmoid, proof_size
 from fcn_core.networks.random_weights import seed_weights
-from fcn_core.networks.spec import ProofKind
+from fcn_core.networks.spec import ModelSpec, ProofKind
 from fcn_core.networks.zoo import build_classifier, model_spec, require_weights
+from fcn_core.synsets.class_labels import Labels
 
 if TYPE_CHECKING:
     import keras
@@ -85,13 +86,17 @@ def reference_backend(engine: str | None = None) -> Backend:
 
 
 def verify_model(
-    name: str | None = None, engine: str | None = None, weights: str | None = "imagenet"
+    name: str | None = None,
+    engine: str | None = None,
+    weights: str | None = "imagenet",
+    labels: Labels | None = None,
+    preprocessing: str | None = None,
 ) -> Verification:
     """Compare a served model, on pictures of noise, with the Keras classifier from which it was converted.
 
     Parameters
     ----------
-    name, engine, weights
+    name, engine, weights, labels, preprocessing
         See :func:`fcn_core.engines.load.load_model`.
 
     Raises
@@ -99,20 +104,40 @@ def verify_model(
     FcnError
         See :func:`fcn_core.engines.load.load_model`.
     """
-    spec = model_spec(name)
-    model = load_model(spec.name, engine, weights)
-    size, _ = proof_size(spec.proof, (spec.input_size, spec.input_size), partial(_cells, model.geometry))
+    spec = model_spec(name, labels, preprocessing)
+    model = load_model(name, engine, weights, labels=labels, preprocessing=preprocessing)
+    own: tuple[int | None, int | None] = (spec.input_size, spec.input_size)
+    sigmoid = False
+    if spec.given is not None:
+        spec, own, sigmoid = _converted(spec, engine)
+    size, _ = proof_size(spec.proof, own, partial(_cells, model.geometry))
     pictures = _noises(size)
-    logits = [model.logits(ResizedImage(pixels, size, size)) for pixels in pictures]
+    channels = model.geometry.nodes[-1].channels
+    logits = [model.logits(ResizedImage(pixels, size, size))[..., -channels:] for pixels in pictures]
     info, whole = model.info, not model.geometry.bandable
     del model  # release its memory for the classifier
     import_keras(reference_backend(engine), _WITHOUT_TENSORFLOW)
     with keras_settings():
         classifier = build_classifier(spec, None if info.weights == "random" else require_weights(spec))
+        classifier = before_sigmoid(classifier) if sigmoid else classifier
         classifier = accepting(classifier, size, size)
     batch = np.concatenate([spec.preprocessing.batch(pixels) for pixels in pictures])
     how = _How(spec.title if spec.family else spec.name, info.weights, info.engine, spec.proof, whole)
     return _verification(how, classifier, batch, logits)
+
+
+def _converted(spec: ModelSpec, engine: str | None) -> tuple[ModelSpec, tuple[int | None, int | None], bool]:
+    """Return one's own model with the proof that holds for it, its own input size, and whether it ends in a sigmoid."""
+    import_keras(reference_backend(engine), _WITHOUT_TENSORFLOW)
+    from fcn_core.networks.convert import convert
+    from fcn_core.networks.graph import channel_axis
+
+    with keras_settings():
+        classifier = spec.build()
+        conversion = convert(classifier, output="logits")
+    shape = classifier.input_shape
+    own = shape[2:4] if channel_axis(classifier) == 1 else shape[1:3]
+    return replace(spec, proof=conversion.proof), own, conversion.activation == "sigmoid"
 
 
 def _cells(geometry: Geometry, height: int, width: int) -> int:
@@ -191,7 +216,10 @@ class _How:
 
 
 def _verification(
-    how: _How, classifier: keras.Model, batch: NDArray[np.float32], logits: Sequence[NDArray[np.float32]]
+    how: _How,
+    classifier: keras.Model,
+    batch: NDArray[np.float32],
+    logits: Sequence[NDArray[np.float32]],
 ) -> Verification:
     """Run the classifier, compare picture by picture, and return the largest difference."""
     import keras

@@ -32,7 +32,7 @@ def coco_json(analysis: Analysis) -> bytes:
     """
     analysis = analysis.at_working_size
     image, synset = analysis.image, analysis.synset
-    note = "" if analysis.model.weights == "imagenet" else f", {analysis.model.weights} weights"
+    note = "" if analysis.model.has_usual_weights else f", {analysis.model.weights} weights"
     data = {
         "info": {
             "description": f"{synset.name} ({synset.wnid}) found by {analysis.model.title}{note}, "
@@ -47,7 +47,9 @@ def coco_json(analysis: Analysis) -> bytes:
                 "sha256": image.sha256,
             }
         ],
-        "categories": [{"id": 1, "name": synset.name, "supercategory": "imagenet", "wnid": synset.wnid}],
+        "categories": [
+            {"id": 1, "name": synset.name, "supercategory": analysis.model.vocabulary, "wnid": synset.wnid}
+        ],
         "annotations": [
             {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, **_annotation(analysis, box)}
             for number, box in enumerate(analysis.boxes, start=1)

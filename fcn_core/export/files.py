@@ -161,7 +161,7 @@ def overlay_png(analysis: Analysis, cmap: str = "viridis", opacity: float = rend
         values = place(analysis.arithmetic, image.height, image.width, block=rows)
         picture[rows] = render.overlay_map(image.pixels[rows], values, (0.0, top), cmap, opacity)
     picture = render.draw_boxes(picture, analysis.boxes)
-    if analysis.model.weights != "imagenet":
+    if not analysis.model.has_usual_weights:
         picture = stamped(picture, f"{analysis.model.weights} weights")
     return _described(render.encode(picture, "png"), analysis)
 

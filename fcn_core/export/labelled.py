@@ -25,6 +25,7 @@ from fcn_core.images.scales import Fit
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.segmentation import Segment, Segmentation
+from fcn_core.synsets.records import WNID
 from fcn_core.system import memory
 from fcn_core.system.installed import versions
 
@@ -153,7 +154,7 @@ def panoptic_json(labelled: LabelledPicture, png: str = "panoptic.png") -> bytes
             {
                 "id": _category_id(s),
                 "name": s.synset.name,
-                "supercategory": "imagenet",
+                "supercategory": labelled.model.vocabulary,
                 "isthing": 0,
                 "color": list(colour),
                 "wnid": s.synset.wnid,
@@ -167,7 +168,7 @@ def panoptic_json(labelled: LabelledPicture, png: str = "panoptic.png") -> bytes
 def overlay_png(labelled: LabelledPicture) -> bytes:
     """Return the picture with its segments, and their legend below it."""
     picture = render.draw_segments(labelled.image.pixels, labelled.segmentation)
-    if labelled.model.weights != "imagenet":
+    if not labelled.model.has_usual_weights:
         picture = files.stamped(picture, f"{labelled.model.weights} weights")
     picture = render.with_segment_legend(picture, labelled.segmentation)
     return original.described_png(render.encode(picture, "png"), _description(labelled))
@@ -203,7 +204,9 @@ def _numbers(segmentation: Segmentation) -> list[int]:
 
 
 def _category_id(segment: Segment) -> int:
-    return int(segment.synset.wnid.removeprefix("n"))
+    """Return the number of the synset: that of its wnid, or of a class without one, from 1 on as COCO's."""
+    wnid = segment.synset.wnid
+    return int(wnid.removeprefix("n")) if WNID.fullmatch(wnid) else int(wnid.removeprefix("class-")) + 1
 
 
 def _finding(found: Finding | Segment) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import json
+from pathlib import Path
 from typing import Any
 
 from fcn_core import render
+from fcn_core.engines.base import ModelInfo
 from fcn_core.export import shells
 from fcn_core.images.limits import Limits
 from fcn_core.pipeline import Analysis
@@ -29,7 +31,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     path = analysis.image.name if image_name is None else image_name
     model = analysis.model
     words = ["python", "-m", "fcn_core", "heatmap", shells.as_argument(path)]
-    words += ["--synset", analysis.synset.wnid, "--model", model.name, "--engine", model.engine]
+    words += ["--synset", analysis.synset.wnid, *_model_options(model), "--engine", model.engine]
     words += ["--scales", ",".join(analysis.class_maps), "--fit", analysis.fit, "--map", analysis.kind]
     words += ["--output-stride", str(model.output_stride), "--threshold", str(analysis.options.threshold)]
     words += ["--weights", "none"] if model.weights == "random" else []
@@ -37,6 +39,15 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     words += ["--always-mark"] if analysis.options.always_mark else []
     words += [] if analysis.image.reduced == 1 else ["--reduce", str(analysis.image.reduced)]
     return shells.join([*words, "--out", shells.as_argument(out)])
+
+
+def _model_options(model: ModelInfo) -> list[str]:
+    if model.given is None:
+        return ["--model", model.name]
+    given = model.given
+    words = ["--model", shells.as_argument(str(given.path))]
+    words += ["--labels", shells.as_argument(str(given.labels))] if isinstance(given.labels, Path) else []
+    return [*words, "--preprocessing", given.preprocessing]
 
 
 def rename_note(analysis: Analysis) -> str:
@@ -77,7 +88,12 @@ def _load(analysis: Analysis) -> str:
     model = analysis.model
     weights = ", weights=None" if model.weights == "random" else ""
     stride = "" if model.output_stride == 32 else f", output_stride={model.output_stride}"
-    return f"model = fcn.load_model({model.name!r}, engine={model.engine!r}{weights}{stride})\n"
+    name = model.name
+    if model.given is not None:
+        name, labels = str(model.given.path), model.given.labels
+        weights = f", labels={str(labels)!r}" if isinstance(labels, Path) else f", labels={labels!r}"
+        weights += f", preprocessing={model.given.preprocessing!r}"
+    return f"model = fcn.load_model({name!r}, engine={model.engine!r}{weights}{stride})\n"
 
 
 def _analyse(analysis: Analysis) -> str:
@@ -150,13 +166,14 @@ def notebook(analysis: Analysis, picture: bytes | None = None) -> bytes:
 def _introduction(analysis: Analysis) -> str:
     name = html.escape(analysis.image.name.replace("`", "'"))
     model, count = analysis.model, len(analysis.class_ids)
-    random = "" if model.weights == "imagenet" else f" **The network has {model.weights} weights.**"
+    classes = len(model.outputs.ontology.classes)
+    random = "" if model.has_usual_weights else f" **The network has {model.weights} weights.**"
     note = rename_note(analysis)
     note = html.escape(note, quote=False).replace('"', "`") + "\n\n" if note else ""
     return (
         f"# Where is “{analysis.synset.name}”?\n\n"
         f"`{name}`, {analysis.image.size_in_words}. {model.title} as a fully convolutional "
-        f"network; the synset {analysis.synset.wnid} has {count} of its 1000 classes.{random}\n\n"
+        f"network; the synset {analysis.synset.wnid} has {count} of its {classes} classes.{random}\n\n"
         f"On the command line:\n\n{note}```sh\n{command_line(analysis)}\n```"
     )
 

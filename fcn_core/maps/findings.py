@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -189,6 +190,8 @@ _VAGUE = frozenset(
         "n13133613",  # ear
     }
 )
+# How people name a class of their own model for what is none of the others.
+_NOTHING = re.compile(r"(?:background|nothing|none|other|others|unknown|not\b.*)$", re.IGNORECASE)
 WORTH_SAYING = 0.7  # presence from which something is listed: nearly nine of ten are then right
 _AS_SURE = 0.85  # share of the presence of the surest synset above, from which a narrower one is said
 _SAME_PLACE = 0.5  # cosine of two maps from which both are one thing
@@ -226,7 +229,7 @@ def findings(
     class_maps : mapping to ClassMap, or sequence of ClassMap
         One or more scales, as :func:`fcn_core.compute_class_maps` returns them. The coarse scale alone is enough.
     ontology : Ontology, optional
-        The shipped one by default.
+        That of the class maps by default.
     limit : int
         Largest number of findings.
     least : float
@@ -254,15 +257,15 @@ def findings(
     candidates whatever the peaks are, unless a narrower one is named; what is in their cells, such as a jersey, is
     named as well.
     """
-    ontology = ontology or Ontology.load()
     scales = list(class_maps.values()) if isinstance(class_maps, Mapping) else list(class_maps)
     if not scales:
         raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
+    ontology = ontology or scales[0].outputs.ontology
     usable = [m for m in scales if m.grid[0] * m.grid[1] <= _MOST_CELLS] or scales[:1]
     cells = [m.probabilities.reshape(-1, m.logits.shape[-1]) for m in usable]
     peaks = np.mean([each.max(axis=0) for each in cells], axis=0)
     chains = [_chain(class_id, ontology) for class_id in np.argsort(-peaks)[:_CANDIDATES].tolist()]
-    taught = taught_synsets(usable[0].logits.shape[-1])
+    taught = taught_synsets(ontology)
     wnids = list(dict.fromkeys([*(wnid for chain in chains for wnid in chain), *taught]))
     groups = [ontology.class_ids(wnid) for wnid in wnids]
     sure = dict(zip(wnids, presences(usable, groups, read_out).tolist(), strict=True))
@@ -304,12 +307,19 @@ def _chain(class_id: int, ontology: Ontology) -> tuple[str, ...]:
     wnids = dict.fromkeys(
         ontology.collapse(w)
         for w in (ontology.classes[class_id], *ontology.ancestors(ontology.classes[class_id]))
-        if ontology.count(w) <= _MOST_CLASSES and ontology.collapse(w) not in _VAGUE
+        if _is_worth_saying(ontology.collapse(w), ontology)
     )
     # Everyday kinds first: "cat" rather than "domestic cat", "dog" rather than "working dog", "snake" than "reptile".
     return tuple(
         sorted(wnids, key=lambda w: (ontology[w].class_id is None, w not in _EVERYDAY, ontology.count(w)))
     )
+
+
+def _is_worth_saying(wnid: str, ontology: Ontology) -> bool:
+    """Return whether a synset is a thing, neither too broad nor a class for everything else ("background")."""
+    if ontology.count(wnid) > min(_MOST_CLASSES, max(len(ontology.classes) - 1, 1)) or wnid in _VAGUE:
+        return False
+    return ontology.is_imagenet or not _NOTHING.match(ontology[wnid].name)
 
 
 def _level(chain: Sequence[str], sure: Mapping[str, float]) -> str:

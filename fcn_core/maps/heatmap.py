@@ -19,12 +19,14 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.special import expit
 
 from fcn_core.errors import ScaleError
 from fcn_core.images.resize import resize_array
 from fcn_core.images.scales import PlannedScale
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.networks.middle import MiddleMap
+from fcn_core.synsets.outputs import IMAGENET, Outputs
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -53,6 +55,8 @@ class ClassMap:
         Time of the forward pass.
     middle : tuple of MiddleMap
         What inner layers say in the same pass; empty if the model names none, or for a large input.
+    outputs : Outputs
+        What the classes are, and whether a place shows one of them or any number; ImageNet's by default.
     """
 
     logits: Float32
@@ -60,6 +64,7 @@ class ClassMap:
     scale: PlannedScale
     seconds: float
     middle: tuple[MiddleMap, ...] = ()
+    outputs: Outputs = IMAGENET
 
     @property
     def nbytes(self) -> int:
@@ -89,11 +94,23 @@ class ClassMap:
 
     @property
     def probabilities(self) -> Float32:
-        """Softmax over the classes, (h, w, C); each cell sums to 1. Computed at each call, not kept."""
+        """Probabilities of the classes, (h, w, C); each cell sums to 1 if they exclude each other. Not kept."""
         return self.probabilities_of(slice(None))
 
+    def probability_of_any(self, classes: npt.NDArray[np.intp]) -> Float32:
+        """Return the probability that a cell shows any of some classes, (h, w).
+
+        It is the sum of their probabilities, which may round to 1.0000001. If the classes do not exclude each other, it
+        is at least the probability of the surest, which is returned.
+        """
+        each = self.probabilities_of(classes)
+        found: Float32 = each.sum(axis=-1) if self.outputs.exclusive else each.max(axis=-1)
+        return found
+
     def probabilities_of(self, classes: slice | npt.NDArray[np.intp]) -> Float32:
-        """Return the softmax probabilities of some classes, (h, w, number of classes)."""
+        """Return the probabilities of some classes, (h, w, number of classes): softmax, or sigmoid of each."""
+        if not self.outputs.exclusive:
+            return cast(Float32, expit(self.logits[..., classes]))
         largest, total = self.softmax_terms
         chosen = self.logits[..., classes] - largest[..., None]
         np.exp(chosen, out=chosen)
@@ -170,7 +187,7 @@ def synset_heatmap(class_map: ClassMap, class_ids: Sequence[int], kind: MapKind 
     if ids.min() < 0 or ids.max() >= count:
         raise ValueError(f"Expected class ids from 0 to {count - 1}. Received: {ids.min()} to {ids.max()}")
     if kind == "probability":
-        values = class_map.probabilities_of(ids).sum(axis=-1)
+        values = class_map.probability_of_any(ids)
         if np.unique(ids).size == ids.size:
             np.minimum(values, 1.0, out=values)  # the sum of all classes may round to 1.0000001
     elif kind == "evidence":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
@@ -96,7 +96,7 @@ def presence(class_maps: ClassMaps, synset: str | Synset, *, ontology: Ontology 
     SynsetError
         No synset, or more than one, has this word.
     """
-    ontology = ontology or Ontology.load()
+    ontology = ontology or _scales(class_maps)[0].outputs.ontology
     found = ontology.find(synset) if isinstance(synset, str) else synset
     return float(presences(class_maps, [ontology.class_ids(found.wnid)])[0])
 
@@ -106,12 +106,16 @@ def presences(
 ) -> Float64:
     """Return the presence of several groups of classes at once, (n,); see `presence`.
 
-    A group that has the classes of a taught synset gets its presence, if that is larger.
+    A group that has the classes of a taught synset gets its presence, if that is larger. For classes other than
+    ImageNet's nothing was learned: the presence is then the largest probability of any window, as a mean over the
+    scales.
     """
-    found = (read_out or shipped()).probability(features(class_maps, groups))
     scales = _scales(class_maps)
+    if not scales[0].outputs.ontology.is_imagenet:
+        return cast(Float64, np.mean([_peaks(class_map, groups) for class_map in scales], axis=0))
+    found = (read_out or shipped()).probability(features(class_maps, groups))
     for number, group in enumerate(groups):
-        if taught := taught_synset(group, scales[0].logits.shape[-1]):
+        if taught := taught_synset(group, scales[0].outputs.ontology):
             found[number] = max(found[number], taught.presence(scales))
     return found
 
@@ -160,6 +164,15 @@ def features(class_maps: ClassMaps, groups: Sequence[Sequence[int]]) -> Float64:
     table[:, 4] = each[:, :, 4].max(axis=0)
     table[:, 5] = np.log(sizes)
     return table
+
+
+def _peaks(class_map: ClassMap, groups: Sequence[Sequence[int]]) -> Float64:
+    """Return the largest probability of each group in any window of four by four cells, (n,)."""
+    logits = class_map.logits.reshape(-1, class_map.logits.shape[-1])
+    windows = np.asarray(terms_of(class_map).windows @ logits)[None]
+    averaged = replace(class_map, logits=windows, middle=())
+    ids = [np.asarray(group, np.intp) for group in groups]
+    return np.array([min(float(averaged.probability_of_any(each).max()), 1.0) for each in ids])
 
 
 def _scales(class_maps: ClassMaps) -> list[ClassMap]:

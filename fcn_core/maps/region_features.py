@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -188,7 +188,7 @@ def region_features(scene: Scene, class_ids: Sequence[int]) -> dict[str, npt.NDA
 def _read_answers(regions: Regions, class_map: ClassMap) -> _Answers:
     pool = regions.pooling(class_map.cells)
     count = class_map.logits.shape[-1]
-    members = _kinds(count)
+    members = _kinds(class_map.outputs.ontology, count)
     probabilities = class_map.probabilities.reshape(-1, count)
     belongs = np.zeros((count, len(members)), np.float32)
     for kind, ids in enumerate(members):
@@ -201,7 +201,7 @@ def _about(answers: _Answers, class_ids: Sequence[int], regions: Regions) -> dic
     """Return what one scale says of the synset, and of other kinds of things."""
     class_map, pool = answers.class_map, answers.pool
     ids = np.asarray(class_ids, np.intp)
-    taught = taught_synset(class_ids, class_map.logits.shape[-1])
+    taught = taught_synset(class_ids, class_map.outputs.ontology)
     cells = _of_classes(answers, ids) if taught is None else _of_taught(answers, taught)
     pooled = pool @ np.stack([values.ravel() for values in cells.values()], axis=1).astype(np.float64)
     found = dict(zip(cells, pooled.T, strict=True))
@@ -210,7 +210,7 @@ def _about(answers: _Answers, class_ids: Sequence[int], regions: Regions) -> dic
             found[kind] = whole * (1 - found["probability"])
             continue
         common = ids[np.isin(ids, members)]
-        own = pool @ class_map.probabilities_of(common).sum(axis=-1).ravel() if common.size else 0.0
+        own = pool @ class_map.probability_of_any(common).ravel() if common.size else 0.0
         found[kind] = np.maximum(whole - own, 0)
     whole_picture = {
         "peak probability": found["probability"].max(),
@@ -225,7 +225,7 @@ def _about(answers: _Answers, class_ids: Sequence[int], regions: Regions) -> dic
 def _of_classes(answers: _Answers, ids: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.floating]]:
     """Return what each cell says of a synset's classes."""
     class_map = answers.class_map
-    probability = np.minimum(class_map.probabilities_of(ids).sum(axis=-1), 1)
+    probability = np.minimum(class_map.probability_of_any(ids), 1)
     best = class_map.logits[..., ids].max(axis=-1)
     return {
         "probability": probability,
@@ -263,7 +263,8 @@ def _best_other(class_map: ClassMap, ids: npt.NDArray[np.intp]) -> Float32:
     rest = class_map.logits[beaten]
     rest[:, ids] = -np.inf
     largest[beaten] = rest.max(axis=-1)
-    probability: Float32 = np.exp(largest - class_map.log_normaliser)
+    exclusive = class_map.outputs.exclusive
+    probability: Float32 = np.exp(largest - class_map.log_normaliser) if exclusive else expit(largest)
     return probability
 
 
@@ -315,9 +316,9 @@ def _shares(weights: Float64, area: Float64) -> Float64:
     return shares
 
 
-@cache
-def _kinds(count: int) -> tuple[npt.NDArray[np.intp], ...]:
-    """Return the classes of each of `KINDS`; none for a network whose classes are not ImageNet's."""
-    ontology = Ontology.load()
-    known = count == len(ontology.classes)
-    return tuple(np.asarray(ontology.class_ids(w) if known else (), np.intp) for w in KINDS.values())
+@lru_cache(4)
+def _kinds(ontology: Ontology, count: int) -> tuple[npt.NDArray[np.intp], ...]:
+    """Return the classes of each of `KINDS`; none of a kind that a network of so many classes does not know."""
+    known = {w: ontology.class_ids(w) for w in KINDS.values() if w in ontology}
+    same = count == len(ontology.classes)
+    return tuple(np.asarray(known.get(w, ()) if same else (), np.intp) for w in KINDS.values())

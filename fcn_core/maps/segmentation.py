@@ -186,7 +186,7 @@ def label_regions(
     scales = tuple(class_maps.values()) if isinstance(class_maps, Mapping) else tuple(class_maps)
     if not scales:
         raise ScaleError("Expected at least one scale. Received none. Choose for example 400x640.")
-    ontology = Ontology.load()
+    ontology = scales[0].outputs.ontology
     regions = segment(image.pixels) if regions is None else regions
     if candidates is None:
         candidates = _found(scales, ontology)
@@ -268,7 +268,7 @@ def _probability(
     regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int], competition: Competition
 ) -> Float64:
     """Return the mean probability of a synset in each region over the scales, (n,)."""
-    taught = taught_synset(class_ids, scales[0].logits.shape[-1])
+    taught = taught_synset(class_ids, scales[0].outputs.ontology)
     maps = [synset_heatmap(m, class_ids) if taught is None else taught.heatmap(m) for m in scales]
     probability = regions.mean(np.mean([place(each, *regions.labels.shape) for each in maps], axis=0))
     return probability if taught is None else competition.taught * probability

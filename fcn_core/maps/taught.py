@@ -82,28 +82,28 @@ def pool(evidence: Float64) -> float:
     return largest + float(np.log(np.mean(np.exp(evidence - largest))))
 
 
-def taught_synsets(classes: int) -> Mapping[str, Taught]:
+def taught_synsets(ontology: Ontology) -> Mapping[str, Taught]:
     """Return the taught synsets of a network by wnid; none if its classes are not ImageNet's.
 
     Parameters
     ----------
-    classes : int
-        How many classes the network has.
+    ontology : Ontology
+        Whose classes are the network's.
     """
-    return shipped() if classes == len(Ontology.load().classes) else {}
+    return shipped() if ontology.is_imagenet else {}
 
 
-def taught_synset(class_ids: Sequence[int], classes: int) -> Taught | None:
+def taught_synset(class_ids: Sequence[int], ontology: Ontology) -> Taught | None:
     """Return the taught synset that has exactly these classes; None if it is not taught.
 
     Parameters
     ----------
     class_ids : sequence of int
-    classes : int
-        How many classes the network has.
+    ontology : Ontology
+        Whose classes are the network's.
     """
     asked = frozenset(int(each) for each in class_ids)
-    return next((each for each in taught_synsets(classes).values() if each.class_ids == asked), None)
+    return next((each for each in taught_synsets(ontology).values() if each.class_ids == asked), None)
 
 
 @cache

@@ -23,6 +23,7 @@ from fcn_core.networks.graph import (
     CONVOLUTIONS,
     POOLINGS,
     build_settings,
+    channel_axis,
     copy_layer,
     flatten,
     kind_of,
@@ -97,6 +98,11 @@ class Conversion:
     network: keras.Model
     proof: ProofKind
     activation: Activation
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a place shows one class: not after a sigmoid, except for one output, which is one of two classes."""
+        return self.activation != "sigmoid" or self.network.outputs[0].shape[channel_axis(self.network)] == 1
 
 
 def convert(

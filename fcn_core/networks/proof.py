@@ -169,6 +169,24 @@ def accepting(classifier: keras.Model, height: int, width: int) -> keras.Model:
     return rebuild(flat, lambda layer: layer, free_size=True)
 
 
+def before_sigmoid(classifier: keras.Model) -> keras.Model:
+    """Return the classifier up to its logits, without the sigmoid at its end, which hides how sure it is.
+
+    A trained classifier is often surer than float32 can tell: then nothing of its answers could be compared. A last
+    layer that has the sigmoid itself loses it, also in `classifier`.
+    """
+    import keras
+
+    from fcn_core.networks.graph import flatten, is_linear, nodes_of
+
+    flat = flatten(classifier)
+    last = [node for node in nodes_of(flat) if not node.is_input][-1]
+    if not is_linear(last):
+        return keras.Model(flat.inputs[0], last.input_tensors[0])
+    last.operation.activation = keras.activations.linear
+    return flat
+
+
 def compare_answers(answer: np.ndarray, logits: np.ndarray, *, sigmoid: bool = False) -> Comparison:
     """Compare logits with a classifier's answer: logits, or the logarithms of its probabilities.
 

@@ -73,3 +73,64 @@ def refusal(key: str, received: str) -> ConversionError:
     """Return the error for a classifier that is refused for the reason `key`; `received` says what it has instead."""
     why = REFUSALS[key]
     return ConversionError(f"Expected {why.expected}. Received {received}. {why.reason} {why.cure}")
+
+
+FILE_REFUSALS: Mapping[str, Refusal] = {
+    "kind": Refusal(
+        "a model file of Keras: name.keras, or a whole model in name.h5",
+        "Other formats hold a program, or not what the layers are.",
+        'Load it where it was made, and save it with Keras 3: model.save("name.keras").',
+    ),
+    "weights only": Refusal(
+        "a whole model",
+        "Weights alone do not say which layers they belong to.",
+        'Load them into the model with load_weights, and save the model: model.save("name.keras").',
+    ),
+    "damaged": Refusal(
+        "a complete model file that Keras 3 can load",
+        "It was cut off, changed, or made by a version with other layers.",
+        'Save the model again with Keras 3: model.save("name.keras").',
+    ),
+    "code": Refusal(
+        "layers without Python code or programs of other libraries",
+        "Code in a file could do anything on this machine; none of it was run.",
+        "Save the model again without this layer: use keras.layers.Rescaling, or another layer of keras.layers.",
+    ),
+    "custom": Refusal(
+        "layers and functions of Keras, or registered ones",
+        "A file holds only the name of another class, not what it computes.",
+        "Rebuild the model with keras.layers and save it again, or in Python first import the code that registers it "
+        "(keras.saving.register_keras_serializable).",
+    ),
+    "not pictures": Refusal(
+        "layers of Keras that compute with pictures",
+        "Others, such as those for text, can read files or work without end.",
+        "Save the model again without this layer.",
+    ),
+    "Keras 2": Refusal(
+        "operations of Keras 3",
+        "Keras 3 does not have the operations of TensorFlow that Keras 2 put into models.",
+        "Rebuild the model with keras.layers or keras.ops in Keras 3, and save it again.",
+    ),
+    "elsewhere": Refusal(
+        "a model file that holds everything itself",
+        "A link or path would read other files of this machine; none was read.",
+        'Save the model again with Keras: model.save("name.keras").',
+    ),
+    "bomb": Refusal(
+        "weights for every layer in the file, not packed to a small part of their size",
+        "A small file that becomes a large model fills the memory.",
+        'Save the model again with Keras: model.save("name.keras").',
+    ),
+    "limits": Refusal(
+        "a model of usual size",
+        "Reading an endless configuration would take all memory or time.",
+        "Use fewer layers, and models inside models less deep.",
+    ),
+}
+
+
+def file_refusal(key: str, received: str) -> ConversionError:
+    """Return the error for a model file that is refused for the reason `key`; `received` says what it has."""
+    why = FILE_REFUSALS[key]
+    return ConversionError(f"Expected {why.expected}. Received {received}. {why.reason} {why.cure}")

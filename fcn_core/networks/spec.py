@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fcn_core.errors import WeightsInvalid
 from fcn_core.networks.weights import WeightsFile
+from fcn_core.synsets.outputs import IMAGENET, Outputs
 
 if TYPE_CHECKING:
     import keras
@@ -49,13 +50,38 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class GivenModel:
+    """The files and options of a model of one's own.
+
+    Attributes
+    ----------
+    path : Path
+        The Keras model.
+    labels : Path, tuple of str, or None
+        The file of its labels, or they themselves; None: they are numbered.
+    preprocessing : str
+        Name among `PREPROCESSINGS`.
+    """
+
+    path: Path
+    labels: Path | tuple[str, ...] | None
+    preprocessing: str
+
+
+def imagenet_outputs(_channels: int, _exclusive: bool) -> Outputs:
+    """Return what the outputs of the models of the zoo mean."""
+    return IMAGENET
+
+
+@dataclass(frozen=True)
 class ModelSpec:
-    """One model of the zoo.
+    """One model of the zoo, or one's own.
 
     ``features`` are the channels of the map before the last layer; 0 where no page shows them.
     ``middle`` names the layers whose maps a pass at output stride 32 returns beside the class map
     (:mod:`fcn_core.networks.middle`). ``proof`` is how its conversion is proved (:mod:`fcn_core.networks.proof`), and
-    ``channels_first`` whether Keras can build it in that layout.
+    ``channels_first`` whether Keras can build it in that layout. ``outputs`` tells from the number of the network's
+    outputs, and whether they exclude each other, what they mean. ``given`` is there for a model of one's own.
     """
 
     name: str
@@ -73,6 +99,8 @@ class ModelSpec:
     family: str = ""
     proof: ProofKind = "mean"
     channels_first: bool = True
+    outputs: Callable[[int, bool], Outputs] = imagenet_outputs
+    given: GivenModel | None = None
 
 
 def read_keras_h5(model: keras.Model, path: Path) -> None:
@@ -98,3 +126,21 @@ CAFFE = Preprocessing((2, 1, 0), (103.939, 116.779, 123.68), 1.0)
 
 INCLUDED = Preprocessing((0, 1, 2), (0.0, 0.0, 0.0), 1.0)
 """None: the classifier itself begins with layers that normalise RGB pixels 0..255."""
+
+UNIT = Preprocessing((0, 1, 2), (127.5, 127.5, 127.5), 127.5)
+"""From -1 to 1."""
+
+TORCH = Preprocessing(
+    (0, 1, 2), (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
+)
+"""Minus the mean of ImageNet, over its standard deviation."""
+
+PREPROCESSINGS = {
+    "none": INCLUDED,
+    "zero-one": Preprocessing((0, 1, 2), (0.0, 0.0, 0.0), 255.0),
+    "tf": UNIT,
+    "caffe": CAFFE,
+    "torch": TORCH,
+}
+"""For a model of one's own, by name: as it was trained. "tf", "caffe" and "torch" are the modes of Keras'
+``preprocess_input``; "none" leaves RGB pixels 0..255, for a model that begins with its own preprocessing."""

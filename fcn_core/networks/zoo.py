@@ -12,9 +12,11 @@ import numpy as np
 from fcn_core import settings
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.applications import APPLICATIONS
+from fcn_core.networks.own_model import is_own, models_in_folder, own_model, require_own
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.spec import CAFFE, ModelSpec, Preprocessing, read_keras_h5
 from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
+from fcn_core.synsets.class_labels import Labels
 from fcn_core.system.folders import cache_dir
 
 if TYPE_CHECKING:
@@ -88,20 +90,36 @@ ALL_MODELS: Mapping[str, ModelSpec] = {**MODELS, **APPLICATIONS}
 """The built-in models, and after them the other classifiers of ``keras.applications``."""
 
 
-def model_spec(name: str | None = None) -> ModelSpec:
+def model_spec(
+    name: str | None = None, labels: Labels | None = None, preprocessing: str | None = None
+) -> ModelSpec:
     """Return a model by name, in any case; by default the one in ``FCN_MODEL``, else EfficientNet-Lite2.
+
+    Parameters
+    ----------
+    name : str, optional
+        Of a model of the zoo, of one in the folder ``FCN_MODELS_DIR``, or the path of a Keras file.
+    labels, preprocessing
+        See :func:`fcn_core.networks.own_model.own_model`.
 
     Raises
     ------
     UnknownModel
         There is no model of this name.
+    LabelsInvalid
+        The labels of one's own model cannot be read.
     """
-    wanted = name or settings.MODEL.value()
-    spec = ALL_MODELS.get(wanted.lower())
+    wanted = str(name or settings.MODEL.value())
+    if is_own(wanted):
+        return own_model(Path(wanted), labels, preprocessing)
+    spec = ALL_MODELS.get(wanted.lower()) or models_in_folder().get(wanted.lower())
+    if spec is not None and (labels is not None or preprocessing is not None):
+        require_own(spec)
+        return own_model(spec.given.path, labels, preprocessing) if spec.given else spec
     if spec is None:
         raise UnknownModel(
-            f"Expected a model among {', '.join(MODELS)}, or a classifier of keras.applications such as VGG16. "
-            f"Received {wanted[:60]!r}. Choose one of them."
+            f"Expected a model among {', '.join(MODELS)}, a classifier of keras.applications such as VGG16, or the "
+            f"file of a Keras model. Received {wanted[:60]!r}. Choose one of them."
         )
     return spec
 
@@ -112,6 +130,8 @@ def find_weights(spec: ModelSpec) -> Path | None:
     It is searched for in ``FCN_WEIGHTS_DIR`` (a folder, or the file itself), in the model's Python package, and in the
     folder of downloads.
     """
+    if spec.given is not None:
+        return spec.given.path if _is_file(spec.given.path) else None
     folder = settings.WEIGHTS_DIR.value()
     places = []
     if folder:

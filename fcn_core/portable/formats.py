@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn_core.errors import FcnError
+from fcn_core.system.installed import is_installed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ class Format:
     suffix : str
         How the name of the file ends; "" for a folder.
     backend : {"openvino", "tensorflow"}
-        On which Keras writes it.
+        On which Keras writes it (see `backend_of`).
     writers : mapping
         What writing needs beside Keras: module -> distribution.
     runtime : tuple of str
@@ -105,7 +106,7 @@ FORMATS: Mapping[str, Format] = {
     each.name: each
     for each in (
         Format("keras", "Keras", ".keras", "openvino", {"openvino": "openvino"},
-               ("keras", "keras"), _open_keras, 750, 4),
+               ("keras", "keras"), _open_keras, 1000, 8),
         Format("onnx", "ONNX", ".onnx", "tensorflow", {**_TENSORFLOW, "tf2onnx": "tf2onnx", "onnx": "onnx"},
                ("onnxruntime", "onnxruntime"), _open_onnx, 1000, 45),
         Format("openvino", "OpenVINO", ".xml", "openvino", {"openvino": "openvino"},
@@ -131,6 +132,11 @@ def format_of(name: str) -> Format:
             f"Expected a format among {', '.join(FORMATS)}. Received {name[:40]!r}. Choose one of them."
         )
     return FORMATS[name]
+
+
+def backend_of(format: Format) -> Backend:
+    """Return the backend of Keras that writes the format here: TensorFlow is faster where both can."""
+    return "tensorflow" if format.name == "keras" and is_installed("tensorflow") else format.backend
 
 
 def runtime_version(format: Format) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from fcn_core import errors
 from fcn_core.errors import ConversionError
-from fcn_core.portable.formats import FORMATS, INPUT, OUTPUTS, Format
+from fcn_core.portable.formats import FORMATS, INPUT, OUTPUTS, Format, backend_of
 
 if TYPE_CHECKING:
     import keras
@@ -124,18 +124,18 @@ def _name_axes(path: Path) -> None:
     onnx.save(model, path)
 
 
-def reference(probabilities: keras.Model, spec: ModelSpec, path: Path) -> None:
+def reference(probabilities: keras.Model, preprocessing: Preprocessing, side: int, path: Path) -> None:
     """Write pictures of two sizes and what the converted classifier says of them, preprocessed outside of it."""
     import keras
 
     outputs = [probabilities.get_layer("logits").output, probabilities.outputs[0]]
     both = keras.Model(probabilities.inputs[0], outputs)
-    random, side = np.random.default_rng(0), spec.input_size
+    random = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for number, size in enumerate(((side, side + 40), (side + 61, side))):
         picture = random.integers(0, 256, (*size, 3)).astype(np.float32)
         arrays[f"image{number}"] = picture[None]
-        for name, value in zip(OUTPUTS, both(spec.preprocessing.batch(picture)), strict=True):
+        for name, value in zip(OUTPUTS, both(preprocessing.batch(picture)), strict=True):
             arrays[f"{name}{number}"] = np.asarray(value)
     np.savez(path, **arrays)
 
@@ -148,29 +148,35 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
     from fcn_core.networks.zoo import build_classifier
     from fcn_core.system import memory
 
-    import_keras(format.backend, "choose format keras or openvino")
+    import_keras(backend_of(format), "choose format keras or openvino")
     with keras_settings():
         classifier = build_classifier(spec, weights)
         stride = None if output_stride == 32 else output_stride
-        probabilities = convert(classifier, output="probabilities", output_stride=stride).network
+        conversion = convert(classifier, output="probabilities", output_stride=stride)
+        probabilities = conversion.network
         network = portable_network(probabilities, spec.preprocessing)
-        reference(probabilities, spec, folder / "reference.npz")
+        side = spec.input_size or classifier.input_shape[1] or 224  # a model of one's own may take any size
+        reference(probabilities, spec.preprocessing, side, folder / "reference.npz")
         write(network, format, folder / f"network{format.suffix}")
         own = {type(layer).__module__ for layer in layers_of(network)}
     facts = {
         "classes": network.output["logits"].shape[-1],
+        "exclusive": conversion.exclusive,
         "layers": sorted(module for module in own if module.startswith("fcn_core")),
         "peak_mb": memory.peak_rss_mb(),
     }
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _main(name: str, weights: str, output_stride: str, format_name: str, folder: str) -> int:
+def _main(
+    name: str, weights: str, output_stride: str, format_name: str, folder: str, preprocessing: str = ""
+) -> int:
     from fcn_core.networks.zoo import model_spec
 
     try:
         path = Path(weights) if weights else None
-        make(model_spec(name), path, int(output_stride), FORMATS[format_name], Path(folder))
+        spec = model_spec(name, preprocessing=preprocessing or None)
+        make(spec, path, int(output_stride), FORMATS[format_name], Path(folder))
     except errors.FcnError as error:
         return _failed(error, REFUSED)
     except OSError as error:

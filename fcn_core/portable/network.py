@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcn_core import errors
+from fcn_core.engines.housekeeping import remove_abandoned
 from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, OutputError
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import model_spec, require_weights
-from fcn_core.portable.formats import INPUT, OUTPUTS, Format, format_of, runtime_version
+from fcn_core.portable.formats import INPUT, OUTPUTS, Format, backend_of, format_of, runtime_version
 from fcn_core.portable.making import REFUSED, UNWRITABLE
 from fcn_core.system import memory
 from fcn_core.system.child import module_command
@@ -64,7 +65,7 @@ class ExportedNetwork:
 
 
 def export_network(
-    model: str | None,
+    model: str | ModelSpec | None,
     format: str,
     out: Path | str,
     *,
@@ -79,8 +80,8 @@ def export_network(
 
     Parameters
     ----------
-    model : str, optional
-        As for :func:`fcn_core.load_model`.
+    model : str or ModelSpec, optional
+        The name as for :func:`fcn_core.load_model`, or what :func:`fcn_core.networks.zoo.model_spec` returns.
     format : {"keras", "onnx", "openvino", "litert", "saved_model"}
     out : Path or str
         The file, with the suffix of the format: .keras, .onnx, .xml (the weights are beside it in .bin), .tflite; for
@@ -112,7 +113,8 @@ def export_network(
     -----
     The work is done in child processes: this one loads neither Keras nor a runtime.
     """
-    spec, kind, path = model_spec(model), format_of(format), Path(out)
+    spec = model_spec(model) if model is None or isinstance(model, str) else model
+    kind, path = format_of(format), Path(out)
     if weights not in (None, "none", "imagenet"):
         raise EngineError(
             f"Expected weights imagenet or none. Received {str(weights)[:40]!r}. Choose one of them."
@@ -130,6 +132,7 @@ def export_network(
         with suppress(FileNotFoundError):
             path.lstat()  # a name that cannot be is said before the work
         require_space(path.parent, spec.weights.size * _SPACE)
+        remove_abandoned(path.parent, _MAKING)
         with tempfile.TemporaryDirectory(
             dir=path.parent, prefix=_MAKING, ignore_cleanup_errors=True
         ) as folder:
@@ -184,7 +187,9 @@ def _make(
     """Make everything in the first place, a temporary folder; check it, and move it to the second."""
     folder, path = places
     making = [spec.name, str(source or ""), str(output_stride), kind.name, str(folder)]
-    _run_child("making", making, kind.backend, folder)
+    if spec.given:
+        making = [str(spec.given.path.resolve()), *making[1:], spec.given.preprocessing]
+    _run_child("making", making, backend_of(kind), folder)
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     network = folder / f"network{kind.suffix}"
     check = _check(spec, kind, network, facts["layers"])
@@ -293,17 +298,15 @@ def _description(
         },
         "outputs": {name: {"shape": cells, "dtype": "float32", "meaning": said[name]} for name in OUTPUTS},
         "output_stride": output_stride,
-        "classes": _classes(count),
+        "classes": _classes(spec, count, facts["exclusive"]),
         "import_before_loading": facts["layers"],
         "versions": versions(),
     }
 
 
-def _classes(count: int) -> list[dict[str, Any]] | None:
-    """Return the classes in the order of the last axis; None if they are not those of ImageNet."""
-    from fcn_core.synsets.ontology import Ontology
-
-    ontology = Ontology.load()
+def _classes(spec: ModelSpec, count: int, exclusive: bool) -> list[dict[str, Any]] | None:
+    """Return the classes in the order of the last axis; None if their names are not known."""
+    ontology = spec.outputs(count, exclusive).ontology
     by_id = {
         ids[0]: synset for synset in ontology if len(ids := ontology.class_ids(synset.wnid)) == 1
         and not synset.children

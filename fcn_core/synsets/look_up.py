@@ -31,6 +31,7 @@ class _Hierarchy(Protocol):
     def label(self, wnid: str) -> str: ...
     def count(self, wnid: str) -> int: ...
     def class_ids(self, wnid: str) -> tuple[int, ...]: ...
+    def ancestors(self, wnid: str) -> tuple[str, ...]: ...
     def collapse(self, wnid: str) -> str: ...
     def senses(self, word: str) -> tuple[Synset, ...]: ...
     def meaning(self, word: str) -> str | None: ...
@@ -67,21 +68,22 @@ class LookUp:
     words : WordIndex
         That of the ontology's words.
     nouns : Nouns
+    shipped : _Hierarchy, optional
+        ImageNet's hierarchy, for the ontology of another network: words that it alone has were never learned.
     """
 
-    def __init__(self, ontology: _Hierarchy, words: WordIndex, nouns: Nouns) -> None:
-        self._ontology, self._words, self._nouns = ontology, words, nouns
+    def __init__(
+        self, ontology: _Hierarchy, words: WordIndex, nouns: Nouns, shipped: _Hierarchy | None = None
+    ) -> None:
+        self._ontology, self._words, self._nouns, self._shipped = ontology, words, nouns, shipped
 
     def __call__(self, text: str) -> Meaning:
         """Return what a text means; see `Ontology.look_up`."""
-        word, shown = normal(text), _shown(text)
+        word, shown, wnid = normal(text), _shown(text), text.strip().lower()
+        if wnid in self._ontology:
+            return Meaning(self._ontology[wnid])
         if WNID.fullmatch(word):
-            known = word in self._ontology
-            return (
-                Meaning(self._ontology[word])
-                if known
-                else Meaning(None, (), f"{word} is none of its synsets.", False)
-            )
+            return Meaning(None, (), f"{word} is none of its synsets.", False)
         meaning = self._english(word, shown)
         if abroad := self._abroad(word, shown, meaning):
             return abroad
@@ -141,13 +143,35 @@ class LookUp:
     def _never_learned(self, word: str, shown: str) -> Meaning | None:
         """Return the meaning of an English noun that the ontology does not have."""
         noun = self._nouns.never_learned(word)
-        if noun is None:
+        if noun is not None:
+            near, name = self._named(noun.near), shown if noun.word == word else noun.word
+        elif senses := self._shipped_senses(word):
+            near, name = self._above(senses), shown
+        else:
             return None
-        near = self._named(noun.near)
-        name = shown if noun.word == word else noun.word
         line = f"{_NEVER} {name}"
         line += f". Nearest: {', '.join(s.name for s in near)}." if near else ", nor anything near it."
         return Meaning(None, tuple(near), line)
+
+    def _shipped_senses(self, word: str) -> tuple[Synset, ...]:
+        """Return the synsets of ImageNet's hierarchy that have a word or its singular, for another network."""
+        if self._shipped is None:
+            return ()
+        names = (word, self._nouns.singular(word), *singulars(word))
+        return next((found for name in names if (found := self._shipped.senses(name))), ())
+
+    def _above(self, senses: tuple[Synset, ...]) -> list[Synset]:
+        """Return the synset that this network knows, by its wnid or a word, nearest above these of ImageNet's."""
+        ontology, shipped = self._ontology, self._shipped
+        if shipped is None:
+            return []
+        for synset in senses:
+            for wnid in (synset.wnid, *shipped.ancestors(synset.wnid)):
+                words = [wnid] if wnid in ontology else []
+                words += [found for word in shipped[wnid].words for found in self._words.senses(word)]
+                if words and ontology.count(words[0]) < len(ontology.classes):
+                    return self._named(words[:1])
+        return []
 
     def _abroad(self, word: str, shown: str, english: Meaning | None) -> Meaning | None:
         """Return the meaning of a German or French word, or of an everyday English one that WordNet lacks ("fridge").

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ __all__ = ("ASSET", "MAX_NAIVE", "Ontology", "Synset")
 
 ASSET = asset("imagenet_synsets.json")
 NAMES = asset("everyday_names.csv")  # what people call a synset whose first word is another
+_EXAMPLE = "n02084071"  # dog
 MAX_NAIVE = 100_000  # entries of the depth-first search
 
 
@@ -52,8 +53,10 @@ class Ontology:
     Parameters
     ----------
     nodes : iterable of SynsetRecord
-        They have one root. Nodes without children are the classes; their wnids, sorted, are in the order of the
-        network's outputs.
+        They have one root.
+    classes : sequence of str, optional
+        Wnids of the classes in the order of the network's outputs; among them are all nodes without children. By
+        default the nodes without children, sorted.
 
     Raises
     ------
@@ -61,18 +64,25 @@ class Ontology:
         The nodes do not form such a hierarchy.
     """
 
-    def __init__(self, nodes: Iterable[SynsetRecord]) -> None:
+    def __init__(self, nodes: Iterable[SynsetRecord], classes: Sequence[str] | None = None) -> None:
         by_wnid = checked(nodes)
         order = children_first(by_wnid)
-        wnids = sorted(by_wnid, key=lambda w: (bool(by_wnid[w].children), w))
-        class_ids = {w: i for i, w in enumerate(wnids) if not by_wnid[w].children}
+        leaves = sorted(w for w in by_wnid if not by_wnid[w].children)
+        self.classes: tuple[str, ...] = tuple(leaves if classes is None else classes)
+        class_ids = {w: i for i, w in enumerate(self.classes)}
+        if len(class_ids) < len(self.classes) or not {*leaves} <= {*class_ids} <= {*by_wnid}:
+            raise HierarchyInvalid(
+                f"Expected as classes synsets of the hierarchy, each once, with all that have no children. Received "
+                f"{len(self.classes)} classes for {len(leaves)} synsets without children. {REMEDY}"
+            )
+        wnids = [*self.classes, *sorted(by_wnid.keys() - class_ids.keys())]
 
         # The classes below a synset are the bits of an integer: | is their union, bit_count() their number.
         self._classes_below: dict[str, int] = {}
         hypernyms: dict[str, list[str]] = {w: [] for w in by_wnid}
         for wnid in order:
             children = by_wnid[wnid].children
-            below = 0 if children else 1 << class_ids[wnid]
+            below = 1 << class_ids[wnid] if wnid in class_ids else 0
             for child in children:
                 below |= self._classes_below[child]
                 hypernyms[child].append(wnid)
@@ -107,19 +117,23 @@ class Ontology:
             )
             for w in wnids
         }
-        self.classes: tuple[str, ...] = tuple(class_ids)
 
     @classmethod
     def load(cls) -> Ontology:
         """Return the hierarchy that is part of this program; it is read once, on first use."""
         return _load(ASSET)
 
+    @cached_property
+    def is_imagenet(self) -> bool:
+        """Whether the classes are ImageNet's, in their order: what was learned for these holds."""
+        return self is Ontology.load() or self.classes == Ontology.load().classes
+
     def __getitem__(self, wnid: str) -> Synset:
         try:
             return self._synsets[wnid]
         except KeyError:
             raise UnknownSynset(
-                f"Expected the wnid of one of the {len(self)} ImageNet synsets, such as n02084071. "
+                f"Expected the wnid of one of the {self._what}, such as {self._example.wnid}. "
                 f"Received {shown(wnid)}. Search by word to find a wnid."
             ) from None
 
@@ -304,12 +318,12 @@ class Ontology:
         AmbiguousSynset
             The message lists every sense: wnid, words, number of classes, gloss.
         """
-        if WNID.fullmatch(normal(text)):
-            return self[normal(text)]
+        wnid = text.strip().lower()
+        if wnid in self or WNID.fullmatch(wnid):
+            return self[wnid]
         name = self._look_up.exact(text)
-        wnid = self.meaning(name)
-        if wnid is not None:
-            return self._synsets[wnid]
+        if (meant := self.meaning(name)) is not None:
+            return self._synsets[meant]
         if senses := self.senses(name):
             listed = "; ".join(
                 f"{s.wnid} ({', '.join(s.words)}; {classes_in_words(self.count(s.wnid))}): {s.gloss}"
@@ -323,7 +337,8 @@ class Ontology:
         near = (meaning.synset, *meaning.others) if meaning.synset else meaning.others
         nearest = ", ".join(f"{s.words[0]} ({s.wnid})" for s in near[:3])
         raise UnknownSynset(
-            f"Expected a wnid or word of one of the {len(self)} ImageNet synsets, such as n02084071 or dog. "
+            f"Expected a wnid or word of one of the {self._what}, such as {self._example.wnid} or "
+            f"{self._example.name}. "
             f"Received {shown(text)}. {meaning.line} "
             + (f"Give one of these: {nearest}." if nearest else "Search by a part of the word.")
         )
@@ -378,9 +393,18 @@ class Ontology:
         named = [w for w in senses if normal(self.label(w)) == normal(word)]
         return named[0] if len(named) == 1 else None
 
+    @property
+    def _what(self) -> str:
+        """The synsets, for a message."""
+        return f"{len(self)} {'ImageNet synsets' if self.is_imagenet else 'synsets of this model'}"
+
+    @property
+    def _example(self) -> Synset:
+        return self._synsets[_EXAMPLE if _EXAMPLE in self else self.classes[0]]
+
     @cached_property
     def _look_up(self) -> LookUp:
-        return LookUp(self, self._words, nouns.load())
+        return LookUp(self, self._words, nouns.load(), None if self.is_imagenet else Ontology.load())
 
     @cached_property
     def _rows(self) -> dict[str, int]:

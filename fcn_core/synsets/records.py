@@ -12,6 +12,9 @@ from fcn_core.errors import HierarchyInvalid
 from fcn_core.synsets.search import MAX_QUERY, normal
 
 WNID = re.compile("n[0-9]{8}")
+# What identifies a synset: a wnid, or in a flat list of classes the number of the class; ANY_CLASS is above them.
+IDENTIFIER = re.compile("n[0-9]{8}|class-[0-9]{1,6}|any-class")
+ANY_CLASS = "any-class"
 
 
 class SynsetRecord(NamedTuple):
@@ -32,7 +35,7 @@ class Synset:
     Attributes
     ----------
     wnid : str
-        "n" and WordNet 3.0's eight-digit offset.
+        "n" and WordNet 3.0's eight-digit offset; "class-3" for class 3 of a model whose classes are plain words.
     words : tuple of str
         The synonyms in WordNet's order.
     gloss : str
@@ -42,7 +45,7 @@ class Synset:
     children : tuple of str
         Wnids of the hyponyms in this hierarchy, sorted.
     class_id : int or None
-        Index among the network's 1000 outputs if the synset is a class itself.
+        Index among the network's outputs if the synset is a class itself.
     name : str
         What people call it: usually the first word, but "horse" for the class *sorrel*, which is the only horse.
     """
@@ -63,7 +66,7 @@ def checked(nodes: Iterable[SynsetRecord]) -> dict[str, SynsetRecord]:
     """Return the nodes by wnid, with sorted children, after checking each of them."""
     by_wnid: dict[str, SynsetRecord] = {}
     for node in nodes:
-        if not WNID.fullmatch(node.wnid):
+        if not IDENTIFIER.fullmatch(node.wnid):
             raise HierarchyInvalid(
                 f'Expected "n" and eight digits as a wnid. Received {shown(node.wnid)}. {REMEDY}'
             )

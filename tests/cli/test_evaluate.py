@@ -113,7 +113,7 @@ def test_in_a_comparison_the_chosen_map_is_saved(run, index, tmp_path, no_tensor
 
 @pytest.mark.parametrize("content", ["", "mine"])
 def test_a_bad_folder_is_reported_before_the_model_is_loaded(run, index, tmp_path, monkeypatch, content):
-    monkeypatch.setattr(command, "load_predictor", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(command, "chosen_predictor", lambda *_: pytest.fail("the model was loaded"))
     (tmp_path / "file").write_text(content, encoding="utf-8")
     for folder in (tmp_path, tmp_path / "file"):
         status, text, err = run("evaluate", index, *SMALL, "--save-maps", folder)

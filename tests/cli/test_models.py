@@ -34,7 +34,8 @@ def test_prepare_makes_a_model_ready(run, tmp_path, monkeypatch, lite0):
     def export_in_child(spec, weights, output_stride, folder):  # a copy of what it makes
         assert (spec.name, output_stride) == ("efficientnet-lite0", 32)
         shutil.copytree(made.path.parent, folder, dirs_exist_ok=True)
-        (folder / "geometry.json").write_text(json.dumps(made.geometry.to_json()), encoding="utf-8")
+        about = {"geometry": made.geometry.to_json(), "exclusive": True}
+        (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
     monkeypatch.setattr(graph_cache, "_export_in_child", export_in_child)
     monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))

@@ -1,7 +1,7 @@
 """The page of the models says what the code says: the classifiers of Keras, their proofs, and what is refused."""
 
 from fcn_core.networks.applications import APPLICATIONS
-from fcn_core.networks.refusals import REFUSALS
+from fcn_core.networks.refusals import FILE_REFUSALS, REFUSALS
 from fcn_core.networks.spec import INCLUDED, ModelSpec
 from tests.docs.pages import PAGES, rows, section
 
@@ -36,6 +36,11 @@ def test_the_classifiers_of_keras_are_those_of_the_table() -> None:
 def test_the_reasons_are_those_of_the_errors() -> None:
     table = rows(section(PAGE, "What cannot be converted"))
     assert table == [[why.expected, why.reason, why.cure] for why in REFUSALS.values()]
+
+
+def test_the_reasons_for_files_are_those_of_the_errors() -> None:
+    table = rows(section(PAGE, "What a model file may hold"))
+    assert table == [[why.expected, why.reason, why.cure] for why in FILE_REFUSALS.values()]
 
 
 def test_no_page_says_that_these_cannot_be_converted() -> None:

@@ -39,7 +39,8 @@ def exported(tmp_path_factory, lite0):
     graph = prepare_graph(LITE)
     for name in ("graph.xml", "graph.bin"):
         (folder / name).write_bytes(graph.path.with_name(name).read_bytes())
-    (folder / "geometry.json").write_text(json.dumps(graph.geometry.to_json()), encoding="utf-8")
+    about = {"geometry": graph.geometry.to_json(), "exclusive": True}
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
 
 

@@ -325,7 +325,8 @@ def export(tmp_path, monkeypatch, lite0):
     def child(spec, weights, output_stride, folder):
         spoil = todo.pop(0)
         shutil.copytree(found, folder, dirs_exist_ok=True)
-        (folder / "geometry.json").write_text(json.dumps(lite0.geometry.to_json()), encoding="utf-8")
+        about = {"geometry": lite0.geometry.to_json(), "exclusive": True}
+        (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if spoil is not None:
             files = [folder / name for name in ("graph.xml", "graph.bin")]
             for path, content in zip(files, spoil(*(path.read_bytes() for path in files)), strict=True):

@@ -16,6 +16,7 @@ from fcn_core.maps.segmentation import COMPETITION, label_regions
 from fcn_core.maps.superpixels import segment
 from fcn_core.maps.taught import Taught, from_json, pool, taught_synset, taught_synsets
 from fcn_core.networks.geometry import CellAxis, CellGrid
+from fcn_core.synsets.class_labels import numbered
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system.assets import asset
 from tests.maps.hand_made import patches
@@ -24,6 +25,7 @@ from tests.maps.test_segmentation import class_map, halves, two_fields
 PERSON, BALLPLAYER = "n00007846", "n09835506"
 JERSEY, SUNGLASSES, ESPRESSO, TABBY, EGYPTIAN_CAT = 610, 837, 967, 281, 285
 CLASSES = 1000
+IMAGENET, OTHER = Ontology.load(), numbered(10)
 
 
 def of_logits(logits):
@@ -88,12 +90,12 @@ def test_weights_of_no_class_are_refused():
 
 def test_a_taught_synset_is_known_by_its_classes_in_a_network_of_imagenets():
     ids = Ontology.load().class_ids(PERSON)
-    found = taught_synset(list(reversed(ids)), CLASSES)
+    found = taught_synset(list(reversed(ids)), IMAGENET)
     assert found is not None
     assert found.wnid == PERSON
-    assert taught_synset(ids[:-1], CLASSES) is None
-    assert taught_synset(ids, 10) is None
-    assert not taught_synsets(10)
+    assert taught_synset(ids[:-1], IMAGENET) is None
+    assert taught_synset(ids, OTHER) is None
+    assert not taught_synsets(OTHER)
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_the_larger_answer_counts():
     maps = [patches([{ESPRESSO: 0.9}])]
     ids = Ontology.load().class_ids(PERSON)
     least, most = (ReadOut(np.zeros(6), intercept) for intercept in (-30.0, 30.0))
-    assert presences(maps, [ids], least)[0] == taught_synsets(CLASSES)[PERSON].presence(maps)
+    assert presences(maps, [ids], least)[0] == taught_synsets(IMAGENET)[PERSON].presence(maps)
     assert presences(maps, [ids], most)[0] == pytest.approx(1)
 
 

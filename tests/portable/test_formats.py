@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from fcn_core.portable.formats import FORMATS, OUTPUTS, format_of, largest_errors
+from fcn_core.portable.formats import FORMATS, OUTPUTS, backend_of, format_of, largest_errors
 from fcn_core.portable.network import LIMIT
 from tests.docs.pages import PAGES, blocks, rows
 from tests.places import ROOT
@@ -72,7 +72,7 @@ def made(tmp_path_factory, fresh_python):
         pytest.importorskip(kind.runtime[0])
     folder, found = tmp_path_factory.mktemp("networks"), {}
     for backend in ("tensorflow", "openvino"):
-        names = [kind.name for kind in FORMATS.values() if kind.backend == backend]
+        names = [kind.name for kind in FORMATS.values() if backend_of(kind) == backend]
         said = fresh_python(MAKE, str(folder), *names, KERAS_BACKEND=backend).stdout
         found |= json.loads(said.splitlines()[-1])
     return folder, found

@@ -18,7 +18,7 @@ from fcn_core.errors import (
 from fcn_core.networks.weights import digest
 from fcn_core.networks.zoo import MODELS, find_weights
 from fcn_core.portable import network
-from fcn_core.portable.formats import FORMATS
+from fcn_core.portable.formats import FORMATS, backend_of
 from fcn_core.portable.network import export_network
 
 NAME = "efficientnet-lite0"
@@ -41,7 +41,7 @@ def children(monkeypatch):
             (made / "saved_model.pb").write_bytes(b"network")
         if kind.name == "openvino":
             made.with_suffix(".bin").write_bytes(b"weights")
-        facts = {"classes": told["classes"], "layers": []}
+        facts = {"classes": told["classes"], "layers": [], "exclusive": True}
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         return ""
 
@@ -78,7 +78,7 @@ def test_files_and_description(children, tmp_path, kind):
     for name, sha256 in said["files"].items():
         part = out.parent / name
         assert sha256 == (digest(part) if part.is_file() else "folder")
-    assert children["ran"][:2] == [("making", kind.backend), ("formats", "tensorflow")]
+    assert children["ran"][:2] == [("making", backend_of(kind)), ("formats", "tensorflow")]
     exported.write_archive(tmp_path / "all.zip")
     with zipfile.ZipFile(tmp_path / "all.zip") as packed:
         assert {name: packed.read(name) for name in packed.namelist()} == files(out.parent)

@@ -37,7 +37,8 @@ def compute_class_map(
     started = time.perf_counter()
     done = predictor.run(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
     seconds = time.perf_counter() - started
-    return ClassMap(done.logits, predictor.cells(plan.height, plan.width), plan, seconds, done.middle)
+    cells = predictor.cells(plan.height, plan.width)
+    return ClassMap(done.logits, cells, plan, seconds, done.middle, predictor.info.outputs)
 
 
 def retry_after_eviction(

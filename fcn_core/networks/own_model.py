@@ -1,0 +1,180 @@
+"""A model of one's own: a Keras file, the labels of its classes, and how pixels become its input.
+
+The file is read as :mod:`fcn_core.networks.own_file` reads it: nothing in it is executed. Beside ``my.keras`` may lie
+``my.txt`` or ``my.json`` with its labels (:func:`fcn_core.synsets.class_labels.read_labels`); the JSON may be an object
+with ``labels`` and ``preprocessing``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcn_core import settings
+from fcn_core.errors import ConversionError, FcnError, LabelsInvalid, UnknownModel, WeightsInvalid
+from fcn_core.networks.own_file import SUFFIXES, read_model
+from fcn_core.networks.spec import PREPROCESSINGS, GivenModel, ModelSpec
+from fcn_core.networks.weights import WeightsFile, digest
+from fcn_core.synsets.class_labels import IMAGENET, Labels, hierarchy_of, numbered, read_labels
+from fcn_core.synsets.ontology import Ontology
+from fcn_core.synsets.outputs import Outputs
+
+if TYPE_CHECKING:
+    import keras
+
+GRAPH_NAME = "own"  # of the folders of exported graphs; the digest of the file tells them apart
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
+_BESIDE = (".txt", ".json")  # files of labels
+
+
+def is_own(name: str) -> bool:
+    """Return whether the name of a model is that of a file."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def own_model(path: Path, labels: Labels | None = None, preprocessing: str | None = None) -> ModelSpec:
+    """Return what a model of one's own is, without reading its network.
+
+    Parameters
+    ----------
+    path : Path
+        The Keras file.
+    labels : str, Path, or sequence of str, optional
+        See :func:`fcn_core.synsets.class_labels.read_labels`, or "imagenet". By default the file beside the model; if
+        there is none, the classes are numbered.
+    preprocessing : str, optional
+        Among :data:`fcn_core.networks.spec.PREPROCESSINGS`. By default what the file beside the model says, else
+        "none".
+
+    Raises
+    ------
+    UnknownModel
+        There is no such file, or no such preprocessing.
+    LabelsInvalid
+        The labels cannot be read.
+    """
+    if not path.is_file():
+        raise UnknownModel(
+            f"Expected the file of a Keras model ({', '.join(SUFFIXES)}). Received {path}, which does not exist. "
+            f"Correct the path."
+        )
+    if labels is None:
+        labels = next((path.with_suffix(end) for end in _BESIDE if path.with_suffix(end).is_file()), None)
+    chosen = preprocessing or _said_by(labels) or "none"
+    if chosen not in PREPROCESSINGS:
+        raise UnknownModel(
+            f"Expected a preprocessing among {', '.join(PREPROCESSINGS)}. Received {chosen[:40]!r}. Choose the one "
+            f"with which the model was trained."
+        )
+    known: Ontology | None = None
+    if labels == IMAGENET:
+        known = Ontology.load()
+    elif labels is not None:
+        known = hierarchy_of(read_labels(labels))
+    try:
+        weights = WeightsFile(path.name, path.stat().st_size, digest(path))
+    except OSError as error:
+        raise WeightsInvalid(
+            f"Expected a readable file of a Keras model. Received {path} ({error.strerror}). Repair the file, or "
+            f"choose another."
+        ) from error
+    given = Path(labels) if isinstance(labels, str | Path) else tuple(labels) if labels is not None else None
+    return ModelSpec(
+        name=_NOT_IN_A_NAME.sub("-", path.stem.lower()).strip("-.") or "model",
+        title=path.stem,
+        build=partial(_read, path),
+        read=_nothing_more,
+        input_size=0,
+        features=0,
+        parameters=0,
+        preprocessing=PREPROCESSINGS[chosen],
+        weights=weights,
+        source="",
+        licence="your own",
+        channels_first=False,
+        outputs=partial(_outputs, known, path.name),
+        given=GivenModel(path, given, chosen),
+    )
+
+
+def models_in_folder() -> Mapping[str, ModelSpec]:
+    """Return the models of the folder ``FCN_MODELS_DIR`` by name: Keras files with labels beside them.
+
+    Raises
+    ------
+    FcnError
+        The labels of a model cannot be read; the message names it.
+    """
+    folder = settings.MODELS_DIR.value()
+    found: dict[str, ModelSpec] = {}
+    for path in _files(folder) if folder is not None else ():
+        if not any(path.with_suffix(end).is_file() for end in _BESIDE):
+            raise LabelsInvalid(
+                f"Expected labels beside each model in FCN_MODELS_DIR. Received {path.name} without {path.stem}.txt. "
+                f"Write one class a line into that file."
+            )
+        spec = own_model(path)
+        found.setdefault(spec.name, spec)
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from sorted(path for path in folder.iterdir() if is_own(path.name) and path.is_file())
+
+
+def _said_by(labels: Labels | None) -> str | None:
+    """Return the preprocessing that a JSON file of labels names."""
+    if not isinstance(labels, str | Path) or Path(labels).suffix.lower() != ".json":
+        return None
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(Path(labels).read_text(encoding="utf-8-sig"))
+        if isinstance(found, dict) and "preprocessing" in found:
+            return str(found["preprocessing"])
+    return None
+
+
+def _read(path: Path) -> keras.Model:
+    """Read the network; Keras runs on the backend of this process."""
+    model = read_model(path)
+    shape = tuple(model.inputs[0].shape)
+    if len(model.inputs) == 1 and (len(shape) != 4 or 3 not in shape[1::2]):
+        raise ConversionError(
+            f"Expected a network whose input is a picture with three channels. Received {path.name}, whose input is "
+            f"{shape}. Put layers before it that take RGB pixels, and save the whole."
+        )
+    return model
+
+
+def _nothing_more(model: keras.Model, path: Path) -> None:
+    """Read no weights: the file of the network has them."""
+
+
+def _outputs(known: Ontology | None, name: str, channels: int, exclusive: bool) -> Outputs:
+    """Return what the outputs mean; a single one stands for two classes, the first of which may be without a label."""
+    count = channels + 1 if channels == 1 else channels
+    if known is None:
+        return Outputs(numbered(count), exclusive)
+    if channels == 1 and len(known.classes) == 1:
+        word = known[known.classes[0]].name
+        known = hierarchy_of([f"not {word}", word])
+    if len(known.classes) != count:
+        raise LabelsInvalid(
+            f"Expected {count} labels, one for each class of {name}. Received {len(known.classes)}. Correct the "
+            f"labels."
+        )
+    return Outputs(known, exclusive)
+
+
+def require_own(spec: ModelSpec) -> None:
+    """Raise an error if the options of one's own model are used for another."""
+    if spec.given is None:
+        raise FcnError(
+            f"Expected labels and preprocessing for a model of your own. Received them for {spec.title}, which has its "
+            f"own. Leave them out."
+        )

@@ -1,0 +1,268 @@
+"""A model of one's own: found, labelled, and used by everything that the models of the zoo are used by."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+import fcn_core as fcn
+from fcn_core.errors import ConversionError, EngineError, FcnError, LabelsInvalid, UnknownModel
+from fcn_core.images.read import image_from_array
+from fcn_core.maps.findings import findings
+from fcn_core.networks.spec import PREPROCESSINGS
+from fcn_core.networks.zoo import model_spec
+
+pytestmark = pytest.mark.tensorflow
+
+SCALES = fcn.parse_scales("160x160,224x224")
+RED, GREEN, BLUE = np.eye(3) * 200
+STRENGTH = 40.0
+
+
+def colour_network(head, channels=3, side=48, scale=255.0, shift=0.0):
+    """A network that knows colours: the logit of a class says how much its channel exceeds the mean of all.
+
+    Each cell sees eight by eight pixels. The weights of the one convolution are those of the example, not trained.
+    """
+    pixels = keras.Input((side, side, 3))
+    x = layers.Rescaling(1 / scale, shift)(pixels)
+    cells = layers.Conv2D(channels, 8, 8, use_bias=False)
+    x = cells(x)
+    weights = np.tile(np.eye(3, dtype=np.float32)[:, :channels] - 1 / 3, (8, 8, 1, 1)) / 64
+    cells.set_weights([weights])
+    for layer in head():
+        x = layer(x)
+    model = keras.Model(pixels, x)
+    dense = model.layers[-1]
+    kernel = np.zeros(dense.kernel.shape, np.float32)
+    kernel.reshape(-1, channels, channels)[:] = np.eye(channels) * STRENGTH * channels / len(kernel)
+    dense.set_weights([kernel, np.full(channels, -STRENGTH / 8, np.float32)])
+    return model
+
+
+def pooled(channels=3, activation="softmax"):
+    return lambda: [layers.GlobalAveragePooling2D(), layers.Dense(channels, activation)]
+
+
+MODELS = {
+    "softmax": (lambda: colour_network(pooled()), ("red", "green", "blue")),
+    "logits": (lambda: colour_network(pooled(activation=None)), ("red", "green", "blue")),
+    "each by itself": (lambda: colour_network(pooled(activation="sigmoid")), ("red", "green", "blue")),
+    "yes or no": (lambda: colour_network(pooled(1, "sigmoid"), 1), ("red",)),
+    "one of two": (lambda: colour_network(pooled(1, "sigmoid"), 1), ("other", "red")),
+    "Flatten": (
+        lambda: colour_network(lambda: [layers.Flatten(), layers.Dense(3, "softmax")], side=16),
+        ("red", "green", "blue"),
+    ),
+}
+
+
+def saved(folder, name, labels=None):
+    make, known = MODELS[name]
+    path = folder / "Mine 1.keras"
+    make().save(path)
+    path.with_suffix(".txt").write_text("\n".join(labels or known), encoding="utf-8")
+    return path
+
+
+def loaded(path, **options):
+    """Without an export, which takes seconds."""
+    return fcn.load_model(path, engine="tensorflow", **options)
+
+
+@pytest.fixture
+def photo():
+    """A blue picture with a red square, and where it is."""
+    pixels = np.tile(BLUE.astype(np.uint8), (224, 224, 1))
+    square = np.zeros(pixels.shape[:2], bool)
+    square[64:128, 96:160] = True
+    pixels[square] = RED
+    return image_from_array(pixels), square
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_finds_its_class(tmp_path, photo, name):
+    image, square = photo
+    path = saved(tmp_path, name)
+    logits = {}
+    for engine in ("tensorflow", *(["openvino"] if name in ("softmax", "yes or no", "Flatten") else [])):
+        model = fcn.load_model(path, engine=engine)
+        assert (model.info.name, model.info.weights) == ("mine-1", "own")
+        found = fcn.analyse(image, "red", model, SCALES)
+        assert found.presence > 0.9
+        assert (found.mask & square).sum() > 0.8 * (found.mask | square).sum()
+        assert fcn.presence(found.class_maps, "red") == found.presence
+        if "green" in MODELS[name][1]:
+            assert not fcn.analyse(image, "green", model, SCALES).present
+        named = {each.synset.name for each in findings(found.class_maps)}
+        assert named == {"red", "blue"} & {*MODELS[name][1]}
+        segments = fcn.label_regions(image, found.class_maps).segments
+        assert "red" in {each.synset.name for each in segments}
+        logits[engine] = found.class_maps["224x224"].logits
+    span = np.ptp(logits["tensorflow"])
+    assert all(abs(each - logits["tensorflow"]).max() < 1e-4 * span for each in logits.values())
+
+
+def test_classes_that_do_not_exclude_each_other_are_not_summed(tmp_path, photo):
+    model = loaded(saved(tmp_path, "each by itself", ["n02084071", "n02121620", "n02958343"]))
+    found = fcn.analyse(photo[0], "carnivore", model, SCALES)
+    for class_map in found.class_maps.values():
+        each = 1 / (1 + np.exp(-class_map.logits[..., :2]))
+        assert np.allclose(class_map.probability_of_any(np.array([0, 1])), each.max(-1), atol=1e-6)
+    assert found.class_ids == (0, 1)
+
+
+def test_a_network_of_imagenets_classes_in_another_order_is_not_taken_for_imagenets(tmp_path, photo):
+    backwards = fcn.Ontology.load().classes[::-1]
+    classes = layers.Dense(1000, "softmax")
+    model = colour_network(pooled())
+    keras.Model(model.inputs, classes(model.layers[-2].output)).save(tmp_path / "many.keras")
+    own = loaded(tmp_path / "many.keras", labels=backwards)
+    found = fcn.analyse(photo[0], "dog", own, SCALES)
+    assert [backwards[i] for i in found.class_ids] == [
+        wnid for wnid in backwards if "n02084071" in fcn.Ontology.load().ancestors(wnid)
+    ]
+    assert not found.is_taught
+    assert loaded(tmp_path / "many.keras", labels="imagenet").info.outputs.ontology.is_imagenet
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "shift"), [("tf", 1.0, 0.0), ("zero-one", 1.0, 0.0), ("none", 255.0, 0.0)]
+)
+def test_pixels_become_what_it_was_trained_with(tmp_path, photo, name, scale, shift):
+    colour_network(pooled(), scale=scale, shift=shift).save(tmp_path / "m.keras")
+    card = {"labels": ["red", "green", "blue"], "preprocessing": name}
+    (tmp_path / "m.json").write_text(json.dumps(card), encoding="utf-8")
+    found = fcn.analyse(photo[0], "red", loaded(tmp_path / "m.keras"), SCALES)
+    assert found.model.given.preprocessing == name
+    picture = PREPROCESSINGS[name].batch(photo[0].pixels)
+    classifier = keras.saving.load_model(tmp_path / "m.keras")
+    inside = classifier(picture[:, 72:120, 104:152])
+    assert found.arithmetic.peak == pytest.approx(float(inside[0, 0]), abs=1e-3)
+
+
+@pytest.fixture
+def refuse(tmp_path):
+    """Load a model that is refused; the message."""
+    path = saved(tmp_path, "softmax")
+
+    def refuse(kind, **options):
+        with pytest.raises(kind) as refused:
+            fcn.load_model(options.pop("name", path), **options)
+        return str(refused.value)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        (
+            LabelsInvalid,
+            {"labels": ["red", "green"]},
+            "Expected 3 labels, one for each class of Mine 1.keras. Received 2",
+        ),
+        (LabelsInvalid, {"labels": "nowhere.txt"}, "nowhere.txt"),
+        (UnknownModel, {"name": "nowhere.keras"}, "nowhere.keras, which does not exist"),
+        (UnknownModel, {"preprocessing": "resnet"}, "none, zero-one, tf, caffe, torch. Received 'resnet'"),
+        (EngineError, {"weights": None}, "its own weights"),
+        (FcnError, {"name": "efficientnet-lite0", "labels": ["a"]}, "EfficientNet-Lite0, which has its own"),
+    ],
+)
+def test_what_does_not_fit_is_refused(refuse, kind, options, said):
+    assert said in refuse(kind, **options)
+
+
+def test_a_grey_input_is_refused(tmp_path):
+    grey = keras.Sequential([keras.Input((28, 28, 1)), layers.GlobalAveragePooling2D(), layers.Dense(10)])
+    grey.save(tmp_path / "grey.keras")
+    with pytest.raises(ConversionError, match="three channels"):
+        fcn.load_model(tmp_path / "grey.keras")
+
+
+def test_without_labels_the_classes_are_numbered(tmp_path, photo):
+    path = saved(tmp_path, "softmax")
+    path.with_suffix(".txt").unlink()
+    assert fcn.analyse(photo[0], "class 0", loaded(path), SCALES).present
+
+
+def test_a_folder_of_models_by_name(tmp_path, monkeypatch):
+    path = saved(tmp_path, "softmax")
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    assert model_spec("MINE-1").given.path == path
+    assert loaded("mine-1").info.outputs.ontology.find("green").class_id == 1
+    path.with_suffix(".txt").unlink()
+    with pytest.raises(LabelsInvalid, match=r"Mine 1\.keras without Mine 1\.txt"):
+        model_spec("mine-1")
+
+
+def test_a_changed_file_is_another_model(tmp_path, photo):
+    path = saved(tmp_path, "softmax")
+    first = fcn.analyse(photo[0], "red", loaded(path), SCALES)
+    model = MODELS["softmax"][0]()
+    model.layers[-1].set_weights([np.zeros((3, 3), np.float32), np.zeros(3, np.float32)])
+    model.save(path)
+    second = fcn.analyse(photo[0], "red", loaded(path), SCALES)
+    assert first.model.weights_sha256 != second.model.weights_sha256
+    assert second.arithmetic.peak == pytest.approx(1 / 3)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: (exit status, output, error)."""
+    from fcn_core.cli import entry
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = entry.main([str(a) for a in arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_every_command_takes_it(tmp_path, photo, run):
+    image, square = photo
+    path = saved(tmp_path, "softmax")
+    labels = path.with_suffix(".txt").rename(tmp_path / "names of classes")
+    Image.fromarray(image.pixels).save(tmp_path / "photo.png")
+    Image.fromarray(square.astype(np.uint8) * 255).save(tmp_path / "square.png")
+    chosen = ("--model", path, "--labels", labels, "--scales", "160x160,224x224")
+    status, out, err = run(
+        "heatmap", tmp_path / "photo.png", "--synset", "red", *chosen, "--out", tmp_path / "o"
+    )
+    assert (status, err) == (0, "")
+    assert "red (class-0, 1 class)" in out
+    manifest = json.loads((tmp_path / "o/photo/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["model"]["name"] == "mine-1"
+    assert manifest["synset"]["wnid"] == "class-0"
+
+    status, out, _ = run("heatmap", tmp_path / "photo.png", "--all", *chosen, "--out", tmp_path / "all")
+    panoptic = json.loads((tmp_path / "all/photo/panoptic.json").read_text(encoding="utf-8"))
+    assert [(each["id"], each["name"]) for each in panoptic["categories"]] == [(1, "red"), (3, "blue")]
+
+    (tmp_path / "index.csv").write_text(
+        "image,synset_wnid,mask\nphoto.png,red,square.png\n", encoding="utf-8"
+    )
+    status, out, _ = run("evaluate", tmp_path / "index.csv", *chosen, "--json")
+    assert json.loads(out)["own_iou"] > 0.8
+
+    status, out, _ = run("verify", *chosen[:4])
+    assert (status, "within 1e-04" in out) == (0, True)
+
+    status, _, err = run(
+        "heatmap", tmp_path / "photo.png", "--synset", "cat", *chosen, "--out", tmp_path / "x"
+    )
+    assert status == 2
+    assert "synsets of this model, such as class-0 or red" in err
+
+
+@pytest.mark.parametrize("name", ["each by itself", "yes or no", "Flatten"])
+def test_it_is_verified(tmp_path, run, name):
+    path = saved(tmp_path, name)
+    engine = "openvino" if name == "each by itself" else "tensorflow"
+    status, out, _ = run("verify", "--model", path, "--engine", engine)
+    assert (status, "NOT" in out) == (0, False)
+    assert ("the only cell" if name == "Flatten" else "the mean") in out
