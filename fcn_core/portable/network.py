@@ -119,6 +119,10 @@ def export_network(
         raise EngineError(
             f"Expected weights imagenet or none. Received {str(weights)[:40]!r}. Choose one of them."
         )
+    if spec.given and weights != "imagenet":
+        raise EngineError(
+            f"Expected your own model with its own weights. Received weights none for {spec.title}. Leave it out."
+        )
     if output_stride not in _STRIDES:
         raise ConversionError(
             f"Expected output stride 32, 16 or 8. Received {output_stride}. Choose one of them."
@@ -284,7 +288,13 @@ def _description(
             "input_size_of_classifier": spec.input_size,
         },
         "weights": {
-            "kind": "random" if source is None else "imagenet" if published else "unpublished",
+            "kind": "own"
+            if spec.given
+            else "random"
+            if source is None
+            else "imagenet"
+            if published
+            else "unpublished",
             "file": source.name if source else None,
             "sha256": digest(source) if source else None,
         },
