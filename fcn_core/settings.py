@@ -150,6 +150,19 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     return read
 
 
+def _some_of(words: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Read a list with commas between; "all" is all words. The order is that of the words."""
+
+    def read(text: str) -> tuple[str, ...]:
+        listed = {word.strip().lower() for word in text.split(",")} - {""}
+        unknown = listed - {*words, "all"}
+        if unknown or not listed:
+            raise ValueError(f", with {min(unknown)[:40]!r}" if unknown else "")
+        return words if "all" in listed else tuple(word for word in words if word in listed)
+
+    return read
+
+
 def _any_of(words: tuple[str, ...]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
@@ -238,6 +251,12 @@ MODEL = Setting(
     f"{', '.join(MODEL_NAMES)} or a classifier of keras.applications", MODEL_NAMES[0],
     _one_of((*MODEL_NAMES, *APPLICATION_NAMES)),
 )  # fmt: skip
+MODELS: Setting[tuple[str, ...]] = Setting(
+    "FCN_MODELS",
+    "models that the pages offer, with commas between, or `all`: [what that costs a server](docs/deploy.md)",
+    f"`{','.join(MODEL_NAMES)}`",
+    "names of models with commas between, or all,", MODEL_NAMES, _some_of((*MODEL_NAMES, *APPLICATION_NAMES)),
+)  # fmt: skip
 ENGINE = Setting(
     "FCN_ENGINE", "`auto`, `openvino` or `tensorflow`",
     "`auto`: OpenVINO if it works, else TensorFlow if its 0.7 to 0.9 GB fit into memory",
@@ -253,8 +272,10 @@ WEIGHTS_DIR: Setting[Path | None] = Setting(
     "the path of a readable folder", None, _folder, _wrong_weights,
 )  # fmt: skip
 MODELS_DIR: Setting[Path | None] = Setting(
-    "FCN_MODELS_DIR", "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels", "none",
-    "the path of a readable folder", None, _folder, _wrong_weights,
+    "FCN_MODELS_DIR",
+    "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels: for the library and the "
+    "command line",
+    "none", "the path of a readable folder", None, _folder, _wrong_weights,
 )  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
     "FCN_MEMORY_MB",
@@ -279,6 +300,10 @@ ALLOW_URLS = Setting(
     "FCN_ALLOW_URLS", "whether the page fetches pictures from web addresses: `0` no, `1` yes", "`1`",
     "0 or 1", True, _switch,
 )  # fmt: skip
+ALLOW_REMOVE = Setting(
+    "FCN_ALLOW_REMOVE", "whether visitors of the Models page may remove models from the disk: `0` no, `1` yes", "`0`",
+    "0 or 1", False, _switch,
+)  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
     "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
@@ -287,5 +312,6 @@ LOG: Setting[str | None] = Setting(
 )  # fmt: skip
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    MODEL, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS, LOG,
+    MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS,
+    ALLOW_REMOVE, LOG,
 )  # fmt: skip

@@ -27,6 +27,9 @@ from tests.waiting import PATIENCE
 GOOD = [
     ("FCN_MODEL", "resnet50", "resnet50"),
     ("FCN_MODEL", " EfficientNet-Lite0 ", "efficientnet-lite0"),
+    ("FCN_MODELS", "resnet50", ("resnet50",)),
+    ("FCN_MODELS", " VGG16 , efficientnet-lite0,", ("efficientnet-lite0", "vgg16")),
+    ("FCN_MODELS", "ALL", (*MODELS, *APPLICATIONS)),
     ("FCN_ENGINE", "auto", "auto"),
     ("FCN_ENGINE", "OpenVINO", "openvino"),
     ("FCN_ENGINE", "tensorflow", "tensorflow"),
@@ -40,6 +43,7 @@ GOOD = [
     ("FCN_MAX_MEGAPIXELS", "89", 89.0),
     ("FCN_ALLOW_URLS", "0", False),
     ("FCN_ALLOW_URLS", " 1", True),
+    ("FCN_ALLOW_REMOVE", "1", True),
     ("FCN_LOG", "JSON", "json"),
     ("FCN_LOG", "off", "off"),
 ]
@@ -47,6 +51,10 @@ GOOD = [
 # Setting, texts that mean nothing, words of the refusal
 BAD = [
     ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], " or a classifier of keras.applications"),
+    (
+        "FCN_MODELS", ["alexnet", "resnet50 vgg16", "resnet50,lite0", "none", ",", "x" * 5000],
+        "names of models with commas between, or all",
+    ),
     ("FCN_ENGINE", ["abacus", "cuda", "auto openvino", "1"], "auto, openvino or tensorflow"),
     (
         "FCN_MEMORY_MB",
@@ -63,6 +71,7 @@ BAD = [
         "a number above 0 and at most 89",
     ),
     ("FCN_ALLOW_URLS", ["no", "off", "false", "yes", "2", "00", "01", "-0"], "Expected 0 or 1"),
+    ("FCN_ALLOW_REMOVE", ["no", "true", "2"], "Expected 0 or 1"),
     ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
     ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the path of a "),
     ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the path of a "),
@@ -197,7 +206,8 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         ("FCN_MEMROY_MB", "FCN_MEMORY_MB"),
         ("FCN_MEMORY", "FCN_MEMORY_MB"),
         ("FCN_ENGIN", "FCN_ENGINE"),
-        ("FCN_MODELS", "FCN_MODEL"),
+        ("FCN_MODLE", "FCN_MODEL"),
+        ("FCN_MODELLS", "FCN_MODELS"),
         ("FCN_CACHE", "FCN_CACHE_DIR"),
         ("FCN_UPLOAD_MB", "FCN_MAX_UPLOAD_MB"),
         ("FCN_ALLOW_URL", "FCN_ALLOW_URLS"),

@@ -12,7 +12,7 @@ from app.state import caches, comparison, session
 from app.state.comparison import Comparison
 from app.state.samples import SAMPLES
 from app.ui import notices, sample_label, synset_picker
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import model_spec, offered
 
 LabelVisibility = Literal["visible", "collapsed"]
 
@@ -40,7 +40,7 @@ def draw(chosen: Comparison) -> None:
         return
     _pick_picture("picture", chosen.picture, "Photo")
     if chosen.compare == "Models":
-        names = list(MODELS)
+        names = [spec.name for spec in offered()]
         where, left, right = _columns(3)
         with where:
             _pick_synset("synset", chosen.wnids[0], "Look for")
@@ -48,7 +48,7 @@ def draw(chosen: Comparison) -> None:
             (left, right), ("model", "other_model"), ("with", "and with"), chosen.models, strict=True
         ):
             place.selectbox(
-                label, names, names.index(name), format_func=lambda each: MODELS[each].title,
+                label, names, names.index(name), format_func=lambda each: model_spec(each).title,
                 **widget(field, name, initial=""),
             )  # fmt: skip
         return

@@ -12,7 +12,7 @@ from app.ui import display, figures, notices, stage
 from app.ui.stage import CellMap, Outline, Stage
 from app.ui.wording import certainty
 from fcn_core.maps.heatmap import Heatmap
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import model_spec
 from fcn_core.pipeline import Analysis
 from fcn_core.render import Colour
 
@@ -38,7 +38,7 @@ def draw(looked: Looked, side: int, group: str) -> Analysis | None:
     )
     if looked.snapshot.error:
         again = partial(try_again, looked.job.key)
-        title = MODELS[half.model.name].title
+        title = model_spec(half.model.name).title
         notices.failed(title, looked.snapshot.error, again, key=f"side-again-{side}")
     size = figures.shown_size(half.picture, *SIZE)
     photo, key = display.photo(half.picture, size), f"compare-stage-{side}"

@@ -17,7 +17,7 @@ from app.state.session import session_id
 from app.state.shared_queue import queue
 from app.state.view import View
 from fcn_core.images.scales import plan_scales
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import model_spec
 
 _POLL = 0.5  # seconds
 
@@ -84,7 +84,7 @@ def half_of(comparison: Comparison, side: int) -> Half:
     """Return a half, 0 or 1; its picture is opened."""
     picture_name, model, shown = comparison.half(side)
     picture, name = _open(picture_name), caches.ontology()[shown.synset].name
-    title = {"Models": MODELS[model].title, "Pictures": title_of(picture), "Synsets": name}[
+    title = {"Models": model_spec(model).title, "Pictures": title_of(picture), "Synsets": name}[
         comparison.compare
     ]
     return Half(title, name, picture, ModelKey(model), shown)

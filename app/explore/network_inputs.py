@@ -15,7 +15,7 @@ from app.state.selection import Selection
 from app.ui import notices
 from fcn_core.errors import ScaleError
 from fcn_core.images.scales import MAX_SCALES, Scale, plan_scales
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import model_spec, offered
 from fcn_core.system import memory
 
 
@@ -110,10 +110,12 @@ def _choose_scale(scale: Scale, on: bool) -> None:
 def _model(chosen: Selection) -> None:
     widget = session.explore().choices.widget
     with st.expander("Model", icon=":material/deployed_code:"):
+        names = [spec.name for spec in offered()]
         st.selectbox(
             "Model",
-            list(MODELS),
-            list(MODELS).index(chosen.model),
+            names,
+            names.index(chosen.model),
+            format_func=lambda name: model_spec(name).title,
             label_visibility="collapsed",
             **widget("model", initial=""),
         )
@@ -125,7 +127,7 @@ def _model(chosen: Selection) -> None:
             "times as many cells, which take longer.",
             **widget("stride", initial="default"),
         )
-        spec = MODELS[chosen.model]
+        spec = model_spec(chosen.model)
         notices.note(
             f"{spec.title}, {spec.parameters:g} million parameters, {spec.licence}. "
             + ("Loaded." if predictor(chosen.model_key) is not None else "Loads when first used.")

@@ -16,7 +16,7 @@ from app.state.view import View
 from app.ui import notices
 from fcn_core.errors import FcnError, ScaleError
 from fcn_core.images.scales import PlannedScale, plan_scales
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import model_spec
 
 
 def draw(chosen: Selection, picture: Picture) -> None:
@@ -63,7 +63,7 @@ def _what_to_show(
         page.shown = job, picture
     if problem:
         if page.failed is not None and page.failed[0] == job.key:
-            notices.failed(MODELS[chosen.model].title, problem, page.forget_job, key="job-again")
+            notices.failed(model_spec(chosen.model).title, problem, page.forget_job, key="job-again")
         else:  # too much work waits
             notices.problem(problem)
             st.button("Try again", key="job-again", on_click=page.forget_job, icon=":material/refresh:")

@@ -1,25 +1,20 @@
-"""Models page: the available models, what they need, and a button to prepare them in advance."""
+"""Models page: all models, what each needs, and buttons to prepare one in advance and to free its disk space."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 
 import streamlit as st
 
-from app.state import caches
-from app.state.predictors import predictor, predictors
-from app.state.queue.jobs import Job, ModelKey, Snapshot
-from app.state.samples import DEFAULT
+from app.state.queue.jobs import Job, Snapshot
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.ui import figures, notices, spoken
+from app.ui import figures, model_row, notices
 from fcn_core.errors import FcnError
 from fcn_core.networks.spec import ModelSpec
-from fcn_core.networks.zoo import MODELS, find_weights, model_spec
+from fcn_core.networks.zoo import ALL_MODELS, MODELS, offered
 from fcn_core.system import memory
 from fcn_core.system.installed import missing_engines, versions
-
-_POLL = 0.5  # seconds
 
 
 def page() -> None:
@@ -30,13 +25,64 @@ def page() -> None:
         "picture. The first use of a model on a machine prepares it, which takes some seconds; after that it loads in "
         "under a second."
     )
-    running = any(not look.finished for look in _look().values())
-    st.fragment(_cards, run_every=_POLL if running else None)(running)
+    notices.note(
+        "Top-1 is the published accuracy of the original classifier on ImageNet, with its source. The proof: the mean "
+        "of the map equals the classifier's logits, or a map of one cell does. fcn verify --model NAME runs it; for "
+        "the built-in models the page Learn does, too."
+    )
+    removed, said = st.session_state.pop("model-removed", (True, ""))
+    if not removed:
+        notices.problem(said)
+    elif said:
+        st.success(notices.escape_markdown(said), icon=":material/check:")
+    with st.container(key="models", gap="small"):
+        _list({spec.name: spec for spec in offered()})
+    _machine()
+
+
+def _list(offers: Mapping[str, ModelSpec]) -> None:
+    """Draw the models: the built-in ones first, then those that a search finds among the others."""
+    looks = _look()
+    st.header("Built-in")
+    st.html(model_row.head())
+    for spec in MODELS.values():
+        model_row.draw(spec, looks.get(spec.name), spec.name in offers)
+    st.header("Other classifiers")
+    listed = {**offers, **ALL_MODELS}
+    others = [spec for name, spec in listed.items() if name not in MODELS]
+    asked = st.text_input(
+        "Find a model", key="find-model", placeholder="Name or family, such as ConvNeXt", width=420
+    )
+    found = [spec for spec in others if _matches(spec, asked)]
+    if any(spec.name not in offers for spec in found):
+        notices.note(
+            "The pages offer a model below once the setting FCN_MODELS names it, or is all. The command line runs each "
+            "of them: fcn models --prepare NAME."
+        )
+    if not found:
+        st.info(
+            "No model has this name or family. Take a part of one, such as net, or empty the field.",
+            icon=":material/search_off:",
+        )
+        return
+    st.html(model_row.head())
+    for spec in found:
+        model_row.draw(spec, looks.get(spec.name), spec.name in offers)
+
+
+def _matches(spec: ModelSpec, asked: str) -> bool:
+    """Return whether all words of the search are parts of a model's name or family; case and hyphens are ignored."""
+    text = f"{spec.name} {spec.title} {spec.family}".lower().replace("-", "")
+    return all(word in text for word in asked.lower().replace("-", "").split())
+
+
+def _machine() -> None:
     st.header("This machine")
     rows = [
         ("Memory the program may use", f"{memory.budget_mb() / 1024:.1f} GB"),
         ("Memory it uses now", f"{memory.rss_mb() / 1024:.1f} GB"),
         ("Class maps cached for all users", f"{queue().cache.nbytes / 2**20:.0f} MB"),
+        ("Disk that all models use", model_row.cache_size()),
         *versions().items(),
         *missing_engines().items(),
     ]
@@ -47,73 +93,11 @@ def page() -> None:
     )
 
 
-def _jobs() -> dict[str, Job]:
-    jobs: dict[str, Job] = st.session_state.setdefault("model-jobs", {})
-    return jobs
-
-
 def _look() -> dict[str, Snapshot]:
-    for job in _jobs().values():
+    jobs: dict[str, Job] = st.session_state.setdefault("model-jobs", {})
+    for job in jobs.values():
         queue().keep_alive(job, session=session_id())
-    return {name: queue().look(job) for name, job in _jobs().items()}
-
-
-def _cards(running: bool) -> None:
-    looks = _look()
-    if running is all(look.finished for look in looks.values()):  # also where a click has begun something
-        st.rerun()
-    for column, spec in zip(st.columns(len(MODELS)), MODELS.values(), strict=True):
-        with column, st.container(border=True, height=300, key=f"model-{spec.name}"):
-            _card(spec, looks.get(spec.name))
-
-
-def _card(spec: ModelSpec, look: Snapshot | None) -> None:
-    key = ModelKey(spec.name)
-    loaded = predictor(key) is not None
-    weights = find_weights(spec)
-    state = (
-        "loaded"
-        if loaded
-        else "weights found"
-        if weights
-        else f"not downloaded, {spec.weights.size / 1e6:.0f} MB"
-    )
-    st.markdown(f"## {spec.title}" + (" :small[:gray[the default]]" if spec is model_spec() else ""))
-    rows = [
-        ("Parameters", f"{spec.parameters:g} million"),
-        ("Trained at", f"{spec.input_size} × {spec.input_size}"),
-        ("Weights", f"{spec.weights.size / 1e6:.0f} MB, {spec.licence}"),
-        ("State", state),
-    ]
-    st.html(figures.table(("", ""), rows))
-    if look is not None and not look.finished:
-        fetched = predictors().fetched.get(key)
-        if fetched is not None:
-            st.progress(
-                fetched[0] / max(fetched[1], 1), f"{fetched[0] / 1e6:.0f} of {fetched[1] / 1e6:.0f} MB"
-            )
-        else:
-            waiting = look.state == "queued"
-            st.progress(
-                0.0, "Waiting for other work" if waiting else "Preparing, some seconds the first time"
-            )
-        return
-    if look is not None and loaded:
-        spoken.announce(f"{spec.title} is loaded.")
-    if look is not None and look.error and not loaded:
-        notices.failed(spec.title, look.error, partial(_prepare, spec.name), key=f"prepare-{spec.name}")
-    elif not loaded:
-        st.button(
-            "Prepare",
-            key=f"prepare-{spec.name}",
-            on_click=_prepare,
-            args=(spec.name,),
-            icon=":material/bolt:",
-        )
-
-
-def _prepare(name: str) -> None:
-    _jobs()[name] = queue().prepare(caches.sample(DEFAULT), ModelKey(name), session=session_id())
+    return {name: queue().look(job) for name, job in jobs.items()}
 
 
 try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from app.state.samples import SAMPLES
 from fcn_core.errors import FcnError
 from fcn_core.images.scales import Scale, parse_scales
+from fcn_core.networks.zoo import offered
 from fcn_core.synsets.ontology import Ontology
 
 if TYPE_CHECKING:
@@ -176,6 +177,17 @@ def picture() -> Form:
         return text
 
     return Form(read_picture, lambda address: address or UPLOAD)
+
+
+def model() -> Form:
+    """Return the form of a model: the name of one that the pages offer."""
+
+    def read_model(text: str) -> str:
+        if text not in {spec.name for spec in offered()}:
+            raise ValueError(text)
+        return text
+
+    return Form(read_model)
 
 
 def synset() -> Form:

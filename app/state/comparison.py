@@ -15,7 +15,7 @@ from app.state.address import flag, one_of
 from app.state.samples import DEFAULT
 from app.state.selection import FITS, MAPS, Selection, default
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale
-from fcn_core.networks.zoo import MODELS
+from fcn_core.networks.zoo import offered
 from fcn_core.render.colours import COLOUR_MAPS
 from fcn_core.synsets.ontology import Ontology
 
@@ -41,8 +41,8 @@ class Comparison:
     compare: Annotated[str, one_of(*WHAT)] = "Models"
     synset: Annotated[str, address.synset()] = ""
     other: Annotated[str, address.synset()] = ""
-    model: Annotated[str, one_of(*MODELS)] = "efficientnet-lite2"
-    other_model: Annotated[str, one_of(*MODELS)] = ""
+    model: Annotated[str, address.model()] = "efficientnet-lite2"
+    other_model: Annotated[str, address.model()] = ""
     picture: Annotated[str, address.picture()] = DEFAULT
     other_picture: Annotated[str, address.picture()] = "coffee"
     scales: Annotated[tuple[Scale, ...], address.scales()] = NOTEBOOK_SCALES[:3]
@@ -63,7 +63,12 @@ class Comparison:
     @property
     def models(self) -> tuple[str, str]:
         """The models to choose from in the two halves."""
-        return self.model, self.other_model or next(name for name in MODELS if name != self.model)
+        return self.model, self.other_model or self._another_model
+
+    @property
+    def _another_model(self) -> str:
+        """The first model that is offered beside the chosen one; the same if it is the only one."""
+        return next((spec.name for spec in offered() if spec.name != self.model), self.model)
 
     @property
     def pictures(self) -> tuple[str, str]:

@@ -8,12 +8,16 @@ from functools import cache
 from pathlib import Path
 
 from app.state.queue.jobs import ModelKey
+from fcn_core.engines import disk
 from fcn_core.engines.base import Predictor
 from fcn_core.engines.load import load_model
+from fcn_core.errors import FcnError, MemoryBudgetError
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.zoo import find_weights, model_spec, require_weights
 from fcn_core.system import memory
 
 _SMALL_MB = 1500  # a smaller memory budget has room for one model
+_BESIDE_MB = 105  # of a process, beside the weights of the model that it has loaded; measured
 
 
 class Predictors:
@@ -42,6 +46,7 @@ class Predictors:
                 if other != key:
                     predictor.release_cached()
             if key not in self._loaded:
+                _require_memory(model_spec(key.name))
                 while len(self._loaded) >= self.capacity:
                     self._loaded.pop(next(iter(self._loaded)))
                     memory.trim_heap()
@@ -65,9 +70,14 @@ class Predictors:
         return list(self._loaded)
 
     def fetch(self, key: ModelKey) -> Future[Path] | None:
-        """Start to download a model's weights in a thread, once; return None if they are on this machine."""
+        """Start to download a model's weights in a thread, once.
+
+        Returns None if they are on this machine, or too large for its memory: then `load` says so.
+        """
         spec = model_spec(key.name)
         if key in self._loaded or spec.weights.url is None or find_weights(spec) is not None:
+            return None
+        if needed_mb(spec) > memory.budget_mb():
             return None
         under_way = self._fetching.get(spec.name)
         if under_way is not None and not under_way.done():
@@ -86,6 +96,49 @@ class Predictors:
 
         threading.Thread(target=run, name="weights", daemon=True).start()
         return future
+
+    def fetches(self, name: str) -> bool:
+        """Return whether a model's weights are being downloaded."""
+        under_way = self._fetching.get(name)
+        return under_way is not None and not under_way.done()
+
+    def remove(self, spec: ModelSpec) -> int:
+        """Remove a model from memory and from the disk; return the bytes that this frees.
+
+        Raises
+        ------
+        FcnError
+            A model is being loaded at the moment.
+        StorageError
+            Some files cannot be removed.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise FcnError(
+                f"Expected no model that is being loaded, to remove {spec.title}. Received one. Try again in some "
+                "seconds."
+            )
+        try:
+            for key in [key for key in self._loaded if key.name == spec.name]:
+                del self._loaded[key]
+            memory.trim_heap()
+            return disk.remove(spec)
+        finally:
+            self._lock.release()
+
+
+def needed_mb(spec: ModelSpec) -> float:
+    """Return the memory that a process needs at least to have a model loaded: its weights are in memory once."""
+    return _BESIDE_MB + spec.weights.size / 2**20
+
+
+def _require_memory(spec: ModelSpec) -> None:
+    """Refuse a model that is certain not to fit, before its weights are downloaded and exported."""
+    if needed_mb(spec) > memory.budget_mb():
+        raise MemoryBudgetError(
+            f"Expected a model that fits into {memory.budget_mb():.0f} MB. Received {spec.title}, which needs at least "
+            f"{needed_mb(spec):.0f} MB. Choose a smaller model, or allow more memory (FCN_MEMORY_MB); other scales do "
+            f"not help."
+        )
 
 
 @cache

@@ -16,7 +16,7 @@ from app.state.queue.jobs import ModelKey
 from app.state.samples import DEFAULT
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale
 from fcn_core.maps.heatmap import MapKind
-from fcn_core.networks.zoo import MODELS, model_spec
+from fcn_core.networks.zoo import model_spec
 from fcn_core.render import COLOUR_MAPS, MAP_OPACITY
 
 VIEWS = ("Outline", "Heatmap", "Photo")
@@ -69,7 +69,7 @@ class Selection:
     picture: Annotated[str, address.picture()] = DEFAULT
     synset: Annotated[str, address.synset()] = ""
     scales: Annotated[tuple[Scale, ...], address.scales()] = NOTEBOOK_SCALES[:3]
-    model: Annotated[str, one_of(*MODELS)] = "efficientnet-lite2"
+    model: Annotated[str, address.model()] = "efficientnet-lite2"
     stride: Annotated[str, one_of(*STRIDES)] = "32"
     fit: Annotated[str, one_of(*FITS)] = "Aspect"
     map: Annotated[str, one_of(*MAPS)] = "Probability"

@@ -34,6 +34,7 @@ STATE: Mapping[str, str] = {
     "compare-synset": "first wnid on Compare, for its picker",
     "compare-other": "second wnid on Compare, for its picker",
     "model-jobs": "jobs of the Models page, by model",
+    "model-removed": "what the Models page says once after a removal",
     "*-shown": "of a synset picker: the wnid it shows, and its serial number",
     "*-asked": "of a synset picker: a word it could not find, and suggestions",
     "lesson_*": "state and widgets of the lesson",
@@ -47,7 +48,7 @@ WIDGETS = (
     *("seen", "seen-*", "*-step-*", "*-pick-*", "*-sense-*"),
     *("stop", "export-*", "ask-again", "picture-again", "everything", "job-again", "side-again-*"),
     "compare-*",
-    *("prepare-*", "lesson-*"),
+    *("prepare-*", "remove-*", "find-model", "lesson-*"),
 )
 
 

@@ -1,4 +1,4 @@
-"""``fcn models``: list the models, and prepare one for use."""
+"""``fcn models``: list the models, prepare one for use, and remove one from the disk."""
 
 from __future__ import annotations
 
@@ -21,36 +21,50 @@ def add_commands(commands: Commands) -> None:
         "models", help="list the models: which are ready, and what the others download on first use"
     )
     models.add_argument("--json", action="store_true", help="print the list as JSON")
-    models.add_argument("--prepare", metavar="NAME", help="download and prepare a model for use")
+    change = models.add_mutually_exclusive_group()
+    change.add_argument("--prepare", metavar="NAME", help="download and prepare a model for use")
+    change.add_argument(
+        "--remove", metavar="NAME", help="free the disk of a model's downloaded weights and prepared graphs"
+    )
     models.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from fcn_core.engines.disk import remove
     from fcn_core.engines.housekeeping import cached_bytes
     from fcn_core.networks.applications import APPLICATIONS
+    from fcn_core.networks.own_model import names_in_folder, own_model
     from fcn_core.networks.zoo import ALL_MODELS, MODELS, model_spec
     from fcn_core.system.folders import cache_dir, megabytes
 
-    if options.prepare is not None:
-        if not options.prepare:
+    for option, name in (("--prepare", options.prepare), ("--remove", options.remove)):
+        if name is not None and not name:
             raise UnknownModel(
-                f"Expected --prepare with one of {', '.join(MODELS)}. Received an empty name. Name one of them."
+                f"Expected {option} with one of {', '.join(MODELS)}. Received an empty name. Name one of them."
             )
-        model = load_predictor(model_spec(options.prepare).name, None, "imagenet", 32)
-        print(
-            f"{model.info.title} is ready on {model.info.engine}.", file=sys.stderr if options.json else None
-        )
-    rows = [_row(spec) for spec in ALL_MODELS.values()]
+    said = ""
+    if options.prepare:
+        model = load_predictor(options.prepare, None, "imagenet", 32)
+        said = f"{model.info.title} is ready on {model.info.engine}."
+    if options.remove:
+        spec = model_spec(options.remove)
+        said = f"{spec.title} is removed: {megabytes(remove(spec))} MB are free again."
+    if said:
+        print(said, file=sys.stderr if options.json else None)
+    own = [own_model(path) for path in names_in_folder().values()]
+    rows = [_row(spec) for spec in (*ALL_MODELS.values(), *own)]
     if options.json:
         print(json.dumps(rows, indent=2))
-    if options.json or options.prepare:
+    if options.json or said:
         return 0
     for row in rows:
         if row["name"] == next(iter(APPLICATIONS)):
             print("Classifiers of keras.applications:")
-        print(
-            f"{row['name']:<20} {row['parameters']:5.1f} M parameters  {row['state']:<16}  {row['licence']}"
-        )
+        if own and row["name"] == own[0].name:
+            print("Your own, in FCN_MODELS_DIR:")
+        size = f"{row['parameters']:5.1f} M parameters" if row["parameters"] else " " * 18
+        top1 = "" if row["top1"] is None else f"{row['top1']:.1f} %"
+        print(f"{row['name']:<20} {size}  {top1:>6}  {row['state']:<16}  {row['licence']}")
     print(f"The cache {shown(str(cache_dir()))} uses {megabytes(cached_bytes(cache_dir()))} MB.")
     return 0
 
@@ -58,6 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 def _row(spec: ModelSpec) -> dict[str, Any]:
     from importlib.util import find_spec
 
+    from fcn_core.engines.disk import on_disk
     from fcn_core.engines.graph_cache import graph_folder, load_graph
     from fcn_core.networks.weights import digest
     from fcn_core.networks.zoo import find_weights
@@ -75,8 +90,11 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
         "ready": graph is not None,
         "weights": str(weights) if weights else None,
         "fetch_mb": round(fetch, 1),
+        "disk_mb": round(on_disk(spec).total / 1e6, 1),
         "parameters": spec.parameters,
         "input_size": spec.input_size,
+        "top1": spec.accuracy and spec.accuracy.top1,
+        "top1_source": spec.accuracy and spec.accuracy.source,
         "proof": spec.proof,
         "source": spec.source,
         "licence": spec.licence,

@@ -44,7 +44,7 @@ def tidy(graphs: Path, made_by: Mapping[str, object]) -> None:
         Versions of this program, as it writes them under that name into a graph's description.
     """
     remove_abandoned(graphs, MAKING)
-    found = sorted(((_age(folder), folder) for folder in _graphs(graphs)), key=lambda each: abs(each[0]))
+    found = sorted(((_age(folder), folder) for folder in graphs_in(graphs)), key=lambda each: abs(each[0]))
     for place, (age, folder) in enumerate(found):
         stale = _older(age, UNUSED) and _made_by(folder) != made_by
         if stale or (place >= MOST and _older(age, _DAY)):
@@ -83,7 +83,8 @@ def cached_bytes(cache: Path) -> int:
     return total
 
 
-def _graphs(graphs: Path) -> Iterator[Path]:
+def graphs_in(graphs: Path) -> Iterator[Path]:
+    """Yield the folders of graphs, of all models and versions."""
     with suppress(OSError):
         for entry in list(os.scandir(graphs)):
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn_core import settings
-from fcn_core.errors import ConversionError, FcnError, LabelsInvalid, UnknownModel, WeightsInvalid
+from fcn_core.errors import ConversionError, LabelsInvalid, UnknownModel, WeightsInvalid
 from fcn_core.networks.own_file import SUFFIXES, read_model
 from fcn_core.networks.spec import PREPROCESSINGS, GivenModel, ModelSpec
 from fcn_core.networks.weights import WeightsFile, digest
@@ -76,6 +76,9 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         known = Ontology.load()
     elif labels is not None:
         known = hierarchy_of(read_labels(labels))
+        if len(known.classes) == 1:  # of a network with one output, which stands for two classes
+            word = known[known.classes[0]].name
+            known = hierarchy_of([f"not {word}", word])
     try:
         weights = WeightsFile(path.name, path.stat().st_size, digest(path))
     except OSError as error:
@@ -85,7 +88,7 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         ) from error
     given = Path(labels) if isinstance(labels, str | Path) else tuple(labels) if labels is not None else None
     return ModelSpec(
-        name=_NOT_IN_A_NAME.sub("-", path.stem.lower()).strip("-.") or "model",
+        name=_name(path),
         title=path.stem,
         build=partial(_read, path),
         read=_nothing_more,
@@ -102,30 +105,19 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
     )
 
 
-def models_in_folder() -> Mapping[str, ModelSpec]:
-    """Return the models of the folder ``FCN_MODELS_DIR`` by name: Keras files with labels beside them.
-
-    Raises
-    ------
-    FcnError
-        The labels of a model cannot be read; the message names it.
-    """
+def names_in_folder() -> Mapping[str, Path]:
+    """Return the Keras files in the folder ``FCN_MODELS_DIR`` by the names of their models."""
     folder = settings.MODELS_DIR.value()
-    found: dict[str, ModelSpec] = {}
-    for path in _files(folder) if folder is not None else ():
-        if not any(path.with_suffix(end).is_file() for end in _BESIDE):
-            raise LabelsInvalid(
-                f"Expected labels beside each model in FCN_MODELS_DIR. Received {path.name} without {path.stem}.txt. "
-                f"Write one class a line into that file."
-            )
-        spec = own_model(path)
-        found.setdefault(spec.name, spec)
+    found: dict[str, Path] = {}
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()) if folder is not None else ():
+            if is_own(path.name) and path.is_file():
+                found.setdefault(_name(path), path)
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    with suppress(OSError):
-        yield from sorted(path for path in folder.iterdir() if is_own(path.name) and path.is_file())
+def _name(path: Path) -> str:
+    return _NOT_IN_A_NAME.sub("-", path.stem.lower()).strip("-.") or "model"
 
 
 def _said_by(labels: Labels | None) -> str | None:
@@ -156,25 +148,13 @@ def _nothing_more(model: keras.Model, path: Path) -> None:
 
 
 def _outputs(known: Ontology | None, name: str, channels: int, exclusive: bool) -> Outputs:
-    """Return what the outputs mean; a single one stands for two classes, the first of which may be without a label."""
+    """Return what the outputs mean; a single one stands for two classes."""
     count = channels + 1 if channels == 1 else channels
     if known is None:
         return Outputs(numbered(count), exclusive)
-    if channels == 1 and len(known.classes) == 1:
-        word = known[known.classes[0]].name
-        known = hierarchy_of([f"not {word}", word])
     if len(known.classes) != count:
         raise LabelsInvalid(
             f"Expected {count} labels, one for each class of {name}. Received {len(known.classes)}. Correct the "
             f"labels."
         )
     return Outputs(known, exclusive)
-
-
-def require_own(spec: ModelSpec) -> None:
-    """Raise an error if the options of one's own model are used for another."""
-    if spec.given is None:
-        raise FcnError(
-            f"Expected labels and preprocessing for a model of your own. Received them for {spec.title}, which has its "
-            f"own. Leave them out."
-        )

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     import keras
 
 ProofKind = Literal["mean", "one cell"]
+KERAS_TABLE = "https://keras.io/api/applications/"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy of a classifier on ImageNet's validation set, in percent, and the address that publishes it."""
+
+    top1: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -79,9 +88,10 @@ class ModelSpec:
 
     ``features`` are the channels of the map before the last layer; 0 where no page shows them.
     ``middle`` names the layers whose maps a pass at output stride 32 returns beside the class map
-    (:mod:`fcn_core.networks.middle`). ``proof`` is how its conversion is proved (:mod:`fcn_core.networks.proof`), and
-    ``channels_first`` whether Keras can build it in that layout. ``outputs`` tells from the number of the network's
-    outputs, and whether they exclude each other, what they mean. ``given`` is there for a model of one's own.
+    (:mod:`fcn_core.networks.middle`). ``accuracy`` is that of the original, None where nobody publishes it.
+    ``proof`` is how its conversion is proved (:mod:`fcn_core.networks.proof`), and ``channels_first`` whether Keras can
+    build it in that layout. ``outputs`` tells from the number of the network's outputs, and whether they exclude each
+    other, what they mean. ``given`` is there for a model of one's own.
     """
 
     name: str
@@ -99,6 +109,7 @@ class ModelSpec:
     family: str = ""
     proof: ProofKind = "mean"
     channels_first: bool = True
+    accuracy: Accuracy | None = None
     outputs: Callable[[int, bool], Outputs] = imagenet_outputs
     given: GivenModel | None = None
 

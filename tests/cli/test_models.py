@@ -76,3 +76,26 @@ def test_check_without_a_model_says_why(run, monkeypatch):
     status, _, err = run("--check")
     assert status == 3
     assert "resnet50_weights" in one_line(err)
+
+
+def test_remove_frees_the_disk_and_says_how_much(run, tmp_path, monkeypatch, lite0):
+    made = lite0._graph.path.parent
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path))
+    shutil.copytree(made, tmp_path / "graphs" / made.name)
+    before = {row["name"]: row for row in json.loads(run("models", "--json")[1])}
+    assert before["efficientnet-lite0"]["disk_mb"] > 10
+    status, text, err = run("models", "--remove", "EfficientNet-Lite0")
+    assert (status, err) == (0, "")
+    assert text == "EfficientNet-Lite0 is removed: 19 MB are free again.\n"
+    (row,) = [r for r in json.loads(run("models", "--json")[1]) if r["name"] == "efficientnet-lite0"]
+    assert (row["disk_mb"], row["state"]) == (0.0, "weights here")
+
+
+def test_remove_refuses_what_it_does_not_know(run):
+    for arguments, words in (
+        (("--remove", ""), "Expected --remove with one of"),
+        (("--remove", "alexnet"), "Expected a model among"),
+        (("--remove", "resnet50", "--prepare", "resnet50"), "not allowed with"),
+    ):
+        status, _, err = run("models", *arguments)
+        assert status == 2 and words in err

@@ -18,12 +18,17 @@ def preprocessing(spec: ModelSpec) -> str:
     return bgr + scaled
 
 
+def accuracy(spec: ModelSpec) -> str:
+    """Return the published accuracy of the original, as a link to its source."""
+    return f"[{spec.accuracy.top1} %]({spec.accuracy.source})" if spec.accuracy else ""
+
+
 def row_of(spec: ModelSpec) -> list[str]:
     """Return the row of a classifier, without its error."""
     size = f"{spec.weights.size / 1e6:.0f} MB"
     return [
-        f"`{spec.name}`", spec.family, f"{spec.parameters} M", f"[{spec.weights.name}]({spec.weights.url}), {size}",
-        str(spec.input_size), preprocessing(spec), spec.proof,
+        f"`{spec.name}`", spec.family, f"{spec.parameters} M", accuracy(spec),
+        f"[{spec.weights.name}]({spec.weights.url}), {size}", str(spec.input_size), preprocessing(spec), spec.proof,
     ]  # fmt: skip
 
 

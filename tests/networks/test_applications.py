@@ -201,3 +201,19 @@ def test_a_file_without_a_published_digest_is_accepted_where_a_user_puts_it(monk
     monkeypatch.setenv("FCN_WEIGHTS_DIR", str(tmp_path))
     assert require_weights(spec) == tmp_path / spec.weights.name
     assert zoo.digest(tmp_path / spec.weights.name, spec.weights.algorithm) != spec.weights.digest
+
+
+@pytest.mark.tensorflow
+def test_the_accuracies_are_published_ones():
+    """Those of MobileNetV3 are in the source of Keras; more parameters of one family are not less accurate."""
+    from keras.src.applications import mobilenet_v3
+
+    for size in ("small", "large"):
+        (row,) = re.findall(rf"mobilenet_v3_{size}_1\.0_224 .*", mobilenet_v3.BASE_DOCSTRING)
+        assert float(row.split("|")[3]) == APPLICATIONS[f"mobilenetv3{size}"].accuracy.top1
+    for family in FAMILIES:
+        members = [s for s in ALL_MODELS.values() if s.family == family and "Res" not in family]
+        found = [s.accuracy.top1 for s in sorted(members, key=lambda s: s.parameters)]
+        assert found == sorted(found)
+    assert all(60 < spec.accuracy.top1 < 90 for spec in ALL_MODELS.values())
+    assert all(spec.accuracy.source.startswith("https://") for spec in ALL_MODELS.values())

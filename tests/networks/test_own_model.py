@@ -194,9 +194,30 @@ def test_a_folder_of_models_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
     assert model_spec("MINE-1").given.path == path
     assert loaded("mine-1").info.outputs.ontology.find("green").class_id == 1
-    path.with_suffix(".txt").unlink()
-    with pytest.raises(LabelsInvalid, match=r"Mine 1\.keras without Mine 1\.txt"):
+    assert loaded("mine-1", labels=["a", "b", "c"]).info.outputs.ontology.find("b").class_id == 1
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path / "mine 1.keras"))
+    with pytest.raises(UnknownModel, match="mine-1"):
         model_spec("mine-1")
+
+
+def test_the_list_of_models_has_it_and_a_removal_keeps_its_file(tmp_path, monkeypatch, run):
+    path = saved(tmp_path, "softmax")
+    other = saved(tmp_path, "logits").rename(tmp_path / "other.keras")
+    saved(tmp_path, "softmax")
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("FCN_CACHE_DIR", str(tmp_path / "cache"))
+
+    def states():
+        rows = json.loads(run("models", "--json")[1])
+        return {row["name"]: row["state"] for row in rows[-2:]}
+
+    assert states() == {"mine-1": "weights here", "other": "weights here"}
+    assert run("models", "--prepare", "mine-1")[:2] == (0, "Mine 1 is ready on openvino.\n")
+    assert run("models", "--prepare", other)[0] == 0
+    assert states() == {"mine-1": "ready", "other": "ready"}
+    assert run("models", "--remove", "mine-1")[0] == 0
+    assert states() == {"mine-1": "weights here", "other": "ready"}
+    assert path.is_file()
 
 
 def test_a_changed_file_is_another_model(tmp_path, photo):
@@ -247,7 +268,7 @@ def test_every_command_takes_it(tmp_path, photo, run):
         "image,synset_wnid,mask\nphoto.png,red,square.png\n", encoding="utf-8"
     )
     status, out, _ = run("evaluate", tmp_path / "index.csv", *chosen, "--json")
-    assert json.loads(out)["own_iou"] > 0.8
+    assert json.loads(out)["mask_iou"] > 0.8
 
     status, out, _ = run("verify", *chosen[:4])
     assert (status, "within 1e-04" in out) == (0, True)

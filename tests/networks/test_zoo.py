@@ -13,10 +13,12 @@ from fcn_core.networks import zoo
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.spec import Preprocessing
 from fcn_core.networks.zoo import (
+    ALL_MODELS,
     MODELS,
     build_classifier,
     find_weights,
     model_spec,
+    offered,
     require_weights,
 )
 from fcn_core.system import folders
@@ -39,6 +41,22 @@ def test_names_and_the_default(monkeypatch):
         with pytest.raises(UnknownModel, match="Expected a model among efficientnet-lite2") as refusal:
             model_spec(unknown)
         assert len(str(refusal.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("models", "default", "names"),
+    [
+        ("", "", [*MODELS]),
+        ("all", "", [*ALL_MODELS]),
+        ("vgg16,resnet50", "", ["efficientnet-lite2", "resnet50", "vgg16"]),
+        ("efficientnet-lite0", "efficientnet-lite0", ["efficientnet-lite0"]),
+        ("", "xception", [*MODELS, "xception"]),
+    ],
+)
+def test_pages_offer_what_the_settings_say_and_the_default_model(models, default, names, monkeypatch):
+    monkeypatch.setenv("FCN_MODELS", models)
+    monkeypatch.setenv("FCN_MODEL", default)
+    assert [spec.name for spec in offered()] == names
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -110,8 +110,6 @@ class Queue:
             self._changed.notify_all()
         self._thread.join(seconds)
 
-    # Reading
-
     def peek(self, image: Source, model: ModelKey, plans: Iterable[PlannedScale]) -> dict[str, ClassMap]:
         """Return the class maps that are cached, coarse first."""
         if model not in self._loader.infos:
@@ -128,6 +126,11 @@ class Queue:
         with self._changed:
             return JobKey("preparation", model) in self._jobs
 
+    def works_with(self, name: str) -> bool:
+        """Return whether a job with a model, at any output stride, waits or runs."""
+        with self._changed:
+            return any(job.key.model.name == name for job in self._jobs.values())
+
     def health(self) -> Health:
         """Return whether the app's default model, the first to be prepared, can be used."""
         if self._default is None:
@@ -139,8 +142,6 @@ class Queue:
         with self._changed:
             ahead = self._ahead(job) if job.state == "queued" else []
             return Snapshot.of(job, ahead, self._loader.infos.get(job.key.model))
-
-    # Asking
 
     def cached(self, image: Source, model: ModelKey, scales: tuple[Scale, ...], fit: Fit) -> Job:
         """Return a finished job with the class maps that are cached: done, or cancelled if some are missing.
@@ -284,8 +285,6 @@ class Queue:
             self._drop(other)
         own = [other for other in self._jobs.values() if session in other.sessions and not other.stop]
         admit(job, own, len(self._jobs))
-
-    # Running
 
     def _work(self) -> None:
         while (turn := self._next_turn()) is not None:
