@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fcn_core.networks.layers import SoftmaxMap
     from fcn_core.networks.zoo import MODELS
     from fcn_core.pipeline import Analysis, MapOptions, analyse, compute_class_maps, interpret
+    from fcn_core.portable.network import ExportedNetwork, export_network
     from fcn_core.synsets.ontology import Ontology, Synset
 
 __version__ = "1.0.0"
@@ -47,6 +48,7 @@ _HOME: dict[str, str] = {
     "NOTEBOOK_SCALES": "images.scales",
     "Analysis": "pipeline",
     "ClassMap": "maps.heatmap",
+    "ExportedNetwork": "portable.network",
     "FcnError": "errors",
     "Finding": "maps.findings",
     "Heatmap": "maps.heatmap",
@@ -66,6 +68,7 @@ _HOME: dict[str, str] = {
     "convert": "networks",
     "errors": "",
     "export": "",
+    "export_network": "portable.network",
     "findings": "maps.findings",
     "image_from_array": "images.read",
     "interpret": "pipeline",
@@ -87,6 +90,7 @@ __all__ = [
     "NOTEBOOK_SCALES",
     "Analysis",
     "ClassMap",
+    "ExportedNetwork",
     "FcnError",
     "Finding",
     "Heatmap",
@@ -106,6 +110,7 @@ __all__ = [
     "convert",
     "errors",
     "export",
+    "export_network",
     "findings",
     "image_from_array",
     "interpret",

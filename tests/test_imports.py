@@ -16,9 +16,10 @@ MAY_LOAD_KERAS = {
     "networks.own_model",
     *("networks.efficientnet_lite", "networks.zoo", "networks.keras_settings"),
     *("engines.tensorflow", "engines.graph_cache", "evaluation.gradcam", "evaluation.verify"),
+    *("portable.formats", "portable.making"),
 }
 MAY_LOAD_TENSORFLOW = {"engines.tensorflow", "evaluation.gradcam", "evaluation.verify"}
-MAY_LOAD_OPENVINO = {"engines.openvino", "engines.graph_cache", "engines.tracing"}
+MAY_LOAD_OPENVINO = {"engines.openvino", "engines.graph_cache", "engines.tracing", "portable.making"}
 
 # The rooms of the core from the ground up. A room may import from the floors below it, and from itself.
 CORE_FLOORS = (
@@ -29,7 +30,7 @@ CORE_FLOORS = (
     ("networks",),
     ("maps", "engines"),
     ("pipeline",),
-    ("logs", "render", "evaluation"),
+    ("logs", "render", "evaluation", "portable"),
     ("export",),
     ("cli",),
     ("__main__", ""),
