@@ -34,7 +34,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--engine`` and ``--weights``."""
+    """Add the options that choose a model and how it runs."""
+    add_model_name(parser)
+    parser.add_argument("--engine", choices=settings.ENGINES, help="default: FCN_ENGINE, else auto")
+    parser.add_argument(
+        "--weights",
+        choices=("imagenet", "none"),
+        default="imagenet",
+        help="none: random weights from a fixed seed",
+    )
+
+
+def add_model_name(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, ``--labels`` and ``--preprocessing``."""
     parser.add_argument(
         "--model",
         metavar="NAME|FILE",
@@ -49,13 +61,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--preprocessing",
         choices=("none", "zero-one", "tf", "caffe", "torch"),
         help="what your own model was trained with; default none: it takes RGB pixels 0..255",
-    )
-    parser.add_argument("--engine", choices=settings.ENGINES, help="default: FCN_ENGINE, else auto")
-    parser.add_argument(
-        "--weights",
-        choices=("imagenet", "none"),
-        default="imagenet",
-        help="none: random weights from a fixed seed",
     )
 
 

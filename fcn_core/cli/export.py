@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fcn_core.cli.arguments import STRIDES, Commands
+from fcn_core.cli.arguments import STRIDES, Commands, add_model_name
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
 
 FORMATS = ("keras", "onnx", "openvino", "litert", "saved_model")
@@ -17,7 +17,7 @@ def add_commands(commands: Commands) -> None:
     export = commands.add_parser(
         "export", help="write the fully convolutional network of a model into a file for other programs"
     )
-    export.add_argument("--model", metavar="NAME", help="default: FCN_MODEL, else efficientnet-lite2")
+    add_model_name(export)
     export.add_argument("--format", required=True, choices=FORMATS, help="which programs run it")
     export.add_argument(
         "--out",
@@ -44,11 +44,12 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from fcn_core.networks.zoo import model_spec
     from fcn_core.portable.network import export_network
 
     with progress_bar("Exporting the network", bytes_=True) as update:
         exported = export_network(
-            options.model,
+            model_spec(options.model, options.labels, options.preprocessing),
             options.format,
             options.out,
             weights=options.weights,

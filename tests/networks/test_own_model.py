@@ -13,6 +13,7 @@ import fcn_core as fcn
 from fcn_core.errors import ConversionError, EngineError, FcnError, LabelsInvalid, UnknownModel
 from fcn_core.images.read import image_from_array
 from fcn_core.maps.findings import findings
+from fcn_core.networks.convert import convert
 from fcn_core.networks.spec import PREPROCESSINGS
 from fcn_core.networks.zoo import model_spec
 
@@ -302,6 +303,29 @@ def test_every_command_takes_it(tmp_path, photo, run):
     )
     assert status == 2
     assert "synsets of this model, such as class-0 or red" in err
+
+
+def test_it_is_written_for_other_programs(tmp_path, run):
+    path = saved(tmp_path, "softmax").rename(tmp_path / "m.keras")
+    card = {"labels": ["red", "green", "blue"], "preprocessing": "caffe"}
+    (tmp_path / "m.json").write_text(json.dumps(card), encoding="utf-8")
+    status, _, err = run(
+        "export", "--model", path, "--format", "openvino", "--out", tmp_path / "out" / "m.xml"
+    )
+    assert (status, err) == (0, "")
+    described = json.loads((tmp_path / "out" / "m.xml.json").read_text(encoding="utf-8"))
+    assert described["check"]["largest_error_of_logits"] < 1e-4
+    assert [each["label"] for each in described["classes"]] == ["red", "green", "blue"]
+
+    import openvino
+
+    network = openvino.Core().compile_model(
+        tmp_path / "out" / "m.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.float32)
+    prepared = PREPROCESSINGS["caffe"].batch(pixels)
+    expected = convert(keras.saving.load_model(path), output="logits").network(prepared)
+    assert np.allclose(network(pixels[None])["logits"], expected, atol=1e-4 * np.ptp(expected))
 
 
 @pytest.mark.parametrize("name", ["each by itself", "yes or no", "Flatten"])
