@@ -137,6 +137,7 @@ def graphs() -> dict[str, bytes]:
         "weights_sha256": None,
         "weights_published": False,
         "geometry": Geometry(nodes).to_json(),
+        "exclusive": True,
     }
     return {"meta": json.dumps(meta).encode(), "empty": b"{}", "list": b"[]"}
 

@@ -128,6 +128,13 @@ class Ontology:
         """Whether the classes are ImageNet's, in their order: what was learned for these holds."""
         return self is Ontology.load() or self.classes == Ontology.load().classes
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made from; the shipped one is loaded again."""
+        if self is _load(ASSET):
+            return Ontology.load, ()
+        nodes = [SynsetRecord(s.wnid, s.words, s.gloss, s.children, s.parents, s.name) for s in self]
+        return Ontology, (nodes, self.classes)
+
     def __getitem__(self, wnid: str) -> Synset:
         try:
             return self._synsets[wnid]

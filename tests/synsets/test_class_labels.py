@@ -1,6 +1,7 @@
 """The labels of a model of one's own: the forms of the file, and the hierarchy that they make."""
 
 import json
+import pickle
 
 import pytest
 
@@ -85,6 +86,13 @@ def test_a_class_may_be_above_another():
     nested = hierarchy_of([POODLE, DOG, CAT])
     assert nested.class_ids(DOG) == (0, 1)
     assert nested.class_ids(POODLE) == (0,)
+
+
+def test_they_can_be_pickled():
+    nested = hierarchy_of([POODLE, DOG, CAT])
+    again = pickle.loads(pickle.dumps(nested))
+    assert (again.classes, again.class_ids(DOG), list(again)) == (nested.classes, (0, 1), list(nested))
+    assert pickle.loads(pickle.dumps(Ontology.load())) is Ontology.load()
 
 
 def test_imagenets_own_wnids_are_the_shipped_hierarchy():
