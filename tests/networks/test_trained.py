@@ -6,6 +6,8 @@ import pytest
 from keras import layers
 from scipy import ndimage
 
+import fcn_core as fcn
+from fcn_core.images.read import image_from_array
 from fcn_core.networks.convert import convert
 from fcn_core.networks.proof import prove
 from fcn_core.networks.structure import read_geometry
@@ -104,6 +106,12 @@ def test_it_finds_its_shape_in_a_large_picture(head, tmp_path):
     region = regions == regions[y, x]
     assert logits[region].mean(0).argmax() == DISC
     assert overlap(region, masks[DISC], cells) > 0.5
+
+    own = fcn.load_model(tmp_path / "shapes.keras", engine="tensorflow", labels=["disc", "cross", "nothing"])
+    image, scales = image_from_array(picture.astype("uint8")), fcn.parse_scales("160x160,240x240")
+    for kind, name in ((DISC, "disc"), (CROSS, "cross")):
+        found = fcn.analyse(image, name, own, scales, always_mark=True).mask
+        assert (found & masks[kind]).sum() > 0.5 * (found | masks[kind]).sum()
 
 
 def overlap(region, mask, cells):
