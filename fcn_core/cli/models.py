@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fcn_core.cli.arguments import Commands, load_predictor
-from fcn_core.cli.terminal import shown
-from fcn_core.errors import UnknownModel
+from fcn_core.cli.terminal import complain, shown
+from fcn_core.errors import FcnError, UnknownModel
 
 if TYPE_CHECKING:
     from fcn_core.networks.spec import ModelSpec
@@ -51,7 +51,16 @@ def _run(options: argparse.Namespace) -> int:
         said = f"{spec.title} is removed: {megabytes(remove(spec))} MB are free again."
     if said:
         print(said, file=sys.stderr if options.json else None)
-    own = [own_model(path) for path in names_in_folder().values()]
+    own = []
+    for name, path in names_in_folder().items():
+        try:
+            if name in ALL_MODELS:
+                raise UnknownModel(
+                    f"Expected a name of its own. Received {name}, which is that of another model. Rename the file."
+                )
+            own.append(own_model(path))
+        except FcnError as error:
+            complain(f"{path.name} in FCN_MODELS_DIR: {error}")
     rows = [_row(spec) for spec in (*ALL_MODELS.values(), *own)]
     if options.json:
         print(json.dumps(rows, indent=2))

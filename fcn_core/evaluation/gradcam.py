@@ -49,8 +49,10 @@ class _Gradients:
 
     _stages: int  # how many, counted from the last
 
-    def __init__(self, name: str | None = None, random: bool = False) -> None:
-        spec = model_spec(name)
+    def __init__(
+        self, name: str | None = None, random: bool = False, preprocessing: str | None = None
+    ) -> None:
+        spec = model_spec(name, preprocessing=preprocessing)
         import_keras(instead="leave out Grad-CAM and LayerCAM, which --compare includes")
         network = TensorFlowEngine(spec, random, output_stride=32).network
         import keras

@@ -133,6 +133,8 @@ def makers_of(ways: Sequence[str], model: Predictor, ontology: Ontology) -> dict
         from fcn_core.evaluation.gradcam import GradCAM, LayerCAM  # they load TensorFlow
 
         network: dict[str, Any] = {"name": model.info.name, "random": model.info.weights == "random"}
+        if (given := model.info.given) is not None:
+            network |= {"name": str(given.path), "preprocessing": given.preprocessing}
         if "layercam" in ways:
             makers["layercam"] = other(partial(_layercam, LayerCAM(**network)))
         if sizes := {way: int(way.removeprefix("gradcam-")) for way in ways if way.startswith("gradcam-")}:

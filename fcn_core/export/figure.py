@@ -120,8 +120,9 @@ def report_figure(analysis: Analysis, cmap: str = "viridis", dpi: int = 150) -> 
 
 def _write_header(figure: Figure, analysis: Analysis) -> None:
     model, classes = analysis.model, len(analysis.class_ids)
+    imagenet = "ImageNet " if model.vocabulary == "imagenet" else ""
     facts = (
-        f"{analysis.synset.wnid}, {classes} ImageNet class{'' if classes == 1 else 'es'}",
+        f"{analysis.synset.wnid}, {classes} {imagenet}class{'' if classes == 1 else 'es'}",
         f"{analysis.kind} map",
         f"{model.title} ({model.engine}, output stride {model.output_stride})",
         f"fit: {analysis.fit}",

@@ -64,6 +64,7 @@ def html_report(analysis: Analysis, cmap: str = "viridis") -> bytes:
         image=analysis.image,
         synset=analysis.synset,
         classes=len(analysis.class_ids),
+        imagenet="ImageNet " if analysis.model.vocabulary == "imagenet" else "",
         model=analysis.model,
         options=analysis.options,
         photo=photo,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fcn_core.networks.refusals import file_refusal
 
 MOST_BYTES = 2**24  # of a configuration; NASNetLarge's has 1.5 million
 _MOST_OBJECTS, _DEEPEST = 50_000, 100
+_MOST_LATE = 200  # layers before those that they use: Keras goes through all again for each of them
 
 _LAYERS = """
     Activation ActivityRegularization AdaptiveAveragePooling2D AdaptiveMaxPooling2D Add AdditiveAttention AlphaDropout
@@ -116,6 +117,27 @@ def checked_config(text: bytes | str, where: str) -> dict[str, Any]:
     return checked
 
 
+def _late(layers: list[Any]) -> int:
+    """Return how many layers name one that is listed later."""
+    names = [each.get("name") if isinstance(each, dict) else None for each in layers]
+    known, seen, late = {name for name in names if isinstance(name, str)}, set[str](), 0
+    for name, each in zip(names, layers, strict=True):
+        if not isinstance(name, str):
+            continue
+        seen.add(name)
+        late += bool(known.intersection(_texts(each.get("inbound_nodes"), 0)) - seen)
+    return late
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    """Yield the texts in a part of a configuration."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict) and depth < _DEEPEST:
+        for part in value if isinstance(value, list) else value.values():
+            yield from _texts(part, depth + 1)
+
+
 class _Reader:
     """Copies a configuration, and counts its objects."""
 
@@ -135,6 +157,8 @@ class _Reader:
             for key in _FILES:
                 if value.get(key) is not None:
                     raise file_refusal("elsewhere", f"{self.where} with {key} {str(value[key])[:60]!r}")
+            if isinstance(value.get("layers"), list) and _late(value["layers"]) > _MOST_LATE:
+                raise file_refusal("limits", f"{self.where}, whose layers stand before those that they use")
             return {key: self.read(part, depth + 1) for key, part in _kept(value).items()}
         return value
 

@@ -7,7 +7,6 @@ with ``labels`` and ``preprocessing``.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,12 +14,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fcn_core import settings
 from fcn_core.errors import ConversionError, LabelsInvalid, UnknownModel, WeightsInvalid
 from fcn_core.networks.own_file import SUFFIXES, read_model
 from fcn_core.networks.spec import PREPROCESSINGS, GivenModel, ModelSpec
 from fcn_core.networks.weights import WeightsFile, digest
-from fcn_core.synsets.class_labels import IMAGENET, Labels, hierarchy_of, numbered, read_labels
+from fcn_core.synsets.class_labels import (
+    IMAGENET,
+    MOST_LABELS,
+    Labels,
+    hierarchy_of,
+    numbered,
+    preprocessing_of,
+    read_labels,
+)
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.synsets.outputs import Outputs
 
@@ -58,21 +67,22 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
     LabelsInvalid
         The labels cannot be read.
     """
-    if not path.is_file():
+    if not _is_file(path):
         raise UnknownModel(
-            f"Expected the file of a Keras model ({', '.join(SUFFIXES)}). Received {path}, which does not exist. "
-            f"Correct the path."
+            f"Expected the file of a Keras model ({', '.join(SUFFIXES)}). Received {str(path)[:200]}, which does not "
+            f"exist. Correct the path."
         )
     if labels is None:
         labels = next((path.with_suffix(end) for end in _BESIDE if path.with_suffix(end).is_file()), None)
-    chosen = preprocessing or _said_by(labels) or "none"
+    beside = Path(labels) if isinstance(labels, str | Path) and labels != IMAGENET else None
+    chosen = preprocessing or (preprocessing_of(beside) if beside is not None else None) or "none"
     if chosen not in PREPROCESSINGS:
         raise UnknownModel(
             f"Expected a preprocessing among {', '.join(PREPROCESSINGS)}. Received {chosen[:40]!r}. Choose the one "
             f"with which the model was trained."
         )
     known: Ontology | None = None
-    if labels == IMAGENET:
+    if isinstance(labels, str) and labels == IMAGENET:
         known = Ontology.load()
     elif labels is not None:
         known = hierarchy_of(read_labels(labels))
@@ -116,29 +126,40 @@ def names_in_folder() -> Mapping[str, Path]:
     return found
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def _name(path: Path) -> str:
     return _NOT_IN_A_NAME.sub("-", path.stem.lower()).strip("-.") or "model"
-
-
-def _said_by(labels: Labels | None) -> str | None:
-    """Return the preprocessing that a JSON file of labels names."""
-    if not isinstance(labels, str | Path) or Path(labels).suffix.lower() != ".json":
-        return None
-    with suppress(OSError, ValueError, RecursionError):
-        found = json.loads(Path(labels).read_text(encoding="utf-8-sig"))
-        if isinstance(found, dict) and "preprocessing" in found:
-            return str(found["preprocessing"])
-    return None
 
 
 def _read(path: Path) -> keras.Model:
     """Read the network; Keras runs on the backend of this process."""
     model = read_model(path)
-    shape = tuple(model.inputs[0].shape)
-    if len(model.inputs) == 1 and (len(shape) != 4 or 3 not in shape[1::2]):
+    inputs = getattr(model, "inputs", None) if getattr(model, "built", False) else None
+    if not inputs:
         raise ConversionError(
-            f"Expected a network whose input is a picture with three channels. Received {path.name}, whose input is "
-            f"{shape}. Put layers before it that take RGB pixels, and save the whole."
+            f"Expected a model that knows its input. Received {path.name}, which was never called on a picture. Give "
+            f"it a keras.Input, and save it again."
+        )
+    shape = tuple(inputs[0].shape)
+    if len(inputs) == 1 and (len(shape) != 4 or shape[3] != 3):
+        raise ConversionError(
+            f"Expected a network whose input is a picture with three channels, which come last. Received {path.name}, "
+            f"whose input is {shape}. Put layers before it that take RGB pixels, and save the whole."
+        )
+    if any(output.shape[-1] is not None and output.shape[-1] > MOST_LABELS for output in model.outputs):
+        raise ConversionError(
+            f"Expected at most {MOST_LABELS} classes. Received {path.name}, which has more. Use fewer classes."
+        )
+    if not all(np.isfinite(np.asarray(weight)).all() for weight in model.weights):
+        raise ConversionError(
+            f"Expected weights that are numbers. Received {path.name}, in which some are infinite or not a number. "
+            f"Train it again, with a smaller learning rate."
         )
     return model
 

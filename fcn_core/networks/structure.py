@@ -73,7 +73,18 @@ def read_geometry(network: keras.Model) -> tuple[Geometry, tuple[Any, ...]]:
         inputs = tuple(dict.fromkeys(index[id(t)] for t in sources))
         y, x = _windows(layer, kind)
         squeezed = len(sources) < len(graph_node.input_tensors) or _reads_all(layer, kind, channel_axis)
-        if len(inputs) == 1 and not squeezed and kind not in _MULTIPLYING and y == x == Window():
+        other_channels = (
+            inputs[0] >= 0
+            and len(tensor.shape) == 4
+            and tensor.shape[channel_axis] != nodes[inputs[0]].channels
+        )
+        if (
+            len(inputs) == 1
+            and not squeezed
+            and not other_channels
+            and kind not in _MULTIPLYING
+            and y == x == Window()
+        ):
             index[id(tensor)] = inputs[0]  # the same cells
             continue
         for source in sources:

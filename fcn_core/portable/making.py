@@ -52,7 +52,7 @@ def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -
             f"has the shape {probabilities.inputs[0].shape}. Build it with channels last."
         )
     by_sigmoid = getattr(probabilities.get_layer("probabilities"), "activation", None) is not None
-    logits = keras.Model(probabilities.inputs[0], probabilities.get_layer("logits").output, name="network")
+    logits = keras.Model(probabilities.inputs[0], _logits_of(probabilities), name="network")
     image = keras.Input((None, None, 3), name=INPUT, dtype="float32")
     values = logits(_preprocessed(image, preprocessing))
     to_probabilities = (
@@ -65,6 +65,13 @@ def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -
         "probabilities": to_probabilities(values),
     }
     return keras.Model(image, outputs, name=probabilities.name)
+
+
+def _logits_of(probabilities: keras.Model) -> Any:
+    """Return the logits of a network: its layer's own output may be that of an earlier graph, which called it too."""
+    from fcn_core.networks.graph import nodes_of
+
+    return next(node.outputs[0] for node in nodes_of(probabilities) if node.operation.name == "logits")
 
 
 def _preprocessed(image: Any, preprocessing: Preprocessing) -> Any:
@@ -128,7 +135,7 @@ def reference(probabilities: keras.Model, preprocessing: Preprocessing, side: in
     """Write pictures of two sizes and what the converted classifier says of them, preprocessed outside of it."""
     import keras
 
-    outputs = [probabilities.get_layer("logits").output, probabilities.outputs[0]]
+    outputs = [_logits_of(probabilities), probabilities.outputs[0]]
     both = keras.Model(probabilities.inputs[0], outputs)
     random = np.random.default_rng(0)
     arrays: dict[str, Any] = {}

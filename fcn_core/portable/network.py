@@ -123,6 +123,11 @@ def export_network(
         raise EngineError(
             f"Expected your own model with its own weights. Received weights none for {spec.title}. Leave it out."
         )
+    if spec.given and path.exists() and path.samefile(spec.given.path):
+        raise OutputError(
+            f"Expected a file of its own for the exported network. Received {path}, which is your model. Choose "
+            f"another name: an export cannot be trained or converted again."
+        )
     if output_stride not in _STRIDES:
         raise ConversionError(
             f"Expected output stride 32, 16 or 8. Received {output_stride}. Choose one of them."

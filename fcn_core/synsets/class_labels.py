@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fcn_core.errors import HierarchyInvalid, LabelsInvalid
@@ -12,7 +13,8 @@ from fcn_core.synsets.records import ANY_CLASS, WNID, SynsetRecord, shown
 from fcn_core.synsets.search import MAX_QUERY, normal
 
 MOST_BYTES = 4_000_000
-MOST_LABELS = 50_000
+MOST_LABELS = 25_000  # ImageNet has 21 841 synsets with pictures
+_CARD = ("labels", "preprocessing")
 IMAGENET = "imagenet"  # instead of labels: the classes of ImageNet, in their order
 
 Labels = str | Path | Sequence[str]
@@ -21,6 +23,10 @@ _FORM = (
     "Write one class a line, in the order of the model's outputs: a wnid such as n02084071, or a word; or a JSON list "
     "of these."
 )
+
+
+# What identifies a synset, and so cannot be a word for another.
+_TAKEN = re.compile(r"(?:n[0-9]{8}|class[ _-][0-9]+|any[ _-]class)\b", re.IGNORECASE)
 
 
 def read_labels(labels: Labels) -> tuple[str, ...]:
@@ -40,14 +46,19 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
         The file cannot be read, or has no labels.
     """
     if isinstance(labels, str | Path):
-        found = _read(Path(labels))
-        where = str(labels)
+        listed, where = _read(Path(labels)), str(labels)
     else:
-        found, where = [str(each).strip() for each in labels], "the list"
-    if not found or len(found) > MOST_LABELS or not all(found):
+        listed, where = _listed(labels, "the labels"), "the list"
+    found = [" ".join(each.split()) for each in listed]
+    if not found or len(found) > MOST_LABELS:
         raise LabelsInvalid(
-            f"Expected 1 to {MOST_LABELS} labels. Received {len(found)}, or an empty one, from {where}. {_FORM}"
+            f"Expected 1 to {MOST_LABELS} labels. Received {len(found)} from {where}. {_FORM}"
         )
+    for number, each in enumerate(found):
+        if not each or not each.isprintable():
+            raise LabelsInvalid(
+                f"Expected labels that can be printed. Received {shown(each)} as class {number} from {where}. {_FORM}"
+            )
     return tuple(found)
 
 
@@ -81,7 +92,7 @@ def hierarchy_of(labels: Sequence[str]) -> Ontology:
 
 def numbered(count: int) -> Ontology:
     """Return the hierarchy of classes of which only the number is known."""
-    return _flat([f"class {number}" for number in range(count)])
+    return _numbered_words([f"class {number}" for number in range(count)])
 
 
 def restricted(ontology: Ontology, classes: Sequence[str]) -> Ontology:
@@ -102,6 +113,16 @@ def restricted(ontology: Ontology, classes: Sequence[str]) -> Ontology:
 
 
 def _flat(labels: Sequence[str]) -> Ontology:
+    for number, label in enumerate(labels):
+        if taken := _TAKEN.match(label):
+            raise LabelsInvalid(
+                f"Expected words, or wnids in all lines. Received {shown(taken[0])} as class {number}, which is a "
+                f"number of a synset. Write a word for it, or wnids for all classes."
+            )
+    return _numbered_words(labels)
+
+
+def _numbered_words(labels: Sequence[str]) -> Ontology:
     words = [tuple(filter(None, map(str.strip, label.split(",")))) for label in labels]
     for number, each in enumerate(words):
         if not each or not all(normal(word) and len(word) <= MAX_QUERY for word in each):
@@ -128,30 +149,80 @@ def _require_each_once(labels: Sequence[str]) -> None:
             )
 
 
+def _listed(found: object, where: str) -> list[str]:
+    """Return a list of labels, each of them a text or a pair of wnid and word."""
+    if isinstance(found, str | bytes | Mapping) or not isinstance(found, Iterable):
+        raise LabelsInvalid(f"Expected a list of labels. Received {where}, which are no list. {_FORM}")
+    labels = []
+    for number, each in enumerate(found):
+        parts = [each] if isinstance(each, str) else each
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            raise LabelsInvalid(
+                f"Expected labels that are texts. Received {type(each).__name__} as class {number} from {where}. "
+                f"{_FORM}"
+            )
+        labels.append(" ".join(parts))
+    return labels
+
+
 def _read(path: Path) -> list[str]:
+    text = _text(path)
+    if path.suffix.lower() != ".json":
+        lines = (line.strip() for line in text.splitlines())
+        return [line for line in lines if line and not line.startswith("#")]
+    found = _document(path, text)
+    if isinstance(found, dict) and not {*found} & {*_CARD}:
+        if sorted(found) != sorted(map(str, range(len(found)))):
+            raise LabelsInvalid(
+                f"Expected labels by number, from 0 on. Received {path}, in which some are missing. {_FORM}"
+            )
+        found = [found[str(number)] for number in range(len(found))]
+    elif isinstance(found, dict):
+        found = found.get("labels")
+    return _listed(found, str(path))
+
+
+def preprocessing_of(path: Path) -> str | None:
+    """Return the preprocessing that a JSON file of labels names.
+
+    Raises
+    ------
+    LabelsInvalid
+        The file cannot be read, or has an unknown key beside "labels" and "preprocessing".
+    """
+    found = _document(path, _text(path)) if path.suffix.lower() == ".json" else None
+    if not isinstance(found, dict) or not {*found} & {*_CARD}:
+        return None
+    if unknown := sorted(found.keys() - {*_CARD}):
+        raise LabelsInvalid(
+            f"Expected the keys {' and '.join(_CARD)}. Received {shown(unknown[0])} in {path}. Correct the key."
+        )
+    return str(found["preprocessing"]) if "preprocessing" in found else None
+
+
+def _document(path: Path, text: str) -> object:
     try:
-        if path.stat().st_size > MOST_BYTES:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LabelsInvalid(
+            f"Expected labels as JSON. Received {path}, which is not JSON ({str(error)[:80]}). {_FORM}"
+        ) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        if not path.is_file():  # not a device or a pipe, which may have no end
+            raise FileNotFoundError(0, "no such file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
             raise LabelsInvalid(
                 f"Expected a file of labels of at most {MOST_BYTES // 10**6} MB. Received {path}, which is larger. "
                 f"{_FORM}"
             )
-        text = path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise LabelsInvalid(
-            f"Expected a readable text file of labels. Received {path} ({getattr(error, 'strerror', None) or error}). "
-            f"{_FORM}"
-        ) from error
-    if path.suffix.lower() != ".json":
-        lines = (line.strip() for line in text.splitlines())
-        return [line for line in lines if line and not line.startswith("#")]
-    try:
-        found = json.loads(text)
-        if isinstance(found, dict) and "labels" in found:
-            found = found["labels"]
-        if isinstance(found, dict):
-            found = [found[str(number)] for number in range(len(found))]
-        return [each if isinstance(each, str) else " ".join(each) for each in found]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LabelsInvalid(
-            f"Expected labels as JSON. Received {path}, which has another form ({type(error).__name__}). {_FORM}"
+            f"Expected a readable text file of labels. Received {str(path)[:200]} "
+            f"({getattr(error, 'strerror', None) or error}). {_FORM}"
         ) from error

@@ -165,8 +165,12 @@ class Ontology:
 
     def class_ids(self, wnid: str) -> tuple[int, ...]:
         """Return the classes below a synset: indices of the network's outputs, ascending, each once."""
-        below = self._classes_below[self[wnid].wnid]
-        return tuple(i for i in range(below.bit_length()) if below >> i & 1)
+        below, found = self._classes_below[self[wnid].wnid], []
+        while below:
+            lowest = below & -below
+            found.append(lowest.bit_length() - 1)
+            below ^= lowest
+        return tuple(found)
 
     def count(self, wnid: str) -> int:
         """Return the number of classes below a synset."""
@@ -347,7 +351,7 @@ class Ontology:
             f"Expected a wnid or word of one of the {self._what}, such as {self._example.wnid} or "
             f"{self._example.name}. "
             f"Received {shown(text)}. {meaning.line} "
-            + (f"Give one of these: {nearest}." if nearest else "Search by a part of the word.")
+            + (f"Give one of these: {nearest}." if nearest else self._known)
         )
 
     def search(self, query: str, limit: int = 20) -> tuple[Synset, ...]:
@@ -404,6 +408,14 @@ class Ontology:
     def _what(self) -> str:
         """The synsets, for a message."""
         return f"{len(self)} {'ImageNet synsets' if self.is_imagenet else 'synsets of this model'}"
+
+    @property
+    def _known(self) -> str:
+        """What to do where nothing is near."""
+        if self.is_imagenet:
+            return "Search by a part of the word."
+        names = [self.label(wnid) for wnid in self.classes[:12]]
+        return f"Give one of its classes: {', '.join(names)}{', ...' if len(self.classes) > 12 else ''}."
 
     @property
     def _example(self) -> Synset:

@@ -25,7 +25,11 @@ def analysis(
     made = SimpleNamespace(
         image=RGBImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8), name, "0" * 64),
         model=SimpleNamespace(
-            title="EfficientNet-Lite2", engine="openvino", output_stride=32, weights=weights
+            vocabulary="imagenet",
+            title="EfficientNet-Lite2",
+            engine="openvino",
+            output_stride=32,
+            weights=weights,
         ),
         synset=SimpleNamespace(wnid="n02084071", words=("dog", "domestic dog")),
         class_ids=(151, 152),

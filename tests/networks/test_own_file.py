@@ -151,6 +151,10 @@ def hostile_configs(marker, secret):
         "nested too deep": (lambda config: {**config, "config": deep}, "limits", "100 deep"),
         "too many layers": (
             lambda config: config["config"].update(layers=[a_layer("ReLU")] * 50_001), "limits", "50000 objects"),
+        "layers from the last to the first": (
+            lambda config: config["config"].update(
+                layers=[{**a_layer("ReLU"), "name": f"r{i}", "inbound_nodes": [[f"r{i + 1}"]]} for i in range(300)]
+            ), "limits", "before those that they use"),
         "no model": (lambda config: [config], "damaged", "names no model"),
     }  # fmt: skip
 

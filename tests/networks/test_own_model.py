@@ -182,6 +182,8 @@ def refuse(tmp_path):
             "Expected 3 labels, one for each class of Mine 1.keras. Received 2",
         ),
         (LabelsInvalid, {"labels": "nowhere.txt"}, "nowhere.txt"),
+        (LabelsInvalid, {"labels": "/dev/zero"}, "/dev/zero"),
+        (UnknownModel, {"name": "x" * 5000 + ".keras"}, "which does not exist"),
         (UnknownModel, {"name": "nowhere.keras"}, "nowhere.keras, which does not exist"),
         (UnknownModel, {"preprocessing": "resnet"}, "none, zero-one, tf, caffe, torch. Received 'resnet'"),
         (EngineError, {"weights": None}, "its own weights"),
@@ -192,11 +194,59 @@ def test_what_does_not_fit_is_refused(refuse, kind, options, said):
     assert said in refuse(kind, **options)
 
 
-def test_a_grey_input_is_refused(tmp_path):
-    grey = keras.Sequential([keras.Input((28, 28, 1)), layers.GlobalAveragePooling2D(), layers.Dense(10)])
-    grey.save(tmp_path / "grey.keras")
-    with pytest.raises(ConversionError, match="three channels"):
-        fcn.load_model(tmp_path / "grey.keras")
+def not_a_number():
+    model = MODELS["softmax"][0]()
+    model.layers[-1].set_weights([np.full((3, 3), np.nan, np.float32), np.zeros(3, np.float32)])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: keras.Sequential([keras.Input((28, 28, 1)), layers.GlobalAveragePooling2D(), layers.Dense(9)]),
+         "three channels"),
+        (lambda: keras.Sequential([keras.Input((3, 32, 32)), layers.GlobalAveragePooling2D(), layers.Dense(9)]),
+         "three channels, which come last"),
+        (lambda: keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(9)]), "never called on a picture"),
+        (not_a_number, "infinite or not a number"),
+    ],
+    ids=["grey", "channels first", "no input", "not a number"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_a_network_that_cannot_be_used_is_refused(tmp_path, make, said):
+    make().save(tmp_path / "m.keras")
+    with pytest.raises(ConversionError, match=said):
+        loaded(tmp_path / "m.keras")
+
+
+def test_outputs_that_are_the_same_tensor_count_each(tmp_path, photo):
+    model = colour_network(pooled(activation=None))
+    twice = layers.Concatenate()([model.output, model.output])
+    keras.Model(model.inputs, twice).save(tmp_path / "m.keras")
+    own = loaded(tmp_path / "m.keras", labels=["red", "green", "blue", "red too", "green too", "blue too"])
+    found = fcn.analyse(photo[0], "red too", own, SCALES)
+    assert np.array_equal(
+        found.class_maps["160x160"].logits[..., :3], found.class_maps["160x160"].logits[..., 3:]
+    )
+
+
+def test_an_export_does_not_replace_the_model(tmp_path, run):
+    path = saved(tmp_path, "softmax")
+    before = path.read_bytes()
+    status, _, err = run("export", "--model", path, "--format", "keras", "--out", path)
+    assert (status, "which is your model" in err) == (2, True)
+    assert path.read_bytes() == before
+
+
+def test_bad_files_in_the_folder_are_named_and_the_others_listed(tmp_path, monkeypatch, run):
+    saved(tmp_path, "softmax")
+    for name in ("vgg16", "bad"):
+        MODELS["softmax"][0]().save(tmp_path / f"{name}.keras")
+    (tmp_path / "bad.txt").write_text(",", encoding="utf-8")
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    status, out, err = run("models", "--json")
+    assert (status, json.loads(out)[-1]["name"]) == (0, "mine-1")
+    assert [line.split()[1] for line in err.splitlines()] == ["bad.keras", "vgg16.keras"]
 
 
 def test_what_says_nothing_is_not_said_to_be_there(tmp_path, photo):
@@ -292,6 +342,8 @@ def test_every_command_takes_it(tmp_path, photo, run):
     (tmp_path / "index.csv").write_text(
         "image,synset_wnid,mask\nphoto.png,red,square.png\n", encoding="utf-8"
     )
+    compared = json.loads(run("evaluate", tmp_path / "index.csv", *chosen, "--json", "--compare")[1])
+    assert {each["way"]: each["pointing"] for each in compared["results"]}["cam"] == 1
     status, out, _ = run("evaluate", tmp_path / "index.csv", *chosen, "--json")
     assert json.loads(out)["mask_iou"] > 0.8
 
@@ -309,9 +361,8 @@ def test_it_is_written_for_other_programs(tmp_path, run):
     path = saved(tmp_path, "softmax").rename(tmp_path / "m.keras")
     card = {"labels": ["red", "green", "blue"], "preprocessing": "caffe"}
     (tmp_path / "m.json").write_text(json.dumps(card), encoding="utf-8")
-    status, _, err = run(
-        "export", "--model", path, "--format", "openvino", "--out", tmp_path / "out" / "m.xml"
-    )
+    out = ("--out", tmp_path / "out" / "m.xml", "--output-stride", 8)  # its own: it is rebuilt all the same
+    status, _, err = run("export", "--model", path, "--format", "openvino", *out)
     assert (status, err) == (0, "")
     described = json.loads((tmp_path / "out" / "m.xml.json").read_text(encoding="utf-8"))
     assert described["check"]["largest_error_of_logits"] < 1e-4

@@ -3,12 +3,14 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from fcn_core.errors import LabelsInvalid, UnknownSynset
 from fcn_core.synsets.class_labels import (
     MAX_QUERY,
     MOST_BYTES,
+    MOST_LABELS,
     hierarchy_of,
     numbered,
     read_labels,
@@ -51,6 +53,13 @@ def test_forms_of_a_file(tmp_path, name, text, labels):
         ("gap.json", b'{"0": "disc", "2": "cross"}'),
         ("nested.json", b"[" * 100_000),
         ("numbers.json", b"[1, 2]"),
+        ("text.json", b'"abc"'),
+        ("text inside.json", b'{"labels": "abc"}'),
+        ("objects.json", b'[{"a": 1}]'),
+        ("no labels.json", b'{"preprocessing": "tf"}'),
+        ("blank.json", b'["a", " "]'),
+        ("escape.txt", b"a\x1b[31m"),
+        ("surrogate.json", b'["a\\ud800"]'),
     ],
 )
 def test_a_file_without_labels_is_refused(tmp_path, name, content):
@@ -58,6 +67,22 @@ def test_a_file_without_labels_is_refused(tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(LabelsInvalid, match=name):
         read_labels(tmp_path / name)
+
+
+@pytest.mark.parametrize("labels", [5, {0: "disc"}, ["disc", 3], ["disc", ""], ["a\u202eb"], []])
+def test_a_list_that_is_none_is_refused(labels):
+    with pytest.raises(LabelsInvalid):
+        read_labels(labels)
+
+
+def test_a_line_break_in_a_label_is_a_space():
+    assert read_labels(np.array(["a\nx", " b\u2028"])) == ("a x", "b")
+
+
+def test_many_classes_are_no_work():
+    many = numbered(MOST_LABELS)
+    assert many.membership().shape == (MOST_LABELS + 1, MOST_LABELS)
+    assert many.class_ids(many.root) == tuple(range(MOST_LABELS))
 
 
 def test_words_are_a_flat_list_below_one_root():
@@ -122,7 +147,9 @@ def test_what_such_a_network_never_learned_is_said(labels, text, line):
 
 
 def test_the_error_names_the_classes_of_the_model():
-    with pytest.raises(UnknownSynset, match="of the 3 synsets of this model, such as class-0 or disc"):
+    with pytest.raises(
+        UnknownSynset, match=r"such as class-0 or disc\..*Give one of its classes: disc, cross\."
+    ):
         hierarchy_of(["disc", "cross"]).find("tench")
 
 
@@ -134,6 +161,9 @@ def test_the_error_names_the_classes_of_the_model():
         (["disc", ","], "',' as class 1"),
         (["x" * (MAX_QUERY + 1)], "as class 0"),
         ([DOG, "n99999999"], "n99999999 as class 1"),
+        ([DOG, "cat"], f"'{DOG}' as class 0"),
+        (["class 1", "class-0"], "'class 1' as class 0"),
+        (["disc", "Any class"], "'Any class' as class 1"),
     ],
 )
 def test_labels_that_cannot_be_told_apart_or_do_not_exist_are_refused(labels, said):
