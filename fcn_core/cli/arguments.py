@@ -37,12 +37,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a model and how it runs."""
     add_model_name(parser)
     parser.add_argument("--engine", choices=settings.ENGINES, help="default: FCN_ENGINE, else auto")
-    parser.add_argument(
-        "--weights",
-        choices=("imagenet", "none"),
-        default="imagenet",
-        help="none: random weights from a fixed seed",
-    )
+    add_weights(parser)
 
 
 def add_model_name(parser: argparse.ArgumentParser) -> None:
@@ -64,8 +59,18 @@ def add_model_name(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_scale_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add ``--output-stride``, ``--scales`` and ``--fit``."""
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights``."""
+    parser.add_argument(
+        "--weights",
+        choices=("imagenet", "none"),
+        default="imagenet",
+        help="none: random weights from a fixed seed",
+    )
+
+
+def add_output_stride(parser: argparse.ArgumentParser) -> None:
+    """Add ``--output-stride``."""
     parser.add_argument(
         "--output-stride",
         type=int,
@@ -73,6 +78,11 @@ def add_scale_options(parser: argparse.ArgumentParser, default: str) -> None:
         default=STRIDES[0],
         help="input pixels per cell of the class map, default 32",
     )
+
+
+def add_scale_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--output-stride``, ``--scales`` and ``--fit``."""
+    add_output_stride(parser)
     parser.add_argument(
         "--scales", default=default, metavar="HxW,...", help=f"height x width, default {default}"
     )

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fcn_core.cli.arguments import STRIDES, Commands, add_model_name
+from fcn_core.cli.arguments import Commands, add_model_name, add_output_stride, add_weights
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
 
 FORMATS = ("keras", "onnx", "openvino", "litert", "saved_model")
@@ -26,19 +26,8 @@ def add_commands(commands: Commands) -> None:
         metavar="FILE",
         help="ends in .keras, .onnx, .xml (OpenVINO) or .tflite (LiteRT); a folder for saved_model",
     )
-    export.add_argument(
-        "--weights",
-        choices=("imagenet", "none"),
-        default="imagenet",
-        help="none: random weights from a fixed seed",
-    )
-    export.add_argument(
-        "--output-stride",
-        type=int,
-        choices=STRIDES,
-        default=STRIDES[0],
-        help="input pixels per cell of the class map, default 32",
-    )
+    add_weights(export)
+    add_output_stride(export)
     export.add_argument("--json", action="store_true", help="print the description as JSON")
     export.set_defaults(run=_run)
 

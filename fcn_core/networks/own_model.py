@@ -22,7 +22,7 @@ from fcn_core.networks.own_file import SUFFIXES, read_model
 from fcn_core.networks.spec import PREPROCESSINGS, GivenModel, ModelSpec
 from fcn_core.networks.weights import WeightsFile, digest
 from fcn_core.synsets.class_labels import (
-    IMAGENET,
+    IMAGENET_LABELS,
     MOST_LABELS,
     Labels,
     hierarchy_of,
@@ -74,7 +74,7 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         )
     if labels is None:
         labels = next((path.with_suffix(end) for end in _BESIDE if path.with_suffix(end).is_file()), None)
-    beside = Path(labels) if isinstance(labels, str | Path) and labels != IMAGENET else None
+    beside = Path(labels) if isinstance(labels, str | Path) and labels != IMAGENET_LABELS else None
     chosen = preprocessing or (preprocessing_of(beside) if beside is not None else None) or "none"
     if chosen not in PREPROCESSINGS:
         raise UnknownModel(
@@ -82,7 +82,7 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
             f"with which the model was trained."
         )
     known: Ontology | None = None
-    if isinstance(labels, str) and labels == IMAGENET:
+    if isinstance(labels, str) and labels == IMAGENET_LABELS:
         known = Ontology.load()
     elif labels is not None:
         known = hierarchy_of(read_labels(labels))

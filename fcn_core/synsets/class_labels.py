@@ -15,7 +15,7 @@ from fcn_core.synsets.search import MAX_QUERY, normal
 MOST_BYTES = 4_000_000
 MOST_LABELS = 25_000  # ImageNet has 21 841 synsets with pictures
 _CARD = ("labels", "preprocessing")
-IMAGENET = "imagenet"  # instead of labels: the classes of ImageNet, in their order
+IMAGENET_LABELS = "imagenet"  # instead of labels: the classes of ImageNet, in their order
 
 Labels = str | Path | Sequence[str]
 
@@ -37,8 +37,8 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
     labels : str, Path, or sequence of str
         A file, or the labels themselves. The file has one class a line (empty lines and lines that begin with # are
         left out), or is JSON: a list, or an object by number as Keras' ``imagenet_class_index.json``, whose entries are
-        words or pairs of wnid and word; it may
-        be the value of ``labels`` in an object.
+        words or pairs of wnid and word. Either may be the value of ``labels`` in
+        an object.
 
     Raises
     ------

@@ -30,6 +30,7 @@ from fcn_core.synsets.records import (
     children_first,
     classes_in_words,
     parents_of,
+    places_of,
     shown,
 )
 from fcn_core.synsets.search import WordIndex, normal
@@ -165,12 +166,7 @@ class Ontology:
 
     def class_ids(self, wnid: str) -> tuple[int, ...]:
         """Return the classes below a synset: indices of the network's outputs, ascending, each once."""
-        below, found = self._classes_below[self[wnid].wnid], []
-        while below:
-            lowest = below & -below
-            found.append(lowest.bit_length() - 1)
-            below ^= lowest
-        return tuple(found)
+        return places_of(self._classes_below[self[wnid].wnid])
 
     def count(self, wnid: str) -> int:
         """Return the number of classes below a synset."""

@@ -98,6 +98,16 @@ def parents_of(node: SynsetRecord, hypernyms: list[str]) -> tuple[str, ...]:
     return node.parents or tuple(sorted(hypernyms))
 
 
+def places_of(bits: int) -> tuple[int, ...]:
+    """Return the places of the ones among the bits of an integer, ascending."""
+    found = []
+    while bits:
+        lowest = bits & -bits
+        found.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return tuple(found)
+
+
 def children_first(by_wnid: dict[str, SynsetRecord]) -> list[str]:
     """Return the wnids in an order in which children precede their parents; the same on every run."""
     sorter = TopologicalSorter({wnid: by_wnid[wnid].children for wnid in sorted(by_wnid)})

@@ -1,5 +1,6 @@
 """A model of one's own: found, labelled, and used by everything that the models of the zoo are used by."""
 
+import argparse
 import json
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from keras import layers
 from PIL import Image
 
 import fcn_core as fcn
+from fcn_core.cli import arguments
 from fcn_core.errors import ConversionError, EngineError, FcnError, LabelsInvalid, UnknownModel
 from fcn_core.images.read import image_from_array
 from fcn_core.maps.findings import findings
@@ -386,3 +388,10 @@ def test_it_is_verified(tmp_path, run, name):
     status, out, _ = run("verify", "--model", path, "--engine", engine)
     assert (status, "NOT" in out) == (0, False)
     assert ("the only cell" if name == "Flatten" else "the mean") in out
+
+
+def test_the_command_offers_every_preprocessing():
+    parser = argparse.ArgumentParser()
+    arguments.add_model_name(parser)
+    (offered,) = (each.choices for each in parser._actions if each.dest == "preprocessing")
+    assert tuple(offered) == tuple(PREPROCESSINGS)
