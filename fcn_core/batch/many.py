@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcn_core.batch.inputs import read_picture
 from fcn_core.batch.stages import Stages, overlapped
 from fcn_core.engines.base import ModelInfo, Predictor
-from fcn_core.errors import SynsetError
+from fcn_core.errors import FcnError, SynsetError
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale
 from fcn_core.maps.findings import findings
@@ -42,6 +42,8 @@ class PictureResult:
         With ``everything``: one for each other synset that is in the picture, most certain first.
     error : str or None
         Why there is no analysis: what was expected, what was received, what to do.
+    error_type : str or None
+        Name of the error's class, such as "ImageError".
     seconds : float
         Time of the network and of everything after it, in the threads that did it.
     """
@@ -51,6 +53,7 @@ class PictureResult:
     asked: tuple[Analysis, ...] = ()
     found: tuple[Analysis, ...] = ()
     error: str | None = None
+    error_type: str | None = None
     seconds: float = 0.0
 
     @property
@@ -105,10 +108,15 @@ def analyse_many(
     options = options or MapOptions()
     wanted = wanted_synsets(synsets, model.info, everything)
     ask = Question(wanted, everything, options, model.info)
-    stages = Stages(
-        read=read_picture, finish=ask.answer, failed=lambda path, why: PictureResult(path, error=why)
-    )
+    stages = Stages(read=read_picture, finish=ask.answer, failed=failed_result)
     return overlapped((os.fspath(path) for path in paths), model, scales, options.fit, stages)
+
+
+def failed_result(path: str, error: Exception) -> PictureResult:
+    """Return the result of a picture that could not be analysed."""
+    kind = type(error).__name__
+    why = str(error) if isinstance(error, FcnError) else f"internal error ({kind}: {error})"
+    return PictureResult(path, error=why, error_type=kind)
 
 
 def wanted_synsets(

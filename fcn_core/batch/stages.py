@@ -47,12 +47,12 @@ class Stages(Generic[S, T]):
     finish : callable
         Takes the source, the picture's working copy and its class maps, and returns the result. Runs in a pool.
     failed : callable
-        Takes the source and the reason, and returns the result of a picture that cannot be done.
+        Takes the source and the error, and returns the result of a picture that cannot be done.
     """
 
     read: Callable[[S, Limits], RGBImage]
     finish: Callable[[S, RGBImage, Mapping[str, ClassMap]], T]
-    failed: Callable[[S, str], T]
+    failed: Callable[[S, Exception], T]
 
 
 def overlapped(
@@ -163,7 +163,7 @@ class _Loop(Generic[S, T]):
         except (Cancelled, OutputError, StorageError):
             raise
         except FcnError as error:
-            return self._stages.failed(source, str(error))
+            return self._stages.failed(source, error)
         except Exception as error:  # one picture does not stop the others
             logger.exception("fault")
-            return self._stages.failed(source, f"internal error ({type(error).__name__}: {error})")
+            return self._stages.failed(source, error)
