@@ -10,10 +10,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fcn_core.batch.inputs import Source, read_picture
 from fcn_core.batch.many import failed_result
@@ -30,6 +32,7 @@ from fcn_core.system import memory
 
 _IN_A_BLOCK = 32  # pictures: the unit that goes to an actor, and that is done again if its node is lost
 _MOST_BLOCKS = 10_000
+_CONNECT = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -94,21 +97,30 @@ def connect(address: str) -> None:
         Nothing answers at the address.
     """
     require_ray()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
-    import ray
-
-    if ray.is_initialized():
-        return
     try:
-        ray.init(
-            address=None if address == "auto" else address, logging_level=logging.WARNING, log_to_driver=False
-        )
+        if address != "auto":
+            _require_answer(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        import ray
+
+        if not ray.is_initialized():
+            where = None if address == "auto" else address
+            ray.init(address=where, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         why = " ".join(str(error).split())[:200]
         raise DatasetError(
             f"Expected a Ray cluster at --ray {address}. Received none: {why}. Start one with ray start --head, or "
             "choose --ray auto."
         ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Check that something answers: Ray would try for minutes."""
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    if parts.hostname is None or parts.port is None:
+        raise ValueError("an address has a host and a port, such as 10.0.0.1:6379")
+    socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT).close()
 
 
 def ray_runner(task: Task, choice: ModelChoice, cpus: int) -> Runner:
@@ -146,6 +158,7 @@ def ray_runner(task: Task, choice: ModelChoice, cpus: int) -> Runner:
 def _dataset(sources: list[Source], task: Task, choice: ModelChoice, cpus: int) -> Any:
     import ray.data
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # after its own settings, which the import makes
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     actors = max(1, int(ray.cluster_resources().get("CPU", 1)) // cpus)

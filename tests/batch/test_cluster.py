@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import types
@@ -15,7 +16,7 @@ import skimage.data
 from PIL import Image
 
 from fcn_core.batch import cluster
-from fcn_core.batch.cluster import Analyser, ModelChoice, ray_runner, require_ray
+from fcn_core.batch.cluster import Analyser, ModelChoice, connect, ray_runner, require_ray
 from fcn_core.batch.inputs import sources
 from fcn_core.batch.many import Question, wanted_synsets
 from fcn_core.batch.run import Output, local_runner, run_batch
@@ -136,6 +137,15 @@ def test_without_ray_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DatasetError, match="pip install"):
         require_ray()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "nonsense", "127.0.0.1"])
+def test_an_address_that_does_not_answer_is_named_at_once(monkeypatch, address):
+    monkeypatch.setattr(cluster, "require_ray", lambda: None)
+    with socket.socket() as held:  # bound, and never listened on
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(DatasetError, match="--ray"):
+            connect(address.format(held.getsockname()[1]))
 
 
 @pytest.mark.skipif(not is_installed("ray"), reason="Ray is not installed: pip install 'ray[data]'")
