@@ -145,7 +145,9 @@ class Choices(Generic[Record]):
 
         def changed(asked: str) -> None:
             new = state[asked]
-            if asked != self._key(which) or text(new) == self.known.get(asked):  # replaced, or forgotten meanwhile
+            if asked != self._key(which) or text(new) == self.known.get(
+                asked
+            ):  # replaced, or forgotten meanwhile
                 return
             self.known[asked] = text(new)
             if choose is not None:
