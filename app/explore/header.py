@@ -12,7 +12,6 @@ from app.state.selection import Selection
 from app.state.view import View
 from app.ui import spoken
 from fcn_core.pipeline import Analysis
-from fcn_core.synsets.ontology import Ontology
 
 
 def adapt_synset(view: View | None, picture: Picture) -> None:
@@ -37,8 +36,7 @@ def _word_of(picture: Picture, view: View) -> str:
     """Return the synset to show first for a sample; "" for other pictures, and for a network that never learned it."""
     if picture.word is None:
         return ""
-    shipped = Ontology.load()
-    return models.translated(shipped.find(picture.word).wnid, shipped, view.ontology)
+    return models.named(picture.word, view.ontology)
 
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:

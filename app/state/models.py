@@ -33,6 +33,12 @@ def first_synsets(ontology: Ontology) -> tuple[str, str]:
     return first, second
 
 
+def named(word: str, ontology: Ontology) -> str:
+    """Return the synset of a hierarchy that one of ImageNet's words means; "" if there is none."""
+    shipped = Ontology.load()
+    return translated(shipped.collapse(shipped.find(word).wnid), shipped, ontology)
+
+
 def translated(wnid: str, known: Ontology, other: Ontology) -> str:
     """Return the synset of another hierarchy that a synset is: by its wnid or its words; "" if there is none.
 
