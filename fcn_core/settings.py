@@ -273,8 +273,8 @@ WEIGHTS_DIR: Setting[Path | None] = Setting(
 )  # fmt: skip
 MODELS_DIR: Setting[Path | None] = Setting(
     "FCN_MODELS_DIR",
-    "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels: for the library and the "
-    "command line",
+    "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels: for the pages, the "
+    "library and the command line",
     "none", "the path of a readable folder", None, _folder, _wrong_weights,
 )  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
