@@ -11,11 +11,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn_core.errors import FcnError
+from fcn_core.system.child import exit_status
 from fcn_core.system.installed import is_installed
 
 if TYPE_CHECKING:
@@ -183,7 +185,7 @@ def largest_errors(format: Format, path: Path, reference: Path) -> dict[str, flo
     return errors
 
 
-def main(name: str, path: str, reference: str, *layers: str) -> int:
+def main(name: str, path: str, reference: str, *layers: str) -> None:
     """Check a file in this process, with nothing else than its runtime; print the errors as JSON.
 
     Modules with the layers of this program that a network needs are imported first.
@@ -191,8 +193,7 @@ def main(name: str, path: str, reference: str, *layers: str) -> int:
     for module in layers:
         importlib.import_module(module)
     print(json.dumps(largest_errors(FORMATS[name], Path(path), Path(reference))))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(exit_status(partial(main, *sys.argv[1:])))

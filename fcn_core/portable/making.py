@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcn_core import errors
 from fcn_core.errors import ConversionError
 from fcn_core.portable.formats import FORMATS, INPUT, OUTPUTS, Format, backend_of
+from fcn_core.system.child import exit_status
 
 if TYPE_CHECKING:
     import keras
 
     from fcn_core.networks.spec import ModelSpec, Preprocessing
-
-REFUSED, UNWRITABLE = 20, 21  # exit statuses of the process
 
 
 def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -> keras.Model:
@@ -177,24 +176,13 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
 
 def _main(
     name: str, weights: str, output_stride: str, format_name: str, folder: str, preprocessing: str = ""
-) -> int:
+) -> None:
     from fcn_core.networks.zoo import model_spec
 
-    try:
-        path = Path(weights) if weights else None
-        spec = model_spec(name, preprocessing=preprocessing or None)
-        make(spec, path, int(output_stride), FORMATS[format_name], Path(folder))
-    except errors.FcnError as error:
-        return _failed(error, REFUSED)
-    except OSError as error:
-        return _failed(error, UNWRITABLE)
-    return 0
-
-
-def _failed(error: Exception, status: int) -> int:
-    print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-    return status
+    path = Path(weights) if weights else None
+    spec = model_spec(name, preprocessing=preprocessing or None)
+    make(spec, path, int(output_stride), FORMATS[format_name], Path(folder))
 
 
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    sys.exit(exit_status(partial(_main, *sys.argv[1:])))

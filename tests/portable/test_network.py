@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_core.errors import (
+    Cancelled,
     ConversionError,
     EngineError,
     FcnError,
@@ -29,7 +30,8 @@ def children(monkeypatch):
     """In place of the child processes: what they write, the errors that they find, and what is installed."""
     told = {"errors": {"logits": 1e-6, "probabilities": 1e-7}, "classes": 1000, "missing": set(), "ran": []}
 
-    def run(module, arguments, backend, folder):
+    def run(work, module, arguments, backend):
+        folder = work.folder
         told["ran"].append((module, backend))
         if module == "formats":
             return f"noise of a library\n{json.dumps(told['errors'])}\n"
@@ -189,15 +191,28 @@ def test_a_failure_in_between_leaves_what_was_there(children, tmp_path, monkeypa
     assert files(tmp_path) == before
 
 
-def test_a_child_that_fails_is_told(tmp_path, monkeypatch):
+def test_a_child_that_fails_is_told(tmp_path):
     """With real processes."""
-    with pytest.raises(UnknownModel, match="Expected a model among"):
-        network._run_child("making", ["nonsense", "", "32", "keras", str(tmp_path)], "openvino", tmp_path)
     np.savez(tmp_path / "reference.npz")
-    with pytest.raises(EngineError, match=r"Received one that failed \(.*\). Try another format"):
-        network._run_child(
-            "formats",
-            ["openvino", str(tmp_path / "no.xml"), str(tmp_path / "reference.npz")],
-            "openvino",
-            tmp_path,
-        )
+    work = network._Work(MODELS[NAME], None, 32, FORMATS["openvino"], tmp_path, tmp_path / "n.xml", None)
+    with pytest.raises(UnknownModel, match="Expected a model among"):
+        network._run_child(work, "making", ["nonsense", "", "32", "keras", str(tmp_path)], "openvino")
+    missing = [str(tmp_path / "no.xml"), str(tmp_path / "reference.npz")]
+    with pytest.raises(
+        EngineError, match=r"to check .* Received one that failed \(.*\)\. Try another format"
+    ):
+        network._run_child(work, "formats", ["openvino", *missing], "openvino")
+
+
+def test_a_cancelled_export_leaves_nothing(tmp_path):
+    """With a real process, which is stopped as soon as it runs."""
+    steps = []
+
+    def stop(step):
+        steps.append(step)
+        raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        export_network(NAME, "openvino", tmp_path / "n.xml", checkpoint=stop)
+    assert steps == ["write"]
+    assert list(tmp_path.iterdir()) == []
