@@ -304,6 +304,10 @@ ALLOW_REMOVE = Setting(
     "FCN_ALLOW_REMOVE", "whether visitors of the Models page may remove models from the disk: `0` no, `1` yes", "`0`",
     "0 or 1", False, _switch,
 )  # fmt: skip
+ALLOW_EXPORT = Setting(
+    "FCN_ALLOW_EXPORT", "whether visitors of the Models page may export networks: `0` no, `1` yes", "`1`",
+    "0 or 1", True, _switch,
+)  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
     "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
@@ -313,5 +317,5 @@ LOG: Setting[str | None] = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS,
-    ALLOW_REMOVE, LOG,
+    ALLOW_REMOVE, ALLOW_EXPORT, LOG,
 )  # fmt: skip
