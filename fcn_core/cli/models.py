@@ -100,8 +100,8 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
         "weights": str(weights) if weights else None,
         "fetch_mb": round(fetch, 1),
         "disk_mb": round(on_disk(spec).total / 1e6, 1),
-        "parameters": spec.parameters,
-        "input_size": spec.input_size,
+        "parameters": spec.parameters or None,  # of a model of one's own, whose file was not read
+        "input_size": spec.input_size or None,
         "top1": spec.accuracy and spec.accuracy.top1,
         "top1_source": spec.accuracy and spec.accuracy.source,
         "proof": spec.proof,

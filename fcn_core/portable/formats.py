@@ -166,7 +166,7 @@ def largest_errors(format: Format, path: Path, reference: Path) -> dict[str, flo
     Returns
     -------
     dict of str to float
-        The largest error of each output over all pictures: that of the logits as a share of their range.
+        The largest error of each output over all pictures: that of the logits as a share of :func:`_span`.
     """
     import numpy as np
 
@@ -179,10 +179,20 @@ def largest_errors(format: Format, path: Path, reference: Path) -> dict[str, flo
                 expected = arrays[f"{name}{number}"]
                 if found[name].shape != expected.shape:
                     return dict.fromkeys(OUTPUTS, float("inf"))
-                span = float(np.ptp(expected)) if name == "logits" else 1.0
+                span = _span(expected) if name == "logits" else 1.0
                 error = float(np.abs(found[name] - expected).max()) / span
                 errors[name] = max(errors[name], error if np.isfinite(error) else float("inf"))
     return errors
+
+
+def _span(logits: NDArray[np.float32]) -> float:
+    """Return the range of logits, to compare errors with; one output has none, so it is the size of its logits.
+
+    Where all logits are nearly the same, as before any training, float32 has no digits of their range: it counts as a
+    hundredth of their size, and as 0.001 at least.
+    """
+    size = float(abs(logits).max())
+    return max(float(logits.max() - logits.min()), size if logits.shape[-1] == 1 else size / 100, 1e-3)
 
 
 def main(name: str, path: str, reference: str, *layers: str) -> None:

@@ -151,6 +151,7 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
     from fcn_core.networks.convert import convert
     from fcn_core.networks.graph import layers_of
     from fcn_core.networks.keras_settings import import_keras, keras_settings
+    from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
     from fcn_core.system import memory
 
@@ -165,7 +166,11 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
         reference(probabilities, spec.preprocessing, side, folder / "reference.npz")
         write(network, format, folder / f"network{format.suffix}")
         own = {type(layer).__module__ for layer in layers_of(network)}
+        height, width = classifier.input_shape[1:3]
+        geometry, _ = read_geometry(probabilities)
     facts = {
+        "input_size": height if height == width else [height, width],
+        "output_stride": geometry.stride,
         "classes": network.output["logits"].shape[-1],
         "exclusive": conversion.exclusive,
         "layers": sorted(module for module in own if module.startswith("fcn_core")),

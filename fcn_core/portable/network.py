@@ -308,6 +308,10 @@ def _description(work: _Work, facts: Mapping[str, Any]) -> dict[str, Any]:
         else "before the softmax or sigmoid; the one cell of a picture of the classifier's input size has its answer",
         "probabilities": "from 0 to 1",
     }
+    if count == 1:
+        said = {
+            name: f"of the second class, the first has the rest; {meaning}" for name, meaning in said.items()
+        }
     return {
         "format": work.kind.name,
         "runtime": work.kind.runtime[1],
@@ -316,7 +320,7 @@ def _description(work: _Work, facts: Mapping[str, Any]) -> dict[str, Any]:
             "title": spec.title,
             "source": spec.source,
             "licence_of_weights": spec.licence,
-            "input_size_of_classifier": spec.input_size,
+            "input_size_of_classifier": facts["input_size"],
         },
         "weights": {
             "kind": "own"
@@ -338,7 +342,7 @@ def _description(work: _Work, facts: Mapping[str, Any]) -> dict[str, Any]:
             "preprocessing": "inside the network: give pixels as they are",
         },
         "outputs": {name: {"shape": cells, "dtype": "float32", "meaning": said[name]} for name in OUTPUTS},
-        "output_stride": work.output_stride,
+        "output_stride": facts["output_stride"],
         "classes": _classes(spec, count, facts["exclusive"]),
         "import_before_loading": facts["layers"],
         "versions": versions(),
@@ -346,13 +350,16 @@ def _description(work: _Work, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _classes(spec: ModelSpec, count: int, exclusive: bool) -> list[dict[str, Any]] | None:
-    """Return the classes in the order of the last axis; None if their names are not known."""
+    """Return the classes in the order of the last axis; None if their names are not known.
+
+    One output is the second of two classes.
+    """
     ontology = spec.outputs(count, exclusive).ontology
     by_id = {
         ids[0]: synset for synset in ontology if len(ids := ontology.class_ids(synset.wnid)) == 1
         and not synset.children
     }  # fmt: skip
-    if len(by_id) != count:
+    if len(by_id) != (2 if count == 1 else count):
         return None
     return [{"id": i, "wnid": by_id[i].wnid, "label": by_id[i].name} for i in sorted(by_id)]
 

@@ -13,6 +13,7 @@ from PIL import Image
 import fcn_core as fcn
 from fcn_core.cli import arguments
 from fcn_core.errors import ConversionError, EngineError, FcnError, LabelsInvalid, UnknownModel
+from fcn_core.export.reproduce import command_line
 from fcn_core.images.read import image_from_array
 from fcn_core.maps.findings import findings
 from fcn_core.networks.convert import convert
@@ -104,8 +105,10 @@ def test_it_finds_its_class(tmp_path, photo, name):
     for engine in ("tensorflow", *(["openvino"] if name in ("softmax", "yes or no", "Flatten") else [])):
         model = fcn.load_model(path, engine=engine)
         assert (model.info.name, model.info.weights) == ("mine-1", "own")
+        assert (model.info.output_stride, model.info.stride_option) == (8, 32)
         found = fcn.analyse(image, "red", model, SCALES)
         assert found.presence > 0.9
+        assert "--output-stride 32 " in command_line(found), "8 would convert it again"
         assert (found.mask & square).sum() > 0.8 * (found.mask | square).sum()
         assert fcn.presence(found.class_maps, "red") == found.presence
         if "green" in MODELS[name][1]:
@@ -368,6 +371,7 @@ def test_it_is_written_for_other_programs(tmp_path, run):
     assert (status, err) == (0, "")
     described = json.loads((tmp_path / "out" / "m.xml.json").read_text(encoding="utf-8"))
     assert described["check"]["largest_error_of_logits"] < 1e-4
+    assert (described["output_stride"], described["model"]["input_size_of_classifier"]) == (8, 48)
     assert [each["label"] for each in described["classes"]] == ["red", "green", "blue"]
 
     import openvino

@@ -176,6 +176,28 @@ def test_a_wrong_file_is_seen(tmp_path, spoil, expected):
     assert found["logits"] == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("logits", "error", "passes"),
+    [
+        (np.full((1, 2, 2, 1), -0.02), 1e-8, True),  # one output that is nearly constant
+        (np.full((1, 2, 2, 1), -0.02), 1e-5, False),
+        (np.full((1, 2, 2, 3), 1 / 3), 1e-7, True),  # untrained
+        (np.full((1, 2, 2, 3), 1 / 3), 1e-5, False),
+        (np.zeros((1, 2, 2, 3)), 0, True),
+        (np.zeros((1, 2, 2, 3)), 1e-6, False),
+        (np.arange(12).reshape(1, 2, 2, 3) / 1000 + 5, 1e-5, False),  # an offset does not excuse errors
+    ],
+)
+def test_nearly_equal_logits_are_compared_with_their_size(tmp_path, logits, error, passes):
+    logits = logits.astype(np.float32)
+    np.savez(tmp_path / "r.npz", image0=np.zeros((1, 8, 8, 3)), logits0=logits, probabilities0=logits)
+    fake = dataclasses.replace(
+        FORMATS["onnx"],
+        open=lambda _: lambda _: {"logits": logits + np.float32(error), "probabilities": logits},
+    )
+    assert (largest_errors(fake, tmp_path, tmp_path / "r.npz")["logits"] < LIMIT) == passes
+
+
 def test_an_unknown_format_is_refused():
     from fcn_core.errors import FcnError
 

@@ -17,7 +17,7 @@ from fcn_core.errors import (
     UnknownModel,
 )
 from fcn_core.networks.weights import digest
-from fcn_core.networks.zoo import MODELS, find_weights
+from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.portable import network
 from fcn_core.portable.formats import FORMATS, backend_of
 from fcn_core.portable.network import export_network
@@ -43,7 +43,8 @@ def children(monkeypatch):
             (made / "saved_model.pb").write_bytes(b"network")
         if kind.name == "openvino":
             made.with_suffix(".bin").write_bytes(b"weights")
-        facts = {"classes": told["classes"], "layers": [], "exclusive": True}
+        facts = {"classes": told["classes"], "layers": [], "exclusive": True, "input_size": 224}
+        facts["output_stride"] = told.get("stride", int(arguments[2]))
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         return ""
 
@@ -92,6 +93,19 @@ def test_random_weights_and_other_classes_are_said(children, tmp_path):
     assert said["weights"] == {"kind": "random", "file": None, "sha256": None}
     assert said["classes"] is None
     assert said["output_stride"] == 16
+
+
+def test_one_output_is_the_second_of_two_classes(children, tmp_path):
+    """Of a model of one's own, whose stride and input size are those of its network."""
+    children.update(classes=1, stride=4)
+    (tmp_path / "mine.keras").write_bytes(b"a network")
+    spec = model_spec(str(tmp_path / "mine.keras"), ["cat"])
+    said = export_network(spec, "onnx", tmp_path / "n.onnx").description
+    assert [(each["id"], each["label"]) for each in said["classes"]] == [(0, "not cat"), (1, "cat")]
+    assert all("of the second class" in each["meaning"] for each in said["outputs"].values())
+    assert (said["output_stride"], said["model"]["input_size_of_classifier"]) == (4, 224)
+    children["classes"] = 2
+    assert "second" not in str(export_network(spec, "onnx", tmp_path / "n.onnx").description["outputs"])
 
 
 def test_without_the_runtime_nothing_is_checked(children, tmp_path):
