@@ -273,8 +273,8 @@ WEIGHTS_DIR: Setting[Path | None] = Setting(
 )  # fmt: skip
 MODELS_DIR: Setting[Path | None] = Setting(
     "FCN_MODELS_DIR",
-    "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels: for the library and the "
-    "command line",
+    "folder of [Keras models of your own](docs/models.md#your-own-model), with their labels: for the pages, the "
+    "library and the command line",
     "none", "the path of a readable folder", None, _folder, _wrong_weights,
 )  # fmt: skip
 MEMORY_MB: Setting[int | None] = Setting(
@@ -305,7 +305,9 @@ ALLOW_REMOVE = Setting(
     "0 or 1", False, _switch,
 )  # fmt: skip
 ALLOW_EXPORT = Setting(
-    "FCN_ALLOW_EXPORT", "whether visitors of the Models page may export networks: `0` no, `1` yes", "`1`",
+    "FCN_ALLOW_EXPORT",
+    "whether visitors of the Models page may export networks: `0` no, `1` yes, also those of `FCN_MODELS_DIR`",
+    "`1`, without your own models",
     "0 or 1", True, _switch,
 )  # fmt: skip
 LOG: Setting[str | None] = Setting(

@@ -8,7 +8,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.state import caches, comparison, session
+from app.state import comparison, session
 from app.state.comparison import Comparison
 from app.state.samples import SAMPLES
 from app.ui import notices, sample_label, synset_picker
@@ -44,12 +44,11 @@ def draw(chosen: Comparison) -> None:
         where, left, right = _columns(3)
         with where:
             _pick_synset("synset", chosen.wnids[0], "Look for")
-        for place, field, label, name in zip(
-            (left, right), ("model", "other_model"), ("with", "and with"), chosen.models, strict=True
-        ):
+        fields = (left, "model", "with", _choose_model), (right, "other_model", "and with", None)
+        for (place, field, label, choose), name in zip(fields, chosen.models, strict=True):
             place.selectbox(
                 label, names, names.index(name), format_func=lambda each: model_spec(each).title,
-                **widget(field, name, initial=""),
+                **widget(field, name, choose=choose, initial=""),
             )  # fmt: skip
         return
     left, right = _columns(2)
@@ -57,6 +56,11 @@ def draw(chosen: Comparison) -> None:
         _pick_synset("synset", chosen.wnids[0], "Look for")
     with right:
         _pick_synset("other", chosen.wnids[1], "and for")
+
+
+def _choose_model(name: str) -> None:
+    choices = session.compare().choices
+    choices.now = comparison.with_model(choices.now, name)
 
 
 def _columns(count: int) -> list[DeltaGenerator]:
@@ -88,7 +92,8 @@ def _button(name: str) -> str:
 def _pick_synset(field: str, wnid: str, label: str) -> None:
     key = "compare-synset" if field == "synset" else "compare-other"
     st.session_state[key] = wnid
-    synset_picker.pick_synset(key, _chooser(field), label)
+    ontology = session.compare().choices.now.ontology
+    synset_picker.pick_synset(key, ontology, _chooser(field), label)
 
 
 def _chooser(field: str) -> Callable[[str], None]:
@@ -100,7 +105,7 @@ def _chooser(field: str) -> Callable[[str], None]:
 
 def question(chosen: Comparison) -> str:
     """Return the question that the page answers."""
-    first, second = (caches.ontology()[wnid].name for wnid in chosen.wnids)
+    first, second = (chosen.ontology[wnid].name for wnid in chosen.wnids)
     asked = {
         "Synsets": f"{first} or {second}: where, and how much?",
         "Models": f"Where is the {first}, and do two networks agree?",

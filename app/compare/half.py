@@ -42,6 +42,10 @@ def draw(looked: Looked, side: int, group: str) -> Analysis | None:
         notices.failed(title, looked.snapshot.error, again, key=f"side-again-{side}")
     size = figures.shown_size(half.picture, *SIZE)
     photo, key = display.photo(half.picture, size), f"compare-stage-{side}"
+    if not half.chosen.synset:
+        stage.draw(Stage(photo, f"The photo: {half.picture.name}"), key)
+        st.html(f'<p class="fcn-half-line">{html.escape(f"{half.title} never learned {half.name}.")}</p>')
+        return None
     if looked.view is None:
         stage.draw(Stage(photo, f"The photo: {half.picture.name}"), key)
         if not looked.snapshot.finished:
@@ -77,6 +81,7 @@ def sentence(looked: Looked, analysis: Analysis) -> str:
     """Say what was found, in one line."""
     name, share, covered = looked.half.name, f"{analysis.presence:.0%}", f"{looked.outlined.coverage:.0%}"
     if analysis.present:
-        return f"{name}: {certainty(analysis.presence)} ({share}), outlined on {covered} of the photo"
+        said = certainty(analysis.presence, analysis.model.outputs.ontology)
+        return f"{name}: {said if said == share else f'{said} ({share})'}, outlined on {covered} of the photo"
     trace = f"; what looks most like it is outlined on {covered} of the photo"
     return f"No {name} found here ({share}){trace if analysis.marked else ''}"

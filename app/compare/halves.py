@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.state import caches, session
+from app.state import caches, models, session
 from app.state.caches import NOTHING_OUTLINED, Outlined
 from app.state.comparison import Comparison
 from app.state.pictures import Picture
@@ -35,7 +35,7 @@ class Half:
     picture : Picture
     model : ModelKey
     chosen : Selection
-        How Explore would show it.
+        How Explore would show it; its synset is "" if the model never learned it.
     """
 
     title: str
@@ -75,7 +75,7 @@ class Looked:
     @property
     def outlined(self) -> Outlined:
         """What is outlined: nothing where the synset is not in the picture, or not known yet."""
-        if self.view is None:
+        if self.view is None or not self.half.chosen.synset:
             return NOTHING_OUTLINED
         return self.view.outlined(self.half.chosen, self.half.chosen.synset)
 
@@ -83,11 +83,11 @@ class Looked:
 def half_of(comparison: Comparison, side: int) -> Half:
     """Return a half, 0 or 1; its picture is opened."""
     picture_name, model, shown = comparison.half(side)
-    picture, name = _open(picture_name), caches.ontology()[shown.synset].name
+    picture, name = _open(picture_name), comparison.ontology[comparison.asked(side)].name
     title = {"Models": model_spec(model).title, "Pictures": title_of(picture), "Synsets": name}[
         comparison.compare
     ]
-    return Half(title, name, picture, ModelKey(model), shown)
+    return Half(title, name, picture, models.key_of(model), shown)
 
 
 def title_of(picture: Picture) -> str:

@@ -6,7 +6,7 @@ import html
 
 import streamlit as st
 
-from app.state import caches, session
+from app.state import models, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
@@ -20,23 +20,28 @@ def adapt_synset(view: View | None, picture: Picture) -> None:
     What the scales so far show is shown meanwhile; with all scales it depends on nothing but the picture, the scales
     and the model. A synset that the user chose for the picture before stays if all scales see it here, too.
     """
-    if view is None:
-        return
     page = session.explore()
+    if view is None or view.ontology is not page.choices.now.ontology:  # of the model that was chosen before
+        return
     if page.doubted and view.complete:
         page.doubted = False
         if not view.present(page.choices.now.synset):
             page.choices.choose(synset="", threshold=None)
-    synsets, surest = caches.ontology(), view.surest
-    if picture.word is not None:
-        page.found = synsets.collapse(synsets.find(picture.word).wnid)
-    elif surest is not None:
-        page.found = surest.synset.wnid
+    wnid = _word_of(picture, view) or (view.surest.synset.wnid if view.surest is not None else "")
+    if wnid:
+        page.found = view.ontology, wnid
+
+
+def _word_of(picture: Picture, view: View) -> str:
+    """Return the synset to show first for a sample; "" for other pictures, and for a network that never learned it."""
+    if picture.word is None:
+        return ""
+    return models.named(picture.word, view.ontology)
 
 
 def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> None:
     """Draw the question that the page answers, and say the answer to screen readers."""
-    name = caches.ontology()[chosen.synset].name
+    name = chosen.ontology[chosen.synset].name
     asked = bool(session.explore().choices.now.synset) or (view is not None and chosen.view == "Heatmap")
     question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
     answer = "" if view is None or analysis is None else _answer(chosen, view, analysis, asked)

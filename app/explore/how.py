@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.explore import export_tab, inspect_tab, maps_tab, mask_tab, network_inputs, scale_row
-from app.state import caches, selection, session
+from app.state import selection, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
@@ -15,7 +15,7 @@ from fcn_core.pipeline import Analysis
 from fcn_core.system.installed import is_installed
 
 _INTRODUCTION = (
-    "The network answers for one small patch of the photo at a time: which of its 1000 classes is there? It reads the "
+    "The network answers for one small patch of the photo at a time: which of its {} classes is there? It reads the "
     "photo at several sizes. A small one shows it whole things, a large one their details. For each size the answers "
     "make a map; the mean of the maps shows where the thing is."
 )
@@ -47,7 +47,7 @@ def draw(
     if not part.open:
         return
     with part:
-        notices.note(_INTRODUCTION)
+        notices.note(_INTRODUCTION.format(len(chosen.ontology.classes)))
         st.html('<h3 class="fcn-small-head">What is looked for</h3>')
         left, right = st.columns([3, 2], gap="medium")
         with left:
@@ -80,18 +80,18 @@ def draw(
 def _synset(chosen: Selection) -> None:
     """Draw the synset's place in the hierarchy, and what it means."""
     notices.note("Words from the broadest to the narrowest. Press one to look for it.")
-    synset_picker.hierarchy("explore", chosen.synset, session.choose_synset)
-    synset = caches.ontology()[chosen.synset]
+    synset_picker.hierarchy("explore", chosen.ontology, chosen.synset, session.choose_synset)
+    synset = chosen.ontology[chosen.synset]
     others = ", ".join(synset.words[1:4])
-    gloss = synset.gloss.split("; ")[0]
-    notices.note(f"{gloss}{f' ({others})' if others else ''}. {chosen.synset}")
+    meaning = " ".join(filter(None, (synset.gloss.split("; ")[0], others and f"({others})")))
+    notices.note(f"{meaning}. {chosen.synset}" if meaning else chosen.synset)
 
 
 def _about_taught(chosen: Selection, analysis: Analysis) -> None:
     """Say that a synset is found by more than its classes, which the maps of the scales do not show."""
     if not analysis.is_taught:
         return
-    name, kinds = caches.ontology()[chosen.synset].name, len(analysis.class_ids)
+    name, kinds = chosen.ontology[chosen.synset].name, len(analysis.class_ids)
     notices.note(
         f"Of the network's classes only {kinds} are kinds of {name}. So the answer above weighs what all classes say "
         "together; the maps of the scales show only those few classes."

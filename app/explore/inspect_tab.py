@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -27,13 +28,12 @@ _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 
 _TOP = 5
 
 
-def top_classes(
-    class_maps: Mapping[str, ClassMap], cells: CellGrid | None
-) -> tuple[NDArray[np.intp], list[str]]:
+def top_classes(view: View, cells: CellGrid | None) -> tuple[NDArray[np.intp], list[str]]:
     """Return the strongest class of every cell of the finest scale, as an index into a list of names."""
-    finest = next((m for m in class_maps.values() if m.cells == cells), list(class_maps.values())[-1])
+    maps = list(view.class_maps.values())
+    finest = next((m for m in maps if m.cells == cells), maps[-1])
     ids, index = np.unique(finest.logits.argmax(axis=-1), return_inverse=True)
-    synsets = caches.ontology()
+    synsets = view.ontology
     return index.reshape(finest.grid), [synsets.label(synsets.classes[i]) for i in ids.tolist()]
 
 
@@ -102,15 +102,15 @@ def draw(chosen: Selection, view: View, maps: Analysis) -> None:
         }
         _frames(view, at)
     with right:
-        probabilities = {key: _softmax(m.logits[at[key]]) for key, m in class_maps.items()}
-        _strongest(probabilities, maps, at)
-        _path(probabilities, chosen.synset)
+        here = {key: _one_cell(m, at[key]) for key, m in class_maps.items()}
+        _strongest(view, here, maps, at)
+        _path(view, list(here.values()), chosen.synset)
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    weights: NDArray[np.float32] = np.exp(logits - logits.max())
-    weights /= weights.sum()
-    return weights
+def _one_cell(class_map: ClassMap, cell: tuple[int, int]) -> ClassMap:
+    """Return the class map of one cell."""
+    row, column = cell
+    return replace(class_map, logits=class_map.logits[row : row + 1, column : column + 1], middle=())
 
 
 def _frames(view: View, at: Mapping[str, tuple[int, int]]) -> None:
@@ -176,9 +176,10 @@ def frame(axis: CellAxis, cell: int, side: int, pixels: int) -> tuple[int, int]:
 
 
 def _strongest(
-    probabilities: Mapping[str, NDArray[np.float32]], maps: Analysis, at: Mapping[str, tuple[int, int]]
+    view: View, here: Mapping[str, ClassMap], maps: Analysis, at: Mapping[str, tuple[int, int]]
 ) -> None:
-    synsets = caches.ontology()
+    synsets = view.ontology
+    probabilities = {key: cell.probabilities[0, 0] for key, cell in here.items()}
     st.markdown("**Strongest classes here**")
     best = {key: np.argsort(-p)[:_TOP].tolist() for key, p in probabilities.items()}
     rows = [
@@ -186,7 +187,7 @@ def _strongest(
             f"{synsets.label(synsets.classes[best[key][rank]])} {p[best[key][rank]]:.2f}"
             for key, p in probabilities.items()
         ]
-        for rank in range(_TOP)
+        for rank in range(min(_TOP, len(synsets.classes)))
     ]
     st.html(figures.table([key.replace("x", " × ") for key in probabilities], rows))
     name = notices.escape_markdown(maps.synset.name)
@@ -194,19 +195,21 @@ def _strongest(
     st.markdown(f"**{name}** here: {values}")
 
 
-def _path(probabilities: Mapping[str, NDArray[np.float32]], wnid: str) -> None:
+def _path(view: View, here: Sequence[ClassMap], wnid: str) -> None:
     """Draw the probabilities from the root down to the strongest class, averaged over the scales."""
-    synsets = caches.ontology()
-    mean = np.mean(list(probabilities.values()), axis=0)
+    synsets = view.ontology
+    mean = np.mean([cell.probabilities[0, 0] for cell in here], axis=0)
     leaf = synsets.classes[int(mean.argmax())]
+    how = "the sum over" if view.info.outputs.exclusive else "the largest of"
     st.markdown(
         "**From the root to the strongest class**",
-        help="The probability of a synset is the sum over its classes, so it never grows on the way down. "
-        "Averaged over the scales.",
+        help=f"The probability of a synset is {how} its classes, so it never grows on the way down. Averaged over the "
+        "scales.",
     )
     lines = []
     for step in synsets.breadcrumb(leaf):
-        value = float(mean[list(synsets.class_ids(step))].sum())
+        ids = np.asarray(synsets.class_ids(step))
+        value = float(np.mean([cell.probability_of_any(ids)[0, 0] for cell in here]))
         label = html.escape(synsets.label(step))
         shown = f"<b>{label}</b>" if step == wnid else label
         lines.append(

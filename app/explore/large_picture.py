@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.explore import inspect_tab
-from app.state import caches, session
+from app.state import session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
@@ -32,14 +32,14 @@ def draw(chosen: Selection, view: View | None, picture: Picture, analysis: Analy
         alt = f"The photo with outlines of: {names}" if names else "The photo: nothing is outlined on it"
         stage.draw(Stage(pixels, alt, outlines=outlines), "stage", on_choose=_choose)
         return
-    look, name = look_of(chosen), caches.ontology()[chosen.synset].name
+    look, name = look_of(chosen), chosen.ontology[chosen.synset].name
     if chosen.heatmap == "Fine":
         heatmap, span = marked_map(analysis), (0.0, 1.0)
     else:
         heatmap = live_mean(chosen, analysis)
         span = own_span(heatmap, span_of(analysis, chosen))
     over = figures.paint(pixels, heatmap, size, span, look)
-    classes, names_ = inspect_tab.top_classes(view.class_maps, analysis.arithmetic.cells)
+    classes, names_ = inspect_tab.top_classes(view, analysis.arithmetic.cells)
     cells = CellMap(
         analysis.arithmetic.values,
         classes,
@@ -66,7 +66,7 @@ def live_mean(chosen: Selection, analysis: Analysis) -> Heatmap:
 
 def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
     """Return what to outline: what the user asks for, or else what is found; those keep their colours."""
-    synsets = caches.ontology()
+    synsets = view.ontology
     found = [each.synset.wnid for each in view.findings[:MOST_OUTLINES]]
     colours = dict(zip(found, stage.OUTLINE_COLOURS, strict=False))
     wnids = [chosen.synset] if session.explore().choices.now.synset else found
@@ -84,7 +84,7 @@ def outlines_of(chosen: Selection, view: View) -> tuple[Outline, ...]:
 def _choose() -> None:
     """Ask for the thing whose name was clicked on the photo."""
     wnid = st.session_state["stage"].get("chosen")
-    if isinstance(wnid, str) and wnid in caches.ontology():
+    if isinstance(wnid, str):
         session.choose_synset(wnid)
 
 

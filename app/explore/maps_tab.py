@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.explore.large_picture import live_mean
 from app.explore.scale_row import times
-from app.state import caches, selection, session
+from app.state import selection, session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
@@ -23,7 +23,7 @@ def draw(chosen: Selection, maps: Analysis, picture: Picture) -> None:
     """Draw the tab."""
     size = figures.shown_size(picture, *_SIZE)
     photo, look, span = card_photo(picture, size, chosen), look_of(chosen), span_of(maps, chosen)
-    name = caches.ontology()[chosen.synset].name
+    name = chosen.ontology[chosen.synset].name
     how = {"Fixed": "fixed range", "Shared": "shared range", "Per map": "its own range"}[chosen.range]
 
     def show(heatmap: Heatmap, title: str, about: str, over: Span | None = None) -> None:

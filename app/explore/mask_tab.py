@@ -6,7 +6,7 @@ import math
 
 import streamlit as st
 
-from app.state import caches, session
+from app.state import session
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures, notices
@@ -23,7 +23,7 @@ def draw(chosen: Selection, analysis: Analysis, picture: Picture) -> None:
     left, right = st.columns([3, 2])
     with left:
         drawn = outlined(analysis, figures.shown_size(picture, *_SIZE), veil=True, boxes=True)
-        name = caches.ontology()[chosen.synset].name
+        name = chosen.ontology[chosen.synset].name
         alt = f"Mask of {name} at threshold {analysis.threshold:.2f} with {len(analysis.boxes)} boxes"
         if not analysis.marked:
             alt = f"The picture: no {name} is marked in it"

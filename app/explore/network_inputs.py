@@ -15,6 +15,7 @@ from app.state.selection import Selection
 from app.ui import notices
 from fcn_core.errors import ScaleError
 from fcn_core.images.scales import MAX_SCALES, Scale, plan_scales
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.zoo import model_spec, offered
 from fcn_core.system import memory
 
@@ -98,6 +99,13 @@ def _add_scale() -> None:
     _choose_scale(scale, True)
 
 
+def _size(spec: ModelSpec) -> str:
+    """Return how large a model is; nothing but its file tells how many parameters one's own has."""
+    return (
+        f"{spec.parameters:g} million parameters" if spec.parameters else f"{spec.weights.size / 1e6:.1f} MB"
+    )
+
+
 def _choose_scale(scale: Scale, on: bool) -> None:
     choices = session.explore().choices
     before = choices.now
@@ -117,7 +125,7 @@ def _model(chosen: Selection) -> None:
             names.index(chosen.model),
             format_func=lambda name: model_spec(name).title,
             label_visibility="collapsed",
-            **widget("model", initial=""),
+            **widget("model", choose=session.choose_model, initial=""),
         )
         st.segmented_control(
             "Output stride",
@@ -129,6 +137,6 @@ def _model(chosen: Selection) -> None:
         )
         spec = model_spec(chosen.model)
         notices.note(
-            f"{spec.title}, {spec.parameters:g} million parameters, {spec.licence}. "
+            f"{spec.title}, {_size(spec)}, {spec.licence}. "
             + ("Loaded." if predictor(chosen.model_key) is not None else "Loads when first used.")
         )

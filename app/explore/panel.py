@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.explore import export_tab
 from app.explore.large_picture import MOST_OUTLINES
-from app.state import caches, selection, session
+from app.state import selection, session
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import notices, stage, synset_picker
@@ -27,8 +27,9 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None, awaite
             _seen(view)
         else:
             notices.note("Looking …" if awaited else "Nobody has looked at this photo yet.")
-        st.session_state["synset"] = session.explore().choices.now.synset
-        synset_picker.pick_synset("synset", session.choose_synset, "Look for")
+        now = session.explore().choices.now
+        st.session_state["synset"] = now.synset
+        synset_picker.pick_synset("synset", now.ontology, session.choose_synset, "Look for")
         asked = session.explore().choices.now.synset
         # Before all scales are in, it may still be found, and the question of the last photo may be dropped.
         if asked and view is not None and view.complete and analysis is not None and not analysis.present:
@@ -68,23 +69,23 @@ def _seen(view: View) -> None:
     found = view.findings[:MOST_OUTLINES]
     less = tuple(each for each in view.doubtful if each.presence >= PRESENCE_FLOOR)
     if found:
-        _chips("seen", found, stage.OUTLINE_COLOURS)
+        _chips("seen", view, found, stage.OUTLINE_COLOURS)
     if found and less:
         with st.popover("Less sure", type="tertiary"):
             notices.note("These may be in the photo, or it only looks like that. Press one to see where.")
-            _chips("seen-less", less, ())
+            _chips("seen-less", view, less, ())
     elif less:
         notices.note("Nothing that I am sure of. Perhaps one of these? Press one to see where.")
-        _chips("seen-less", less, ())
+        _chips("seen-less", view, less, ())
     elif not found:
         notices.note("Nothing that I know. You can look for any word below.")
 
 
-def _chips(key: str, found: Iterable[Finding], colours: Iterable[Colour]) -> None:
+def _chips(key: str, view: View, found: Iterable[Finding], colours: Iterable[Colour]) -> None:
     """Draw findings as buttons, one of which can be pressed."""
-    words = {each.synset.wnid: certainty(each.presence) for each in found}
+    words = {each.synset.wnid: certainty(each.presence, view.ontology) for each in found}
     dots = dict(zip(words, map(_dot, colours), strict=False))
-    synsets = caches.ontology()
+    synsets = view.ontology
     asked = session.explore().choices.now.synset
     st.pills(
         "In this photo",

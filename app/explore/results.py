@@ -42,8 +42,9 @@ def draw(
     with notices.guarded("Drawing results"):
         view = View.of(job, picture)
         header.adapt_synset(view, picture)
-        chosen = session.selection()
+        asked_now = session.selection()
         session.publish()
+        chosen = asked_now if view is None else view.fitting(asked_now)
         analysis = view.analysis(chosen) if view is not None else None
         header.draw(chosen, view, analysis)
         left, right = st.columns([5, 2], gap="medium")
@@ -55,7 +56,7 @@ def draw(
             panel.draw(chosen, view, analysis, awaited)
         how.draw(chosen, view, picture, analysis, plans)
         evicted = job is not None and view is None  # its class maps were evicted: ask for them again
-        if evicted or _whole_page(chosen) != _whole_page(asked):
+        if evicted or _whole_page(asked_now) != _whole_page(asked):
             st.rerun()  # at the end: Streamlit would forget the widgets that were not drawn
 
 

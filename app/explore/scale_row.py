@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.state import caches
 from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.ui import figures
@@ -30,7 +29,7 @@ def draw(chosen: Selection, maps: Analysis | None, picture: Picture, plans: tupl
     size = figures.shown_size(picture, *_SIZE)
     photo, look = card_photo(picture, size, chosen), look_of(chosen)
     span = span_of(maps, chosen) if maps is not None else None
-    name = caches.ontology()[chosen.synset].name
+    name = chosen.ontology[chosen.synset].name
     keys = [str(plan.requested) for plan in plans] or list(maps.heatmaps if maps else ())
     if not keys:
         return

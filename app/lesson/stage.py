@@ -91,7 +91,7 @@ class Stage:
     @property
     def ontology(self) -> Ontology:
         """The hierarchy of synsets."""
-        return caches.ontology()
+        return Ontology.load()
 
     @property
     def picture(self) -> RGBImage:

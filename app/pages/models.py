@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import streamlit as st
@@ -10,9 +11,10 @@ from app.state.queue.jobs import Job, Snapshot
 from app.state.session import session_id
 from app.state.shared_queue import queue
 from app.ui import figures, model_row, notices
+from fcn_core import settings
 from fcn_core.errors import FcnError
 from fcn_core.networks.spec import ModelSpec
-from fcn_core.networks.zoo import ALL_MODELS, MODELS, offered
+from fcn_core.networks.zoo import ALL_MODELS, MODELS, offered, own_models
 from fcn_core.system import memory
 from fcn_core.system.installed import missing_engines, versions
 
@@ -47,9 +49,10 @@ def _list(offers: Mapping[str, ModelSpec]) -> None:
     st.html(model_row.head())
     for spec in MODELS.values():
         model_row.draw(spec, looks.get(spec.name), spec.name in offers)
+    _own(looks)
     st.header("Other classifiers")
     listed = {**offers, **ALL_MODELS}
-    others = [spec for name, spec in listed.items() if name not in MODELS]
+    others = [spec for name, spec in listed.items() if name not in MODELS and spec.given is None]
     asked = st.text_input(
         "Find a model", key="find-model", placeholder="Name or family, such as ConvNeXt", width=420
     )
@@ -68,6 +71,23 @@ def _list(offers: Mapping[str, ModelSpec]) -> None:
     st.html(model_row.head())
     for spec in found:
         model_row.draw(spec, looks.get(spec.name), spec.name in offers)
+
+
+def _own(looks: Mapping[str, Snapshot]) -> None:
+    """Draw the models in the folder of the setting FCN_MODELS_DIR, and why some cannot be offered."""
+    models = own_models()
+    if not models:
+        return
+    st.header("Your own")
+    if any(isinstance(each, ModelSpec) for each in models.values()):
+        st.html(model_row.head())
+    for each in models.values():
+        if isinstance(each, ModelSpec):
+            model_row.draw(each, looks.get(each.name), offer=True)
+        else:
+            notices.problem(
+                str(each).replace(f"{settings.MODELS_DIR.value()}{os.sep}", "")
+            )  # of no concern to visitors
 
 
 def _matches(spec: ModelSpec, asked: str) -> bool:

@@ -191,17 +191,32 @@ def model() -> Form:
 
 
 def synset() -> Form:
-    """Return the form of a synset, kept as a wnid: its word if that is unambiguous, else the wnid."""
+    """Return the form of a synset; what its text means depends on the model: see :func:`with_synsets`."""
+    return Form(str)
 
-    def read_synset(text: str) -> str:
-        synsets = Ontology.load()
-        return synsets.collapse(synsets.find(text).wnid)
 
-    def write_synset(wnid: str) -> str:
-        word = Ontology.load()[wnid].name
+def with_synsets(
+    record: Record, query: Mapping[str, str], ontology: Ontology, names: tuple[str, ...]
+) -> tuple[Record, tuple[str, ...]]:
+    """Return a record whose fields `names` are wnids of a hierarchy instead of texts, and the invalid parameters."""
+    wnids, ignored = {}, []
+    for name in names:
         try:
-            return word if read_synset(word) == wnid else wnid
+            wnids[name] = _wnid(query[name], ontology) if name in query else ""
         except FcnError:
-            return wnid
+            wnids[name] = ""
+            ignored.append(shortened(name, query[name]))
+    return replace(record, **wnids), tuple(ignored)
 
-    return Form(read_synset, write_synset)
+
+def _wnid(text: str, ontology: Ontology) -> str:
+    return ontology.collapse(ontology.find(text).wnid)
+
+
+def synset_text(wnid: str, ontology: Ontology) -> str:
+    """Return how a synset stands in an address: as its word if that is unambiguous, else as the wnid."""
+    word = ontology[wnid].name
+    try:
+        return word if _wnid(word, ontology) == wnid else wnid
+    except FcnError:
+        return wnid

@@ -34,8 +34,6 @@ from fcn_core.maps.findings import Finding, findings
 from fcn_core.maps.fine_map import describe, fine_map
 from fcn_core.maps.heatmap import ClassMap, MapKind
 from fcn_core.maps.region_features import Scene
-from fcn_core.synsets.labels import picker_labels
-from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
@@ -53,18 +51,6 @@ def wrong_settings() -> tuple[str, ...]:
     for problem in problems:
         logger.error("%s", problem)
     return problems
-
-
-@st.cache_resource(show_spinner=False)
-def ontology() -> Ontology:
-    """Return the hierarchy of synsets that comes with the app."""
-    return Ontology.load()
-
-
-@st.cache_resource(show_spinner=False)
-def synset_choices() -> dict[str, str]:
-    """Return the entries of a synset picker: label by wnid."""
-    return picker_labels(ontology())
 
 
 @st.cache_resource(show_spinner=False)
@@ -189,7 +175,7 @@ def fine(
     return fine_map(
         _picture.pixels,
         tuple(_class_maps.values()),
-        ontology().class_ids(wnid),
+        next(iter(_class_maps.values())).outputs.ontology.class_ids(wnid),
         snap=snap,
         kind="evidence" if snap else kind,
         scene=scene(key, identity, _picture, _class_maps) if snap else None,

@@ -50,6 +50,8 @@ class Choices(Generic[Record]):
         The visit of the page in which it ran last; 0 if it has not run.
     serials : dict
         How often each widget was replaced by a new one.
+    known : dict
+        What each widget showed or sent last, by its key.
     """
 
     now: Record
@@ -58,6 +60,7 @@ class Choices(Generic[Record]):
     prefix: str = ""
     visit: int = 0
     serials: dict[str, int] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
 
     def arrive(self, carry: Callable[[bool], None] | None = None) -> tuple[str, ...] | None:
         """Read the address if it was not written by this page; call it at the top of a run.
@@ -106,7 +109,8 @@ class Choices(Generic[Record]):
 
         A widget whose value was changed otherwise is replaced by a new one, with another key: a value of the old one
         that is still on its way from the browser is ignored. Streamlit forgets widgets that are not drawn; drawn
-        again, they get their value from the record.
+        again, they get their value from the record. A browser may still send the value of a forgotten widget, and
+        Streamlit takes it for a change: it is none if it is the value that the widget showed.
 
         Parameters
         ----------
@@ -137,11 +141,15 @@ class Choices(Generic[Record]):
             key = self._key(which)
         if key not in state:
             state[key] = value
+        self.known[key] = text(value)
 
         def changed(asked: str) -> None:
-            if asked != self._key(which):  # a widget that was replaced meanwhile
-                return
             new = state[asked]
+            if asked != self._key(which) or text(new) == self.known.get(
+                asked
+            ):  # replaced, or forgotten meanwhile
+                return
+            self.known[asked] = text(new)
             if choose is not None:
                 choose(new)
             elif form is not None:

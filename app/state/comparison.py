@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from app.state import address
+from app.state import address, models
 from app.state.address import flag, one_of
 from app.state.samples import DEFAULT
 from app.state.selection import FITS, MAPS, Selection, default
@@ -22,6 +22,7 @@ from fcn_core.synsets.ontology import Ontology
 WHAT = ("Synsets", "Models", "Pictures")
 VIEWS = ("Outline", "Heatmap")
 _CARRIED = ("fit", "map", "colours")
+_SYNSETS = ("synset", "other")
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,16 @@ class Comparison:
     trace: Annotated[bool, flag()] = False
 
     @property
+    def ontology(self) -> Ontology:
+        """The hierarchy above the first model's classes, from which both synsets are."""
+        return models.ontology_of(self.model)
+
+    @property
     def wnids(self) -> tuple[str, str]:
         """The synsets to choose from in the two halves."""
-        synsets = Ontology.load()
-        cat, dog = (synsets.collapse(synsets.find(word).wnid) for word in ("cat", "dog"))
-        first = self.synset or dog
-        return first, self.other or (cat if first == dog else dog)
+        first, second = models.first_synsets(self.ontology)
+        first_chosen = self.synset or first
+        return first_chosen, self.other or (second if first_chosen == first else first)
 
     @property
     def models(self) -> tuple[str, str]:
@@ -75,11 +80,18 @@ class Comparison:
         """The pictures to choose from in the two halves."""
         return self.picture, self.other_picture
 
+    def asked(self, side: int) -> str:
+        """Return the synset that a half, 0 or 1, is asked for."""
+        return self.wnids[side if self.compare == "Synsets" else 0]
+
     def half(self, side: int) -> tuple[str, str, Selection]:
-        """Return the picture and the model of a half, 0 or 1, and how Explore would show it."""
+        """Return the picture and the model of a half, 0 or 1, and how Explore would show it.
+
+        Its synset is "" if the model never learned it.
+        """
         model = self.models[side if self.compare == "Models" else 0]
         picture = self.pictures[side if self.compare == "Pictures" else 0]
-        wnid = self.wnids[side if self.compare == "Synsets" else 0]
+        wnid = models.translated(self.asked(side), self.ontology, models.ontology_of(model))
         shown = Selection(
             picture=picture, synset=wnid, model=model, trace=self.trace, scales=self.scales, fit=self.fit,
             map=self.map, colours=self.colours, view=self.view,
@@ -94,12 +106,24 @@ def plain() -> Comparison:
 
 def read(query: Mapping[str, str]) -> tuple[Comparison, tuple[str, ...]]:
     """Read the parameters of an address; see :func:`app.state.address.read`."""
-    return address.read(plain(), query)
+    read, ignored = address.read(plain(), query)
+    read, unknown = address.with_synsets(read, query, read.ontology, _SYNSETS)
+    return read, ignored + unknown
 
 
 def write(comparison: Comparison) -> dict[str, str]:
     """Write a comparison as parameters of an address, without defaults."""
-    return address.write(comparison, plain())
+    written = address.write(comparison, plain())
+    synsets = {name: getattr(comparison, name) for name in _SYNSETS}
+    texts = {name: address.synset_text(w, comparison.ontology) for name, w in synsets.items() if w}
+    return {**written, **texts}
+
+
+def with_model(comparison: Comparison, name: str) -> Comparison:
+    """Return the comparison with another first model; a synset that it never learned is no longer asked for."""
+    known, other = comparison.ontology, models.ontology_of(name)
+    synset, second = (models.translated(getattr(comparison, each), known, other) for each in _SYNSETS)
+    return replace(comparison, model=name, synset=synset, other=second)
 
 
 def carried(comparison: Comparison, chosen: Selection, first: bool) -> Comparison:
@@ -117,6 +141,7 @@ def carried(comparison: Comparison, chosen: Selection, first: bool) -> Compariso
     if chosen.scales:
         taken["scales"] = chosen.scales
     if first:
+        comparison = with_model(comparison, chosen.model)
         taken |= {name: getattr(chosen, name) for name in ("synset", "model", "picture")}
         if chosen.picture == comparison.other_picture:
             taken["other_picture"] = DEFAULT

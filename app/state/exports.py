@@ -48,7 +48,8 @@ class Export:
 
     Attributes
     ----------
-    model, format : str
+    spec : ModelSpec
+    format : str
     state : State
     step : Step
         What is done now: wait for memory, write the file, check it in its runtime, pack the archive.
@@ -66,7 +67,7 @@ class Export:
         Time of the last sign of life of one of them.
     """
 
-    model: str
+    spec: ModelSpec
     format: str
     state: State = "queued"
     step: Step = "wait"
@@ -78,9 +79,9 @@ class Export:
     alive_at: float = 0.0
 
     @property
-    def spec(self) -> ModelSpec:
-        """The model."""
-        return model_spec(self.model)
+    def model(self) -> str:
+        """The name of the model."""
+        return self.spec.name
 
     @property
     def kind(self) -> Format:
@@ -109,6 +110,11 @@ class Export:
             f"Expected {self.spec.title} as {self.kind.title}. Received none: it was removed, as no page showed it for "
             f"a while. Export it again."
         )
+
+
+def allowed(spec: ModelSpec) -> bool:
+    """Return whether visitors may export a model; a deployer's own only where the setting says so explicitly."""
+    return settings.ALLOW_EXPORT.value() and (spec.given is None or settings.ALLOW_EXPORT.given())
 
 
 Make = Callable[[Export, Path, Callable[[Step], None]], Path]
@@ -169,15 +175,17 @@ class Exports:
         FcnError
             The deployer does not allow it, or too many exports wait.
         """
-        if not settings.ALLOW_EXPORT.value():
+        spec = model_spec(model)
+        if not allowed(spec):
             raise FcnError(
-                "Expected FCN_ALLOW_EXPORT=1. Received 0. Use the command fcn export on your own machine."
+                f"Expected a model that visitors may export (FCN_ALLOW_EXPORT). Received {spec.title}. Use the command "
+                f"fcn export on your own machine."
             )
         with self._changed:
             self._sweep()
             known = [*self._waiting, *([self._running] if self._running else []), *self._kept]
             wanted = next(
-                (e for e in known if (e.model, e.format) == (model, kind) and self._is_wanted(e)), None
+                (e for e in known if (e.spec, e.format) == (spec, kind) and self._is_wanted(e)), None
             )
             if wanted is None and sum(bool(e.sessions - {session}) for e in self._waiting) >= MOST_WAITING:
                 raise FcnError(
@@ -189,7 +197,7 @@ class Exports:
                     self._leave(other, session)
             self._sweep()
             if wanted is None:
-                wanted = Export(model, kind)
+                wanted = Export(spec, kind)
                 self._waiting.append(wanted)
             wanted.sessions.add(session)
             wanted.alive_at = time.monotonic()

@@ -46,6 +46,7 @@ class Predictors:
                 if other != key:
                     predictor.release_cached()
             if key not in self._loaded:
+                _require_unchanged(key)
                 _require_memory(model_spec(key.name))
                 while len(self._loaded) >= self.capacity:
                     self._loaded.pop(next(iter(self._loaded)))
@@ -129,6 +130,14 @@ class Predictors:
 def needed_mb(spec: ModelSpec) -> float:
     """Return the memory that a process needs at least to have a model loaded: its weights are in memory once."""
     return _BESIDE_MB + spec.weights.size / 2**20
+
+
+def _require_unchanged(key: ModelKey) -> None:
+    """Refuse a model of one's own whose file has changed: pages would name its classes by the labels of before."""
+    if key.digest and model_spec(key.name).weights.digest != key.digest:
+        raise FcnError(
+            f"Expected the model {key.name} as it was. Received another file. Load the page again to use it."
+        )
 
 
 def _require_memory(spec: ModelSpec) -> None:

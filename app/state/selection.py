@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from app.state import address
+from app.state import address, models
 from app.state.address import between, flag, numbers, one_of, whole
 from app.state.queue.jobs import ModelKey
 from app.state.samples import DEFAULT
@@ -18,6 +18,7 @@ from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale
 from fcn_core.maps.heatmap import MapKind
 from fcn_core.networks.zoo import model_spec
 from fcn_core.render import COLOUR_MAPS, MAP_OPACITY
+from fcn_core.synsets.ontology import Ontology
 
 VIEWS = ("Outline", "Heatmap", "Photo")
 HEATMAPS = ("Fine", "Mean")
@@ -49,7 +50,7 @@ class Selection:
     picture : str
         Name of a sample, URL of a picture, or "" for an uploaded one.
     synset : str
-        Wnid; "" lets the picture decide.
+        Wnid in the model's hierarchy; "" lets the picture decide.
     scales : tuple of Scale
         Coarse first; empty if none is chosen.
     weights : tuple of float
@@ -104,7 +105,12 @@ class Selection:
     @property
     def model_key(self) -> ModelKey:
         """The chosen model with its output stride."""
-        return ModelKey(self.model, output_stride=int(self.stride))
+        return models.key_of(self.model, int(self.stride))
+
+    @property
+    def ontology(self) -> Ontology:
+        """The hierarchy above the chosen model's classes."""
+        return models.ontology_of(self.model)
 
     @property
     def inspects(self) -> bool:
@@ -130,6 +136,8 @@ def default() -> Selection:
 def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:
     """Read the parameters of an address; see :func:`app.state.address.read`."""
     chosen, ignored = address.read(default(), address.modern(query, OLD))
+    chosen, unknown = address.with_synsets(chosen, query, chosen.ontology, ("synset",))
+    ignored += unknown
     for name, other in (("row", "column"), ("column", "row")):
         if getattr(chosen, name) is not None and getattr(chosen, other) is None:
             ignored = (*ignored, f"{address.shortened(name, query[name])} without {other}")
@@ -142,6 +150,8 @@ def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:
 def write(selection: Selection) -> dict[str, str]:
     """Write a selection as parameters of an address, without defaults."""
     written = address.write(selection, default())
+    if selection.synset:
+        written["synset"] = address.synset_text(selection.synset, selection.ontology)
     return {**written, "how": "false"} if "tab" in written and not selection.how else written
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import streamlit as st
 
-from app.state import address, caches, comparison
+from app.state import address, comparison, models
 from app.state import selection as explored
 from app.state.choices import Choices
 from app.state.comparison import Comparison
@@ -23,6 +23,8 @@ from app.state.queue.jobs import Job, JobKey
 from app.state.samples import SAMPLES
 from app.state.selection import Selection
 from fcn_core.images.scales import NOTEBOOK_SCALES, Scale
+from fcn_core.networks.zoo import model_spec
+from fcn_core.synsets.ontology import Ontology
 
 #: The app's own keys, and what they hold.
 STATE: Mapping[str, str] = {
@@ -63,8 +65,8 @@ class ExplorePage:
     ----------
     choices : Choices
         What the user chose.
-    found : str
-        Wnid that is shown while the user has not chosen one: what the picture shows.
+    found : (Ontology, str) or None
+        What the picture shows: the wnid that is shown while the user has not chosen one, in its hierarchy.
     doubted : bool
         Whether the picture has changed since the synset was chosen: it stays if the picture shows it.
     picture : Picture or None
@@ -96,7 +98,7 @@ class ExplorePage:
     choices: Choices[Selection] = field(
         default_factory=lambda: Choices(explored.default(), explored.read, explored.write)
     )
-    found: str = field(default_factory=lambda: caches.ontology().find("dog").wnid)
+    found: tuple[Ontology, str] | None = None
     doubted: bool = False
     picture: Picture | None = None
     uploaded: Picture | None = None
@@ -194,7 +196,11 @@ def selection() -> Selection:
     """Return what Explore shows: what the user chose, with the synset that the picture shows if none was chosen."""
     page = explore()
     chosen = page.choices.now
-    return replace(chosen, synset=chosen.synset or page.found)
+    if chosen.synset:
+        return chosen
+    ontology = chosen.ontology
+    found = page.found is not None and page.found[0] is ontology and page.found[1]
+    return replace(chosen, synset=found or models.first_synsets(ontology)[0])
 
 
 def publish() -> None:
@@ -205,6 +211,8 @@ def publish() -> None:
 def choose_synset(wnid: str) -> None:
     """Show another synset on Explore, as the user asks."""
     page = explore()
+    if wnid not in page.choices.now.ontology:  # from a page of the model that was chosen before
+        return
     page.choices.choose(synset=wnid, threshold=None)
     page.doubted = False
 
@@ -214,6 +222,23 @@ def choose_everything() -> None:
     page = explore()
     page.choices.choose(synset="", threshold=None)
     page.doubted = False
+
+
+def choose_model(name: str) -> None:
+    """Run another model on Explore; a synset that it never learned is no longer asked for."""
+    page = explore()
+    before, other = page.choices.now, models.ontology_of(name)
+    wnid = models.translated(before.synset, before.ontology, other)
+    page.choices.choose(model=name)
+    if before.ontology is other:
+        return
+    page.choices.choose(synset=wnid, threshold=None)
+    page.doubted = False
+    if before.synset and not wnid:
+        page.problem = (
+            f"{model_spec(name).title} never learned {before.ontology[before.synset].name}. The page shows what it "
+            "finds instead."
+        )
 
 
 def choose_picture(name: str) -> None:

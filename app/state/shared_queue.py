@@ -9,11 +9,10 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 
 from app import streamlit_patches
-from app.state import caches, garbage
+from app.state import caches, garbage, models
 from app.state.predictors import predictors
 from app.state.queue.class_map_cache import ClassMapCache
 from app.state.queue.job_queue import Queue
-from app.state.queue.jobs import ModelKey
 from app.state.queue.loader import Health
 from app.state.samples import DEFAULT, load_precomputed
 from fcn_core import logs
@@ -98,7 +97,7 @@ def _queue() -> Queue:
 
 
 def _add_precomputed(made: Queue) -> None:
-    first = ModelKey(model_spec().name)
+    first = models.key_of(model_spec().name)
     try:
         sha256, info, class_maps = load_precomputed()
         spec = model_spec(info.name)
@@ -110,7 +109,7 @@ def _add_precomputed(made: Queue) -> None:
 
 
 def _prepare(made: Queue) -> None:
-    made.prepare(caches.sample(DEFAULT), ModelKey(model_spec().name), FIRST_SCALES)
+    made.prepare(caches.sample(DEFAULT), models.key_of(model_spec().name), FIRST_SCALES)
 
 
 def try_again() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.state import caches, shared_queue
+from app.state import caches, models, shared_queue
 from app.state.caches import Outlined
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, coarse_first
@@ -43,6 +43,24 @@ class View:
         return cls(job, picture, info, class_maps) if class_maps and info is not None else None
 
     @property
+    def ontology(self) -> Ontology:
+        """The hierarchy above the classes of the class maps."""
+        return self.info.outputs.ontology
+
+    def fitting(self, chosen: Selection) -> Selection:
+        """Return what to show of these class maps; they may be of the model that was chosen before.
+
+        A synset that this model never learned gives way to what it sees.
+        """
+        if self.ontology is chosen.ontology:
+            return chosen
+        wnid = models.translated(chosen.synset, chosen.ontology, self.ontology)
+        if not wnid and self.surest is not None:
+            wnid = self.surest.synset.wnid
+        shown = replace(chosen, synset=wnid or models.first_synsets(self.ontology)[0], threshold=None)
+        return replace(shown, model=self.job.key.model.name)
+
+    @property
     def complete(self) -> bool:
         """Whether all scales are there."""
         return len(self.class_maps) == len(self.job.plans)
@@ -68,8 +86,8 @@ class View:
 
     def present(self, wnid: str) -> bool:
         """Whether a synset counts as there."""
-        synsets = caches.ontology()
-        return presence(self.class_maps, synsets[wnid], ontology=synsets) >= PRESENCE_FLOOR
+        synset = self.ontology[wnid]
+        return presence(self.class_maps, synset, ontology=self.ontology) >= PRESENCE_FLOOR
 
     def analysis(self, chosen: Selection) -> Analysis:
         """Return the analysis of the chosen synset at the page's working size; its region is computed when read."""
@@ -81,15 +99,14 @@ class View:
                 self.job.key, identity, chosen.synset, chosen.kind, chosen.snap, picture, self.class_maps
             )
 
-        synsets = caches.ontology()
         return interpret(
             picture,
             self.class_maps,
-            synsets[chosen.synset],
+            self.ontology[chosen.synset],
             self.info,
             self._options(chosen),
             fine=fine,
-            ontology=synsets,
+            ontology=self.ontology,
         )
 
     def outlined(self, chosen: Selection, wnid: str, others: tuple[str, ...] = ()) -> Outlined:
@@ -100,8 +117,7 @@ class View:
         asked = replace(chosen, synset=wnid)
         if wnid != chosen.synset:
             asked = replace(asked, threshold=None, trace=False)
-        synsets = caches.ontology()
-        if taught_synset(synsets.class_ids(wnid), synsets) is None:
+        if taught_synset(self.ontology.class_ids(wnid), self.ontology) is None:
             others = ()
         kind = asked.kind if not asked.snap else "evidence"
         way = asked.snap, kind, asked.threshold, asked.trace, others
@@ -120,7 +136,7 @@ class View:
         """Return what computes the analysis of the whole picture: files are made outside the page's thread."""
 
         def compute() -> Analysis:
-            synset = Ontology.load()[chosen.synset]
+            synset = self.ontology[chosen.synset]
             return interpret(self.picture.whole(), self.class_maps, synset, self.info, self._options(chosen))
 
         return compute

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.state.exports import STEPS, Export, exports
+from app.state.exports import STEPS, Export, allowed, exports
 from app.state.session import session_id
 from app.state.shared_queue import memory_for_a_file
 from app.ui import notices, spoken
-from fcn_core import settings
 from fcn_core.errors import FcnError
 from fcn_core.networks.spec import ModelSpec
 from fcn_core.portable.formats import FORMATS, Format
@@ -36,7 +35,7 @@ def asked(spec: ModelSpec) -> Export | None:
 
 def possible(spec: ModelSpec) -> list[Format]:
     """Return the formats in which a model can be exported here; none if the deployer does not allow it."""
-    if not settings.ALLOW_EXPORT.value():
+    if not allowed(spec):
         return []
     most = memory.budget_mb() - memory.reserved_mb()
     return [kind for kind in FORMATS.values() if not missing_packages(kind) and needed_mb(spec, kind) <= most]

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from app.state import caches
+from app.state import caches, models
 from app.state.predictors import needed_mb, predictor, predictors
 from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
@@ -61,7 +61,7 @@ def _prepared(spec: ModelSpec, offer: bool) -> None:
 
 
 def _row(spec: ModelSpec, look: Snapshot | None, offer: bool) -> None:
-    loaded = predictor(ModelKey(spec.name)) is not None
+    loaded = predictor(models.key_of(spec.name)) is not None
     disk = on_disk(spec)
     with st.container(key=f"model-{spec.name}", gap="xsmall"):
         st.html(_figures(spec, disk, loaded))
@@ -113,12 +113,12 @@ def _figures(spec: ModelSpec, disk: OnDisk, loaded: bool) -> str:
     if spec is model_spec():
         about = "the default"
     values = (
-        f"{spec.parameters:.1f} M",
-        f"{spec.weights.size / 1e6:.0f} MB",
+        f"{spec.parameters:.1f} M" if spec.parameters else "–",
+        f"{megabytes(spec.weights.size)} MB",
         source,
         _fetches(spec),
         f"{megabytes(disk.total)} MB" if disk.total else "nothing",
-        spec.proof,
+        spec.proof if spec.given is None else "–",
         _state(spec, disk, loaded),
     )
     pairs = "".join(
@@ -134,7 +134,7 @@ def _figures(spec: ModelSpec, disk: OnDisk, loaded: bool) -> str:
 def _fetches(spec: ModelSpec) -> str:
     if find_weights(spec) is not None:
         return "nothing"
-    return f"{spec.weights.size / 1e6:.0f} MB" if spec.weights.digest else "bring the file"
+    return f"{megabytes(spec.weights.size)} MB" if spec.weights.digest else "bring the file"
 
 
 def _state(spec: ModelSpec, disk: OnDisk, loaded: bool) -> str:
@@ -148,7 +148,7 @@ def _state(spec: ModelSpec, disk: OnDisk, loaded: bool) -> str:
 
 
 def _progress(spec: ModelSpec, look: Snapshot) -> None:
-    fetched = predictors().fetched.get(ModelKey(spec.name))
+    fetched = predictors().fetched.get(models.key_of(spec.name))
     if fetched is not None:
         share = fetched[0] / max(fetched[1], 1)
         st.progress(share, f"{fetched[0] / 1e6:.0f} of {fetched[1] / 1e6:.0f} MB")

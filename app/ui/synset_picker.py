@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.state import caches
 from app.ui import page_scripts
 from app.ui.notices import escape_markdown
+from fcn_core.synsets.labels import picker_labels
+from fcn_core.synsets.ontology import Ontology
 
 
-def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for") -> None:
+def pick_synset(key: str, synsets: Ontology, chosen: Callable[[str], None], label: str = "Look for") -> None:
     """Show a field for a word. ``st.session_state[key]`` is the chosen wnid, or "" before a choice.
 
     The field shows the word of that synset. Enter takes the best match of what is typed; where this is not the word
@@ -25,12 +26,13 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for"
     ----------
     key : str
         Session key of the wnid; the widget's key is derived from it.
+    synsets : Ontology
+        The hierarchy to choose from.
     chosen : callable
         Called with the wnid that the user chose.
     label : str
         The widget's label.
     """
-    synsets = caches.ontology()
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
     word = synsets[state[key]].name if state[key] else ""
@@ -66,18 +68,18 @@ def pick_synset(key: str, chosen: Callable[[str], None], label: str = "Look for"
             placeholder="any word",
             on_change=typed,
             help=f"Any word, singular or plural. The network learned {len(synsets.classes)} kinds of things; with "
-            f"their groups, {len(synsets)} can be looked for. For any other word it says what is nearest. A wnid such "
-            "as n02084071 will do, too.",
+            f"their groups, {len(synsets)} can be looked for. For any other word it says what is nearest."
+            + (" A wnid such as n02084071 will do, too." if synsets.is_imagenet else ""),
         )
-        _answer(key, chosen)
+        _answer(key, synsets, chosen)
         st.html(page_scripts.element(page_scripts.SELECT_WORD), unsafe_allow_javascript=True)
 
 
-def _answer(key: str, chosen: Callable[[str], None]) -> None:
+def _answer(key: str, synsets: Ontology, chosen: Callable[[str], None]) -> None:
     """Draw what the last typed word means, and the synsets on offer, until another synset is chosen elsewhere."""
-    state, choices = st.session_state, caches.synset_choices()
+    state, choices = st.session_state, picker_labels(synsets)
     line, wnids, origin, _ = state.get(f"{key}-asked", ("", (), "", ""))
-    if state[key] not in (origin, *wnids):
+    if state[key] not in (origin, *wnids) or not all(wnid in choices for wnid in wnids):
         line, wnids = "", ()
         state.pop(f"{key}-asked", None)
     # Present before it says anything, so that screen readers read it when it does.
@@ -96,9 +98,8 @@ def _answer(key: str, chosen: Callable[[str], None]) -> None:
                 )
 
 
-def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6) -> None:
+def hierarchy(key: str, synsets: Ontology, wnid: str, chosen: Callable[[str], None], most: int = 6) -> None:
     """Show the path from the top of the hierarchy to a synset, and its children, as buttons."""
-    synsets = caches.ontology()
     path = synsets.breadcrumb(wnid)
     children = synsets.visible_children(wnid)
     with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key=f"crumbs-{key}"):
@@ -107,23 +108,22 @@ def hierarchy(key: str, wnid: str, chosen: Callable[[str], None], most: int = 6)
             if place_ == 1 and len(path) > 5:
                 with st.popover("…", type="tertiary", help="All synsets between"):
                     for hidden in path[1:-4]:
-                        _step(key, hidden, chosen)
+                        _step(key, synsets, hidden, chosen)
                 st.markdown(":gray[›]", width="content")
-            _step(key, step, chosen)
+            _step(key, synsets, step, chosen)
             st.markdown(":gray[›]", width="content")
         st.markdown(f"**{escape_markdown(synsets[path[-1]].name)}**", width="content")
         if children:
             st.markdown(":gray[›]", width="content")
         for child in children[:most]:
-            _step(key, child, chosen)
+            _step(key, synsets, child, chosen)
         if len(children) > most:
             with st.popover(f"{len(children) - most} more", type="tertiary"):
                 for child in children[most:]:
-                    _step(key, child, chosen)
+                    _step(key, synsets, child, chosen)
 
 
-def _step(key: str, wnid: str, chosen: Callable[[str], None]) -> None:
-    synsets = caches.ontology()
+def _step(key: str, synsets: Ontology, wnid: str, chosen: Callable[[str], None]) -> None:
     count = synsets.count(wnid)
     st.button(
         escape_markdown(synsets[wnid].name),

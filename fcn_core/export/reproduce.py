@@ -42,7 +42,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
 
 
 def _model_options(model: ModelInfo) -> list[str]:
-    if model.given is None:
+    if model.given is None or model.given.in_folder:
         return ["--model", model.name]
     given = model.given
     words = ["--model", shells.as_argument(str(given.path))]
@@ -88,12 +88,14 @@ def _load(analysis: Analysis) -> str:
     model = analysis.model
     weights = ", weights=None" if model.weights == "random" else ""
     stride = "" if model.stride_option == 32 else f", output_stride={model.stride_option}"
-    name = model.name
-    if model.given is not None:
-        name, labels = str(model.given.path), model.given.labels
+    name, before, given = model.name, "", model.given
+    if given is not None and given.in_folder:
+        before = "# FCN_MODELS_DIR must be the folder of this model\n"
+    elif given is not None:
+        name, labels = str(given.path), given.labels
         weights = f", labels={str(labels)!r}" if isinstance(labels, Path) else f", labels={labels!r}"
-        weights += f", preprocessing={model.given.preprocessing!r}"
-    return f"model = fcn.load_model({name!r}, engine={model.engine!r}{weights}{stride})\n"
+        weights += f", preprocessing={given.preprocessing!r}"
+    return f"{before}model = fcn.load_model({name!r}, engine={model.engine!r}{weights}{stride})\n"
 
 
 def _analyse(analysis: Analysis) -> str:

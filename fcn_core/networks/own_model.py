@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,7 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         licence="your own",
         channels_first=False,
         outputs=partial(_outputs, known, path.name),
-        given=GivenModel(path, given, chosen),
+        given=GivenModel(path, given, chosen, known),
     )
 
 
@@ -124,6 +125,33 @@ def names_in_folder() -> Mapping[str, Path]:
             if is_own(path.name) and path.is_file():
                 found.setdefault(_name(path), path)
     return found
+
+
+def model_in_folder(path: Path) -> ModelSpec:
+    """Return what a model in the folder ``FCN_MODELS_DIR`` is; its files are read again only when they have changed.
+
+    Raises
+    ------
+    UnknownModel, LabelsInvalid, WeightsInvalid
+        See :func:`own_model`.
+    """
+    return _unchanged(path, tuple(_stamp(path.with_suffix(end)) for end in (path.suffix, *_BESIDE)))
+
+
+@lru_cache(maxsize=64)
+def _unchanged(path: Path, _stamps: tuple[tuple[int, int, int], ...]) -> ModelSpec:
+    spec = own_model(path)
+    given = replace(spec.given, in_folder=True) if spec.given is not None else None
+    return replace(spec, given=given)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what changes with a file, zeros if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_file(path: Path) -> bool:

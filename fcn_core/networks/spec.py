@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fcn_core.errors import WeightsInvalid
 from fcn_core.networks.weights import WeightsFile
+from fcn_core.synsets.ontology import Ontology
 from fcn_core.synsets.outputs import IMAGENET, Outputs
 
 if TYPE_CHECKING:
@@ -70,11 +71,17 @@ class GivenModel:
         The file of its labels, or they themselves; None: they are numbered.
     preprocessing : str
         Name among `PREPROCESSINGS`.
+    ontology : Ontology or None
+        The hierarchy of its labels; None if it has none: what it is depends on the number of outputs.
+    in_folder : bool
+        Whether its name says all this, because it lies in ``FCN_MODELS_DIR``.
     """
 
     path: Path
     labels: Path | tuple[str, ...] | None
     preprocessing: str
+    ontology: Ontology | None = field(default=None, repr=False, compare=False)
+    in_folder: bool = False
 
 
 def imagenet_outputs(_channels: int, _exclusive: bool) -> Outputs:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn_core import settings
-from fcn_core.errors import FcnError, UnknownModel, WeightsInvalid, WeightsUnavailable
+from fcn_core.errors import FcnError, LabelsInvalid, UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.applications import APPLICATIONS
-from fcn_core.networks.own_model import is_own, names_in_folder, own_model
+from fcn_core.networks.own_model import is_own, model_in_folder, names_in_folder, own_model
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.spec import CAFFE, KERAS_TABLE, Accuracy, ModelSpec, Preprocessing, read_keras_h5
 from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
@@ -118,7 +118,8 @@ def model_spec(
         return own_model(Path(wanted), labels, preprocessing)
     spec = ALL_MODELS.get(wanted.lower())
     if spec is None and (path := names_in_folder().get(wanted.lower())):
-        return own_model(path, labels, preprocessing)
+        as_it_lies = labels is None and preprocessing is None
+        return model_in_folder(path) if as_it_lies else own_model(path, labels, preprocessing)
     if spec is not None and (labels is not None or preprocessing is not None):
         raise FcnError(
             f"Expected labels and preprocessing for a model of your own. Received them for {spec.title}, which has its "
@@ -133,12 +134,39 @@ def model_spec(
 
 
 def offered() -> tuple[ModelSpec, ...]:
-    """Return the models that pages offer: those of ``FCN_MODELS``, by default the built-in ones.
+    """Return the models that pages offer: those of ``FCN_MODELS``, by default the built-in ones, and one's own.
 
     The model of ``FCN_MODEL`` is always among them.
     """
     names = {*settings.MODELS.value(), settings.MODEL.value()}
-    return tuple(spec for spec in ALL_MODELS.values() if spec.name in names)
+    built = [spec for spec in ALL_MODELS.values() if spec.name in names]
+    return (*built, *(spec for spec in own_models().values() if isinstance(spec, ModelSpec)))
+
+
+def own_models() -> Mapping[str, ModelSpec | FcnError]:
+    """Return the models in the folder ``FCN_MODELS_DIR`` by name; for one that pages cannot offer, the reason."""
+    found: dict[str, ModelSpec | FcnError] = {}
+    for name, path in names_in_folder().items():
+        try:
+            found[name] = _offerable(name, path)
+        except FcnError as error:
+            found[name] = error
+    return found
+
+
+def _offerable(name: str, path: Path) -> ModelSpec:
+    if name in ALL_MODELS:
+        raise UnknownModel(
+            f"Expected another name than that of a model that comes with the program. Received {path.name}. Rename "
+            f"the file."
+        )
+    spec = model_in_folder(path)
+    if spec.given is None or spec.given.ontology is None:
+        raise LabelsInvalid(
+            f"Expected labels beside {path.name}, so that the pages can name what it sees. Received none. Write one "
+            f"class a line into {path.stem}.txt, in the order of the model's outputs."
+        )
+    return spec
 
 
 def find_weights(spec: ModelSpec) -> Path | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.synsets.records import classes_in_words
 
 
-def picker_labels(ontology: Ontology) -> dict[str, str]:
+@lru_cache(maxsize=8)
+def picker_labels(ontology: Ontology) -> Mapping[str, str]:
     """Return the entries of a synset picker, synsets with most classes first.
 
     Synsets with the same classes have the same heatmap, so only one of them is listed (see `Ontology.collapse`).
@@ -17,7 +21,7 @@ def picker_labels(ontology: Ontology) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
+    mapping of str to str
         Label by wnid, such as "dog · 118 classes".
     """
     wnids = sorted(
@@ -32,4 +36,5 @@ def picker_labels(ontology: Ontology) -> dict[str, str]:
             name += f" ({ontology[ontology[wnid].parents[0]].name})"
         labels[wnid] = f"{name} · {classes_in_words(ontology.count(wnid))}"
     same_label = Counter(labels.values())
-    return {w: f"{label} · {w}" if same_label[label] > 1 else label for w, label in labels.items()}
+    unique = {w: f"{label} · {w}" if same_label[label] > 1 else label for w, label in labels.items()}
+    return MappingProxyType(unique)  # shared by all callers

@@ -88,7 +88,7 @@ def outlined(page: AppTest) -> list[str]:
 def asked(page: AppTest) -> str:
     """The wnid that the page is about: what was asked for, or else what the picture shows."""
     explore = page.session_state["explore"]
-    return str(explore.choices.now.synset or explore.found)
+    return str(explore.choices.now.synset or explore.found[1])
 
 
 def question(page: AppTest) -> str:

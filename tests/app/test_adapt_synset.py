@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from app.explore import header
-from app.state import caches, session
+from app.state import session
 from app.state.session import ExplorePage
+from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import CAT, DOG, ESPRESSO
 
 #: What each set of scales shows.
@@ -35,8 +36,9 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ExplorePage:
 
 
 def view(ready: str, all_scales: str = "abc", shows: tuple[str, ...] = ()) -> Any:
-    synset = caches.ontology()[SHOWS["".join(sorted(ready))]]
+    synset = Ontology.load()[SHOWS["".join(sorted(ready))]]
     return SimpleNamespace(
+        ontology=Ontology.load(),
         complete=len(ready) == len(all_scales),
         surest=SimpleNamespace(synset=synset),
         present=lambda wnid: wnid in shows,
@@ -50,7 +52,7 @@ def test_the_order_in_which_scales_are_ready_does_not_matter(
 ) -> None:
     for ready in looks:
         header.adapt_synset(view(order[:ready]), WORDLESS)
-    assert page.found == CAT and session.selection().synset == CAT
+    assert page.found == (Ontology.load(), CAT) and session.selection().synset == CAT
 
 
 def test_the_choice_is_revised_until_the_user_has_chosen(page: ExplorePage) -> None:

@@ -69,6 +69,22 @@ def test_a_value_that_streamlit_forgot_or_kept_from_before_is_replaced(
     assert state[page.widget("snap")["key"]] is False
 
 
+@pytest.mark.parametrize(("name", "value", "plain"), CASES[:3])
+def test_what_a_browser_sends_of_a_forgotten_widget_is_no_choice(
+    state: dict[str, Any], page: Choices[Selection], name: str, value: Any, plain: Any
+) -> None:
+    shown = page.widget("threshold", 0.47)  # the suggestion: no threshold is chosen
+    widget = page.widget(name)
+    state.clear()  # they are not drawn
+    send(state, shown, 0.47)
+    send(state, widget, plain)
+    assert page.now == selection.default()
+    send(state, widget, value)  # moved, and back again, before it is drawn
+    assert getattr(page.now, name) == value
+    send(state, widget, plain)
+    assert page.now == selection.default()
+
+
 def test_a_number_is_as_it_will_be_read_from_the_address(
     state: dict[str, Any], page: Choices[Selection]
 ) -> None:

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from app.compare import difference
 from app.compare.difference import FLOOR
-from app.state import caches
 from fcn_core.maps.heatmap import Heatmap, place
 from fcn_core.networks.geometry import CellAxis, CellGrid
+from fcn_core.synsets.ontology import Ontology
 from tests.app.compare_page import compared, opened_compare
 from tests.app.explore_page import CAT, DOG, question, stages, text
 from tests.app.test_addresses import widget
@@ -168,5 +168,5 @@ def test_the_choices_of_a_photo_and_a_view_stay_in_every_mode() -> None:
             "cat",
             "Heatmap",
         )
-    synsets = caches.ontology()
+    synsets = Ontology.load()
     assert [synsets.label(wnid) for wnid in (CAT, DOG)] == ["cat", "dog"]

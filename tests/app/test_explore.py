@@ -53,7 +53,7 @@ page = AppTest.from_file(sys.argv[1], default_timeout=float(sys.argv[2])).run()
 body = "".join(h.proto.body for h in page.html)
 assert not page.exception and not page.error, (page.exception, page.error)
 assert "Found: German shepherd" in body and "fcn-wait" not in body.split("</style>")[1], body[-2000:]
-assert page.session_state["explore"].found == "n02106662"
+assert page.session_state["explore"].found[1] == "n02106662"
 heavy = {"tensorflow", "keras", "openvino", "pandas", "pyarrow", "matplotlib.pyplot", "skimage.data"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print("complete", flush=True)
@@ -312,7 +312,7 @@ def test_the_list_says_what_is_there_in_words() -> None:
     ("presence", "word"), [(1.0, "sure"), (0.9, "sure"), (0.89, "likely"), (0.7, "likely"), (0.69, "perhaps")]
 )
 def test_a_word_says_how_certain_a_finding_is(presence: float, word: str) -> None:
-    assert wording.certainty(presence) == word
+    assert wording.certainty(presence, Ontology.load()) == word
 
 
 def test_invalid_parameters_of_the_address_are_ignored() -> None:

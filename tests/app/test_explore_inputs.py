@@ -15,6 +15,7 @@ from app.state.predictors import Predictors
 from app.state.queue.jobs import ModelKey
 from app.state.samples import SAMPLES
 from fcn_core.images.limits import Limits
+from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import (
     ESPRESSO,
     asked,
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("prepared_app")
 def test_every_sample_exists_and_says_who_made_it(name: str) -> None:
     picture, sample = caches.sample(name), SAMPLES[name]
     assert picture.name == sample.file_name and len(picture.data) > 10_000
-    assert sample.word is None or caches.ontology().find(sample.word).wnid
+    assert sample.word is None or Ontology.load().find(sample.word).wnid
     assert sample.credit
     notice = (ROOT / "assets/README.md").read_text(encoding="utf-8")
     assert f"`{sample.file_name}`" in notice, "its author and licence are in the list"

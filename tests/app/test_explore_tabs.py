@@ -9,10 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.explore import inspect_tab
-from app.state import caches, shared_queue
+from app.state import shared_queue
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines import effective_field
 from fcn_core.networks.geometry import CellAxis
+from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import (
     APP,
     go,
@@ -121,7 +122,7 @@ def test_the_other_pages_open(page_file: str) -> None:
 @pytest.mark.parametrize(("synset", "other"), [("cat", "dog"), ("dog", "cat"), ("espresso", "dog")])
 def test_compare_starts_with_two_different_synsets(synset: str, other: str) -> None:
     page = go(opened(synset=synset), "compare")
-    synsets = caches.ontology()
+    synsets = Ontology.load()
     found = page.session_state["compare"].choices.now.wnids
     assert list(found) == [synsets.collapse(synsets.find(word).wnid) for word in (synset, other)]
 

@@ -15,6 +15,7 @@ from app.state import shared_queue
 from app.state.exports import MOST_KEPT, MOST_WAITING, Export, Exports, Step, make_archive
 from app.ui import model_export
 from fcn_core.errors import Cancelled, EngineError, FcnError, MemoryBudgetError
+from fcn_core.networks.zoo import MODELS, model_spec
 from fcn_core.system import memory
 from fcn_core.system.folders import temporary_root
 from tests.app.explore_page import button, text
@@ -213,7 +214,7 @@ def test_an_archive_holds_what_the_export_wrote(tmp_path: Path, monkeypatch: pyt
         return Written()
 
     monkeypatch.setattr(module, "export_network", export)
-    wanted = Export(LITE0, "openvino")
+    wanted = Export(MODELS[LITE0], "openvino")
     archive = make_archive(wanted, tmp_path, steps.append)  # type: ignore[arg-type]
     assert (archive.name, archive.read_bytes()) == ("efficientnet-lite0-openvino.zip", b"zip")
     assert [path.name for path in tmp_path.iterdir()] == [archive.name], "what was packed is removed"
@@ -272,9 +273,23 @@ def test_failures_and_refusals_are_said_in_the_row(
     button(page, "make-resnet50").click().run()
     assert any("waiting exports" in each.value for each in page.error)
     monkeypatch.setenv("FCN_ALLOW_EXPORT", "0")
-    with pytest.raises(FcnError, match="Expected FCN_ALLOW_EXPORT=1"):
+    with pytest.raises(FcnError, match=r"may export \(FCN_ALLOW_EXPORT\)\. Received EfficientNet-Lite0"):
         made.ask(LITE0, "keras", session="a")
     assert buttons(page.run(), "make") == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "own", "published"), [("", False, True), ("1", True, True), ("0", False, False)]
+)
+def test_a_deployers_own_model_is_exported_only_where_the_setting_is_made(
+    setting: str, own: bool, published: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.keras").write_bytes(b"a network")
+    monkeypatch.setenv("FCN_ALLOW_EXPORT", setting)
+    assert (module.allowed(model_spec(str(tmp_path / "mine.keras"))), module.allowed(MODELS[LITE0])) == (
+        own,
+        published,
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from app.state.queue.jobs import ModelKey
 from app.state.view import View, apart
 from fcn_core.maps.region import suggest_threshold
 from fcn_core.maps.taught import LEAST_THRESHOLD
+from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import large, opened, outlined
 
 pytestmark = pytest.mark.usefixtures("prepared_app")
@@ -70,4 +71,4 @@ def test_the_page_outlines_them_apart() -> None:
     shapes = {shape["name"]: shape for shape in large(opened(picture="astronaut", how="false"))["shapes"]}
     alone = large(opened(picture="astronaut", synset="person", how="false"))["shapes"][0]
     assert shapes["person"]["path"] != alone["path"]
-    assert caches.ontology().label(PERSON) == "person"
+    assert Ontology.load().label(PERSON) == "person"

@@ -37,6 +37,13 @@ class Hand:
             is_choice = target.get_attribute("role") == "radio" or target.get_attribute("type") == "radio"
             self.page.keyboard.press("Space" if is_choice else "Enter")
 
+    def open_tab(self, name: str) -> None:
+        """Open a tab: a tap is a scroll if the page moves below the finger, so that a visitor taps again."""
+        tab, tries = self.page.get_by_role("tab", name=name), 3
+        while tab.get_attribute("aria-selected") != "true" and (tries := tries - 1) >= 0:
+            self.press(tab)
+            settle(self.page)
+
     def walk_to(self, target: Any) -> None:
         """Move the focus by Tab, and among the choices of one group by arrow keys, as far as it is needed."""
         target.wait_for(state="attached")
@@ -147,8 +154,7 @@ def test_how_it_works_and_compare(hand: Hand) -> None:
     expect(page.get_by_role("tab", name="Maps")).to_be_visible()
     settle(page)
     for name in ("Mask", "Inspect", "Export"):
-        hand.press(page.get_by_role("tab", name=name))
-        settle(page)
+        hand.open_tab(name)
         expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
     hand.press(button(page, re.compile("Notebook view")))
     expect(page).to_have_url(re.compile("1600x2560"))

@@ -18,7 +18,7 @@ Kind = Literal["analysis", "preparation", "field"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 ABANDONED_AFTER = 20.0  # seconds without a sign of life
-_CELL_BYTES = 5120  # of a class map: 1000 logits, and at most 28 % more for its middle maps
+_CELL_BYTES = 5120  # of a class map of 1000 logits, and at most 28 % more for its middle maps
 
 
 class Source(Protocol):
@@ -42,11 +42,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ModelKey:
-    """Which predictor a job needs."""
+    """Which predictor a job needs; the digest is that of a file of one's own, which may change, or ""."""
 
     name: str
     engine: str = field(default_factory=settings.ENGINE.value)
     output_stride: int = 32
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ class Job:
     def reserved(self) -> float:
         """Largest number of bytes of class maps that it will have between two turns."""
         cells = sum(plan.height * plan.width for plan in self.missing[:-1]) / self.key.model.output_stride**2
-        return self.nbytes + cells * _CELL_BYTES
+        done = sum(m.grid[0] * m.grid[1] for m in list(self.class_maps.values()))
+        return self.nbytes + cells * (self.nbytes / done if done else _CELL_BYTES)
 
     def has(self, maps: Mapping[str, ClassMap]) -> bool:
         """Return whether it has these very class maps; it may have more, which were too large for the cache."""

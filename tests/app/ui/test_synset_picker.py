@@ -17,6 +17,8 @@ def page() -> None:
     import streamlit as st
 
     from app.ui import synset_picker
+    from fcn_core.synsets.class_labels import hierarchy_of
+    from fcn_core.synsets.ontology import Ontology
 
     def choose(wnid: str) -> None:
         st.session_state["synset"] = wnid
@@ -24,7 +26,8 @@ def page() -> None:
     st.session_state.setdefault("synset", "n02121620")
     st.button("dog", on_click=choose, args=("n02084071",), key="chip-dog")
     if not st.toggle("away", key="away"):
-        synset_picker.pick_synset("synset", choose)
+        words = st.session_state.get("words")
+        synset_picker.pick_synset("synset", hierarchy_of(words) if words else Ontology.load(), choose)
 
 
 @pytest.fixture

@@ -1,0 +1,56 @@
+"""The models that pages offer: what their classes are called, and how the queue knows them."""
+
+from __future__ import annotations
+
+from app.state.queue.jobs import ModelKey
+from fcn_core.errors import FcnError
+from fcn_core.networks.zoo import model_spec, offered
+from fcn_core.synsets.ontology import Ontology
+
+
+def is_offered(name: str) -> bool:
+    """Return whether the pages offer a model."""
+    return any(spec.name == name for spec in offered())
+
+
+def ontology_of(name: str) -> Ontology:
+    """Return the hierarchy above a model's classes: ImageNet's, but for a model of one's own."""
+    given = model_spec(name).given
+    return given.ontology if given is not None and given.ontology is not None else Ontology.load()
+
+
+def key_of(name: str, output_stride: int = 32) -> ModelKey:
+    """Return how the queue knows a model; a file of one's own that has changed is another model."""
+    spec = model_spec(name)
+    digest = spec.weights.digest if spec.given is not None else ""
+    return ModelKey(name, output_stride=output_stride, digest=digest)
+
+
+def first_synsets(ontology: Ontology) -> tuple[str, str]:
+    """Return two synsets to begin with: dog and cat, or two classes of one's own; the same twice if there is one."""
+    words = ("dog", "cat") if ontology.is_imagenet else (ontology.classes[0], ontology.classes[-1])
+    first, second = (ontology.collapse(ontology.find(word).wnid) for word in words)
+    return first, second
+
+
+def named(word: str, ontology: Ontology) -> str:
+    """Return the synset of a hierarchy that one of ImageNet's words means; "" if there is none."""
+    shipped = Ontology.load()
+    return translated(shipped.collapse(shipped.find(word).wnid), shipped, ontology)
+
+
+def translated(wnid: str, known: Ontology, other: Ontology) -> str:
+    """Return the synset of another hierarchy that a synset is: by its wnid or its words; "" if there is none.
+
+    Numbers of classes without wnids mean something else in each hierarchy.
+    """
+    if known is other or not wnid:
+        return wnid
+    synset = known[wnid]
+    texts = synset.words if wnid.startswith("class-") else (wnid, *synset.words)
+    for text in texts:
+        try:
+            return other.collapse(other.find(text).wnid)
+        except FcnError:
+            continue
+    return ""
