@@ -51,7 +51,7 @@ GOOD = [
 
 # Setting, texts that mean nothing, words of the refusal
 BAD = [
-    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], " or a classifier of keras.applications"),
+    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], " or a model of FCN_MODELS_DIR"),
     (
         "FCN_MODELS", ["alexnet", "resnet50 vgg16", "resnet50,lite0", "none", ",", "x" * 5000],
         "names of models with commas between, or all",

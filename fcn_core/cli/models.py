@@ -33,8 +33,9 @@ def _run(options: argparse.Namespace) -> int:
     from fcn_core.engines.disk import remove
     from fcn_core.engines.housekeeping import cached_bytes
     from fcn_core.networks.applications import APPLICATIONS
-    from fcn_core.networks.own_model import names_in_folder, own_model
+    from fcn_core.networks.own_model import own_model
     from fcn_core.networks.zoo import ALL_MODELS, MODELS, model_spec
+    from fcn_core.settings import models_in_folder
     from fcn_core.system.folders import cache_dir, megabytes
 
     for option, name in (("--prepare", options.prepare), ("--remove", options.remove)):
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if said:
         print(said, file=sys.stderr if options.json else None)
     own = []
-    for name, path in names_in_folder().items():
+    for name, path in models_in_folder().items():
         try:
             if name in ALL_MODELS:
                 raise UnknownModel(

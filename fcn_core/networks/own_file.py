@@ -25,13 +25,12 @@ from fcn_core.networks.keras_settings import Backend, import_keras, keras_settin
 from fcn_core.networks.own_config import MOST_BYTES, checked_config
 from fcn_core.networks.own_texts import check_texts, is_list_of_texts
 from fcn_core.networks.refusals import file_refusal
+from fcn_core.settings import MODEL_SUFFIXES
 from fcn_core.system import memory
 from fcn_core.system.folders import require_space
 
 if TYPE_CHECKING:
     import keras
-
-SUFFIXES = (".keras", ".h5", ".hdf5")
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MOST_EXPANSION = 100  # times the stored bytes; Keras does not compress
@@ -111,7 +110,7 @@ def _check_kind(path: Path) -> None:
         )
     if path.name.lower().endswith(".weights.h5"):
         raise file_refusal("weights only", path.name)
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in MODEL_SUFFIXES:
         raise file_refusal("kind", path.name)
     _require_memory(path.stat().st_size, path.name)
 

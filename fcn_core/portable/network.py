@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from fcn_core.engines.housekeeping import remove_abandoned
 from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError, OutputError
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import model_spec, require_weights
 from fcn_core.portable.formats import INPUT, OUTPUTS, Format, backend_of, format_of, runtime_version
@@ -21,9 +22,6 @@ from fcn_core.system import memory
 from fcn_core.system.child import child_environment, module_command, run_child
 from fcn_core.system.folders import require_space
 from fcn_core.system.installed import install_tensorflow, is_installed, versions
-
-if TYPE_CHECKING:
-    from fcn_core.networks.spec import ModelSpec
 
 LIMIT = 1e-4
 """The largest error: of the logits as a share of their range, and of the probabilities."""
@@ -78,7 +76,7 @@ class _Work:
 
 
 def export_network(
-    model: str | ModelSpec | None,
+    model: str | Path | ModelSpec | None,
     format: str,
     out: Path | str,
     *,
@@ -130,7 +128,7 @@ def export_network(
     -----
     The work is done in child processes: this one loads neither Keras nor a runtime.
     """
-    spec = model_spec(model) if model is None or isinstance(model, str) else model
+    spec = model if isinstance(model, ModelSpec) else model_spec(model)
     kind, path = format_of(format), Path(out)
     if weights not in (None, "none", "imagenet"):
         raise EngineError(

@@ -11,8 +11,16 @@ from keras import layers
 from PIL import Image
 
 import fcn_core as fcn
+from fcn_core import settings
 from fcn_core.cli import arguments
-from fcn_core.errors import ConversionError, EngineError, FcnError, LabelsInvalid, UnknownModel
+from fcn_core.errors import (
+    ConversionError,
+    EngineError,
+    FcnError,
+    LabelsInvalid,
+    SettingInvalid,
+    UnknownModel,
+)
 from fcn_core.export.reproduce import command_line
 from fcn_core.images.read import image_from_array
 from fcn_core.maps.findings import findings
@@ -267,12 +275,24 @@ def test_without_labels_the_classes_are_numbered(tmp_path, photo):
     path = saved(tmp_path, "softmax")
     path.with_suffix(".txt").unlink()
     assert fcn.analyse(photo[0], "class 0", loaded(path), SCALES).present
+    with pytest.raises(
+        FcnError, match=r"This model has no labels: give them \(--labels\), or write them into"
+    ):
+        fcn.analyse(photo[0], "red", loaded(path), SCALES)
 
 
 def test_a_folder_of_models_by_name(tmp_path, monkeypatch):
     path = saved(tmp_path, "softmax")
     monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
     assert model_spec("MINE-1").given.path == path
+    monkeypatch.setenv("FCN_MODEL", "Mine-1")
+    assert model_spec().given.path == path
+    assert settings.check() == ()
+    monkeypatch.setenv("FCN_MODEL", "mine-2")
+    with pytest.raises(
+        SettingInvalid, match=r"or a model of FCN_MODELS_DIR in FCN_MODEL\. Received 'mine-2'"
+    ):
+        model_spec()
     assert loaded("mine-1").info.outputs.ontology.find("green").class_id == 1
     assert loaded("mine-1", labels=["a", "b", "c"]).info.outputs.ontology.find("b").class_id == 1
     monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path / "mine 1.keras"))
