@@ -110,7 +110,7 @@ FORMATS: Mapping[str, Format] = {
         Format("keras", "Keras", ".keras", "openvino", {"openvino": "openvino"},
                ("keras", "keras"), _open_keras, 1000, 8),
         Format("onnx", "ONNX", ".onnx", "tensorflow", {**_TENSORFLOW, "tf2onnx": "tf2onnx", "onnx": "onnx"},
-               ("onnxruntime", "onnxruntime"), _open_onnx, 1000, 45),
+               ("onnxruntime", "onnxruntime"), _open_onnx, 1100, 9),
         Format("openvino", "OpenVINO", ".xml", "openvino", {"openvino": "openvino"},
                ("openvino", "openvino"), _open_openvino, 460, 6),
         Format("litert", "LiteRT", ".tflite", "tensorflow", _TENSORFLOW,

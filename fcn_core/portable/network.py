@@ -371,8 +371,10 @@ def _run_child(work: _Work, module: str, arguments: Sequence[str], backend: str)
         own,
         MPLCONFIGDIR=str(own),
         TF_CPP_MIN_LOG_LEVEL="3",
-        TF2ONNX_CATCH_ERRORS="FALSE",  # or it copies the graph for each step: 8 GB for ResNet50 instead of 5
+        TF2ONNX_CATCH_ERRORS="FALSE",  # or it copies the graph for each step
     )
+    if work.kind.name == "onnx":  # protobuf in C frees no tensor that a message has held before
+        environment["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
     return run_child(
         module_command(f"fcn_core.portable.{module}", *arguments),
         environment,

@@ -118,9 +118,11 @@ print(network.input.name, network.input.shape, sorted(network.output))
 
 
 @pytest.mark.tensorflow
-def test_the_free_axes_of_onnx_have_names(made):
+def test_an_onnx_file_is_whole_and_its_free_axes_have_names(made):
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(made[0] / "flat" / "onnx" / "network.onnx").graph
+    written = {path.name for path in (made[0] / "flat" / "onnx").iterdir()}
+    assert written == {"network.onnx", "reference.npz", "facts.json"}, "the weights are in the same file"
     axes = [[a.dim_param or a.dim_value for a in p.type.tensor_type.shape.dim] for p in graph.output]
     assert [each.name for each in graph.output] == list(OUTPUTS)
     assert axes == [["batch", "rows", "columns", 7]] * 2
