@@ -344,7 +344,7 @@ class Ontology:
         raise UnknownSynset(
             f"Expected a wnid or word of one of the {self._what}, such as {self._example.wnid} or "
             f"{self._example.name}. "
-            f"Received {shown(text)}. {advice(text, self.look_up(text), self._known)}"
+            f"Received {shown(text)}. {self._advice(text)}"
         )
 
     def search(self, query: str, limit: int = 20) -> tuple[Synset, ...]:
@@ -402,15 +402,15 @@ class Ontology:
         """The synsets, for a message."""
         return f"{len(self)} {'ImageNet synsets' if self.is_imagenet else 'synsets of this model'}"
 
-    @property
-    def _known(self) -> str:
-        """What to do where nothing is near."""
-        if self.is_imagenet:
-            return "Search by a part of the word."
+    def _advice(self, text: str) -> str:
+        """What to do about a text that names no synset."""
         if self.label(self.classes[0]) == UNLABELLED.format(0):
             return "This model has no labels: give them (--labels), or write them into a file beside it."
         names = [self.label(wnid) for wnid in self.classes[:12]]
-        return f"Give one of its classes: {', '.join(names)}{', ...' if len(self.classes) > 12 else ''}."
+        known = f"Give one of its classes: {', '.join(names)}{', ...' if len(self.classes) > 12 else ''}."
+        return advice(
+            text, self.look_up(text), "Search by a part of the word." if self.is_imagenet else known
+        )
 
     @property
     def _example(self) -> Synset:

@@ -276,7 +276,8 @@ def test_without_labels_the_classes_are_numbered(tmp_path, photo):
     path.with_suffix(".txt").unlink()
     assert fcn.analyse(photo[0], "class 0", loaded(path), SCALES).present
     with pytest.raises(
-        FcnError, match=r"This model has no labels: give them \(--labels\), or write them into"
+        FcnError,
+        match=r"Received 'red'\. This model has no labels: give them \(--labels\), or write them into",
     ):
         fcn.analyse(photo[0], "red", loaded(path), SCALES)
 
