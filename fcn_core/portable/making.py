@@ -54,7 +54,7 @@ def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -
             f"has the shape {probabilities.inputs[0].shape}. Build it with channels last."
         )
     by_sigmoid = getattr(probabilities.get_layer("probabilities"), "activation", None) is not None
-    logits = keras.Model(probabilities.inputs[0], _logits_of(probabilities), name="network")
+    logits = _with_constants(keras.Model(probabilities.inputs[0], _logits_of(probabilities), name="network"))
     image = keras.Input((None, None, 3), name=INPUT, dtype="float32")
     values = logits(_preprocessed(image, preprocessing))
     to_probabilities = (
@@ -74,6 +74,32 @@ def _logits_of(probabilities: keras.Model) -> Any:
     from fcn_core.networks.graph import nodes_of
 
     return next(node.outputs[0] for node in nodes_of(probabilities) if node.operation.name == "logits")
+
+
+def _with_constants(network: keras.Model) -> keras.Model:
+    """Replace the normalisation of pixels by a rescaling with the same numbers, whose constants are in its graph.
+
+    Those of Keras' `Normalization` are tensors outside of it, of which tf2onnx makes inputs of the file.
+    """
+    import keras
+
+    from fcn_core.networks.graph import layers_of, rebuild
+
+    def rescaling(layer: Any) -> Any:
+        if not isinstance(layer, keras.layers.Normalization):
+            return layer
+        mean = np.asarray(layer.mean, np.float64)
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.config.epsilon())
+        scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+        if (
+            max(mean.size, scale.size) > mean.shape[-1]
+        ):  # other numbers for each place: the picture has a fixed size
+            return layer
+        return keras.layers.Rescaling(scale.ravel().tolist(), offset.ravel().tolist(), name=layer.name)
+
+    if not any(isinstance(layer, keras.layers.Normalization) for layer in layers_of(network)):
+        return network
+    return rebuild(network, rescaling)
 
 
 def _preprocessed(image: Any, preprocessing: Preprocessing) -> Any:

@@ -24,14 +24,16 @@ from fcn_core.portable.making import make
 def flat():
     layers = keras.layers
     return keras.Sequential([
-        keras.Input((48, 48, 3)), layers.Conv2D(8, 3, 4, activation="relu"), layers.MaxPooling2D(),
+        keras.Input((48, 48, 3)), layers.Normalization(mean=[3.0, 5.0, 7.0], variance=[4.0, 9.0, 16.0]),
+        layers.Conv2D(8, 3, 4, activation="relu"), layers.MaxPooling2D(),
         layers.Flatten(), layers.Dense(12, activation="relu"), layers.Dense(7, activation="softmax"),
     ], name="flat")
 
 def sigmoid():
     layers = keras.layers
     return keras.Sequential([
-        keras.Input((48, 48, 3)), layers.Conv2D(8, 3, 2, padding="same"), layers.BatchNormalization(),
+        keras.Input((48, 48, 3)), layers.Normalization(None, mean=3.0, variance=4.0, invert=True),
+        layers.Conv2D(8, 3, 2, padding="same"), layers.BatchNormalization(),
         layers.GlobalAveragePooling2D(),
         layers.Dense(5, activation="sigmoid", bias_initializer="random_normal"),
     ], name="sigmoid")
