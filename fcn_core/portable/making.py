@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from fcn_core.networks.spec import ModelSpec, Preprocessing
 
+_SIDE = 224  # of the pictures that are compared, where the network has a cell for them
+
 
 def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -> keras.Model:
     """Return a network from RGB pixels 0..255 to maps of logits and of probabilities.
@@ -206,12 +208,13 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
         conversion = convert(classifier, output="probabilities", output_stride=stride)
         probabilities = conversion.network
         network = portable_network(probabilities, spec.preprocessing)
-        side = spec.input_size or classifier.input_shape[1] or 224  # a model of one's own may take any size
+        geometry, _ = read_geometry(probabilities)
+        own = spec.input_size or classifier.input_shape[1] or _SIDE  # a model of one's own may take any size
+        side = max(min(own, _SIDE), geometry.smallest)  # Keras keeps all maps of a picture in memory
         reference(probabilities, spec.preprocessing, side, folder / "reference.npz")
         write(network, format, folder / f"network{format.suffix}")
         own = {type(layer).__module__ for layer in layers_of(network)}
         height, width = classifier.input_shape[1:3]
-        geometry, _ = read_geometry(probabilities)
     facts = {
         "input_size": height if height == width else [height, width],
         "output_stride": geometry.stride,
