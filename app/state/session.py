@@ -36,6 +36,8 @@ STATE: Mapping[str, str] = {
     "compare-synset": "first wnid on Compare, for its picker",
     "compare-other": "second wnid on Compare, for its picker",
     "model-jobs": "jobs of the Models page, by model",
+    "model-export": "the last Export that the session has asked for",
+    "export-refused": "model whose export was refused, and why",
     "model-removed": "what the Models page says once after a removal",
     "*-shown": "of a synset picker: the wnid it shows, and its serial number",
     "*-asked": "of a synset picker: a word it could not find, and suggestions",
@@ -51,6 +53,7 @@ WIDGETS = (
     *("stop", "export-*", "ask-again", "picture-again", "everything", "job-again", "side-again-*"),
     "compare-*",
     *("prepare-*", "remove-*", "find-model", "lesson-*"),
+    *("format-*", "make-*", "stop-export-*"),
 )
 
 
