@@ -97,7 +97,7 @@ def _queue() -> Queue:
 
 
 def _add_precomputed(made: Queue) -> None:
-    first = models.key_of(model_spec().name)
+    first = models.key_of(models.default_name())
     try:
         sha256, info, class_maps = load_precomputed()
         spec = model_spec(info.name)
@@ -109,7 +109,7 @@ def _add_precomputed(made: Queue) -> None:
 
 
 def _prepare(made: Queue) -> None:
-    made.prepare(caches.sample(DEFAULT), models.key_of(model_spec().name), FIRST_SCALES)
+    made.prepare(caches.sample(DEFAULT), models.key_of(models.default_name()), FIRST_SCALES)
 
 
 def try_again() -> None:

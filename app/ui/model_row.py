@@ -76,7 +76,7 @@ def _row(spec: ModelSpec, look: Snapshot | None, offer: bool) -> None:
         refused = look.error if look is not None and not loaded else None
         if refused:
             notices.failed(spec.title, refused, partial(_prepare, spec.name), key=f"prepare-{spec.name}")
-        removable = disk.total and settings.ALLOW_REMOVE.value() and spec is not model_spec()
+        removable = disk.total and settings.ALLOW_REMOVE.value() and spec.name != models.default_name()
         preparable = not loaded and not refused and _fits(spec)
         exportable = model_export.offered(spec)
         if not (preparable or removable or exportable):
@@ -110,7 +110,7 @@ def _figures(spec: ModelSpec, disk: OnDisk, loaded: bool) -> str:
     )
     name = f"<h3>{html.escape(spec.title)}</h3>"
     about = spec.family if spec.family.lower() != spec.title.lower() else ""
-    if spec is model_spec():
+    if spec.name == models.default_name():
         about = "the default"
     values = (
         f"{spec.parameters:.1f} M" if spec.parameters else "–",

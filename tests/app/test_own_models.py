@@ -109,6 +109,15 @@ def test_another_model_is_asked_for_the_same_thing_or_says_that_it_never_learned
     assert (compared.model, compared.synset, compared.other) == (after, then, then)
 
 
+@pytest.mark.parametrize(("default", "shown"), [("colours", "colours"), ("nameless", LITE2), ("", LITE2)])
+def test_pages_begin_with_the_default_model_if_they_can_offer_it(
+    default: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FCN_MODEL", default)
+    for read in (selection.read, comparison.read):
+        assert read({})[0].model == shown  # type: ignore[operator]
+
+
 def test_explore_speaks_of_its_classes_only(photo: bytes, folder: Path) -> None:
     page = opened(model="colours", scales="160x160,224x224", tab="Inspect", view="Heatmap")
     page.file_uploader("upload").set_value(("square.png", photo, "image/png"))

@@ -417,6 +417,6 @@ def test_it_is_verified(tmp_path, run, name):
 
 def test_the_command_offers_every_preprocessing():
     parser = argparse.ArgumentParser()
-    arguments.add_model_name(parser)
+    arguments.add_preprocessing(parser)
     (offered,) = (each.choices for each in parser._actions if each.dest == "preprocessing")
     assert tuple(offered) == tuple(PREPROCESSINGS)
