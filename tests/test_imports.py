@@ -32,6 +32,7 @@ CORE_FLOORS = (
     ("pipeline",),
     ("logs", "render", "evaluation", "portable"),
     ("export",),
+    ("batch",),
     ("cli",),
     ("__main__", ""),
 )
