@@ -22,7 +22,9 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-_FILES = 3  # of a session: an upload, a photo, and a new one that replaces one of them
+_FILES = (
+    53  # of a session: fifty of the page Many, an upload, a photo, and a new one that replaces one of them
+)
 _SHARE = 0.12  # of the memory budget, for files of all sessions
 
 EVICTED = (
@@ -115,7 +117,8 @@ class FileLimits:
     def from_settings(cls) -> FileLimits:
         """Derive the limits from the memory budget and the largest upload."""
         file = int(st.get_option("server.maxUploadSize")) << 20
-        return cls(_FILES, 2 * file, max(2 * file, int(_SHARE * memory.budget_mb() * 2**20)))
+        stored = max(2 * file, int(_SHARE * memory.budget_mb() * 2**20))
+        return cls(_FILES, stored, stored)
 
 
 def uploaded(file: UploadedFile) -> StoredFile:
