@@ -50,7 +50,7 @@ def _open(page: ManyPage, id_: str) -> None:
 
 
 def _figures(entry: Entry, asked: Asked) -> str:
-    name = f"<h3>{html.escape(entry.name)}</h3>"
+    name = f"<h2>{html.escape(entry.name)}</h2>"
     if not entry.rows:
         why = f"<p>{html.escape(entry.error)}</p>" if entry.error else '<p class="fcn-muted">waiting</p>'
         return f'<div class="fcn-many">{_frame("")}<div class="what wide">{name}{why}</div></div>'

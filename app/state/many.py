@@ -281,14 +281,17 @@ def _advance(entry: Entry, asked: Asked, read_out: bool) -> bool:
     picture.check(plans)
     job, key = entry.job, job_key(picture, chosen.model_key, plans)
     if job is None or job.state == "cancelled" or job.key != key:
-        entry.job = queue().submit(
-            picture, chosen.model_key, chosen.scales, chosen.fitting, session=session_id()
-        )
-    queue().keep_alive(entry.job, session=session_id())
-    look = queue().look(entry.job)
+        try:
+            job = entry.job = queue().submit(
+                picture, chosen.model_key, chosen.scales, chosen.fitting, session=session_id()
+            )
+        except FcnError:  # too much work waits; the next look asks again
+            return False
+    queue().keep_alive(job, session=session_id())
+    look = queue().look(job)
     if look.state == "failed":
         return _fail(entry, look.error or INTERNAL_ERROR)
-    view = View.of(entry.job, picture) if look.finished else None
+    view = View.of(job, picture) if look.finished else None
     if not read_out or view is None or not view.complete:
         if look.finished and view is None:
             entry.job = None  # its class maps were evicted: ask for them again

@@ -249,6 +249,7 @@ def open_picture(picture: Picture, asked: Selection) -> None:
         model=asked.model, scales=asked.scales, fit=asked.fit, map=asked.map, synset=asked.synset, weights=()
     )
     choose_picture("")
+    page.doubted = False  # it was asked of this very picture
 
 
 def choose_picture(name: str) -> None:
