@@ -40,6 +40,7 @@ STATE: Mapping[str, str] = {
     "model-jobs": "jobs of the Models page, by model",
     "model-export": "the last Export that the session has asked for",
     "export-refused": "model whose export was refused, and why",
+    "model-added": "what the Models page says once after a model was added",
     "model-removed": "what the Models page says once after a removal",
     "*-shown": "of a synset picker: the wnid it shows, and its serial number",
     "*-asked": "of a synset picker: a word it could not find, and suggestions",
@@ -55,7 +56,7 @@ WIDGETS = (
     *("stop", "export-*", "ask-again", "picture-again", "everything", "job-again", "side-again-*"),
     "compare-*",
     "many-*",
-    *("prepare-*", "remove-*", "find-model", "lesson-*"),
+    *("add-model", "model-file", "model-labels", "prepare-*", "remove-*", "find-model", "lesson-*"),
     *("format-*", "make-*", "stop-export-*"),
 )
 
