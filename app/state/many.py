@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ ORDERS = ("As added", "Name", "Presence", "Area")
 KINDS = ("All", "Found", "Not found", "Not opened")
 _AHEAD = 2  # pictures of a session with the queue: while one is read out, the network has the next
 _CARRIED = ("model", "scales", "fit", "map")
+# One picture of all sessions is decoded at a time: the memory that is kept free beside a network is enough for one.
+_decoding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,12 @@ def _advance(entry: Entry, asked: Asked, read_out: bool) -> bool:
     """
     chosen = asked.selection
     if entry.picture is None:
-        entry.picture = open_picture(entry.file, entry.name, limits=caches.limits())
+        if not _decoding.acquire(blocking=False):
+            return False  # somebody else's picture is being decoded; the next look tries again
+        try:
+            entry.picture = open_picture(entry.file, entry.name, limits=caches.limits())
+        finally:
+            _decoding.release()
     picture = entry.picture
     plans = tuple(plan_scales(picture.height, picture.width, chosen.scales, chosen.fitting))
     picture.check(plans)

@@ -192,6 +192,15 @@ def test_the_address_keeps_the_question(
     assert many.read(many.write(asked)) == (asked, ())
 
 
+def test_one_photo_of_all_users_is_decoded_at_a_time() -> None:
+    page = opened()
+    with many._decoding:
+        page.file_uploader("upload-many-0").set_value(FILES[:1])
+        page.run().run()
+        assert [(entry.picture, entry.finished) for entry in record(page).entries.values()] == [(None, False)]
+    assert done(page) and names(page) == ["dog.jpg"]
+
+
 def test_what_was_stopped_goes_on_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened()
     with monkeypatch.context() as held:
