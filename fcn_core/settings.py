@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -29,6 +31,8 @@ APPLICATION_NAMES = (
     "efficientnetv2b1", "efficientnetv2b2", "efficientnetv2b3", "efficientnetv2s", "efficientnetv2m", "efficientnetv2l",
     "convnexttiny", "convnextsmall", "convnextbase", "convnextlarge", "convnextxlarge",
 )  # fmt: skip
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
 ENGINES = ("auto", "openvino", "tensorflow")
 LOG_STYLES = ("json", "text", "off")
 MOST_MEGAPIXELS = 89  # above this, Pillow itself warns of a decompression bomb
@@ -246,10 +250,33 @@ def _wrong_weights(path: Path | None) -> str:
     return ""
 
 
+def models_in_folder() -> dict[str, Path]:
+    """Return the Keras files in the folder ``FCN_MODELS_DIR`` by the names of their models."""
+    folder = MODELS_DIR.value()
+    found: dict[str, Path] = {}
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()) if folder is not None else ():
+            if path.suffix.lower() in MODEL_SUFFIXES and path.is_file():
+                found.setdefault(name_of_file(path), path)
+    return found
+
+
+def name_of_file(path: Path) -> str:
+    """Return the name of the model in a file."""
+    return _NOT_IN_A_NAME.sub("-", path.stem.lower()).strip("-.") or "model"
+
+
+def _model(text: str) -> str:
+    word = text.strip().lower()
+    if word not in (*MODEL_NAMES, *APPLICATION_NAMES) and word not in models_in_folder():
+        raise ValueError
+    return word
+
+
 MODEL = Setting(
-    "FCN_MODEL", "model that is used if none is named", f"`{MODEL_NAMES[0]}`",
-    f"{', '.join(MODEL_NAMES)} or a classifier of keras.applications", MODEL_NAMES[0],
-    _one_of((*MODEL_NAMES, *APPLICATION_NAMES)),
+    "FCN_MODEL", "model that is used if none is named, also one of `FCN_MODELS_DIR`", f"`{MODEL_NAMES[0]}`",
+    f"{', '.join(MODEL_NAMES)}, a classifier of keras.applications or a model of FCN_MODELS_DIR", MODEL_NAMES[0],
+    _model,
 )  # fmt: skip
 MODELS: Setting[tuple[str, ...]] = Setting(
     "FCN_MODELS",
@@ -304,6 +331,17 @@ ALLOW_REMOVE = Setting(
     "FCN_ALLOW_REMOVE", "whether visitors of the Models page may remove models from the disk: `0` no, `1` yes", "`0`",
     "0 or 1", False, _switch,
 )  # fmt: skip
+ALLOW_EXPORT = Setting(
+    "FCN_ALLOW_EXPORT",
+    "whether visitors of the Models page may export networks: `0` no, `1` yes, also those of `FCN_MODELS_DIR`",
+    "`1`, without your own models",
+    "0 or 1", True, _switch,
+)  # fmt: skip
+ALLOW_MODELS = Setting(
+    "FCN_ALLOW_MODELS",
+    "whether visitors of the Models page may add Keras models to `FCN_MODELS_DIR`: `0` no, `1` yes", "`0`",
+    "0 or 1", False, _switch,
+)  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
     "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
@@ -313,5 +351,5 @@ LOG: Setting[str | None] = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS,
-    ALLOW_REMOVE, LOG,
+    ALLOW_REMOVE, ALLOW_EXPORT, ALLOW_MODELS, LOG,
 )  # fmt: skip

@@ -41,7 +41,7 @@ APP_FLOORS = (
     ("streamlit_patches",),
     ("state",),
     ("ui",),
-    ("server", "explore", "compare", "lesson"),
+    ("server", "explore", "compare", "many", "lesson"),
     ("pages",),
     ("",),
 )

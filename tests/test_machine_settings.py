@@ -19,6 +19,7 @@ from fcn_core.networks.keras_settings import keras_settings
 from fcn_core.networks.zoo import MODELS, find_weights
 from fcn_core.settings import SETTINGS
 from fcn_core.system import folders
+from fcn_core.system.child import child_environment, run_child
 from fcn_core.system.folders import cache_dir
 from tests.waiting import PATIENCE
 
@@ -84,18 +85,13 @@ def test_the_child_ignores_settings_of_keras(name, backend, settings, tmp_path, 
     monkeypatch.setenv("KERAS_BACKEND", backend)
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "none")
     monkeypatch.setenv("PYTHONWARNINGS", "error")
-    run, said = subprocess.run, []
-
-    def recorded(arguments, **options):
-        said.append(run([arguments[0], "-c", CHILD], **options))
-        return said[-1]
-
-    monkeypatch.setattr(graph_cache.subprocess, "run", recorded)
-    (tmp_path / "own").mkdir()
-    graph_cache._run_child(LITE, tmp_path / "own", "export")
-    assert said[0].stdout.split() == ["openvino", "float32", "float32", "channels_first", "1e-07"], said[
-        0
-    ].stderr
+    said = run_child(
+        [sys.executable, "-c", CHILD],
+        child_environment("openvino", tmp_path / "own"),
+        "say what it finds",
+        timeout=PATIENCE,
+    )
+    assert said.split() == ["openvino", "float32", "float32", "channels_first", "1e-07"]
     assert (file.stat().st_mtime_ns, sorted(file.parent.iterdir())) == before
 
 

@@ -44,13 +44,15 @@ GOOD = [
     ("FCN_ALLOW_URLS", "0", False),
     ("FCN_ALLOW_URLS", " 1", True),
     ("FCN_ALLOW_REMOVE", "1", True),
+    ("FCN_ALLOW_EXPORT", "0", False),
+    ("FCN_ALLOW_MODELS", "1", True),
     ("FCN_LOG", "JSON", "json"),
     ("FCN_LOG", "off", "off"),
 ]
 
 # Setting, texts that mean nothing, words of the refusal
 BAD = [
-    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], " or a classifier of keras.applications"),
+    ("FCN_MODEL", ["alexnet", "lite0", "resnet50,resnet50", "x" * 5000], " or a model of FCN_MODELS_DIR"),
     (
         "FCN_MODELS", ["alexnet", "resnet50 vgg16", "resnet50,lite0", "none", ",", "x" * 5000],
         "names of models with commas between, or all",
@@ -72,6 +74,8 @@ BAD = [
     ),
     ("FCN_ALLOW_URLS", ["no", "off", "false", "yes", "2", "00", "01", "-0"], "Expected 0 or 1"),
     ("FCN_ALLOW_REMOVE", ["no", "true", "2"], "Expected 0 or 1"),
+    ("FCN_ALLOW_EXPORT", ["yes", "false"], "Expected 0 or 1"),
+    ("FCN_ALLOW_MODELS", ["yes", "false"], "Expected 0 or 1"),
     ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
     ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the path of a "),
     ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the path of a "),

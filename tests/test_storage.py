@@ -195,7 +195,7 @@ def test_a_process_that_cannot_be_started_does_not_blame_the_disk(places, monkey
     def refuse(*_, **__):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(graph_cache.subprocess, "run", refuse)
+    monkeypatch.setattr("fcn_core.system.child.subprocess.Popen", refuse)
     with pytest.raises(EngineError, match="second Python process") as refusal:
         prepare_graph(LITE)
     assert "cannot be written" not in str(refusal.value)

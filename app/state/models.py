@@ -13,6 +13,12 @@ def is_offered(name: str) -> bool:
     return any(spec.name == name for spec in offered())
 
 
+def default_name() -> str:
+    """Return the model with which pages begin: that of ``FCN_MODEL``, or the first if the pages cannot offer that."""
+    name, names = model_spec().name, [spec.name for spec in offered()]
+    return name if name in names or not names else names[0]
+
+
 def ontology_of(name: str) -> Ontology:
     """Return the hierarchy above a model's classes: ImageNet's, but for a model of one's own."""
     given = model_spec(name).given

@@ -16,7 +16,6 @@ from app.state.queue.jobs import ModelKey
 from app.state.samples import DEFAULT
 from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale
 from fcn_core.maps.heatmap import MapKind
-from fcn_core.networks.zoo import model_spec
 from fcn_core.render import COLOUR_MAPS, MAP_OPACITY
 from fcn_core.synsets.ontology import Ontology
 
@@ -130,7 +129,7 @@ class Selection:
 
 def default() -> Selection:
     """Return the selection of an address without parameters; ``FCN_MODEL`` sets its model."""
-    return Selection(model=model_spec().name)
+    return Selection(model=models.default_name())
 
 
 def read(query: Mapping[str, str]) -> tuple[Selection, tuple[str, ...]]:

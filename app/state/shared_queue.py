@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 
 from app import streamlit_patches
@@ -47,13 +47,31 @@ def queue() -> Queue:
 def memory_for_a_file() -> Iterator[None]:
     """Wait until no pass runs, and keep it so while a file is made; release what pages can compute again if need be."""
     with queue().memory.hold("file"):
-        if memory.rss_mb() + _FILE_MB > memory.budget_mb():
-            streamlit_patches.clear_page_caches()
-            memory.trim_heap()
+        _release_for(_FILE_MB)
         try:
             yield
         finally:
             memory.trim_heap()
+
+
+@contextmanager
+def memory_for_a_process(needed_mb: float) -> Iterator[None]:
+    """Keep memory for a process beside this one. If it takes more than half of what is free, no pass runs meanwhile."""
+    with ExitStack() as turn, ExitStack() as whole:
+        turn.enter_context(queue().memory.hold("file"))
+        _release_for(needed_mb + memory.reserved_mb())
+        free = memory.budget_mb() - memory.reserved_mb() - memory.rss_mb()
+        if needed_mb <= free / 2:
+            whole.enter_context(memory.lent(needed_mb))
+            turn.close()
+        yield
+
+
+def _release_for(needed_mb: float) -> None:
+    """Release what pages can compute again if this much memory would not be free."""
+    if memory.rss_mb() + needed_mb > memory.budget_mb():
+        streamlit_patches.clear_page_caches()
+        memory.trim_heap()
 
 
 @cache
@@ -79,7 +97,7 @@ def _queue() -> Queue:
 
 
 def _add_precomputed(made: Queue) -> None:
-    first = models.key_of(model_spec().name)
+    first = models.key_of(models.default_name())
     try:
         sha256, info, class_maps = load_precomputed()
         spec = model_spec(info.name)
@@ -91,7 +109,7 @@ def _add_precomputed(made: Queue) -> None:
 
 
 def _prepare(made: Queue) -> None:
-    made.prepare(caches.sample(DEFAULT), models.key_of(model_spec().name), FIRST_SCALES)
+    made.prepare(caches.sample(DEFAULT), models.key_of(models.default_name()), FIRST_SCALES)
 
 
 def try_again() -> None:

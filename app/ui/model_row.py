@@ -13,7 +13,7 @@ from app.state.queue.jobs import Job, ModelKey, Snapshot
 from app.state.samples import DEFAULT
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.ui import notices, spoken
+from app.ui import model_export, notices, spoken
 from fcn_core import settings
 from fcn_core.engines.disk import OnDisk, on_disk
 from fcn_core.engines.housekeeping import cached_bytes
@@ -65,6 +65,7 @@ def _row(spec: ModelSpec, look: Snapshot | None, offer: bool) -> None:
     disk = on_disk(spec)
     with st.container(key=f"model-{spec.name}", gap="xsmall"):
         st.html(_figures(spec, disk, loaded))
+        model_export.draw(spec)
         if look is not None and not look.finished:
             _progress(spec, look)
             return
@@ -75,11 +76,13 @@ def _row(spec: ModelSpec, look: Snapshot | None, offer: bool) -> None:
         refused = look.error if look is not None and not loaded else None
         if refused:
             notices.failed(spec.title, refused, partial(_prepare, spec.name), key=f"prepare-{spec.name}")
-        removable = disk.total and settings.ALLOW_REMOVE.value() and spec is not model_spec()
-        if (refused or loaded or not _fits(spec)) and not removable:
+        removable = disk.total and settings.ALLOW_REMOVE.value() and spec.name != models.default_name()
+        preparable = not loaded and not refused and _fits(spec)
+        exportable = model_export.offered(spec)
+        if not (preparable or removable or exportable):
             return
         with st.container(horizontal=True, gap="small"):
-            if not loaded and not refused and _fits(spec):
+            if preparable:
                 st.button(
                     "Prepare",
                     key=f"prepare-{spec.name}",
@@ -87,6 +90,8 @@ def _row(spec: ModelSpec, look: Snapshot | None, offer: bool) -> None:
                     args=(spec.name,),
                     icon=":material/bolt:",
                 )
+            if exportable:
+                model_export.control(spec)
             if removable:
                 _removal(spec, disk)
 
@@ -105,7 +110,7 @@ def _figures(spec: ModelSpec, disk: OnDisk, loaded: bool) -> str:
     )
     name = f"<h3>{html.escape(spec.title)}</h3>"
     about = spec.family if spec.family.lower() != spec.title.lower() else ""
-    if spec is model_spec():
+    if spec.name == models.default_name():
         about = "the default"
     values = (
         f"{spec.parameters:.1f} M" if spec.parameters else "–",

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -68,25 +68,30 @@ def write_coco(path: Path, rows: Rows, vocabulary: str) -> None:
     A category's id is the number in its wnid, so that data sets agree. ``score`` is the peak of the fine map in the
     region, ``presence`` the probability that the synset is in the picture at all.
     """
-    replace_with(path, lambda part: _write_coco(part, rows, vocabulary))
+
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8") as file:
+            write_coco_to(file, rows, vocabulary)
+
+    replace_with(path, write)
 
 
-def _write_coco(path: Path, rows: Rows, vocabulary: str) -> None:
+def write_coco_to(file: TextIO, rows: Rows, vocabulary: str) -> None:
+    """Write the data set of `write_coco` into an open file."""
     categories = _synsets(rows())
     ids = {wnid: category_id(wnid) for wnid in categories}
     about = [
         {"id": ids[wnid], "name": name, "supercategory": vocabulary, "wnid": wnid}
         for wnid, name in categories.items()
     ]
-    with path.open("w", encoding="utf-8") as file:
-        file.write('{"info": {"description": "fcn batch"},\n"categories": ')
-        file.write(json.dumps(about))
-        for title, entries in (("images", _images(rows())), ("annotations", _annotations(rows(), ids))):
-            file.write(f',\n"{title}": [')
-            for number, entry in enumerate(entries):
-                file.write(("," if number else "") + "\n" + json_line(entry).rstrip())
-            file.write("]")
-        file.write("}\n")
+    file.write('{"info": {"description": "fcn batch"},\n"categories": ')
+    file.write(json.dumps(about))
+    for title, entries in (("images", _images(rows())), ("annotations", _annotations(rows(), ids))):
+        file.write(f',\n"{title}": [')
+        for number, entry in enumerate(entries):
+            file.write(("," if number else "") + "\n" + json_line(entry).rstrip())
+        file.write("]")
+    file.write("}\n")
 
 
 def _images(rows: Iterator[Row]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fcn_core.batch.rows import COLUMNS, Row
 from fcn_core.errors import DatasetError, OutputError
@@ -102,11 +102,12 @@ def schema() -> Any:
     return pa.schema([(name, types.get(name, text)) for name in COLUMNS])
 
 
-def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
+def write_parquet(file: Path | BinaryIO, rows: Iterable[Row]) -> None:
+    """Write rows into a file, by its path or open."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, schema(), compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema(), compression="zstd") as writer:
         for block in _blocks(rows):
             writer.write_batch(pa.RecordBatch.from_pylist(block, schema()))
 
@@ -164,6 +165,6 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 #: The formats in which rows can be kept, by their names.
 PART_FORMATS: Mapping[str, PartFormat] = {
-    "parquet": PartFormat("parquet", ".parquet", _write_parquet, _read_parquet),
+    "parquet": PartFormat("parquet", ".parquet", write_parquet, _read_parquet),
     "jsonl": PartFormat("jsonl", ".jsonl", _write_lines, _read_lines),
 }

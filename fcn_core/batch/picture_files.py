@@ -31,7 +31,7 @@ _TINT = 0.45  # of the colour over what is marked
 
 
 def make_files(
-    result: PictureResult, rows: list[Row], write: Collection[str], thumbnail: bool
+    result: PictureResult, rows: list[Row], write: Collection[str], thumbnails: bool
 ) -> dict[str, bytes]:
     """Return the files of a picture by their names, relative to the folder, and put the names into its rows."""
     made: dict[str, bytes] = {}
@@ -45,9 +45,9 @@ def make_files(
                 continue
             row[column] = f"{kind}/{stem}-{analysis.synset.wnid}{suffix}"
             made[row[column]] = make(analysis)
-    if thumbnail:
+    if thumbnails:
         name = f"thumbnails/{stem}.webp"
-        made[name] = render.encode(_thumbnail(result), "webp", 80)
+        made[name] = render.encode(thumbnail(result), "webp", 80)
         for row in rows:
             row["thumbnail_file"] = name
     return made
@@ -66,7 +66,8 @@ def file_stem(path: str) -> str:
     return f"{digest[:2]}/{name}-{digest[:12]}"
 
 
-def _thumbnail(result: PictureResult) -> NDArray[np.uint8]:
+def thumbnail(result: PictureResult) -> NDArray[np.uint8]:
+    """Return a picture, small, with what is marked in it tinted."""
     assert result.image is not None  # noqa: S101 - for type checkers
     picture = Image.fromarray(result.image.pixels)
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2.0)

@@ -36,12 +36,13 @@ class Parser(argparse.ArgumentParser):
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a model and how it runs."""
     add_model_name(parser)
+    add_preprocessing(parser)
     parser.add_argument("--engine", choices=settings.ENGINES, help="default: FCN_ENGINE, else auto")
     add_weights(parser)
 
 
 def add_model_name(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--labels`` and ``--preprocessing``."""
+    """Add ``--model`` and ``--labels``."""
     parser.add_argument(
         "--model",
         metavar="NAME|FILE",
@@ -52,6 +53,10 @@ def add_model_name(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="classes of your own model, one a line: wnids, or words; default: the file beside it that ends in .txt",
     )
+
+
+def add_preprocessing(parser: argparse.ArgumentParser) -> None:
+    """Add ``--preprocessing``."""
     parser.add_argument(
         "--preprocessing",
         choices=("none", "zero-one", "tf", "caffe", "torch"),

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fcn_core.cli.arguments import Commands, add_model_name, add_output_stride, add_weights
+from fcn_core.cli.arguments import Commands, add_model_name, add_output_stride, add_preprocessing, add_weights
 from fcn_core.cli.terminal import progress_bar, shown, weights_note
 
 FORMATS = ("keras", "onnx", "openvino", "litert", "saved_model")
@@ -18,6 +18,7 @@ def add_commands(commands: Commands) -> None:
         "export", help="write the fully convolutional network of a model into a file for other programs"
     )
     add_model_name(export)
+    add_preprocessing(export)
     export.add_argument("--format", required=True, choices=FORMATS, help="which programs run it")
     export.add_argument(
         "--out",

@@ -33,8 +33,9 @@ def _run(options: argparse.Namespace) -> int:
     from fcn_core.engines.disk import remove
     from fcn_core.engines.housekeeping import cached_bytes
     from fcn_core.networks.applications import APPLICATIONS
-    from fcn_core.networks.own_model import names_in_folder, own_model
+    from fcn_core.networks.own_model import own_model
     from fcn_core.networks.zoo import ALL_MODELS, MODELS, model_spec
+    from fcn_core.settings import models_in_folder
     from fcn_core.system.folders import cache_dir, megabytes
 
     for option, name in (("--prepare", options.prepare), ("--remove", options.remove)):
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if said:
         print(said, file=sys.stderr if options.json else None)
     own = []
-    for name, path in names_in_folder().items():
+    for name, path in models_in_folder().items():
         try:
             if name in ALL_MODELS:
                 raise UnknownModel(
@@ -100,8 +101,8 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
         "weights": str(weights) if weights else None,
         "fetch_mb": round(fetch, 1),
         "disk_mb": round(on_disk(spec).total / 1e6, 1),
-        "parameters": spec.parameters,
-        "input_size": spec.input_size,
+        "parameters": spec.parameters or None,  # of a model of one's own, whose file was not read
+        "input_size": spec.input_size or None,
         "top1": spec.accuracy and spec.accuracy.top1,
         "top1_source": spec.accuracy and spec.accuracy.source,
         "proof": spec.proof,

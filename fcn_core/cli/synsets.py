@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fcn_core.cli.arguments import Commands
+from fcn_core import settings
+from fcn_core.cli.arguments import Commands, add_model_name
 from fcn_core.cli.terminal import complain
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ def add_commands(commands: Commands) -> None:
     """Add both commands."""
     search = commands.add_parser("synsets", help="search synsets by word or wnid, best match first")
     search.add_argument("query", metavar="QUERY", help="a word, a part of one, or a wnid")
+    add_model_name(search)
     search.add_argument("--json", action="store_true", help="print the matches as JSON")
     search.set_defaults(run=_search)
 
     show = commands.add_parser("synset", help="show one synset: words, gloss, parents, children, classes")
     show.add_argument("name", metavar="WNID_OR_WORD", help="such as n02084071 or dog")
+    add_model_name(show)
     show.add_argument("--json", action="store_true", help="print the synset as JSON")
     show.set_defaults(run=_show)
 
@@ -35,10 +38,28 @@ def find(text: str, ontology: Ontology) -> Synset:
     return found
 
 
-def _search(options: argparse.Namespace) -> int:
+def _ontology(options: argparse.Namespace) -> Ontology:
+    """Return the hierarchy above the classes of a model; its network is not read."""
+    from fcn_core.errors import LabelsInvalid
     from fcn_core.synsets.ontology import Ontology
 
-    ontology = Ontology.load()
+    if options.model is None and options.labels is None and not settings.MODEL.given():
+        return Ontology.load()
+    from fcn_core.networks.zoo import model_spec
+
+    spec = model_spec(options.model, options.labels)
+    if spec.given is None:
+        return Ontology.load()
+    if spec.given.ontology is None:
+        raise LabelsInvalid(
+            f"Expected the labels of {spec.given.path.name}. Received none. Give them with --labels FILE, or write "
+            f"one class a line into {spec.given.path.stem}.txt beside it."
+        )
+    return spec.given.ontology
+
+
+def _search(options: argparse.Namespace) -> int:
+    ontology = _ontology(options)
     found = ontology.search(options.query)
     meaning = ontology.look_up(options.query)
     if meaning.understood and meaning.line and found:
@@ -58,9 +79,7 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from fcn_core.synsets.ontology import Ontology
-
-    ontology = Ontology.load()
+    ontology = _ontology(options)
     s = find(options.name, ontology)
     class_ids = ontology.class_ids(s.wnid)
     if options.json:

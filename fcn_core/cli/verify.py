@@ -64,7 +64,7 @@ def _report(options: argparse.Namespace, verify: Callable[[], Verification]) -> 
     """Verify, and print the result; return the status of the command."""
     with redirect_stdout(sys.stderr):  # Keras reports downloads on standard output
         proof = verify()
-    good = proof.relative < _PROOF_LIMIT
+    good = proof.provable and proof.relative < _PROOF_LIMIT
     if options.json:
         found = {**vars(proof), "relative": proof.relative, "ok": good}
         print(
@@ -80,13 +80,18 @@ def _report(options: argparse.Namespace, verify: Callable[[], Verification]) -> 
     whole = ""
     if proof.whole:
         whole = "A layer reads the whole picture (squeeze-and-excite), so each cell depends on all of it a little.\n"
+    verdict = f"{proof.relative:.1e} of it, {'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}"
+    if not proof.provable:
+        verdict = (
+            "nothing can be proved, because the classifier's logits hardly differ, as before any training. Verify it "
+            "once it is trained"
+        )
     print(
         f"{proof.name} ({proof.weights} weights): at {proof.size}x{proof.size} "
         f"{'the mean' if proof.proof == 'mean' else 'the only cell'} of the "
         f"{proof.grid[0]}x{proof.grid[1]} map of logits ({proof.engine}) against the classifier's own answer "
         f"(Keras on {proof.backend}).\n{whole}"
-        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}{compared}: {proof.relative:.1e} of it, "
-        f"{'within' if good else 'NOT within'} {_PROOF_LIMIT:.0e}",
+        f"largest error {proof.error:.2e} in a range of {proof.span:.2e}{compared}: {verdict}",
         flush=True,
     )
     return 0 if good else 1

@@ -49,10 +49,13 @@ class ModelInfo:
         Digest of their file; None if they are random.
     engine : str
     output_stride : int
+        Input pixels from cell to cell.
     outputs : Outputs
         What its classes are.
     given : GivenModel or None
         The files and options of a model of one's own.
+    stride_option : int
+        The output stride that was asked for; 32 leaves the network as it is, whatever its own is.
     precision : {"f32", "bf16"}
         What the engine computes in. bf16 has 8 bits instead of 24: faster on some processors, and less exact.
     """
@@ -65,6 +68,7 @@ class ModelInfo:
     output_stride: int
     outputs: Outputs = field(default=IMAGENET, repr=False, compare=False)
     given: GivenModel | None = field(default=None, repr=False, compare=False)
+    stride_option: int = 32
     precision: Precision = "f32"
 
     @property
@@ -82,7 +86,7 @@ def model_info(
     spec: ModelSpec,
     weights: Weights,
     weights_sha256: str | None,
-    served: tuple[str, int],
+    served: tuple[str, int, int],
     outputs: tuple[int, bool],
 ) -> ModelInfo:
     """Return what a model is, once it is loaded.
@@ -92,8 +96,8 @@ def model_info(
     spec : ModelSpec
     weights, weights_sha256
         See :class:`ModelInfo`.
-    served : (str, int)
-        Engine and output stride.
+    served : (str, int, int)
+        Engine, output stride, and the one that was asked for.
     outputs : (int, bool)
         The number of the network's outputs, and whether they exclude each other.
 
@@ -105,7 +109,10 @@ def model_info(
     if spec.given is not None:
         weights = "own"
     meant = spec.outputs(*outputs)
-    return ModelInfo(spec.name, spec.title, weights, weights_sha256, *served, meant, spec.given)
+    engine, stride, option = served
+    return ModelInfo(
+        spec.name, spec.title, weights, weights_sha256, engine, stride, meant, spec.given, option
+    )
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ class Engine:
     def __init__(self, info: ModelInfo, geometry: Geometry, spec: ModelSpec) -> None:
         self._info, self._geometry, self._preprocessing = info, geometry, spec.preprocessing
         # At other strides these layers have other cells, or are no cuts.
-        self._middle = middle_layers(geometry, spec.middle if info.output_stride == 32 else ())
+        self._middle = middle_layers(geometry, spec.middle if info.stride_option == 32 else ())
         self._lock = threading.Lock()
         self._seconds_per_mac = 1 / (60e9 * memory.cpus())  # a guess, until a pass has been measured
         self._measured = (0.0, 0.0)  # seconds, multiply-adds

@@ -17,20 +17,18 @@ import hashlib
 import json
 import logging
 import mmap
-import os
 import re
 import secrets
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fcn_core import errors
 from fcn_core.engines import housekeeping
 from fcn_core.errors import EngineError, StorageError
 from fcn_core.networks import random_weights
@@ -39,7 +37,7 @@ from fcn_core.networks.own_model import GRAPH_NAME
 from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import model_spec, require_weights
-from fcn_core.system.child import module_command
+from fcn_core.system.child import child_environment, exit_status, module_command, run_child
 from fcn_core.system.folders import cache_dir, megabytes, require_space, scratch_places
 
 logger = logging.getLogger(__name__)
@@ -57,7 +55,6 @@ _SCRATCH = "fcn_core-making-"
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _SPACE = 2.2  # disk space, in sizes of the weights: for the exported and the folded graph at the same time
 _TIMEOUT = 900
-_REFUSED, _UNWRITABLE = 20, 21  # exit statuses of the child
 
 
 @dataclass(frozen=True)
@@ -303,7 +300,6 @@ def _write_meta(folder: Path, recipe: _Recipe) -> None:
 
 def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
     own = folder.with_name("child")  # for all other files of the children: settings, temporary files
-    own.mkdir()
     name = str(spec.given.path.resolve()) if spec.given else spec.name
     _run_child(spec, own, "export", name, str(weights or ""), str(output_stride), str(folder))
     _run_child(spec, own, "fold", name, str(folder))
@@ -312,48 +308,8 @@ def _export_in_child(spec: ModelSpec, weights: Path | None, output_stride: int, 
 
 
 def _run_child(spec: ModelSpec, own: Path, *arguments: str) -> None:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
-        "KERAS_BACKEND": "openvino",
-        "KERAS_HOME": str(own),  # a folder without keras.json
-        "TMPDIR": str(own),
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONWARNINGS": "ignore",  # "error" would stop Keras where it uses deprecated names of NumPy
-    }
-    try:
-        child = subprocess.run(  # noqa: S603
-            module_command("fcn_core.engines.graph_cache", *arguments),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise EngineError(
-            f"Expected {spec.title} to be prepared within {_TIMEOUT} seconds. Received no result in that time. Try "
-            f"again."
-        ) from error
-    except OSError as error:  # not caused by a folder
-        raise EngineError(
-            f"Expected a second Python process to prepare {spec.title}. Received one that cannot be started "
-            f"({_reason(error)}). Memory or processes may be exhausted; try again."
-        ) from error
-    if child.returncode == 0:
-        return
-    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    kind, _, message = last.partition(": ")
-    if child.returncode == _REFUSED and hasattr(errors, kind):
-        raise getattr(errors, kind)(message)
-    if child.returncode == _UNWRITABLE:
-        raise OSError(message)
-    how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
-    raise EngineError(
-        f"Expected a second process to prepare {spec.title}. Received one that {how} ({last[:300]}). Try again; if it "
-        f"was stopped, memory may be exhausted."
-    )
+    command = module_command("fcn_core.engines.graph_cache", *arguments)
+    run_child(command, child_environment("openvino", own), f"prepare {spec.title}", timeout=_TIMEOUT)
 
 
 def export(spec: ModelSpec, weights: Path | None, output_stride: int, folder: Path) -> None:
@@ -417,29 +373,17 @@ def _naming_full_disks(folder: Path, size: int, task: str) -> Iterator[None]:
         ) from error
 
 
-def _main(step: str, *arguments: str) -> int:
-    """Do one step of the export in this process; if it fails, the last line on standard error is the reason."""
-    try:
-        if step == "export":
-            name, weights, output_stride, folder = arguments
-            export(model_spec(name), Path(weights) if weights else None, int(output_stride), Path(folder))
-        else:
-            name, folder = arguments
-            fold(model_spec(name), Path(folder))
-    except errors.FcnError as error:
-        print(_one_line(error), file=sys.stderr)
-        return _REFUSED
-    except OSError as error:
-        print(_one_line(error), file=sys.stderr)
-        return _UNWRITABLE
-    return 0
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _main(step: str, *arguments: str) -> None:
+    """Do one step of the export in this process."""
+    if step == "export":
+        name, weights, output_stride, folder = arguments
+        export(model_spec(name), Path(weights) if weights else None, int(output_stride), Path(folder))
+    else:
+        name, folder = arguments
+        fold(model_spec(name), Path(folder))
 
 
 if __name__ == "__main__":
     for _name in _UNUSED:
         sys.modules[_name] = None  # type: ignore[assignment] # as if it were not installed
-    sys.exit(_main(*sys.argv[1:]))
+    sys.exit(exit_status(partial(_main, *sys.argv[1:])))

@@ -65,7 +65,7 @@ def load_model(
     MemoryBudgetError
         The message says what to do. If OpenVINO fails and TensorFlow would exceed ``FCN_MEMORY_MB``, OpenVINO's error.
     """
-    spec = model_spec(None if name is None else str(name), labels, preprocessing)
+    spec = model_spec(name, labels, preprocessing)
     wanted = engine or settings.ENGINE.value()
     random = weights in (None, "none")
     if wanted not in settings.ENGINES:

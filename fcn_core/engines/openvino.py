@@ -79,7 +79,7 @@ class OpenVINOEngine(Engine):
             spec,
             "random" if random else "imagenet" if graph.weights_published else "unpublished",
             graph.weights_sha256,
-            ("openvino", output_stride),
+            ("openvino", graph.geometry.stride, output_stride),
             (graph.geometry.nodes[-1].channels, graph.exclusive),
         )
         super().__init__(info, graph.geometry, spec)

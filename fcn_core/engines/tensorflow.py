@@ -72,7 +72,7 @@ class TensorFlowEngine(Engine):
             spec,
             "random" if random else "imagenet" if published else "unpublished",
             digest(path) if path else None,
-            ("tensorflow", output_stride),
+            ("tensorflow", geometry.stride, output_stride),
             (geometry.nodes[-1].channels, conversion.exclusive),
         )
         super().__init__(info, geometry, spec)

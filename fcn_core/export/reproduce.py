@@ -33,7 +33,7 @@ def command_line(analysis: Analysis, image_name: str | None = None, out: str = "
     words = ["python", "-m", "fcn_core", "heatmap", shells.as_argument(path)]
     words += ["--synset", analysis.synset.wnid, *_model_options(model), "--engine", model.engine]
     words += ["--scales", ",".join(analysis.class_maps), "--fit", analysis.fit, "--map", analysis.kind]
-    words += ["--output-stride", str(model.output_stride), "--threshold", str(analysis.options.threshold)]
+    words += ["--output-stride", str(model.stride_option), "--threshold", str(analysis.options.threshold)]
     words += ["--weights", "none"] if model.weights == "random" else []
     words += [] if analysis.snapped else ["--no-snap"]
     words += ["--always-mark"] if analysis.options.always_mark else []
@@ -87,7 +87,7 @@ def _reduce(analysis: Analysis) -> str:
 def _load(analysis: Analysis) -> str:
     model = analysis.model
     weights = ", weights=None" if model.weights == "random" else ""
-    stride = "" if model.output_stride == 32 else f", output_stride={model.output_stride}"
+    stride = "" if model.stride_option == 32 else f", output_stride={model.stride_option}"
     name, before, given = model.name, "", model.given
     if given is not None and given.in_folder:
         before = "# FCN_MODELS_DIR must be the folder of this model\n"

@@ -85,6 +85,12 @@ def run_lengths_of(text: str) -> Counts:
     return values
 
 
+def mask_of(counts: Counts, height: int, width: int) -> NDArray[np.bool_]:
+    """Return the mask of run lengths, (height, width)."""
+    inside = np.arange(counts.size) % 2 == 1
+    return np.repeat(inside, counts).reshape(width, height).T
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """A connected part of a mask.

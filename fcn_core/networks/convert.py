@@ -33,7 +33,7 @@ from fcn_core.networks.graph import (
 )
 from fcn_core.networks.head import Activation, Head, OnMap, read_head
 from fcn_core.networks.keras_settings import keras_settings
-from fcn_core.networks.layers import CropToSmallest, SoftmaxMap
+from fcn_core.networks.layers import CropToSmallest
 from fcn_core.networks.spec import ProofKind
 from fcn_core.networks.structure import read_geometry
 
@@ -126,12 +126,13 @@ def convert(
 
 
 def _probabilities(head: Head, logits: Any) -> Any:
-    """Return the layer from logits to probabilities: a softmax, also of a classifier that returns logits."""
+    """Return the layer from logits to probabilities: a softmax, also of a classifier that returns logits.
+
+    It is Keras' own, which computes what `SoftmaxMap` does, so that Keras loads a saved network without this program.
+    """
     if head.activation == "sigmoid" or logits.shape[head.axis] == 1:
         return keras.layers.Activation("sigmoid", name="probabilities")
-    return (
-        SoftmaxMap(name="probabilities") if head.axis == 3 else keras.layers.Softmax(1, name="probabilities")
-    )
+    return keras.layers.Softmax(head.axis, name="probabilities")
 
 
 def _any_size(body: keras.Model) -> keras.Model:

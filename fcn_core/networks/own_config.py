@@ -159,8 +159,16 @@ class _Reader:
                     raise file_refusal("elsewhere", f"{self.where} with {key} {str(value[key])[:60]!r}")
             if isinstance(value.get("layers"), list) and _late(value["layers"]) > _MOST_LATE:
                 raise file_refusal("limits", f"{self.where}, whose layers stand before those that they use")
-            return {key: self.read(part, depth + 1) for key, part in _kept(value).items()}
+            return {key: self._initial(key, self.read(part, depth + 1)) for key, part in _kept(value).items()}
         return value
+
+    @staticmethod
+    def _initial(key: str, value: Any) -> Any:
+        """Return zeros in place of initial weights, which may take long to compute: the file's come in their place."""
+        if not key.endswith("_initializer") or value is None:
+            return value
+        name = (value.get("registered_name") or value.get("class_name")) if isinstance(value, dict) else value
+        return value if _is_registered(name) else "zeros"
 
     def _check_object(self, value: dict[str, Any]) -> None:
         """Refuse an object whose class or function is not on the list."""
@@ -181,7 +189,7 @@ class _Reader:
             raise file_refusal("code", told)
         if isinstance(config, dict) and config.get("data_format") == "channels_first":
             raise file_refusal("channels first", told)
-        if _QUANTISED.fullmatch(name) and _of_keras(module):
+        if (_QUANTISED.fullmatch(name) and _of_keras(module)) or "_from_" in _precision(name, config):
             raise file_refusal("quantised", told)
         if name in _KERAS_2_OPERATIONS:
             raise file_refusal("Keras 2", told)
@@ -219,13 +227,22 @@ def _options(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     kept = {key: part for key, part in options.items() if key != "batch_input_shape"}
     if kind == "InputLayer" and "batch_input_shape" in options:
         kept["batch_shape"] = options["batch_input_shape"]
-    key = "name" if kind in ALLOWED["dtype_policies"] else "dtype"
-    if kind not in _VALUES and isinstance(options.get(key), str) and options[key] in _REDUCED:
-        kept[key] = "float32"
+    if _precision(kind, options) in _REDUCED:
+        kept[_precision_key(kind)] = "float32"
     axis = options.get("axis")
     if kind == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         kept["axis"] = axis[0]
     return kept
+
+
+def _precision_key(kind: str) -> str:
+    return "name" if kind in ALLOWED["dtype_policies"] else "dtype"
+
+
+def _precision(kind: str, options: Any) -> str:
+    """Return the name of a layer's precision, or of a policy; of a quantised one, such as int8_from_float32."""
+    named = options.get(_precision_key(kind)) if isinstance(options, dict) and kind not in _VALUES else None
+    return named if isinstance(named, str) else ""
 
 
 def _of_keras(module: Any) -> bool:

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 from fcn_core.errors import FcnError, MemoryBudgetError, StorageError, UnknownModel
 from fcn_core.networks.keras_settings import Backend, import_keras, keras_settings
 from fcn_core.networks.own_config import MOST_BYTES, checked_config
+from fcn_core.networks.own_texts import check_texts, is_list_of_texts
 from fcn_core.networks.refusals import file_refusal
+from fcn_core.settings import MODEL_SUFFIXES
 from fcn_core.system import memory
 from fcn_core.system.folders import require_space
 
 if TYPE_CHECKING:
     import keras
-
-SUFFIXES = (".keras", ".h5", ".hdf5")
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MOST_EXPANSION = 100  # times the stored bytes; Keras does not compress
@@ -110,7 +110,7 @@ def _check_kind(path: Path) -> None:
         )
     if path.name.lower().endswith(".weights.h5"):
         raise file_refusal("weights only", path.name)
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in MODEL_SUFFIXES:
         raise file_refusal("kind", path.name)
     _require_memory(path.stat().st_size, path.name)
 
@@ -209,12 +209,13 @@ def _check_hdf5(place: Path, where: str) -> int:
     import h5py
 
     declared = links = 0
+    lists = [0]  # the texts of each list of texts
     seen: set[Any] = set()
     with h5py.File(place, "r") as file:
         waiting: list[Any] = [file]
         while waiting:
             item = waiting.pop()
-            _check_attributes(item, where)
+            lists += _check_attributes(item, where)
             if isinstance(item, h5py.Dataset):
                 declared += _check_dataset(item, where)
                 _require_memory(declared, where)
@@ -235,14 +236,24 @@ def _check_hdf5(place: Path, where: str) -> int:
                 if address not in seen:  # a group may contain itself
                     seen.add(address)
                     waiting.append(child)
+    check_texts(place, max(lists), where)
     return declared
 
 
-def _check_attributes(item: Any, where: str) -> None:
+def _check_attributes(item: Any, where: str) -> list[int]:
+    """Refuse long attributes; return how many texts those have that are lists of texts."""
+    import h5py
+
+    lists = []
     for name in item.attrs:
         attribute = item.attrs.get_id(name)
-        if math.prod(attribute.shape) * attribute.dtype.itemsize > MOST_BYTES:
+        if math.prod(attribute.shape or ()) * attribute.dtype.itemsize > MOST_BYTES:
             raise file_refusal("limits", f"{where}, whose attribute {name[:60]!r} is too long")
+        if attribute.dtype.hasobject and h5py.check_string_dtype(attribute.dtype) is None:
+            raise file_refusal("damaged", f"{where}, whose attribute {name[:60]!r} is no text")
+        if is_list_of_texts(attribute):
+            lists.append(math.prod(attribute.shape))
+    return lists
 
 
 def _check_dataset(dataset: Any, where: str) -> int:

@@ -7,9 +7,7 @@ with ``labels`` and ``preprocessing``.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,9 +17,10 @@ import numpy as np
 
 from fcn_core import settings
 from fcn_core.errors import ConversionError, LabelsInvalid, UnknownModel, WeightsInvalid
-from fcn_core.networks.own_file import SUFFIXES, read_model
+from fcn_core.networks.own_file import read_model
 from fcn_core.networks.spec import PREPROCESSINGS, GivenModel, ModelSpec
 from fcn_core.networks.weights import WeightsFile, digest
+from fcn_core.settings import MODEL_SUFFIXES
 from fcn_core.synsets.class_labels import (
     IMAGENET_LABELS,
     MOST_LABELS,
@@ -38,13 +37,12 @@ if TYPE_CHECKING:
     import keras
 
 GRAPH_NAME = "own"  # of the folders of exported graphs; the digest of the file tells them apart
-_NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
 _BESIDE = (".txt", ".json")  # files of labels
 
 
 def is_own(name: str) -> bool:
     """Return whether the name of a model is that of a file."""
-    return Path(name).suffix.lower() in SUFFIXES
+    return Path(name).suffix.lower() in MODEL_SUFFIXES
 
 
 def own_model(path: Path, labels: Labels | None = None, preprocessing: str | None = None) -> ModelSpec:
@@ -68,10 +66,10 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
     LabelsInvalid
         The labels cannot be read.
     """
-    if not _is_file(path):
+    if not is_there(path):
         raise UnknownModel(
-            f"Expected the file of a Keras model ({', '.join(SUFFIXES)}). Received {str(path)[:200]}, which does not "
-            f"exist. Correct the path."
+            f"Expected the file of a Keras model ({', '.join(MODEL_SUFFIXES)}). Received {str(path)[:200]}, which "
+            f"{'is a folder' if is_there(path, Path.is_dir) else 'does not exist'}. Correct the path."
         )
     if labels is None:
         labels = next((path.with_suffix(end) for end in _BESIDE if path.with_suffix(end).is_file()), None)
@@ -99,7 +97,7 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         ) from error
     given = Path(labels) if isinstance(labels, str | Path) else tuple(labels) if labels is not None else None
     return ModelSpec(
-        name=_name(path),
+        name=settings.name_of_file(path),
         title=path.stem,
         build=partial(_read, path),
         read=_nothing_more,
@@ -114,17 +112,6 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         outputs=partial(_outputs, known, path.name),
         given=GivenModel(path, given, chosen, known),
     )
-
-
-def names_in_folder() -> Mapping[str, Path]:
-    """Return the Keras files in the folder ``FCN_MODELS_DIR`` by the names of their models."""
-    folder = settings.MODELS_DIR.value()
-    found: dict[str, Path] = {}
-    with suppress(OSError):
-        for path in sorted(folder.iterdir()) if folder is not None else ():
-            if is_own(path.name) and path.is_file():
-                found.setdefault(_name(path), path)
-    return found
 
 
 def model_in_folder(path: Path) -> ModelSpec:
@@ -154,15 +141,12 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _is_file(path: Path) -> bool:
+def is_there(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
+    """Return whether there is such a file (or folder), as far as this user may know; False for an impossible name."""
     try:
-        return path.is_file()
-    except OSError:  # such as a name that is too long
+        return kind(path)
+    except (OSError, ValueError):
         return False
-
-
-def _name(path: Path) -> str:
-    return _NOT_IN_A_NAME.sub("-", path.stem.lower()).strip("-.") or "model"
 
 
 def _read(path: Path) -> keras.Model:

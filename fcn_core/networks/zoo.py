@@ -12,7 +12,7 @@ import numpy as np
 from fcn_core import settings
 from fcn_core.errors import FcnError, LabelsInvalid, UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks.applications import APPLICATIONS
-from fcn_core.networks.own_model import is_own, model_in_folder, names_in_folder, own_model
+from fcn_core.networks.own_model import is_own, is_there, model_in_folder, own_model
 from fcn_core.networks.random_weights import seed_weights
 from fcn_core.networks.spec import CAFFE, KERAS_TABLE, Accuracy, ModelSpec, Preprocessing, read_keras_h5
 from fcn_core.networks.weights import ByteProgress, WeightsFile, digest
@@ -95,13 +95,13 @@ ALL_MODELS: Mapping[str, ModelSpec] = {**MODELS, **APPLICATIONS}
 
 
 def model_spec(
-    name: str | None = None, labels: Labels | None = None, preprocessing: str | None = None
+    name: str | Path | None = None, labels: Labels | None = None, preprocessing: str | None = None
 ) -> ModelSpec:
     """Return a model by name, in any case; by default the one in ``FCN_MODEL``, else EfficientNet-Lite2.
 
     Parameters
     ----------
-    name : str, optional
+    name : str or Path, optional
         Of a model of the zoo, of one in the folder ``FCN_MODELS_DIR``, or the path of a Keras file.
     labels, preprocessing
         See :func:`fcn_core.networks.own_model.own_model`.
@@ -113,11 +113,21 @@ def model_spec(
     LabelsInvalid
         The labels of one's own model cannot be read.
     """
+    if not isinstance(name, str | Path | None):
+        is_keras = callable(getattr(name, "save", None))
+        raise UnknownModel(
+            f"Expected the name or the file of a model. Received an object of the class {type(name).__name__}. "
+            + (
+                'Save it first: model.save("my.keras"), then give "my.keras".'
+                if is_keras
+                else "Give a text or a path."
+            )
+        )
     wanted = str(name or settings.MODEL.value())
     if is_own(wanted):
         return own_model(Path(wanted), labels, preprocessing)
     spec = ALL_MODELS.get(wanted.lower())
-    if spec is None and (path := names_in_folder().get(wanted.lower())):
+    if spec is None and (path := settings.models_in_folder().get(wanted.lower())):
         as_it_lies = labels is None and preprocessing is None
         return model_in_folder(path) if as_it_lies else own_model(path, labels, preprocessing)
     if spec is not None and (labels is not None or preprocessing is not None):
@@ -126,11 +136,25 @@ def model_spec(
             f"own. Leave them out."
         )
     if spec is None:
+        what, cure = _received(wanted)
         raise UnknownModel(
             f"Expected a model among {', '.join(MODELS)}, a classifier of keras.applications such as VGG16, or the "
-            f"file of a Keras model. Received {wanted[:60]!r}. Choose one of them."
+            f"file of a Keras model. Received {wanted[:60]!r}{what}. {cure}."
         )
     return spec
+
+
+def _received(wanted: str) -> tuple[str, str]:
+    """Return what was received in place of a model, and what to do, for a message."""
+    path, kinds = Path(wanted), " or ".join(settings.MODEL_SUFFIXES)
+    if is_there(path, Path.is_dir):
+        return ", a folder", f"Give a file in it that ends in {kinds}, or save the model as one"
+    if is_there(path, Path.is_file):
+        return f", a file that does not end in {kinds}", "Save the model with Keras as name.keras"
+    if len(path.parts) > 1:
+        return f", which does not exist and does not end in {kinds}", "Correct the path"
+    own = f", or put {path.name[:60]}.keras into FCN_MODELS_DIR" if settings.MODELS_DIR.given() else ""
+    return "", f"Choose one of them{own}"
 
 
 def offered() -> tuple[ModelSpec, ...]:
@@ -146,7 +170,7 @@ def offered() -> tuple[ModelSpec, ...]:
 def own_models() -> Mapping[str, ModelSpec | FcnError]:
     """Return the models in the folder ``FCN_MODELS_DIR`` by name; for one that pages cannot offer, the reason."""
     found: dict[str, ModelSpec | FcnError] = {}
-    for name, path in names_in_folder().items():
+    for name, path in settings.models_in_folder().items():
         try:
             found[name] = _offerable(name, path)
         except FcnError as error:
@@ -176,7 +200,7 @@ def find_weights(spec: ModelSpec) -> Path | None:
     folder of downloads.
     """
     if spec.given is not None:
-        return spec.given.path if _is_file(spec.given.path) else None
+        return spec.given.path if is_there(spec.given.path) else None
     folder = settings.WEIGHTS_DIR.value()
     places = []
     if folder:
@@ -188,14 +212,7 @@ def find_weights(spec: ModelSpec) -> Path | None:
         if package and package.submodule_search_locations:
             places += [Path(package.submodule_search_locations[0]) / "models" / spec.weights.name]
     places += [cache_dir() / "weights" / spec.weights.name]
-    return next((place for place in places if _is_file(place)), None)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # in a folder that this user may not read, such as another user's home
-        return False
+    return next((place for place in places if is_there(place)), None)
 
 
 def require_weights(spec: ModelSpec, progress: ByteProgress | None = None) -> Path:

@@ -10,23 +10,27 @@ OpenVINO files are made by :func:`fcn_core.engines.tracing.to_openvino`, which s
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 import sys
+import zipfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcn_core import errors
 from fcn_core.errors import ConversionError
 from fcn_core.portable.formats import FORMATS, INPUT, OUTPUTS, Format, backend_of
+from fcn_core.system.child import exit_status
 
 if TYPE_CHECKING:
     import keras
 
     from fcn_core.networks.spec import ModelSpec, Preprocessing
 
-REFUSED, UNWRITABLE = 20, 21  # exit statuses of the process
+_SIDE = 224  # of the pictures that are compared, where the network has a cell for them
 
 
 def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -> keras.Model:
@@ -52,7 +56,7 @@ def portable_network(probabilities: keras.Model, preprocessing: Preprocessing) -
             f"has the shape {probabilities.inputs[0].shape}. Build it with channels last."
         )
     by_sigmoid = getattr(probabilities.get_layer("probabilities"), "activation", None) is not None
-    logits = keras.Model(probabilities.inputs[0], _logits_of(probabilities), name="network")
+    logits = _with_constants(keras.Model(probabilities.inputs[0], _logits_of(probabilities), name="network"))
     image = keras.Input((None, None, 3), name=INPUT, dtype="float32")
     values = logits(_preprocessed(image, preprocessing))
     to_probabilities = (
@@ -72,6 +76,32 @@ def _logits_of(probabilities: keras.Model) -> Any:
     from fcn_core.networks.graph import nodes_of
 
     return next(node.outputs[0] for node in nodes_of(probabilities) if node.operation.name == "logits")
+
+
+def _with_constants(network: keras.Model) -> keras.Model:
+    """Replace the normalisation of pixels by a rescaling with the same numbers, whose constants are in its graph.
+
+    Those of Keras' `Normalization` are tensors outside of it, of which tf2onnx makes inputs of the file.
+    """
+    import keras
+
+    from fcn_core.networks.graph import layers_of, rebuild
+
+    def rescaling(layer: Any) -> Any:
+        if not isinstance(layer, keras.layers.Normalization):
+            return layer
+        mean = np.asarray(layer.mean, np.float64)
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.config.epsilon())
+        scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+        if (
+            max(mean.size, scale.size) > mean.shape[-1]
+        ):  # other numbers for each place: the picture has a fixed size
+            return layer
+        return keras.layers.Rescaling(scale.ravel().tolist(), offset.ravel().tolist(), name=layer.name)
+
+    if not any(isinstance(layer, keras.layers.Normalization) for layer in layers_of(network)):
+        return network
+    return rebuild(network, rescaling)
 
 
 def _preprocessed(image: Any, preprocessing: Preprocessing) -> Any:
@@ -94,14 +124,17 @@ def write(network: keras.Model, format: Format, path: Path) -> None:
         network.save(path)
     elif format.name == "openvino":
         _write_openvino(network, path)
+    elif format.name == "onnx":
+        _write_onnx(network, path)
     else:
-        import keras
+        _export(network, path, "tf_saved_model" if format.name == "saved_model" else format.name)
 
-        kind = "tf_saved_model" if format.name == "saved_model" else format.name
-        signature = keras.InputSpec(shape=network.inputs[0].shape, dtype="float32", name=INPUT)
-        network.export(str(path), format=kind, verbose=False, input_signature=[signature])
-    if format.name == "onnx":
-        _name_axes(path)
+
+def _export(network: keras.Model, path: Path, kind: str) -> None:
+    import keras
+
+    signature = keras.InputSpec(shape=network.inputs[0].shape, dtype="float32", name=INPUT)
+    network.export(str(path), format=kind, verbose=False, input_signature=[signature])
 
 
 def _write_openvino(network: keras.Model, path: Path) -> None:
@@ -117,17 +150,29 @@ def _write_openvino(network: keras.Model, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _name_axes(path: Path) -> None:
-    """Name the free axes of an ONNX file, which tf2onnx numbers."""
-    import importlib
+def _write_onnx(network: keras.Model, path: Path) -> None:
+    """Write ONNX with Keras' exporter, of which tf2onnx keeps the weights outside of the graph that it converts.
 
-    onnx = importlib.import_module("onnx")
-    model = onnx.load(path)
+    Otherwise each of its 30 steps copies them: 45 times the weights in memory for ResNet50. tf2onnx then writes an
+    archive of the graph and the weights, as it does for models of more than 2 GB.
+    """
+    onnx, converter = importlib.import_module("onnx"), importlib.import_module("tf2onnx").convert
+    convert, parts = converter.from_function, path.with_suffix(".parts")
+    converter.from_function = partial(convert, large_model=True)
+    try:
+        _export(network, path, "onnx")
+    finally:
+        converter.from_function = convert
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(parts)
+    path.unlink()
+    model = onnx.load(parts / "__MODEL_PROTO.onnx")  # with the weights beside it
+    shutil.rmtree(parts)
     for ports, names in ((model.graph.input, ("batch", "height", "width")),
                          (model.graph.output, ("batch", "rows", "columns"))):  # fmt: skip
         for port in ports:
             for axis, name in zip(port.type.tensor_type.shape.dim, names, strict=False):
-                axis.dim_param = name
+                axis.dim_param = name  # tf2onnx numbers them
     onnx.save(model, path)
 
 
@@ -152,6 +197,7 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
     from fcn_core.networks.convert import convert
     from fcn_core.networks.graph import layers_of
     from fcn_core.networks.keras_settings import import_keras, keras_settings
+    from fcn_core.networks.structure import read_geometry
     from fcn_core.networks.zoo import build_classifier
     from fcn_core.system import memory
 
@@ -162,11 +208,16 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
         conversion = convert(classifier, output="probabilities", output_stride=stride)
         probabilities = conversion.network
         network = portable_network(probabilities, spec.preprocessing)
-        side = spec.input_size or classifier.input_shape[1] or 224  # a model of one's own may take any size
+        geometry, _ = read_geometry(probabilities)
+        own = spec.input_size or classifier.input_shape[1] or _SIDE  # a model of one's own may take any size
+        side = max(min(own, _SIDE), geometry.smallest)  # Keras keeps all maps of a picture in memory
         reference(probabilities, spec.preprocessing, side, folder / "reference.npz")
         write(network, format, folder / f"network{format.suffix}")
         own = {type(layer).__module__ for layer in layers_of(network)}
+        height, width = classifier.input_shape[1:3]
     facts = {
+        "input_size": height if height == width else [height, width],
+        "output_stride": geometry.stride,
         "classes": network.output["logits"].shape[-1],
         "exclusive": conversion.exclusive,
         "layers": sorted(module for module in own if module.startswith("fcn_core")),
@@ -177,24 +228,13 @@ def make(spec: ModelSpec, weights: Path | None, output_stride: int, format: Form
 
 def _main(
     name: str, weights: str, output_stride: str, format_name: str, folder: str, preprocessing: str = ""
-) -> int:
+) -> None:
     from fcn_core.networks.zoo import model_spec
 
-    try:
-        path = Path(weights) if weights else None
-        spec = model_spec(name, preprocessing=preprocessing or None)
-        make(spec, path, int(output_stride), FORMATS[format_name], Path(folder))
-    except errors.FcnError as error:
-        return _failed(error, REFUSED)
-    except OSError as error:
-        return _failed(error, UNWRITABLE)
-    return 0
-
-
-def _failed(error: Exception, status: int) -> int:
-    print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-    return status
+    path = Path(weights) if weights else None
+    spec = model_spec(name, preprocessing=preprocessing or None)
+    make(spec, path, int(output_stride), FORMATS[format_name], Path(folder))
 
 
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    sys.exit(exit_status(partial(_main, *sys.argv[1:])))

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from fcn_core import errors
 from fcn_core.engines.housekeeping import remove_abandoned
-from fcn_core.errors import ConversionError, EngineError, FcnError, MemoryBudgetError, OutputError
+from fcn_core.errors import ConversionError, EngineError, MemoryBudgetError, OutputError
+from fcn_core.networks.spec import ModelSpec
 from fcn_core.networks.weights import ByteProgress, digest
 from fcn_core.networks.zoo import model_spec, require_weights
 from fcn_core.portable.formats import INPUT, OUTPUTS, Format, backend_of, format_of, runtime_version
-from fcn_core.portable.making import REFUSED, UNWRITABLE
 from fcn_core.system import memory
-from fcn_core.system.child import module_command
+from fcn_core.system.child import child_environment, module_command, run_child
 from fcn_core.system.folders import require_space
 from fcn_core.system.installed import install_tensorflow, is_installed, versions
-
-if TYPE_CHECKING:
-    from fcn_core.networks.spec import ModelSpec
 
 LIMIT = 1e-4
 """The largest error: of the logits as a share of their range, and of the probabilities."""
@@ -35,6 +30,9 @@ _TIMEOUT = 1800
 _SPACE = 4  # disk space, in sizes of the weights: the exporters write copies
 _MAKING = ".fcn-export-"
 _STRIDES = (32, 16, 8)
+
+Step = Literal["write", "check"]
+Checkpoint = Callable[[Step], None]
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,28 @@ class ExportedNetwork:
                         archive.write(part, part.relative_to(file.parent))
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is written from what, in which folder, and where it belongs."""
+
+    spec: ModelSpec
+    source: Path | None
+    output_stride: int
+    kind: Format
+    folder: Path
+    path: Path
+    checkpoint: Checkpoint | None
+
+
 def export_network(
-    model: str | ModelSpec | None,
+    model: str | Path | ModelSpec | None,
     format: str,
     out: Path | str,
     *,
     weights: str | None = "imagenet",
     output_stride: int = 32,
     progress: ByteProgress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> ExportedNetwork:
     """Write the fully convolutional network of a model into a file that other programs run.
 
@@ -93,6 +105,9 @@ def export_network(
         Input pixels from cell to cell.
     progress : callable, optional
         Called with (bytes so far, bytes in all) while weights are downloaded.
+    checkpoint : callable, optional
+        Called several times a second with what is done now, "write" or "check". It may raise
+        :class:`fcn_core.errors.Cancelled`: then the work stops, and nothing is written.
 
     Returns
     -------
@@ -113,7 +128,7 @@ def export_network(
     -----
     The work is done in child processes: this one loads neither Keras nor a runtime.
     """
-    spec = model_spec(model) if model is None or isinstance(model, str) else model
+    spec = model if isinstance(model, ModelSpec) else model_spec(model)
     kind, path = format_of(format), Path(out)
     if weights not in (None, "none", "imagenet"):
         raise EngineError(
@@ -145,7 +160,7 @@ def export_network(
         with tempfile.TemporaryDirectory(
             dir=path.parent, prefix=_MAKING, ignore_cleanup_errors=True
         ) as folder:
-            return _make(spec, source, output_stride, kind, (Path(folder), path))
+            return _make(_Work(spec, source, output_stride, kind, Path(folder), path, checkpoint))
     except (OSError, ValueError) as error:
         raise OutputError(
             f"Expected a folder with {spec.weights.size * _SPACE / 1e6:.0f} MB of space that can be written. Received "
@@ -154,13 +169,21 @@ def export_network(
 
 
 def _require_packages(kind: Format) -> None:
-    missing = [distribution for module, distribution in kind.writers.items() if not is_installed(module)]
-    if missing:
-        cure = install_tensorflow() if "tensorflow" in missing else f"Run: pip install {' '.join(missing)}"
+    if missing := missing_packages(kind):
         raise EngineError(
-            f"Expected {' and '.join(missing)} to write {kind.title}. Received none: not installed. {cure} (the extras "
-            f"tensorflow and export hold all that the formats need)."
+            f"Expected {' and '.join(missing)} to write {kind.title}. Received none: not installed. "
+            f"{install(missing)} (the extras tensorflow and export hold all that the formats need)."
         )
+
+
+def missing_packages(kind: Format) -> list[str]:
+    """Return the distributions that writing a format needs and that are not installed."""
+    return [distribution for module, distribution in kind.writers.items() if not is_installed(module)]
+
+
+def install(missing: Sequence[str]) -> str:
+    """Return what to do about missing packages."""
+    return install_tensorflow() if "tensorflow" in missing else f"Run: pip install {' '.join(missing)}"
 
 
 def _require_name(path: Path, kind: Format) -> None:
@@ -179,8 +202,13 @@ def _require_name(path: Path, kind: Format) -> None:
         )
 
 
+def needed_mb(spec: ModelSpec, kind: Format) -> float:
+    """Return the memory of the process that writes a model, in megabytes (2**20 bytes)."""
+    return kind.base_mb + kind.times * spec.weights.size / 2**20
+
+
 def _require_memory(spec: ModelSpec, kind: Format) -> None:
-    needed = kind.base_mb + kind.times * spec.weights.size / 2**20
+    needed = needed_mb(spec, kind)
     allowed = memory.budget_mb() - memory.reserved_mb() - memory.rss_mb()
     if needed > allowed:
         raise MemoryBudgetError(
@@ -190,24 +218,22 @@ def _require_memory(spec: ModelSpec, kind: Format) -> None:
         )
 
 
-def _make(
-    spec: ModelSpec, source: Path | None, output_stride: int, kind: Format, places: tuple[Path, Path]
-) -> ExportedNetwork:
-    """Make everything in the first place, a temporary folder; check it, and move it to the second."""
-    folder, path = places
-    making = [spec.name, str(source or ""), str(output_stride), kind.name, str(folder)]
+def _make(work: _Work) -> ExportedNetwork:
+    """Make everything in a temporary folder; check it, and move it to its place."""
+    spec, kind, folder, path = work.spec, work.kind, work.folder, work.path
+    making = [spec.name, str(work.source or ""), str(work.output_stride), kind.name, str(folder)]
     if spec.given:
         making = [str(spec.given.path.resolve()), *making[1:], spec.given.preprocessing]
-    _run_child("making", making, backend_of(kind), folder)
+    _run_child(work, "making", making, backend_of(kind))
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     network = folder / f"network{kind.suffix}"
-    check = _check(spec, kind, network, facts["layers"])
+    check = _check(work, network, facts["layers"])
     parts = {network: path}
     if kind.name == "openvino":
         parts = {network.with_suffix(".bin"): path.with_suffix(".bin"), **parts}
     beside = path.with_name(f"{path.name}.json")
     description = {
-        **_description(spec, source, output_stride, kind, facts),
+        **_description(work, facts),
         "files": {
             target.name: digest(part) if part.is_file() else "folder" for part, target in parts.items()
         },
@@ -246,19 +272,18 @@ def _move(parts: Mapping[Path, Path], folder: Path) -> None:
         raise
 
 
-def _check(spec: ModelSpec, kind: Format, network: Path, layers: Sequence[str]) -> dict[str, Any] | None:
+def _check(work: _Work, network: Path, layers: Sequence[str]) -> dict[str, Any] | None:
     """Run the file in its runtime; return what was found, or None if the runtime is not installed."""
+    kind = work.kind
     if not is_installed(kind.runtime[0]):
         return None
-    folder = network.parent
     backend = "tensorflow" if is_installed("tensorflow") else "openvino"
-    said = _run_child(
-        "formats", [kind.name, str(network), str(folder / "reference.npz"), *layers], backend, folder
-    )
+    reference = work.folder / "reference.npz"
+    said = _run_child(work, "formats", [kind.name, str(network), str(reference), *layers], backend)
     found = json.loads(said.splitlines()[-1])
     if not max(found.values()) < LIMIT:
         raise EngineError(
-            f"Expected {kind.title} to give the numbers of {spec.title} to {LIMIT:g} of the range of the logits. "
+            f"Expected {kind.title} to give the numbers of {work.spec.title} to {LIMIT:g} of the range of the logits. "
             f"Received an error of {found['logits']:.1e} (probabilities: {found['probabilities']:.1e}). Nothing was "
             f"written. Choose another format."
         )
@@ -270,9 +295,8 @@ def _check(spec: ModelSpec, kind: Format, network: Path, layers: Sequence[str]) 
     }
 
 
-def _description(
-    spec: ModelSpec, source: Path | None, output_stride: int, kind: Format, facts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _description(work: _Work, facts: Mapping[str, Any]) -> dict[str, Any]:
+    spec, source = work.spec, work.source
     published = source is not None and digest(source, spec.weights.algorithm) == spec.weights.digest
     count = facts["classes"]
     cells = ["batch", "rows", "columns", count]
@@ -282,15 +306,19 @@ def _description(
         else "before the softmax or sigmoid; the one cell of a picture of the classifier's input size has its answer",
         "probabilities": "from 0 to 1",
     }
+    if count == 1:
+        said = {
+            name: f"of the second class, the first has the rest; {meaning}" for name, meaning in said.items()
+        }
     return {
-        "format": kind.name,
-        "runtime": kind.runtime[1],
+        "format": work.kind.name,
+        "runtime": work.kind.runtime[1],
         "model": {
             "name": spec.name,
             "title": spec.title,
             "source": spec.source,
             "licence_of_weights": spec.licence,
-            "input_size_of_classifier": spec.input_size,
+            "input_size_of_classifier": facts["input_size"],
         },
         "weights": {
             "kind": "own"
@@ -312,7 +340,7 @@ def _description(
             "preprocessing": "inside the network: give pixels as they are",
         },
         "outputs": {name: {"shape": cells, "dtype": "float32", "meaning": said[name]} for name in OUTPUTS},
-        "output_stride": output_stride,
+        "output_stride": facts["output_stride"],
         "classes": _classes(spec, count, facts["exclusive"]),
         "import_before_loading": facts["layers"],
         "versions": versions(),
@@ -320,53 +348,38 @@ def _description(
 
 
 def _classes(spec: ModelSpec, count: int, exclusive: bool) -> list[dict[str, Any]] | None:
-    """Return the classes in the order of the last axis; None if their names are not known."""
+    """Return the classes in the order of the last axis; None if their names are not known.
+
+    One output is the second of two classes.
+    """
     ontology = spec.outputs(count, exclusive).ontology
     by_id = {
         ids[0]: synset for synset in ontology if len(ids := ontology.class_ids(synset.wnid)) == 1
         and not synset.children
     }  # fmt: skip
-    if len(by_id) != count:
+    if len(by_id) != (2 if count == 1 else count):
         return None
     return [{"id": i, "wnid": by_id[i].wnid, "label": by_id[i].name} for i in sorted(by_id)]
 
 
-def _run_child(module: str, arguments: Sequence[str], backend: str, folder: Path) -> str:
-    """Run a module of this room in a process of its own, free of the settings of Keras; return what it printed."""
-    own = folder / "child"
-    own.mkdir(exist_ok=True)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("KERAS_")},
-        "KERAS_BACKEND": backend,
-        "KERAS_HOME": str(own),  # a folder without keras.json
-        "MPLCONFIGDIR": str(own),
-        "TMPDIR": str(own),  # the exporters write copies there
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF2ONNX_CATCH_ERRORS": "FALSE",  # or it copies the graph for each step: 8 GB for ResNet50 instead of 5
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONWARNINGS": "ignore",
-    }
-    try:
-        child = subprocess.run(  # noqa: S603
-            module_command(f"fcn_core.portable.{module}", *arguments),
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
-            timeout=_TIMEOUT, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise EngineError(
-            f"Expected the export within {_TIMEOUT} seconds. Received no result in that time. Try again."
-        ) from error
-    if child.returncode == 0:
-        return child.stdout
-    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    name, _, message = last.partition(": ")
-    refusal = getattr(errors, name, None)
-    if child.returncode == REFUSED and isinstance(refusal, type) and issubclass(refusal, FcnError):
-        raise refusal(message)
-    if child.returncode == UNWRITABLE:
-        raise OSError(message)
-    how = f"was stopped by signal {-child.returncode}" if child.returncode < 0 else "failed"
-    raise EngineError(
-        f"Expected a second process to export or check the network. Received one that {how} ({last[:300]}). Try "
-        f"another format; if it was stopped, memory may be exhausted."
+def _run_child(work: _Work, module: str, arguments: Sequence[str], backend: str) -> str:
+    """Run a module of this room in a process of its own; return what it printed."""
+    step: Step = "write" if module == "making" else "check"
+    own = work.folder / "child"
+    environment = child_environment(
+        backend,
+        own,
+        MPLCONFIGDIR=str(own),
+        TF_CPP_MIN_LOG_LEVEL="3",
+        TF2ONNX_CATCH_ERRORS="FALSE",  # or it copies the graph for each step
+    )
+    if work.kind.name == "onnx":  # protobuf in C frees no tensor that a message has held before
+        environment["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
+    return run_child(
+        module_command(f"fcn_core.portable.{module}", *arguments),
+        environment,
+        f"{step} {work.spec.title} as {work.kind.title}",
+        timeout=_TIMEOUT,
+        cure="Try another format",
+        checkpoint=partial(work.checkpoint, step) if work.checkpoint is not None else None,
     )

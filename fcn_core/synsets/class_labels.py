@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fcn_core.errors import HierarchyInvalid, LabelsInvalid
 from fcn_core.synsets.ontology import Ontology
-from fcn_core.synsets.records import ANY_CLASS, WNID, SynsetRecord, shown
+from fcn_core.synsets.records import ANY_CLASS, UNLABELLED, WNID, SynsetRecord, shown
 from fcn_core.synsets.search import MAX_QUERY, normal
 
 MOST_BYTES = 4_000_000
@@ -92,7 +92,7 @@ def hierarchy_of(labels: Sequence[str]) -> Ontology:
 
 def numbered(count: int) -> Ontology:
     """Return the hierarchy of classes of which only the number is known."""
-    return _numbered_words([f"class {number}" for number in range(count)])
+    return _numbered_words([UNLABELLED.format(number) for number in range(count)])
 
 
 def restricted(ontology: Ontology, classes: Sequence[str]) -> Ontology:

@@ -249,6 +249,17 @@ class LookUp:
         return [self._ontology[wnid] for wnid in dict.fromkeys(map(self._ontology.collapse, known))]
 
 
+def advice(text: str, meaning: Meaning, known: str) -> str:
+    """Return what to give in place of a text that names no synset; `known` is what to do where nothing is near."""
+    near = (meaning.synset, *meaning.others) if meaning.synset else meaning.others
+    named = [f"{s.words[0]} ({s.wnid})" for s in near[:3]]
+    if not named:
+        return f"{meaning.line} {known}"
+    if not meaning.understood and (meaning.synset or meaning.line.endswith("?")):  # misspelt
+        return f"{_shown(text)} is no word that it knows. Did you mean {in_a_row(named, 'or')}?"
+    return f"{meaning.line} Give one of these: {', '.join(named)}."
+
+
 def _errors(word: str, synset: Synset) -> int:
     """Return the fewest typing errors that make a whole word of a synset the word."""
     return min(int(OSA.distance(word, normal(each))) for each in synset.words)

@@ -20,9 +20,10 @@ import numpy as np
 
 from fcn_core.errors import AmbiguousSynset, HierarchyInvalid, UnknownSynset
 from fcn_core.synsets import nouns
-from fcn_core.synsets.look_up import LookUp, Meaning
+from fcn_core.synsets.look_up import LookUp, Meaning, advice
 from fcn_core.synsets.records import (
     REMEDY,
+    UNLABELLED,
     WNID,
     Synset,
     SynsetRecord,
@@ -340,14 +341,10 @@ class Ontology:
                 f"Expected a word with one meaning. Received {shown(text)}, which has {len(senses)} senses. "
                 f"Give the wnid of one of them: {listed}"
             )
-        meaning = self.look_up(text)
-        near = (meaning.synset, *meaning.others) if meaning.synset else meaning.others
-        nearest = ", ".join(f"{s.words[0]} ({s.wnid})" for s in near[:3])
         raise UnknownSynset(
             f"Expected a wnid or word of one of the {self._what}, such as {self._example.wnid} or "
             f"{self._example.name}. "
-            f"Received {shown(text)}. {meaning.line} "
-            + (f"Give one of these: {nearest}." if nearest else self._known)
+            f"Received {shown(text)}. {self._advice(text)}"
         )
 
     def search(self, query: str, limit: int = 20) -> tuple[Synset, ...]:
@@ -405,13 +402,15 @@ class Ontology:
         """The synsets, for a message."""
         return f"{len(self)} {'ImageNet synsets' if self.is_imagenet else 'synsets of this model'}"
 
-    @property
-    def _known(self) -> str:
-        """What to do where nothing is near."""
-        if self.is_imagenet:
-            return "Search by a part of the word."
+    def _advice(self, text: str) -> str:
+        """What to do about a text that names no synset."""
+        if self.label(self.classes[0]) == UNLABELLED.format(0):
+            return "This model has no labels: give them (--labels), or write them into a file beside it."
         names = [self.label(wnid) for wnid in self.classes[:12]]
-        return f"Give one of its classes: {', '.join(names)}{', ...' if len(self.classes) > 12 else ''}."
+        known = f"Give one of its classes: {', '.join(names)}{', ...' if len(self.classes) > 12 else ''}."
+        return advice(
+            text, self.look_up(text), "Search by a part of the word." if self.is_imagenet else known
+        )
 
     @property
     def _example(self) -> Synset:

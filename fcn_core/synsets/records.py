@@ -15,6 +15,7 @@ WNID = re.compile("n[0-9]{8}")
 # What identifies a synset: a wnid, or in a flat list of classes the number of the class; ANY_CLASS is above them.
 IDENTIFIER = re.compile("n[0-9]{8}|class-[0-9]{1,6}|any-class")
 ANY_CLASS = "any-class"
+UNLABELLED = "class {}"  # the word for a class of which only the number is known
 
 
 class SynsetRecord(NamedTuple):

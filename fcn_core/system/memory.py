@@ -6,7 +6,9 @@ import ctypes
 import os
 import re
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -57,18 +59,52 @@ def reserved_mb() -> float:
     return _reserved_mb
 
 
+_lent_mb = 0.0
+_returned = threading.Condition()
+
+
+@contextmanager
+def lent(megabytes: float) -> Iterator[None]:
+    """Lend part of the budget to a process beside this one; passes of the network have the rest meanwhile."""
+    global _lent_mb
+    with _returned:
+        _lent_mb += megabytes
+    try:
+        yield
+    finally:
+        with _returned:
+            _lent_mb -= megabytes
+            _returned.notify_all()
+
+
+def lent_mb() -> float:
+    """Return the memory that is lent to other processes, in megabytes; 0 if none."""
+    return _lent_mb
+
+
+def wait_until_returned(checkpoint: Callable[[], None]) -> bool:
+    """Wait until no memory is lent; return whether any was. The checkpoint, called now and then, may raise."""
+    with _returned:
+        waited = _lent_mb > 0
+        while not _returned.wait_for(lambda: not _lent_mb, 0.2):
+            checkpoint()
+        return waited
+
+
 def pass_budget_mb(used_mb: float = 0.0) -> float:
-    """Return what the process may hold while a network runs: the budget less what is reserved.
+    """Return what the process may hold while a network runs: the budget less what is reserved or lent.
 
     If `used_mb` outside the pass leaves little of that, half of the memory still free is allowed: a slow pass is
     better than none.
     """
-    return max(budget_mb() - _reserved_mb, (used_mb + budget_mb()) / 2)
+    own = budget_mb() - _lent_mb
+    return max(own - _reserved_mb, (used_mb + own) / 2)
 
 
 def missing_mb(needed_mb: float, used_mb: float) -> float:
     """Return how much of `used_mb` must be freed before a pass fits that takes the process to `needed_mb`."""
-    return min(needed_mb - (budget_mb() - _reserved_mb), 2 * needed_mb - used_mb - budget_mb())
+    own = budget_mb() - _lent_mb
+    return min(needed_mb - (own - _reserved_mb), 2 * needed_mb - used_mb - own)
 
 
 _most_cpus: int | None = None

@@ -43,6 +43,56 @@ def test_synset_prints_all_fields(run, name):
     assert "corgi (n02112826)" in plain
 
 
+@pytest.mark.parametrize("suffix", ["txt", "list"])
+def test_the_words_of_a_model_of_ones_own(run, tmp_path, monkeypatch, suffix):
+    """Its network is not read: the file here holds none."""
+    path, labels = tmp_path / "mine.keras", tmp_path / f"mine.{suffix}"
+    path.write_bytes(b"a network")
+    labels.write_text("disc, circle\nsquare\n", encoding="utf-8")
+    chosen = ["--model", path, *(["--labels", labels] if suffix == "list" else [])]
+    assert run("synsets", "circle", *chosen)[1].splitlines() == ["class-0     1  disc, circle: "]
+    assert json.loads(run("synset", "square", *chosen, "--json")[1])["class_ids"] == [1]
+    status, _, err = run("synset", "dics", *chosen)
+    assert status == 2
+    assert err.endswith("Received 'dics'. dics is no word that it knows. Did you mean disc (class-0)?\n")
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    assert run("synset", "disc", "--model", "mine", *chosen[2:])[0] == 0
+    if suffix == "txt":
+        monkeypatch.setenv("FCN_MODEL", "mine")
+        assert run("synset", "disc")[0] == 0
+    labels.unlink()
+    status, _, err = run("synset", "disc", *chosen[:2])
+    assert (status, "Expected the labels of mine.keras. Received none. Give them with --labels" in err) == (
+        2,
+        True,
+    )
+    assert "118" in run("synset", "dog", "--model", "vgg16")[1], "a model of ImageNet"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "dogg",
+            "dogg is no word that it knows. Did you mean dog (n02084071), hunting dog (n02087122) or working",
+        ),
+        (
+            "dics",
+            "dics is no word that it knows. Did you mean disk (n03208556), magnetic disk (n03706653) or disk br",
+        ),
+        (
+            "wman",
+            "wman: read as man. The network never learned man. Nearest: person. Give one of these: person (n000",
+        ),
+        ("zzzzqqqqx", "zzzzqqqqx is no word that it knows. Search by a part of the word."),
+    ],
+)
+def test_a_misspelt_word_is_asked_about(run, word, said):
+    status, _, err = run("synset", word)
+    assert status == 2
+    assert f"Received '{word}'. {said}" in err
+
+
 @pytest.mark.parametrize(
     ("query", "said", "first"),
     [

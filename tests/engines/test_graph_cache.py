@@ -211,21 +211,15 @@ def test_processes_that_race_all_succeed(cache, exported):
     assert [path.name for path in (cache / "graphs").iterdir()] == [Path(answers[0]).parent.name]
 
 
-def killing(monkeypatch, number):
-    """Kill the child process as soon as it runs."""
-    run = subprocess.run
-
-    def run_killed(arguments, **options):
-        code = f"import os; os.kill(os.getpid(), {int(number)})"
-        return run([arguments[0], "-c", code], **options)
-
-    monkeypatch.setattr(graph_cache.subprocess, "run", run_killed)
+def in_its_place(monkeypatch, code):
+    """Run other code in place of the child process."""
+    monkeypatch.setattr(graph_cache, "module_command", lambda *_: [sys.executable, "-c", code])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
 def test_a_killed_child_raises_an_error_with_a_message(cache, monkeypatch):
     with monkeypatch.context() as patch:
-        killing(patch, signal.SIGKILL)
+        in_its_place(patch, f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})")
         with pytest.raises(EngineError, match="stopped by signal 9") as refusal:
             prepare_graph(LITE)
     assert "memory" in str(refusal.value)
@@ -243,12 +237,9 @@ def test_a_killed_child_raises_an_error_with_a_message(cache, monkeypatch):
     ],
 )  # fmt: skip
 def test_a_failing_child_raises_an_error_with_a_message(code, expected, words, cache, monkeypatch):
-    run = subprocess.run
     if words == "within":
         monkeypatch.setattr(graph_cache, "_TIMEOUT", 0.05)
-    monkeypatch.setattr(
-        graph_cache.subprocess, "run", lambda arguments, **o: run([arguments[0], "-c", code], **o)
-    )
+    in_its_place(monkeypatch, code)
     with pytest.raises(expected) as refusal:
         prepare_graph(LITE)
     assert words in str(refusal.value)

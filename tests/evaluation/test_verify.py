@@ -126,6 +126,37 @@ def test_the_error_is_a_share_of_the_range(error, span, relative):
     assert proof.relative == relative
 
 
+@pytest.mark.parametrize(
+    ("error", "span", "words", "status"),
+    [
+        (0.0, 0.0, "nothing can be proved", 1),
+        (1e-8, 1e-7, "nothing can be proved", 1),
+        (0.5, 0.0, "NOT within", 1),  # equal logits, and a map of others
+        (math.inf, 0.0, "NOT within", 1),
+        (1e-6, 1.0, "within 1e-04", 0),
+    ],
+)
+def test_equal_logits_prove_nothing(error, span, words, status, monkeypatch, capsys):
+    proof = verify.Verification(
+        "x", "own", "keras", "tensorflow", "mean", False, 224, (7, 7), error, span, 3, 3
+    )
+    monkeypatch.setattr(verify, "verify_model", lambda *_: proof)
+    assert main(["verify"]) == status
+    said = capsys.readouterr().out
+    assert words in said and ("NOT" in said) == (words == "NOT within")
+
+
+def test_a_picture_that_proves_nothing_does_not_hide_one_that_does():
+    keras = pytest.importorskip("keras")
+    image = keras.Input((8, 8, 3))
+    classifier = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    batch = np.stack([np.ones((8, 8, 3)), np.random.default_rng(0).random((8, 8, 3))]).astype(np.float32)
+    how = verify._How("x", "own", "keras", "mean", False)
+    found = verify._verification(how, classifier, batch, list(batch))
+    assert found.provable and found.relative < 1e-4
+    assert not verify._verification(how, classifier, batch[:1], [batch[0]]).provable
+
+
 def test_classes_that_could_not_be_compared_are_reported(monkeypatch, capsys):
     proof = verify.Verification(
         "x", "random", "keras", "tensorflow", "mean", False, 224, (7, 7), 0.0, 80.0, 303, 1000

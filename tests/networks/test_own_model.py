@@ -11,8 +11,17 @@ from keras import layers
 from PIL import Image
 
 import fcn_core as fcn
+from fcn_core import settings
 from fcn_core.cli import arguments
-from fcn_core.errors import ConversionError, EngineError, FcnError, LabelsInvalid, UnknownModel
+from fcn_core.errors import (
+    ConversionError,
+    EngineError,
+    FcnError,
+    LabelsInvalid,
+    SettingInvalid,
+    UnknownModel,
+)
+from fcn_core.export.reproduce import command_line
 from fcn_core.images.read import image_from_array
 from fcn_core.maps.findings import findings
 from fcn_core.networks.convert import convert
@@ -104,8 +113,10 @@ def test_it_finds_its_class(tmp_path, photo, name):
     for engine in ("tensorflow", *(["openvino"] if name in ("softmax", "yes or no", "Flatten") else [])):
         model = fcn.load_model(path, engine=engine)
         assert (model.info.name, model.info.weights) == ("mine-1", "own")
+        assert (model.info.output_stride, model.info.stride_option) == (8, 32)
         found = fcn.analyse(image, "red", model, SCALES)
         assert found.presence > 0.9
+        assert "--output-stride 32 " in command_line(found), "8 would convert it again"
         assert (found.mask & square).sum() > 0.8 * (found.mask | square).sum()
         assert fcn.presence(found.class_maps, "red") == found.presence
         if "green" in MODELS[name][1]:
@@ -264,12 +275,25 @@ def test_without_labels_the_classes_are_numbered(tmp_path, photo):
     path = saved(tmp_path, "softmax")
     path.with_suffix(".txt").unlink()
     assert fcn.analyse(photo[0], "class 0", loaded(path), SCALES).present
+    with pytest.raises(
+        FcnError,
+        match=r"Received 'red'\. This model has no labels: give them \(--labels\), or write them into",
+    ):
+        fcn.analyse(photo[0], "red", loaded(path), SCALES)
 
 
 def test_a_folder_of_models_by_name(tmp_path, monkeypatch):
     path = saved(tmp_path, "softmax")
     monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
     assert model_spec("MINE-1").given.path == path
+    monkeypatch.setenv("FCN_MODEL", "Mine-1")
+    assert model_spec().given.path == path
+    assert settings.check() == ()
+    monkeypatch.setenv("FCN_MODEL", "mine-2")
+    with pytest.raises(
+        SettingInvalid, match=r"or a model of FCN_MODELS_DIR in FCN_MODEL\. Received 'mine-2'"
+    ):
+        model_spec()
     assert loaded("mine-1").info.outputs.ontology.find("green").class_id == 1
     assert loaded("mine-1", labels=["a", "b", "c"]).info.outputs.ontology.find("b").class_id == 1
     monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path / "mine 1.keras"))
@@ -368,6 +392,7 @@ def test_it_is_written_for_other_programs(tmp_path, run):
     assert (status, err) == (0, "")
     described = json.loads((tmp_path / "out" / "m.xml.json").read_text(encoding="utf-8"))
     assert described["check"]["largest_error_of_logits"] < 1e-4
+    assert (described["output_stride"], described["model"]["input_size_of_classifier"]) == (8, 48)
     assert [each["label"] for each in described["classes"]] == ["red", "green", "blue"]
 
     import openvino
@@ -392,6 +417,6 @@ def test_it_is_verified(tmp_path, run, name):
 
 def test_the_command_offers_every_preprocessing():
     parser = argparse.ArgumentParser()
-    arguments.add_model_name(parser)
+    arguments.add_preprocessing(parser)
     (offered,) = (each.choices for each in parser._actions if each.dest == "preprocessing")
     assert tuple(offered) == tuple(PREPROCESSINGS)

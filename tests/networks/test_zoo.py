@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_core import settings
+from fcn_core.engines.load import load_model
 from fcn_core.errors import UnknownModel, WeightsInvalid, WeightsUnavailable
 from fcn_core.networks import zoo
 from fcn_core.networks.random_weights import seed_weights
@@ -21,6 +22,7 @@ from fcn_core.networks.zoo import (
     offered,
     require_weights,
 )
+from fcn_core.portable.network import export_network
 from fcn_core.system import folders
 
 RESNET = MODELS["resnet50"]
@@ -40,7 +42,7 @@ def test_names_and_the_default(monkeypatch):
     for unknown in ("alexnet", "VGG 16", "../resnet50", "x" * 1000):
         with pytest.raises(UnknownModel, match="Expected a model among efficientnet-lite2") as refusal:
             model_spec(unknown)
-        assert len(str(refusal.value)) < 250
+        assert len(str(refusal.value)) < 270
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,44 @@ def test_pages_offer_what_the_settings_say_and_the_default_model(models, default
     monkeypatch.setenv("FCN_MODELS", models)
     monkeypatch.setenv("FCN_MODEL", default)
     assert [spec.name for spec in offered()] == names
+
+
+class SomeModel:
+    """Has what a Keras model has, as far as a message needs it."""
+
+    def save(self, path): ...
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("folder", "folder', a folder. Give a file in it that ends in .keras or .h5"),
+        ("folder.keras", "folder.keras, which is a folder. Correct the path."),
+        (
+            "net.onnx",
+            "net.onnx', a file that does not end in .keras or .h5 or .hdf5. Save the model with Keras as",
+        ),
+        (
+            "folder/net",
+            "net', which does not exist and does not end in .keras or .h5 or .hdf5. Correct the path.",
+        ),
+        ("nul\0", "Choose one of them, or put nul\0.keras into FCN_MODELS_DIR."),
+        (SomeModel(), 'class SomeModel. Save it first: model.save("my.keras"), then give "my.keras".'),
+        (7, "class int. Give a text or a path."),
+    ],
+)
+@pytest.mark.parametrize(
+    "function", [model_spec, load_model, lambda given: export_network(given, "onnx", "n.onnx")]
+)
+def test_what_is_no_model_is_told_what_it_is(function, given, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.keras").mkdir()
+    (tmp_path / "net.onnx").write_bytes(b"a network")
+    with pytest.raises(UnknownModel) as refusal:
+        function(given)
+    assert said in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", MODELS)

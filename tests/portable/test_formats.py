@@ -24,14 +24,16 @@ from fcn_core.portable.making import make
 def flat():
     layers = keras.layers
     return keras.Sequential([
-        keras.Input((48, 48, 3)), layers.Conv2D(8, 3, 4, activation="relu"), layers.MaxPooling2D(),
+        keras.Input((48, 48, 3)), layers.Normalization(mean=[3.0, 5.0, 7.0], variance=[4.0, 9.0, 16.0]),
+        layers.Conv2D(8, 3, 4, activation="relu"), layers.MaxPooling2D(),
         layers.Flatten(), layers.Dense(12, activation="relu"), layers.Dense(7, activation="softmax"),
     ], name="flat")
 
 def sigmoid():
     layers = keras.layers
     return keras.Sequential([
-        keras.Input((48, 48, 3)), layers.Conv2D(8, 3, 2, padding="same"), layers.BatchNormalization(),
+        keras.Input((48, 48, 3)), layers.Normalization(None, mean=3.0, variance=4.0, invert=True),
+        layers.Conv2D(8, 3, 2, padding="same"), layers.BatchNormalization(),
         layers.GlobalAveragePooling2D(),
         layers.Dense(5, activation="sigmoid", bias_initializer="random_normal"),
     ], name="sigmoid")
@@ -118,9 +120,11 @@ print(network.input.name, network.input.shape, sorted(network.output))
 
 
 @pytest.mark.tensorflow
-def test_the_free_axes_of_onnx_have_names(made):
+def test_an_onnx_file_is_whole_and_its_free_axes_have_names(made):
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(made[0] / "flat" / "onnx" / "network.onnx").graph
+    written = {path.name for path in (made[0] / "flat" / "onnx").iterdir()}
+    assert written == {"network.onnx", "reference.npz", "facts.json"}, "the weights are in the same file"
     axes = [[a.dim_param or a.dim_value for a in p.type.tensor_type.shape.dim] for p in graph.output]
     assert [each.name for each in graph.output] == list(OUTPUTS)
     assert axes == [["batch", "rows", "columns", 7]] * 2
@@ -174,6 +178,28 @@ def test_a_wrong_file_is_seen(tmp_path, spoil, expected):
     )
     found = largest_errors(fake, tmp_path, tmp_path / "reference.npz")
     assert found["logits"] == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("logits", "error", "passes"),
+    [
+        (np.full((1, 2, 2, 1), -0.02), 1e-8, True),  # one output that is nearly constant
+        (np.full((1, 2, 2, 1), -0.02), 1e-5, False),
+        (np.full((1, 2, 2, 3), 1 / 3), 1e-7, True),  # untrained
+        (np.full((1, 2, 2, 3), 1 / 3), 1e-5, False),
+        (np.zeros((1, 2, 2, 3)), 0, True),
+        (np.zeros((1, 2, 2, 3)), 1e-6, False),
+        (np.arange(12).reshape(1, 2, 2, 3) / 1000 + 5, 1e-5, False),  # an offset does not excuse errors
+    ],
+)
+def test_nearly_equal_logits_are_compared_with_their_size(tmp_path, logits, error, passes):
+    logits = logits.astype(np.float32)
+    np.savez(tmp_path / "r.npz", image0=np.zeros((1, 8, 8, 3)), logits0=logits, probabilities0=logits)
+    fake = dataclasses.replace(
+        FORMATS["onnx"],
+        open=lambda _: lambda _: {"logits": logits + np.float32(error), "probabilities": logits},
+    )
+    assert (largest_errors(fake, tmp_path, tmp_path / "r.npz")["logits"] < LIMIT) == passes
 
 
 def test_an_unknown_format_is_refused():

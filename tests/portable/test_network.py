@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_core.errors import (
+    Cancelled,
     ConversionError,
     EngineError,
     FcnError,
@@ -16,7 +17,7 @@ from fcn_core.errors import (
     UnknownModel,
 )
 from fcn_core.networks.weights import digest
-from fcn_core.networks.zoo import MODELS, find_weights
+from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.portable import network
 from fcn_core.portable.formats import FORMATS, backend_of
 from fcn_core.portable.network import export_network
@@ -29,7 +30,8 @@ def children(monkeypatch):
     """In place of the child processes: what they write, the errors that they find, and what is installed."""
     told = {"errors": {"logits": 1e-6, "probabilities": 1e-7}, "classes": 1000, "missing": set(), "ran": []}
 
-    def run(module, arguments, backend, folder):
+    def run(work, module, arguments, backend):
+        folder = work.folder
         told["ran"].append((module, backend))
         if module == "formats":
             return f"noise of a library\n{json.dumps(told['errors'])}\n"
@@ -41,7 +43,8 @@ def children(monkeypatch):
             (made / "saved_model.pb").write_bytes(b"network")
         if kind.name == "openvino":
             made.with_suffix(".bin").write_bytes(b"weights")
-        facts = {"classes": told["classes"], "layers": [], "exclusive": True}
+        facts = {"classes": told["classes"], "layers": [], "exclusive": True, "input_size": 224}
+        facts["output_stride"] = told.get("stride", int(arguments[2]))
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         return ""
 
@@ -90,6 +93,19 @@ def test_random_weights_and_other_classes_are_said(children, tmp_path):
     assert said["weights"] == {"kind": "random", "file": None, "sha256": None}
     assert said["classes"] is None
     assert said["output_stride"] == 16
+
+
+def test_one_output_is_the_second_of_two_classes(children, tmp_path):
+    """Of a model of one's own, whose stride and input size are those of its network."""
+    children.update(classes=1, stride=4)
+    (tmp_path / "mine.keras").write_bytes(b"a network")
+    spec = model_spec(str(tmp_path / "mine.keras"), ["cat"])
+    said = export_network(spec, "onnx", tmp_path / "n.onnx").description
+    assert [(each["id"], each["label"]) for each in said["classes"]] == [(0, "not cat"), (1, "cat")]
+    assert all("of the second class" in each["meaning"] for each in said["outputs"].values())
+    assert (said["output_stride"], said["model"]["input_size_of_classifier"]) == (4, 224)
+    children["classes"] = 2
+    assert "second" not in str(export_network(spec, "onnx", tmp_path / "n.onnx").description["outputs"])
 
 
 def test_without_the_runtime_nothing_is_checked(children, tmp_path):
@@ -189,15 +205,28 @@ def test_a_failure_in_between_leaves_what_was_there(children, tmp_path, monkeypa
     assert files(tmp_path) == before
 
 
-def test_a_child_that_fails_is_told(tmp_path, monkeypatch):
+def test_a_child_that_fails_is_told(tmp_path):
     """With real processes."""
-    with pytest.raises(UnknownModel, match="Expected a model among"):
-        network._run_child("making", ["nonsense", "", "32", "keras", str(tmp_path)], "openvino", tmp_path)
     np.savez(tmp_path / "reference.npz")
-    with pytest.raises(EngineError, match=r"Received one that failed \(.*\). Try another format"):
-        network._run_child(
-            "formats",
-            ["openvino", str(tmp_path / "no.xml"), str(tmp_path / "reference.npz")],
-            "openvino",
-            tmp_path,
-        )
+    work = network._Work(MODELS[NAME], None, 32, FORMATS["openvino"], tmp_path, tmp_path / "n.xml", None)
+    with pytest.raises(UnknownModel, match="Expected a model among"):
+        network._run_child(work, "making", ["nonsense", "", "32", "keras", str(tmp_path)], "openvino")
+    missing = [str(tmp_path / "no.xml"), str(tmp_path / "reference.npz")]
+    with pytest.raises(
+        EngineError, match=r"to check .* Received one that failed \(.*\)\. Try another format"
+    ):
+        network._run_child(work, "formats", ["openvino", *missing], "openvino")
+
+
+def test_a_cancelled_export_leaves_nothing(tmp_path):
+    """With a real process, which is stopped as soon as it runs."""
+    steps = []
+
+    def stop(step):
+        steps.append(step)
+        raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        export_network(NAME, "openvino", tmp_path / "n.xml", checkpoint=stop)
+    assert steps == ["write"]
+    assert list(tmp_path.iterdir()) == []

@@ -57,7 +57,7 @@ class Forecasts:
 
     def of(self, model: ModelKey, sizes: Iterable[Size]) -> dict[Size, Cost]:
         """Return the costs of sizes (height, width), as far as they are known in a moment."""
-        budget = memory.budget_mb()
+        budget = memory.budget_mb() - memory.lent_mb()
         keys: dict[Size, _Key] = {size: (model, _about(size[0]), _about(size[1]), budget) for size in sizes}
         with self._changed:
             if self._predictor(model) is None:

@@ -291,8 +291,7 @@ class Queue:
             job, load = turn.waiting.job, None
             ending: State | None = None
             try:
-                if job.unwanted(turn.started):
-                    raise Cancelled("No session wants this analysis any more.")
+                job.require_wanted(turn.started)
                 with self.memory.hold("pass"):
                     predictor, load = self._loader.predictor(job.key.model, job.download)
                     ending = "done" if self._run(job, predictor) else None
@@ -410,8 +409,7 @@ class Queue:
 
         def checkpoint(share: float) -> None:
             job.share = base + part * share
-            if job.unwanted(time.monotonic()):
-                raise Cancelled(f"Stopped during scale {plan.requested}.")
+            job.require_wanted(time.monotonic())
 
         if self._decoded is None:
             self._decoded = job, image.whole()
@@ -446,4 +444,7 @@ class Queue:
                 self._turns = None
                 return evict_class_maps(missing_mb, job, self._jobs.values(), self.cache, self._finished)
 
-        return retry_after_eviction(compute, predictor, size, evict, self._release_cached)
+        def checkpoint() -> None:
+            job.require_wanted(time.monotonic())
+
+        return retry_after_eviction(compute, predictor, size, evict, self._release_cached, checkpoint)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from fcn_core import settings
 from fcn_core.engines.base import ModelInfo
+from fcn_core.errors import Cancelled
 from fcn_core.images.read import RGBImage
 from fcn_core.images.scales import Fit, PlannedScale
 from fcn_core.maps.heatmap import ClassMap
@@ -191,6 +192,11 @@ class Job:
     def unwanted(self, now: float) -> bool:
         """Return whether all sessions have left it, or none has given a sign of life for a while."""
         return self.stop or now - self.alive_at > ABANDONED_AFTER
+
+    def require_wanted(self, now: float) -> None:
+        """Raise `Cancelled` if no session wants it any more."""
+        if self.unwanted(now):
+            raise Cancelled("No session wants this analysis any more.")
 
 
 def job_key(image: Source, model: ModelKey, plans: Iterable[PlannedScale]) -> JobKey:

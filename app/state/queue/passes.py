@@ -47,8 +47,11 @@ def retry_after_eviction(
     size: tuple[int, int],
     evict: Callable[[float], bool],
     release_cached: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> _Result:
     """Run passes of the network; if they do not fit into memory, free some and run them once more.
+
+    If they do not fit then either, and memory is lent to another process, they run once that is returned.
 
     Parameters
     ----------
@@ -61,12 +64,29 @@ def retry_after_eviction(
         Evicts so many megabytes of class maps, and returns whether any were evicted.
     release_cached : callable
         Releases what pages can compute again; called first.
+    checkpoint : callable
+        Called while memory is lent; may raise `Cancelled`.
 
     Raises
     ------
     MemoryBudgetError
         The passes do not fit after eviction either.
     """
+    try:
+        return _run_evicting(compute, predictor, size, evict, release_cached)
+    except MemoryBudgetError:
+        if not memory.wait_until_returned(checkpoint):
+            raise
+    return _run_evicting(compute, predictor, size, evict, release_cached)
+
+
+def _run_evicting(
+    compute: Callable[[], _Result],
+    predictor: Predictor,
+    size: tuple[int, int],
+    evict: Callable[[float], bool],
+    release_cached: Callable[[], None],
+) -> _Result:
     try:
         return compute()
     except MemoryBudgetError:

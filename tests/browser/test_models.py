@@ -1,0 +1,30 @@
+"""The Models page: an export is chosen and stopped by keyboard."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import settle
+from tests.browser.explore import Visit
+from tests.browser.test_flows import Hand
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_export_is_chosen_watched_and_stopped_by_keyboard(visit: Visit) -> None:
+    page = visit("/models", wait=False)
+    settle(page)
+    hand, row = Hand(page, "keyboard"), page.locator(".st-key-model-efficientnet-lite0")
+    hand.press(row.get_by_role("button", name="Export"))
+    choice = page.get_by_role("radio", name="OpenVINO")
+    choice.focus()
+    page.keyboard.press("Space")
+    expect(choice).to_be_checked()
+    settle(page)
+    hand.press(page.get_by_role("button", name="Export EfficientNet-Lite0"))
+    expect(row.get_by_role("progressbar")).to_be_visible()
+    expect(row).to_contain_text("Writing the network as OpenVINO")
+    hand.press(row.get_by_role("button", name="Cancel"))
+    expect(row.get_by_role("progressbar")).to_have_count(0)
+    expect(row.get_by_role("button", name="Export")).to_be_visible()
