@@ -24,6 +24,9 @@ FOLDER = "contact-sheet"
 _ON_A_PAGE = 500
 _SHOWN = 4  # synsets below a thumbnail
 
+#: The columns of the rows that it needs.
+COLUMNS = ("path", "wnid", "synset", "presence", "present", "threshold", "error", "thumbnail_file")
+
 _PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("fcn_core.batch"),
     autoescape=True,
@@ -93,7 +96,7 @@ def _near(number: int, pages: int) -> list[int | None]:
 
 def _entry(rows: list[Row]) -> _Entry:
     first = rows[0]
-    marked = [row["wnid"] for row in rows if row["mask"] is not None]
+    marked = [row["wnid"] for row in rows if row["threshold"] is not None]
     colours = dict(zip(marked, render.segment_colours(len(marked)), strict=True))  # as in the thumbnail
     there = sorted((row for row in rows if row["present"]), key=lambda row: -row["presence"])
     lines = [

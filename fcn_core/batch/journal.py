@@ -30,13 +30,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.pictures = 0
-        self._file: IO[bytes] | None = None
         self._bytes = 0
-        for end in _line_ends(path):
-            self._bytes, self.pictures = end, self.pictures + 1
-        if path.exists() and path.stat().st_size > self._bytes:
-            with path.open("rb+") as file:
-                file.truncate(self._bytes)
+        self._file: IO[bytes] | None = None
+        self._measure()
 
     @property
     def is_full(self) -> bool:
@@ -78,7 +74,16 @@ class Journal:
                 kept.writelines(line for line in file if wanted(json.loads(line)))
 
         replace_with(self.path, write)
-        self.__init__(self.path)  # type: ignore[misc]
+        self._measure()
+
+    def _measure(self) -> None:
+        """Count the pictures, and cut off a line that is not complete."""
+        self.pictures = self._bytes = 0
+        for end in _line_ends(self.path):
+            self._bytes, self.pictures = end, self.pictures + 1
+        if self.path.exists() and self.path.stat().st_size > self._bytes:
+            with self.path.open("rb+") as file:
+                file.truncate(self._bytes)
 
     def close(self) -> None:
         """Close the file; it stays."""

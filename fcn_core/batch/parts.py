@@ -49,7 +49,7 @@ def replace_with(path: Path, write: Callable[[Path], object], sync: bool = True)
         path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         if sync:
-            with part.open("rb") as file:
+            with part.open("rb+") as file:
                 os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:

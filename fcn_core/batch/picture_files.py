@@ -14,7 +14,6 @@ from fcn_core import render
 from fcn_core.batch.many import PictureResult
 from fcn_core.batch.rows import Row
 from fcn_core.export import files
-from fcn_core.images.read import clean_name
 from fcn_core.pipeline import Analysis
 
 #: What ``--write`` may name: the column of the table, the ending of the file, and what makes it.
@@ -27,6 +26,7 @@ KINDS: Mapping[str, tuple[str, str, Callable[[Analysis], bytes]]] = {
 FILE_COLUMNS = (*(column for column, _, _ in KINDS.values()), "thumbnail_file")
 
 _THUMBNAIL = 160  # pixels of the longest side
+_STEM_BYTES = 80  # of the picture's own name, in the names of its files
 _TINT = 0.45  # of the colour over what is marked
 
 
@@ -60,8 +60,10 @@ def file_stem(path: str) -> str:
     million files in one are slow to list.
     """
     digest = hashlib.sha256(path.encode()).hexdigest()
-    name = clean_name(path.partition("::")[0]).rpartition(".")[0] or "picture"
-    return f"{digest[:2]}/{name[:60].rstrip(' .')}-{digest[:12]}"
+    name = (
+        files.file_stem(path.partition("::")[0]).encode()[:_STEM_BYTES].decode(errors="ignore").rstrip(" .")
+    )
+    return f"{digest[:2]}/{name}-{digest[:12]}"
 
 
 def thumbnail(result: PictureResult) -> NDArray[np.uint8]:

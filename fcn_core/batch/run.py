@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fcn_core.batch.contact_sheet import write_contact_sheet
+from fcn_core.batch.contact_sheet import COLUMNS, write_contact_sheet
 from fcn_core.batch.derived import write_derived
 from fcn_core.batch.inputs import Source, read_picture
 from fcn_core.batch.layout import Layout, parts_of_all, table_format
@@ -159,5 +159,7 @@ def _finish(output: Output, task: Task) -> None:
         paths = parts_of_all(output.folder, table)
         note = f"{model.title} on {model.engine}, {model.precision}, {model.weights} weights, scales "
         write_contact_sheet(
-            output.folder, lambda: rows_of_parts(paths, table), note + ", ".join(map(str, task.scales))
+            output.folder,
+            lambda: rows_of_parts(paths, table, COLUMNS),
+            note + ", ".join(map(str, task.scales)),
         )

@@ -218,10 +218,12 @@ def pictures(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield list(same)
 
 
-def rows_of_parts(paths: Sequence[Path], table: PartFormat) -> Iterator[Row]:
-    """Yield all rows of some parts."""
+def rows_of_parts(
+    paths: Sequence[Path], table: PartFormat, columns: Sequence[str] | None = None
+) -> Iterator[Row]:
+    """Yield the rows of some parts, all columns of them or some."""
     for path in paths:
-        yield from table.read(path, None)
+        yield from table.read(path, columns)
 
 
 def _known(*several: Iterable[Row]) -> dict[str, Done]:

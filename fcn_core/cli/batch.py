@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,8 @@ from fcn_core.cli.terminal import complain, progress_bar, shown, weights_note
 from fcn_core.errors import FcnError
 
 if TYPE_CHECKING:
-    from fcn_core.batch.run import Summary
-    from fcn_core.batch.work import Record
+    from fcn_core.batch.run import Runner, Summary
+    from fcn_core.batch.work import Record, Task
 
 _SCALES = "200x320,400x640,800x1280,1600x2560"
 _FORMATS = ("parquet", "jsonl", "coco", "yolo")
@@ -84,6 +83,16 @@ def add_commands(commands: Commands) -> None:
     batch.add_argument(
         "--shard", default="1/1", metavar="I/N", help="only the I-th of N parts of the pictures"
     )
+    batch.add_argument(
+        "--ray", metavar="auto|ADDRESS", help="run on a Ray cluster; auto: that of this machine, or a new one"
+    )
+    batch.add_argument(
+        "--ray-cpus",
+        type=int,
+        default=2,
+        metavar="N",
+        help="processors for each copy of the model, default 2",
+    )
     batch.add_argument("--json", action="store_true", help="print what was done as one line of JSON")
     batch.set_defaults(run=_run)
 
@@ -91,6 +100,7 @@ def add_commands(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     # Before NumPy is loaded: matrices here are small, and threads of OpenBLAS would wait for those of the network.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from fcn_core.batch.cluster import require_ray
     from fcn_core.batch.inputs import sources
     from fcn_core.batch.many import Question, wanted_synsets
     from fcn_core.batch.run import Output, local_runner, run_batch
@@ -110,6 +120,12 @@ def _run(options: argparse.Namespace) -> int:
         snap=not options.no_snap,
         always_mark=options.always_mark,
     )
+    if options.ray is not None:
+        require_ray()
+    if options.ray_cpus < 1:
+        raise FcnError(
+            f"Expected --ray-cpus of at least 1. Received {options.ray_cpus}. Correct it or leave it out."
+        )
     if not options.synset and not options.all:
         raise FcnError("Expected --synset or --all. Received neither. Name a synset, such as --synset dog.")
     scales = parse_scales(options.scales)
@@ -124,13 +140,27 @@ def _run(options: argparse.Namespace) -> int:
     task = Task(
         Question(synsets, options.all, maps, model.info), tuple(scales), write, not options.no_contact_sheet
     )
-    with ExitStack() as stack:
-        update = stack.enter_context(progress_bar(shown(options.out.name)))
-        summary = run_batch(
-            found, task, Output(options.out, formats, shard), local_runner(task, model), _reporter(update)
-        )
+    runner = local_runner(task, model) if options.ray is None else _on_cluster(options, task)
+    with progress_bar(shown(options.out.name)) as update:
+        summary = run_batch(found, task, Output(options.out, formats, shard), runner, _reporter(update))
     _print(summary, options, weights_note(model.info.weights))
     return 2 if summary.failed else 0
+
+
+def _on_cluster(options: argparse.Namespace, task: Task) -> Runner:
+    from fcn_core.batch.cluster import ModelChoice, connect, ray_runner
+
+    choice = ModelChoice(
+        options.model,
+        options.engine,
+        options.weights,
+        options.output_stride,
+        options.labels,
+        options.preprocessing,
+        options.precision,
+    )
+    connect(options.ray)
+    return ray_runner(task, choice, options.ray_cpus)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -173,6 +203,8 @@ def _reporter(update: Callable[[float, float, str], None]) -> Callable[[Record, 
 
 def _print(summary: Summary, options: argparse.Namespace, note: str) -> None:
     if options.json:
+        from fcn_core.system import memory
+
         about: dict[str, Any] = {
             "pictures": summary.pictures,
             "done": summary.done,
@@ -180,6 +212,7 @@ def _print(summary: Summary, options: argparse.Namespace, note: str) -> None:
             "failed": summary.failed,
             "rows": summary.rows,
             "seconds": summary.seconds,
+            "peak_rss_mb": memory.peak_rss_mb(),
             "precision": options.precision,
             "out": str(options.out),
         }

@@ -103,6 +103,8 @@ class OpenVINOEngine(Engine):
     def compute_in(self, precision: Precision) -> None:
         """Compute in another precision from now on; see :class:`fcn_core.engines.base.Engine`."""
         before = self._info
+        if precision == before.precision:
+            return
         with self._lock:
             self._info, self._parts = replace(before, precision=precision), None
             self._read(self._graph)

@@ -30,7 +30,7 @@ def rows():
         {"x0": x0, "y0": y0, "x1": x1, "y1": y1, "area": (x1 - x0) * (y1 - y0), "score": 0.9 - x0 / 10}
         for x0, y0, x1, y1 in BOXES
     ]
-    marked = {"mask": mask, "boxes": boxes, "present": True, "presence": 0.8}
+    marked = {"mask": mask, "boxes": boxes, "threshold": 0.5, "present": True, "presence": 0.8}
     made = [
         row("a & <b>.png", DOG, thumbnail_file="thumbnails/a %.webp", **marked),
         row("a & <b>.png", CAT, thumbnail_file="thumbnails/a %.webp"),

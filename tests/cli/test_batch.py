@@ -278,11 +278,13 @@ def test_names_of_files_are_different_and_safe_everywhere():
     from fcn_core.batch.picture_files import file_stem
 
     stems = [
-        file_stem(path) for path in ("a/x.png", "b/x.png", "s3://b/x.png", "..", "a/CON.png", "a/x?.png")
+        file_stem(path)
+        for path in ("a/x.png", "b/x.png", "s3://b/x.png", "..", "a/CON.png", "a/x?.png", "犬" * 99)
     ]
     assert len({stem.casefold() for stem in stems}) == len(stems)
     for stem in stems:
         folder, name = stem.split("/")
         assert len(folder) == 2
+        assert len(name.encode()) < 120
         assert not set(name) & set('<>:"/\\|?*')
     assert files.file_stem("a/x.png") in stems[0]
