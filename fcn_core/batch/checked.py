@@ -85,6 +85,8 @@ def _check_together(row: Row) -> None:
         raise ValueError("a row marks no synset")
     if row.get("mask") is not None:
         needed += ("boxes",)
+        if row["mask"]["size"] != [row.get("height"), row.get("width")]:
+            raise ValueError("a row has a mask of another size than its picture")
     if row.get("error", "") is None:
         needed += ("width", "height")
     if missing := [name for name in needed if name in row and row[name] is None]:

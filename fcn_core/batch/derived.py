@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from fcn_core.batch.layout import parts_of_all
-from fcn_core.batch.parts import PART_FORMATS, PartFormat, json_line, replace_with, unwritable
+from fcn_core.batch.parts import PART_FORMATS, PartFormat, json_line, remove, replace_with, unwritable
 from fcn_core.batch.picture_files import file_stem
 from fcn_core.batch.rows import Row
 from fcn_core.batch.store import pictures, rows_of_parts
@@ -63,7 +63,7 @@ def _convert(paths: list[Path], table: PartFormat, other: PartFormat) -> None:
         if not target.exists() or target.stat().st_mtime_ns < path.stat().st_mtime_ns:
             replace_with(target, lambda part, path=path: other.write(part, table.read(path, None)))  # type: ignore[misc]
     for stray in set(folder.glob(f"part-*{other.suffix}")) - set(targets.values()):
-        stray.unlink()
+        remove(stray)
 
 
 def write_coco(path: Path, rows: Rows, vocabulary: str) -> None:
@@ -164,6 +164,8 @@ def write_yolo(folder: Path, rows: Rows) -> None:
     are named by the pictures' thumbnails and masks; ``images.txt`` says which picture each belongs to.
     """
     new = folder.with_name(f".{folder.name}.part")
+    if new.is_symlink() or new.is_file():
+        remove(new)
     shutil.rmtree(new, ignore_errors=True)
     synsets = _synsets(rows())
     numbers = {wnid: number for number, wnid in enumerate(synsets)}

@@ -79,6 +79,8 @@ class Journal:
     def _measure(self) -> None:
         """Count the pictures, and cut off a line that is not complete."""
         self.pictures = self._bytes = 0
+        if self.path.is_symlink() or self.path.is_dir():
+            raise damaged(self.path, "a journal", ValueError("it is no file"))
         for end in _line_ends(self.path):
             self._bytes, self.pictures = end, self.pictures + 1
         if self.path.exists() and self.path.stat().st_size > self._bytes:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,17 +52,32 @@ def replace_with(path: Path, write: Callable[[Path], object], sync: bool = True)
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # a link there is not followed
         write(part)
         if sync:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-    except BaseException:  # what was to be written could not be read, or the user stopped
-        part.unlink(missing_ok=True)
+    except BaseException as error:  # also: what was to be written could not be read, or the user stopped
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    OutputError
+        It cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

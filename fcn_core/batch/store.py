@@ -20,7 +20,7 @@ from fcn_core.batch.checked import damaged, inside
 from fcn_core.batch.inputs import Source, place_of
 from fcn_core.batch.journal import Journal
 from fcn_core.batch.layout import SCHEMA, Layout, digest, locked, number_of, read_manifest
-from fcn_core.batch.parts import PartFormat, replace_with, unusable, unwritable
+from fcn_core.batch.parts import PartFormat, remove, replace_with, unusable
 from fcn_core.batch.picture_files import FOLDERS
 from fcn_core.batch.rows import Row
 from fcn_core.errors import DatasetError
@@ -68,13 +68,19 @@ class Store:
             layout.tables.mkdir(parents=True, exist_ok=True)
             layout.state.mkdir(exist_ok=True)
             self._lock = locked(layout.lock, patience)
-            for stray in layout.tables.glob(f".part-{layout.name}-*"):
-                stray.unlink(missing_ok=True)
-            self._open_journal()
         except OSError as error:
             raise unusable(layout.folder, error) from error
         except ValueError as error:
             raise unusable(layout.folder, OSError(str(error))) from error
+        try:
+            for stray in layout.tables.glob(f".part-{layout.name}-*"):
+                remove(stray)
+            self._open_journal()
+        except BaseException as error:
+            self._lock.close()
+            if isinstance(error, OSError):
+                raise unusable(layout.folder, error) from error
+            raise
 
     def __enter__(self) -> Store:
         return self
@@ -151,7 +157,7 @@ class Store:
         numbers = {number_of(path) for path in self._layout.parts()}
         for path in self._layout.journals():
             if number_of(path) in numbers:
-                path.unlink(missing_ok=True)  # it is a part, and the process was killed before it removed it
+                remove(path)  # it is a part, and the process was killed before it removed it
         left = self._layout.journals()
         number = number_of(left[0]) if left else max(numbers, default=-1) + 1
         self._journal = Journal(self._layout.journal(number))
@@ -187,7 +193,7 @@ class Store:
             if kept:
                 replace_with(path, lambda part, kept=kept: self._table.write(part, kept))  # type: ignore[misc]
             else:
-                path.unlink()
+                remove(path)
 
     def _remove_all(self) -> None:
         """Remove all rows and files of this shard."""
@@ -196,7 +202,7 @@ class Store:
         for path in self._rows_at():
             self._remove_files(path)
             if path != self._journal.path:
-                path.unlink()
+                remove(path)
         self._journal.remove()
         self._open_journal()
 
@@ -229,11 +235,7 @@ class Store:
     def _remove_files(self, path: Path, keys: Container[str] | None = None) -> None:
         for row in self._rows(path, keys):
             for name in filter(None, map(row.get, FOLDERS)):
-                file = self._layout.folder / name
-                try:
-                    file.unlink(missing_ok=True)
-                except OSError as error:
-                    raise unwritable(file, error) from error
+                remove(self._layout.folder / name)
 
 
 def pictures(rows: Iterable[Row]) -> Iterator[list[Row]]:

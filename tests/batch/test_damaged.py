@@ -13,6 +13,7 @@ from fcn_core.batch.layout import ENTRIES, digest, require_own, table_format
 from fcn_core.batch.parts import PART_FORMATS, write_parquet
 from fcn_core.batch.picture_files import FOLDERS
 from fcn_core.errors import DatasetError, OutputError
+from fcn_core.export.rle import compressed
 from tests.batch.tables import names_in, row, run, table_of
 
 SOURCES = [Source("p0.png", "1-1"), Source("p1.png", "1-1")]
@@ -80,6 +81,48 @@ def test_a_link_in_place_of_a_folder_of_results_is_not_followed(tmp_path):
     assert names_in(tmp_path / "mine") == ["p0.png", "p1.png"]
 
 
+LINKS = [
+    JOURNAL,
+    "state/.journal-00001-of-00001-000000.jsonl.part",
+    ".manifest.json.part",
+    ".yolo.part",
+    ".coco.json.part",
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("whole", [True, False])
+def test_nothing_is_written_through_a_link(tmp_path, link, whole):
+    victim, folder = tmp_path / "victim", tmp_path / "out"
+    if link == ".yolo.part":
+        victim.mkdir()
+        victim = victim / "images.txt"
+    victim.write_text("mine", encoding="utf-8")
+    run(folder, SOURCES, SETTINGS, most=None if whole else 1)
+    (folder / link).unlink(missing_ok=True)
+    (folder / link).symlink_to(victim.parent if link == ".yolo.part" else victim)
+    if link == JOURNAL and not whole:
+        with pytest.raises(DatasetError, match="it is no file"):
+            run(folder, SOURCES, SETTINGS)
+    else:
+        run(folder, [SOURCES[0], Source("p1.png", "2-2")], SETTINGS)
+        write_derived(folder, PART_FORMATS["jsonl"], ("coco", "yolo"), "imagenet")
+    assert victim.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("name", ["masks/p1.png", "coco.json", ".coco.json.part", PART, JOURNAL])
+def test_a_folder_in_place_of_a_file_is_named(tmp_path, name):
+    run(tmp_path, SOURCES, SETTINGS)
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir()
+    with pytest.raises(
+        (OutputError, DatasetError),
+        match=rf"{name.rpartition('/')[2].strip('.').removesuffix('.part')}.*cannot",
+    ):
+        run(tmp_path, [Source("p1.png", "2-2")], SETTINGS)
+        write_derived(tmp_path, PART_FORMATS["jsonl"], ("coco",), "imagenet")
+
+
 JOURNALS = {
     "no JSON": "{bad\n",
     "no list": "5\n",
@@ -129,12 +172,20 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, content):
     assert (tmp_path / "masks" / "p0.png").exists()
 
 
+def few_columns():
+    return columns(path=["a"], state=["1-1"], error_type=[None])
+
+
 def other_columns():
+    return columns(**{name: [value] for name, value in row("a", state=1).items()})
+
+
+def columns(**values):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"path": ["a"], "state": [1], "error_type": [None]}), sink)
+    pq.write_table(pa.table(values), sink)
     return sink.getvalue().to_pybytes()
 
 
@@ -146,7 +197,7 @@ def cut():
     return file.getvalue()[:-20]
 
 
-@pytest.mark.parametrize("content", [lambda: b"nonsense", lambda: b"", other_columns, cut])
+@pytest.mark.parametrize("content", [lambda: b"nonsense", lambda: b"", few_columns, other_columns, cut])
 def test_a_damaged_part_in_parquet_is_named(tmp_path, content):
     pytest.importorskip("pyarrow")
     run(tmp_path, SOURCES, SETTINGS, table="parquet")
@@ -156,8 +207,20 @@ def test_a_damaged_part_in_parquet_is_named(tmp_path, content):
         run(tmp_path, SOURCES, SETTINGS, table="parquet")
 
 
+def test_a_name_of_a_file_in_parquet_is_checked_too(tmp_path):
+    pytest.importorskip("pyarrow")
+    victim, folder = tmp_path / "victim", tmp_path / "out"
+    victim.touch()
+    run(folder, SOURCES, SETTINGS, table="parquet")
+    (path,) = (folder / "parquet").glob("part-*")
+    write_parquet(path, [row("p0.png", mask_file="../victim", state="1-1")])
+    with pytest.raises(DatasetError, match=rf"{path.name}, which cannot be read .* another mask_file"):
+        run(folder, SOURCES, {"model": "b"}, table="parquet")
+    assert victim.exists()
+
+
 BOX = {"x0": 0, "y0": 0, "x1": 1, "y1": 1, "area": 1, "score": 0.5}
-MASK = {"size": [6, 8], "counts": "0P1"}
+MASK = {"size": [6, 8], "counts": compressed([0, 1, 47])}
 
 
 @pytest.mark.parametrize(
@@ -181,6 +244,8 @@ MASK = {"size": [6, 8], "counts": "0P1"}
         {"boxes": [5]},
         {"boxes": None, "mask": MASK},
         {"mask": {"size": [6], "counts": ""}},
+        {"mask": MASK | {"size": [8, 6]}},
+        {"mask": MASK | {"size": [1, 10**12]}},
         {"mask": {"size": [6, 8], "counts": 5}},
         {"peaks": [{"scale": "64x96"}]},
         {"error": 5},
@@ -195,12 +260,14 @@ def test_a_row_is_checked(values):
 
 
 @pytest.mark.parametrize(
-    "mask", [MASK, MASK | {"counts": "0P1o"}, MASK | {"counts": ""}, {"size": [9, 9], "counts": "0"}]
+    "counts", ["", "\x7f", "0P1o", *map(compressed, ([0, 2, 46], [0, 1, 46], [0, 1, 50, -3]))]
 )
-def test_a_mask_that_is_not_that_of_its_boxes_is_named(tmp_path, mask):
+def test_a_mask_that_is_not_that_of_its_boxes_is_named(tmp_path, counts):
     folder = tmp_path / "jsonl"
     folder.mkdir()
-    PART_FORMATS["jsonl"].write(tmp_path / PART, [row("a.png", boxes=[BOX], mask=mask, threshold=0.5)])
+    PART_FORMATS["jsonl"].write(
+        tmp_path / PART, [row("a.png", boxes=[BOX], mask=MASK | {"counts": counts}, threshold=0.5)]
+    )
     with pytest.raises(DatasetError, match=r"that of a.png, which cannot be read"):
         write_derived(tmp_path, PART_FORMATS["jsonl"], ("coco",), "imagenet")
     assert names_in(tmp_path) == [PART.partition("/")[2]]
