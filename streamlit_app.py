@@ -42,6 +42,7 @@ else:
     pages = [
         st.Page("app/pages/explore.py", title="Explore", icon=":material/search:", default=True),
         st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page("app/pages/many.py", title="Many", icon=":material/photo_library:", url_path="many"),
         st.Page("app/pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
         st.Page("app/pages/models.py", title="Models", icon=":material/deployed_code:", url_path="models"),
     ]

@@ -18,6 +18,7 @@ from fcn_core.system import openvino_telemetry_off
 
 if TYPE_CHECKING:
     from fcn_core import errors, export, render
+    from fcn_core.batch.many import PictureResult, analyse_many
     from fcn_core.engines.base import ModelInfo, Predictor
     from fcn_core.engines.load import load_model
     from fcn_core.errors import FcnError
@@ -56,6 +57,7 @@ _HOME: dict[str, str] = {
     "MapOptions": "pipeline",
     "ModelInfo": "engines.base",
     "Ontology": "synsets.ontology",
+    "PictureResult": "batch.many",
     "Predictor": "engines.base",
     "RGBImage": "images.read",
     "Scale": "images.scales",
@@ -63,6 +65,7 @@ _HOME: dict[str, str] = {
     "SoftmaxMap": "networks.layers",
     "Synset": "synsets.ontology",
     "analyse": "pipeline",
+    "analyse_many": "batch.many",
     "combine": "maps.heatmap",
     "compute_class_maps": "pipeline",
     "convert": "networks",
@@ -98,6 +101,7 @@ __all__ = [
     "MapOptions",
     "ModelInfo",
     "Ontology",
+    "PictureResult",
     "Predictor",
     "RGBImage",
     "Scale",
@@ -105,6 +109,7 @@ __all__ = [
     "SoftmaxMap",
     "Synset",
     "analyse",
+    "analyse_many",
     "combine",
     "compute_class_maps",
     "convert",

@@ -337,6 +337,11 @@ ALLOW_EXPORT = Setting(
     "`1`, without your own models",
     "0 or 1", True, _switch,
 )  # fmt: skip
+ALLOW_MODELS = Setting(
+    "FCN_ALLOW_MODELS",
+    "whether visitors of the Models page may add Keras models to `FCN_MODELS_DIR`: `0` no, `1` yes", "`0`",
+    "0 or 1", False, _switch,
+)  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
     "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
@@ -346,5 +351,5 @@ LOG: Setting[str | None] = Setting(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS,
-    ALLOW_REMOVE, ALLOW_EXPORT, LOG,
+    ALLOW_REMOVE, ALLOW_EXPORT, ALLOW_MODELS, LOG,
 )  # fmt: skip

@@ -32,6 +32,7 @@ CORE_FLOORS = (
     ("pipeline",),
     ("logs", "render", "evaluation", "portable"),
     ("export",),
+    ("batch",),
     ("cli",),
     ("__main__", ""),
 )
@@ -40,7 +41,7 @@ APP_FLOORS = (
     ("streamlit_patches",),
     ("state",),
     ("ui",),
-    ("server", "explore", "compare", "lesson"),
+    ("server", "explore", "compare", "many", "lesson"),
     ("pages",),
     ("",),
 )

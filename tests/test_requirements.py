@@ -46,7 +46,7 @@ def test_the_file_lists_what_the_project_declares(file: str, listed: list[str]) 
 def test_every_file_and_every_extra_is_held() -> None:
     files = {path.name for path in ROOT.glob("requirements*.txt")}
     assert files == {"requirements.txt", "requirements-dev.txt", "requirements-docs.txt"}
-    assert set(EXTRAS) == {"app", "tensorflow", "export", "dev", "docs"}
+    assert set(EXTRAS) == {"app", "tensorflow", "export", "batch", "dev", "docs"}
 
 
 def test_the_developers_need_all_that_the_app_needs() -> None:

@@ -45,6 +45,7 @@ GOOD = [
     ("FCN_ALLOW_URLS", " 1", True),
     ("FCN_ALLOW_REMOVE", "1", True),
     ("FCN_ALLOW_EXPORT", "0", False),
+    ("FCN_ALLOW_MODELS", "1", True),
     ("FCN_LOG", "JSON", "json"),
     ("FCN_LOG", "off", "off"),
 ]
@@ -74,6 +75,7 @@ BAD = [
     ("FCN_ALLOW_URLS", ["no", "off", "false", "yes", "2", "00", "01", "-0"], "Expected 0 or 1"),
     ("FCN_ALLOW_REMOVE", ["no", "true", "2"], "Expected 0 or 1"),
     ("FCN_ALLOW_EXPORT", ["yes", "false"], "Expected 0 or 1"),
+    ("FCN_ALLOW_MODELS", ["yes", "false"], "Expected 0 or 1"),
     ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
     ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the path of a "),
     ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the path of a "),

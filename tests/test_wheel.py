@@ -102,7 +102,12 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel: Path) -> None
         "fcn_core/assets/presence.json",
         "fcn_core/assets/taught.json",
     } <= set(names)
-    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fcn_core/export/templates").iterdir()}
+    templates = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "fcn_core").glob("*/templates/*")
+        if path.is_file()
+    }
+    assert len(templates) > 2
     assert templates <= set(names)
     licences = {name.rpartition("/")[2] for name in metadata if "/licenses/" in name}
     assert licences == {"LICENSE", "LICENCES.md", "LICENSE-WordNet.txt"}

@@ -10,7 +10,7 @@ import streamlit as st
 from app.state.queue.jobs import Job, Snapshot
 from app.state.session import session_id
 from app.state.shared_queue import queue
-from app.ui import figures, model_row, notices
+from app.ui import figures, model_row, model_upload, notices
 from fcn_core import settings
 from fcn_core.errors import FcnError
 from fcn_core.networks.spec import ModelSpec
@@ -76,9 +76,11 @@ def _list(offers: Mapping[str, ModelSpec]) -> None:
 def _own(looks: Mapping[str, Snapshot]) -> None:
     """Draw the models in the folder of the setting FCN_MODELS_DIR, and why some cannot be offered."""
     models = own_models()
-    if not models:
+    if not models and not model_upload.allowed():
         return
     st.header("Your own")
+    if model_upload.allowed():
+        model_upload.draw()
     if any(isinstance(each, ModelSpec) for each in models.values()):
         st.html(model_row.head())
     for each in models.values():

@@ -26,7 +26,9 @@ _RUN = "rerun_script"
 _OPERATION = "backend_operation_request"  # a download that is created on request
 # What the app's pages send. Streamlit accepts more: "clear_cache" empties the caches of all users.
 ACCEPTED = frozenset({_RUN, "stop_script", "file_urls_request", "app_heartbeat", _OPERATION})
-_MOST_FILE_URLS = 10  # upload addresses per request; the answer is many times longer than the request
+_MOST_FILE_URLS = (
+    200  # upload addresses per request, of the page Many; the answer is many times longer than the request
+)
 _DECODED = 16 * 1024  # bytes; longer messages of the server are not decoded here
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - compared with, not bound to
 _LONGEST = 100_000  # bytes of a message; the pages' own messages are below a tenth of that

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _PATH = re.compile(streamlit_patches.UPLOAD_PATH)
 _TIMEOUT = 30.0  # seconds without data after which an upload is aborted
 _LARGE = 4 * 2**20  # bytes
-_MOST_UPLOADS = 32  # at the same time
+_MOST_UPLOADS = 64  # at the same time: a browser may send fifty files of the page Many together
 
 
 class _UploadRefusedError(Exception):

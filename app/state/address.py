@@ -7,7 +7,7 @@ Each field says in its type how it looks in an address, so a new choice is one l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
@@ -193,6 +193,41 @@ def model() -> Form:
 def synset() -> Form:
     """Return the form of a synset; what its text means depends on the model: see :func:`with_synsets`."""
     return Form(str)
+
+
+def words(most: int) -> Form:
+    """Return the form of a few words, with commas between."""
+
+    def read_words(text: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+        if not 0 < len(found) <= most:
+            raise ValueError(text)
+        return found
+
+    return Form(read_words, ",".join)
+
+
+def text(most: int = 100) -> Form:
+    """Return the form of what the user has typed."""
+
+    def read_text(typed: str) -> str:
+        if len(typed) > most or not typed.isprintable():
+            raise ValueError(typed)
+        return typed
+
+    return Form(read_text)
+
+
+def wnids_of(texts: Iterable[str], ontology: Ontology) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the synsets of a hierarchy that texts name, each once, and the texts that name none."""
+    found: dict[str, None] = {}
+    unknown = []
+    for each in texts:
+        try:
+            found[_wnid(each, ontology)] = None
+        except FcnError:
+            unknown.append(each)
+    return tuple(found), tuple(unknown)
 
 
 def with_synsets(

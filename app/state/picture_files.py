@@ -22,7 +22,11 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-_FILES = 3  # of a session: an upload, a photo, and a new one that replaces one of them
+_FILES = (
+    53  # of a session: fifty of the page Many, an upload, a photo, and a new one that replaces one of them
+)
+_FETCHED = 2  # of these, fetched from addresses: as many as the session's cache of downloads
+_FETCHED_TYPE = "x-fetched"
 _SHARE = 0.12  # of the memory budget, for files of all sessions
 
 EVICTED = (
@@ -115,7 +119,8 @@ class FileLimits:
     def from_settings(cls) -> FileLimits:
         """Derive the limits from the memory budget and the largest upload."""
         file = int(st.get_option("server.maxUploadSize")) << 20
-        return cls(_FILES, 2 * file, max(2 * file, int(_SHARE * memory.budget_mb() * 2**20)))
+        stored = max(2 * file, int(_SHARE * memory.budget_mb() * 2**20))
+        return cls(_FILES, stored, stored)
 
 
 def uploaded(file: UploadedFile) -> StoredFile:
@@ -126,11 +131,13 @@ def uploaded(file: UploadedFile) -> StoredFile:
 
 
 def keep(data: bytes, name: str) -> StoredFile:
-    """Store a downloaded file as if the user had uploaded it."""
+    """Store a downloaded file as if the user had uploaded it; earlier ones but the last are deleted."""
     store, session = streamlit_patches.here()
     stored = StoredFile(store, session, str(uuid.uuid4()))
-    record = UploadedFileRec(stored.id, name, "application/octet-stream", data)
-    streamlit_patches.add_file(store, session, record)
+    streamlit_patches.add_file(store, session, UploadedFileRec(stored.id, name, _FETCHED_TYPE, data))
+    own = streamlit_patches.stored_files(store).get(session, {})
+    for earlier in [id_ for id_, record in own.items() if record.type == _FETCHED_TYPE][:-_FETCHED]:
+        streamlit_patches.remove_file(store, session, earlier)
     evict_files(store, stored.session, stored.id)
     return stored
 

@@ -32,12 +32,15 @@ STATE: Mapping[str, str] = {
     "visit": "the page of this run, and how many pages have been visited",
     "explore": "ExplorePage",
     "compare": "ComparePage",
+    "many": "ManyPage, of app/state/many.py",
     "synset": "wnid on Explore, for its picker",
     "compare-synset": "first wnid on Compare, for its picker",
     "compare-other": "second wnid on Compare, for its picker",
+    "many-synset": "empty: the field of the page Many takes one word after another",
     "model-jobs": "jobs of the Models page, by model",
     "model-export": "the last Export that the session has asked for",
     "export-refused": "model whose export was refused, and why",
+    "model-added": "what the Models page says once after a model was added",
     "model-removed": "what the Models page says once after a removal",
     "*-shown": "of a synset picker: the wnid it shows, and its serial number",
     "*-asked": "of a synset picker: a word it could not find, and suggestions",
@@ -52,7 +55,8 @@ WIDGETS = (
     *("seen", "seen-*", "*-step-*", "*-pick-*", "*-sense-*"),
     *("stop", "export-*", "ask-again", "picture-again", "everything", "job-again", "side-again-*"),
     "compare-*",
-    *("prepare-*", "remove-*", "find-model", "lesson-*"),
+    "many-*",
+    *("add-model", "model-file", "model-labels", "prepare-*", "remove-*", "find-model", "lesson-*"),
     *("format-*", "make-*", "stop-export-*"),
 )
 
@@ -239,6 +243,17 @@ def choose_model(name: str) -> None:
             f"{model_spec(name).title} never learned {before.ontology[before.synset].name}. The page shows what it "
             "finds instead."
         )
+
+
+def open_picture(picture: Picture, asked: Selection) -> None:
+    """Show a picture that another page has opened on Explore, and what was asked there."""
+    page = explore()
+    page.uploaded = picture
+    page.choices.choose(
+        model=asked.model, scales=asked.scales, fit=asked.fit, map=asked.map, synset=asked.synset, weights=()
+    )
+    choose_picture("")
+    page.doubted = False  # it was asked of this very picture
 
 
 def choose_picture(name: str) -> None:

@@ -17,11 +17,11 @@ DROP_AND_PASTE = """
 window.fcnDropAndPaste ||= (() => {
   const give = (event, files) => {
     const input = document.querySelector("[class*=st-key-upload] input[type=file]")
-    const file = [...(files || [])].find((each) => each.type.startsWith("image/") || event.type === "drop")
-    if (!input || !file || event.target.closest?.("[data-testid=stFileUploaderDropzone]")) return
+    const some = [...(files || [])].filter((each) => each.type.startsWith("image/") || event.type === "drop")
+    if (!input || !some.length || event.target.closest?.("[data-testid=stFileUploaderDropzone]")) return
     event.preventDefault()
     const transfer = new DataTransfer()
-    transfer.items.add(file)
+    for (const file of input.multiple ? some : some.slice(0, 1)) transfer.items.add(file)
     input.files = transfer.files
     input.dispatchEvent(new Event("change", { bubbles: true }))
   }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 from fcn_core import settings
 from fcn_core.cli.terminal import complain, progress_bar, without_start_up_messages
-from fcn_core.errors import EngineError
+from fcn_core.errors import EngineError, FcnError
 
 if TYPE_CHECKING:
     from fcn_core.engines.base import Predictor
@@ -128,6 +128,21 @@ def chosen_predictor(options: argparse.Namespace) -> Predictor:
         options.labels,
         options.preprocessing,
     )
+
+
+def chosen_threshold(text: str) -> float | Literal["auto"]:
+    """Return the value of ``--threshold``."""
+    if text == "auto":
+        return "auto"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise FcnError(
+            f"Expected a --threshold from 0 to 1, or auto. Received {text[:40]!r}. Correct it or leave it out."
+        )
+    return value
 
 
 def import_keras_quietly(backend: Backend = "tensorflow") -> None:

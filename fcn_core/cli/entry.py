@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from fcn_core import settings
-from fcn_core.cli import check, evaluate, export, heatmap, models, synsets, verify
+from fcn_core.cli import batch, check, evaluate, export, heatmap, models, synsets, verify
 from fcn_core.cli.arguments import Parser
 from fcn_core.cli.streams import standard_streams
 from fcn_core.cli.terminal import complain, report
@@ -87,7 +87,7 @@ def _parser() -> Parser:
     parser = Parser(prog=_program_name(), description="Show where an ImageNet network sees a synset.")
     check.add_option(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
-    for command in (heatmap, synsets, models, verify, evaluate, export):
+    for command in (heatmap, batch, synsets, models, verify, evaluate, export):
         command.add_commands(commands)
     return parser
 

@@ -9,9 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fcn_core.cli.arguments import Commands, add_model_options, add_scale_options, chosen_predictor
+from fcn_core.cli.arguments import (
+    Commands,
+    add_model_options,
+    add_scale_options,
+    chosen_predictor,
+    chosen_threshold,
+)
 from fcn_core.cli.synsets import find
 from fcn_core.cli.terminal import progress_bar, report, shown, weights_note
 from fcn_core.errors import FcnError, OutputError
@@ -141,7 +147,7 @@ def _one_synset(options: argparse.Namespace, ontology: Ontology) -> _Maker:
     from fcn_core.pipeline import analyse
 
     synset = find(options.synset, ontology)
-    threshold = _threshold("auto" if options.threshold is None else options.threshold)
+    threshold = chosen_threshold("auto" if options.threshold is None else options.threshold)
 
     def make(image: RGBImage, model: Predictor, scales: Sequence[Scale], progress: Progress) -> _Result:
         analysis = analyse(
@@ -212,20 +218,6 @@ def _limits() -> Limits:
 
     left = max(1.0, memory.budget_mb() - memory.rss_mb())
     return Limits.from_env(memory_mb=left * BYTES_A_PIXEL / _BYTES_A_PIXEL)
-
-
-def _threshold(text: str) -> float | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise FcnError(
-            f"Expected a --threshold from 0 to 1, or auto. Received {text[:40]!r}. Correct it or leave it out."
-        )
-    return value
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The serving engine: the exported graph on OpenVINO, on the CPU, in float32."""
+"""The serving engine: the exported graph on OpenVINO, on the CPU, in float32 unless half precision is asked for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import importlib.util
 import logging
 import mmap
 import os
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fcn_core.engines.bands import Run
-from fcn_core.engines.base import Engine, Logits, model_info
+from fcn_core.engines.base import Engine, Logits, Precision, model_info
 from fcn_core.engines.graph_cache import Graph, prepare_graph
 from fcn_core.engines.openvino_parts import Parts
 from fcn_core.errors import EngineError
@@ -99,6 +100,24 @@ class OpenVINOEngine(Engine):
             except _REJECTIONS as again:
                 raise self._rejection(graph, again) from again
 
+    def compute_in(self, precision: Precision) -> None:
+        """Compute in another precision from now on; see :class:`fcn_core.engines.base.Engine`."""
+        before = self._info
+        if precision == before.precision:
+            return
+        with self._lock:
+            self._info, self._parts = replace(before, precision=precision), None
+            self._read(self._graph)
+            used = self._whole.get_property("INFERENCE_PRECISION_HINT").to_string()
+            if used == precision:
+                return
+            self._info = before
+            self._read(self._graph)
+        raise EngineError(
+            f"Expected a processor that computes in {precision}, with AMX or AVX-512. Received one on which OpenVINO "
+            f"computes in {used}. Choose f32."
+        )
+
     def _read(self, graph: Graph) -> None:
         self._graph = graph
         network = self._network()
@@ -118,7 +137,7 @@ class OpenVINOEngine(Engine):
 
     def _compile(self, network: Any) -> Any:
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self._info.precision,
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
             "ENABLE_CPU_PINNING": False,  # on a busy machine, threads that may move are a fifth faster

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fcn_core.export import original
+from fcn_core.export.rle import run_lengths
 from fcn_core.images.read import RGBImage
 from fcn_core.maps.region import Box, contours_of, polygon_area
 from fcn_core.pipeline import Analysis
@@ -67,7 +68,10 @@ def _annotation(analysis: Analysis, box: Box) -> dict[str, Any]:
     if all(polygon_area(ring) > 0 for ring in rings):
         segmentation: Any = [_in_original(image, ring + corner) for ring in rings]
     else:
-        segmentation = {"size": list(image.original), "counts": _runs(region, box, image)}
+        segmentation = {
+            "size": list(image.original),
+            "counts": run_lengths(region, image, (box.y0, box.x0)).tolist(),
+        }
     found = original.box(image, box)
     rows, columns = original.counts(image, box.y0, box.y1, 0), original.counts(image, box.x0, box.x1, 1)
     return {
@@ -90,23 +94,3 @@ def _in_original(image: RGBImage, ring: NDArray[np.float64]) -> list[int]:
     corners = (original.lines(image, ring[:, 0], 1), original.lines(image, ring[:, 1], 0))
     found: list[int] = np.column_stack(corners).ravel().tolist()
     return found
-
-
-def _runs(region: NDArray[np.bool_], box: Box, image: RGBImage) -> list[int]:
-    """Return the lengths of the runs outside and inside the region, in turn, down the picture's columns."""
-    height, width = image.original
-    ring = np.pad(region.T, ((0, 0), (1, 1))).astype(np.int8)  # each row is a column of the picture
-    column, start = np.nonzero(np.diff(ring, axis=1) == 1)
-    _, stop = np.nonzero(np.diff(ring, axis=1) == -1)
-    start, stop = (original.lines(image, box.y0 + rows, 0) for rows in (start, stop))
-    left, right = (original.lines(image, box.x0 + column + side, 1) for side in (0, 1))
-    times = right - left  # number of columns of the original with this run
-    again = np.repeat(left, times) + np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-    start, stop = np.repeat(start, times), np.repeat(stop, times)
-    order = np.lexsort((start, again))
-    edges = np.column_stack((again * height + start, again * height + stop))[order].ravel()
-    # A run that ends in the last row continues at the top of the next column.
-    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])
-    edges = np.delete(edges, np.concatenate((2 * joined + 1, 2 * joined + 2)))
-    counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
-    return counts if counts[-1] else counts[:-1]

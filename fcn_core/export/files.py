@@ -103,6 +103,7 @@ def model_entry(model: ModelInfo) -> dict[str, Any]:
         "weights_sha256": model.weights_sha256,
         "engine": model.engine,
         "output_stride": model.output_stride,
+        "precision": model.precision,
     }
 
 
@@ -178,7 +179,9 @@ def _description(analysis: Analysis) -> str:
     model, part = analysis.model, analysis.image.reduced
     return (
         f"fcn_core: {analysis.synset.wnid} {analysis.synset.name}, {analysis.kind} map, {model.title}, "
-        f"{model.weights} weights" + (f", picture decoded at 1/{part} of its sides" if part > 1 else "")
+        f"{model.weights} weights"
+        + ("" if model.precision == "f32" else f", computed in {model.precision}")
+        + (f", picture decoded at 1/{part} of its sides" if part > 1 else "")
     )
 
 

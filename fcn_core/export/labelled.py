@@ -140,7 +140,7 @@ def panoptic_json(labelled: LabelledPicture, png: str = "panoptic.png") -> bytes
                 "segments_info": [
                     {
                         "id": number,
-                        "category_id": _category_id(s),
+                        "category_id": category_id(s.synset.wnid),
                         "area": s.area,
                         "bbox": [s.box[0], s.box[1], s.box[2] - s.box[0], s.box[3] - s.box[1]],
                         "iscrowd": 0,
@@ -152,7 +152,7 @@ def panoptic_json(labelled: LabelledPicture, png: str = "panoptic.png") -> bytes
         ],
         "categories": [
             {
-                "id": _category_id(s),
+                "id": category_id(s.synset.wnid),
                 "name": s.synset.name,
                 "supercategory": labelled.model.vocabulary,
                 "isthing": 0,
@@ -203,9 +203,8 @@ def _numbers(segmentation: Segmentation) -> list[int]:
     return [r + 256 * g + 256**2 * b for r, g, b in render.segment_colours(len(segmentation.segments))]
 
 
-def _category_id(segment: Segment) -> int:
-    """Return the number of the synset: that of its wnid, or of a class without one, from 1 on as COCO's."""
-    wnid = segment.synset.wnid
+def category_id(wnid: str) -> int:
+    """Return the number of a synset: that in its wnid, or of a class without one, from 1 on as COCO's."""
     return int(wnid.removeprefix("n")) if WNID.fullmatch(wnid) else int(wnid.removeprefix("class-")) + 1
 
 

@@ -107,8 +107,17 @@ def missing_mb(needed_mb: float, used_mb: float) -> float:
     return min(needed_mb - (own - _reserved_mb), 2 * needed_mb - used_mb - own)
 
 
+_most_cpus: int | None = None
+
+
+def use_cpus(count: int | None) -> None:
+    """Use at most this number of processor cores, because others are for somebody else; None: all there are."""
+    global _most_cpus
+    _most_cpus = count
+
+
 def cpus() -> int:
-    """Return the number of processor cores that affinity and the quota of the container allow, at least one."""
+    """Return the number of processor cores that affinity, the container's quota and `use_cpus` allow, at least one."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for quota, period in _CGROUP_QUOTAS:
         with suppress(OSError, ValueError, IndexError):
@@ -118,7 +127,7 @@ def cpus() -> int:
             ]
             if int(words[0]) > 0:  # "max" or -1: no limit
                 count = min(count, -(-int(words[0]) // int(words[1])))
-    return max(1, count)
+    return max(1, count if _most_cpus is None else min(count, _most_cpus))
 
 
 def rss_mb() -> float:

@@ -184,3 +184,24 @@ def test_a_file_that_changes_while_the_app_runs_is_another_model(
         Predictors(1).load(before)
     (tmp_path / "colours.txt").write_text("a\nb\nc\n", encoding="utf-8")
     assert models.ontology_of("colours").find("a").class_id == 0
+
+
+@pytest.mark.parametrize("allowed", ["0", "1"])
+def test_a_visitor_adds_a_model_only_where_the_deployer_allows_it(
+    allowed: str, models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("FCN_ALLOW_MODELS", allowed)
+    page = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
+    page.switch_page("app/pages/models.py").run()
+    assert [button.key for button in page.button if button.key == "add-model"] == ["add-model"] * int(allowed)
+    if allowed == "0":
+        return
+    page.button("add-model").click().run()
+    assert "Received none. Choose one" in page.error[0].value.replace("\\", "")
+    data = (models_folder / "colours.keras").read_bytes()
+    page.file_uploader("model-file").set_value(("Shades.keras", data, "application/octet-stream"))
+    page.text_area("model-labels").set_value("red\ngreen\nblue")
+    page.button("add-model").click().run()
+    assert "<h3>shades</h3>" in text(page) and "shades is among the models" in page.success[0].value
+    assert selection.read({"model": "shades", "synset": "blue"})[0].synset == "class-2"

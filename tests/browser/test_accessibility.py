@@ -62,6 +62,7 @@ PLACES = [
     Place("glossary", "/learn?step=glossary"),
     Place("present", "/learn?step=3&present=1"),
     Place("models", "/models", ways=WAYS),
+    Place("many", "/many?synsets=dog,cat", ways=WAYS),
 ]  # fmt: skip
 
 

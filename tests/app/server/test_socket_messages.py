@@ -91,8 +91,8 @@ def run_alone(data: bytes) -> list[Message]:
     ("data", "passes"),
     [
         (back(), False),
-        (back("file_urls_request", files=10), True),
-        (back("file_urls_request", files=11), False),  # the answer is much longer than the request
+        (back("file_urls_request", files=200), True),
+        (back("file_urls_request", files=201), False),  # the answer is much longer than the request
         (back("backend_operation_request"), False),
         (back("backend_operation_request", install_skills=True), False),  # writes into the app's folder
         (back("backend_operation_request", dataframe_chunk=True), False),

@@ -1,0 +1,1 @@
+"""Many pictures: read, computed and written at the same time, in bounded memory, resumable."""

@@ -1,0 +1,178 @@
+"""Where a batch keeps what: manifests, parts of the table, journals, locks."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fcn_core.batch.parts import PART_FORMATS, PartFormat
+from fcn_core.errors import DatasetError
+
+SCHEMA = "fcn-batch/1"
+
+_NUMBERED = re.compile(r"(?:part|journal)-(\d+)-of-(\d+)-(\d+)\.\w+")
+_PAUSE = 0.1  # seconds between two attempts to get a lock
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one shard.
+
+    Attributes
+    ----------
+    folder : Path
+        That of the batch.
+    shard : (int, int)
+        The i-th of n, from 1.
+    table : PartFormat
+    """
+
+    folder: Path
+    shard: tuple[int, int]
+    table: PartFormat
+
+    @property
+    def name(self) -> str:
+        """The shard, in names of files."""
+        return "{:05d}-of-{:05d}".format(*self.shard)
+
+    @property
+    def manifest(self) -> Path:
+        """What the rows of this shard depend on."""
+        return self.folder / ("manifest.json" if self.shard[1] == 1 else f"manifest-{self.name}.json")
+
+    @property
+    def tables(self) -> Path:
+        """The folder of the parts of all shards."""
+        return self.folder / self.table.name
+
+    @property
+    def state(self) -> Path:
+        """The folder of journals and locks."""
+        return self.folder / "state"
+
+    @property
+    def lock(self) -> Path:
+        """Locked while a process works on this shard."""
+        return self.state / f"lock-{self.name}"
+
+    def part(self, number: int) -> Path:
+        """A part of the table."""
+        return self.tables / f"part-{self.name}-{number:06d}{self.table.suffix}"
+
+    def journal(self, number: int) -> Path:
+        """The journal of what will be this part."""
+        return self.state / f"journal-{self.name}-{number:06d}.jsonl"
+
+    def parts(self) -> list[Path]:
+        """Return the parts of this shard, in order."""
+        return sorted(self.tables.glob(f"part-{self.name}-*{self.table.suffix}"))
+
+    def journals(self) -> list[Path]:
+        """Return the journals of this shard, in order."""
+        return sorted(self.state.glob(f"journal-{self.name}-*.jsonl"))
+
+    def others(self) -> list[Layout]:
+        """Return the shards that were made of the same pictures with another number of shards."""
+        found = {
+            (int(name[1]), int(name[2]))
+            for place in (self.tables, self.state)
+            for path in place.iterdir()
+            if (name := _NUMBERED.fullmatch(path.name))
+        }
+        return [
+            Layout(self.folder, shard, self.table) for shard in sorted(found) if shard[1] != self.shard[1]
+        ]
+
+
+def number_of(path: Path) -> int:
+    """Return the number of a part or of a journal."""
+    found = _NUMBERED.fullmatch(path.name)
+    return int(found[3]) if found else -1
+
+
+def parts_of_all(folder: Path, table: PartFormat) -> list[Path]:
+    """Return the parts of all shards, in order."""
+    found = (folder / table.name).glob(f"part-*{table.suffix}")
+    return sorted(path for path in found if _NUMBERED.fullmatch(path.name))
+
+
+def table_format(folder: Path, wanted: Sequence[str]) -> PartFormat:
+    """Return how rows are kept: as in an earlier run, else in the first of the wanted formats that can be added to."""
+    for manifest in _manifests(folder):
+        if manifest["table"] in PART_FORMATS:
+            return PART_FORMATS[manifest["table"]]
+    return PART_FORMATS[next((name for name in wanted if name in PART_FORMATS), "jsonl")]
+
+
+def _manifests(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("manifest*.json")):
+        if (found := read_manifest(path)) is not None:
+            yield found
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Return a manifest; None if there is none.
+
+    Raises
+    ------
+    DatasetError
+        It is no manifest of a batch.
+    """
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"Expected the manifest of an earlier run. Received {path}, which cannot be read ({error}). Choose "
+            "another --out."
+        ) from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise DatasetError(
+            f"Expected the folder of an earlier batch, or a new one. Received {path}, which is something else. "
+            "Choose another --out."
+        )
+    return found
+
+
+def locked(path: Path, patience: float = 0.0) -> IO[bytes]:
+    """Return a lock, which ends with the process at the latest. Systems and drives without locks have none.
+
+    Parameters
+    ----------
+    path : Path
+    patience : float
+        Seconds to wait for a process that has it.
+
+    Raises
+    ------
+    DatasetError
+        Another process has it.
+    """
+    end = time.monotonic() + patience
+    stream = path.open("ab")
+    try:
+        import fcntl
+    except ImportError:
+        return stream
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() < end:
+                time.sleep(_PAUSE)
+                continue
+            stream.close()
+            raise DatasetError(
+                f"Expected a folder that no other process works on. Received {path.parent.parent}, in which one "
+                "does. Wait for it, or choose another --out."
+            ) from error
+        except OSError:  # some network drives have no locks
+            pass
+        return stream

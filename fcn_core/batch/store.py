@@ -1,0 +1,230 @@
+"""The folder of a batch: a table in parts, a journal of what is not in a part yet, and a manifest.
+
+Everything is written so that the process may be killed at any moment. What is done is done: a part of the table and a
+manifest appear complete or not at all, and a line of the journal that is not complete is cut off. A part that is
+complete makes its journal void, whether that was removed or not.
+
+Each shard has its own manifest, parts and journal, so that shards share the folder without waiting for each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from fcn_core.batch.inputs import Source, in_shard
+from fcn_core.batch.journal import Journal
+from fcn_core.batch.layout import SCHEMA, Layout, locked, number_of, read_manifest
+from fcn_core.batch.parts import PartFormat, replace_with, unwritable
+from fcn_core.batch.picture_files import FILE_COLUMNS
+from fcn_core.batch.rows import Row
+from fcn_core.errors import DatasetError
+from fcn_core.system.installed import versions
+
+#: Errors that another attempt may not have: the picture is analysed again by the next run.
+PASSING = frozenset({"FetchError", "MemoryBudgetError", "MemoryError"})
+
+_KEYS = ("path", "state", "error_type")
+_PATIENCE = 10.0  # seconds, for another shard that makes a part of the same journal
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is known of a picture that is in the table: its state then, and the kind of error, if there was one."""
+
+    state: str
+    error_type: str | None
+
+
+class Store:
+    """The rows of one shard of a batch. Use it as a context: it holds a lock.
+
+    Parameters
+    ----------
+    layout : Layout
+        Folder, shard, and how rows are kept.
+    settings : mapping
+        All that the rows depend on, as plain data for JSON.
+    patience : float
+        Seconds to wait for another process that works on this shard.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    DatasetError
+        Another process works on this shard.
+    """
+
+    def __init__(self, layout: Layout, settings: Mapping[str, Any], patience: float = 0.0) -> None:
+        self._layout, self._settings, self._table = layout, settings, layout.table
+        self._digest = digest(settings)
+        try:
+            layout.tables.mkdir(parents=True, exist_ok=True)
+            layout.state.mkdir(exist_ok=True)
+            self._lock = locked(layout.lock, patience)
+        except OSError as error:
+            raise unwritable(layout.state, error) from error
+        except ValueError as error:
+            raise unwritable(layout.state, OSError(str(error))) from error
+        for stray in layout.tables.glob(f".part-{layout.name}-*"):
+            stray.unlink(missing_ok=True)
+        self._open_journal()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+        self._lock.close()
+
+    def changed_settings(self) -> list[str]:
+        """Return the names of the settings that differ from those of the rows that are here."""
+        before = read_manifest(self._layout.manifest)
+        if before is None or before["digest"] == self._digest:
+            return []
+        theirs: dict[str, Any] = before["settings"]
+        return [key for key in {**theirs, **self._settings} if theirs.get(key) != self._settings.get(key)]
+
+    def begin(self, sources: Sequence[Source]) -> tuple[list[Source], dict[str, Done]]:
+        """Make the folder ready, and return which pictures are to be done, and what is known of the others.
+
+        Rows of other settings, and of pictures that have changed since, are removed.
+        """
+        if self.changed_settings():
+            self._remove_all()
+        self._write_manifest()
+        states = {source.key: source.state for source in sources}
+        done = _known(self._read_parts(_KEYS), self._journal.rows())
+        stale = {
+            key
+            for key, each in done.items()
+            if key in states and (each.state != states[key] or each.error_type in PASSING)
+        }
+        if stale:
+            self._remove(stale)
+        found = {key: each for key, each in done.items() if key in states and key not in stale}
+        for key, each in self._done_elsewhere().items():
+            if key in states and each.state != states[key]:
+                raise DatasetError(
+                    f"Expected pictures that are as they were when other shards analysed them. Received {key}, which "
+                    "has changed. Run the command with the same --shard as then, or choose another --out."
+                )
+            if key in states:
+                found[key] = each
+        return [source for source in sources if source.key not in found], found
+
+    def add(self, line: str) -> None:
+        """Keep the rows of a picture, a list as one line of JSON: all or, if the process is killed, none."""
+        self._journal.add(line)
+        if self._journal.is_full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make the journal a part of the table."""
+        if self._journal.pictures:
+            part = self._layout.part(number_of(self._journal.path))
+            replace_with(part, lambda path: self._table.write(path, self._journal.rows()))
+            self._journal.remove()
+            self._open_journal()
+
+    def _write_manifest(self) -> None:
+        about = {
+            "schema": SCHEMA,
+            "digest": self._digest,
+            "table": self._table.name,
+            "shard": list(self._layout.shard),
+            "settings": self._settings,
+            "versions": versions(),
+        }
+        text = json.dumps(about, indent=2) + "\n"
+        replace_with(self._layout.manifest, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def _open_journal(self) -> None:
+        """Open the journal that a killed process left, or that of the next part."""
+        numbers = {number_of(path) for path in self._layout.parts()}
+        for path in self._layout.journals():
+            if number_of(path) in numbers:
+                path.unlink(missing_ok=True)  # it is a part, and the process was killed before it removed it
+        left = self._layout.journals()
+        number = number_of(left[0]) if left else max(numbers, default=-1) + 1
+        self._journal = Journal(self._layout.journal(number))
+
+    def _read_parts(self, columns: Sequence[str]) -> Iterator[Row]:
+        for path in self._layout.parts():
+            yield from self._table.read(path, columns)
+
+    def _done_elsewhere(self) -> dict[str, Done]:
+        """Return what shards of another number of shards have done of this shard's pictures."""
+        done: dict[str, Done] = {}
+        for other in self._layout.others():
+            if (about := read_manifest(other.manifest)) is None or about["digest"] != self._digest:
+                raise DatasetError(
+                    f"Expected the results of other shards to have the same settings. Received other ones in "
+                    f"{other.manifest}. Choose another --out."
+                )
+            if other.journals():
+                with Store(other, self._settings, _PATIENCE) as store:
+                    store.flush()
+            for path in other.parts():
+                done |= _known(other.table.read(path, _KEYS))
+        return {key: each for key, each in done.items() if in_shard(key, self._layout.shard)}
+
+    def _remove(self, keys: set[str]) -> None:
+        """Remove the rows and files of these pictures."""
+        for path in self._layout.parts():
+            rows = list(self._table.read(path, None))
+            kept = [row for row in rows if row["path"] not in keys]
+            if len(kept) == len(rows):
+                continue
+            self._remove_files(row for row in rows if row["path"] in keys)
+            if kept:
+                replace_with(path, lambda part, kept=kept: self._table.write(part, kept))  # type: ignore[misc]
+            else:
+                path.unlink()
+        if any(row["path"] in keys for row in self._journal.rows()):
+            self._remove_files(row for row in self._journal.rows() if row["path"] in keys)
+            self._journal.keep(lambda rows: rows[0]["path"] not in keys)
+
+    def _remove_all(self) -> None:
+        """Remove all rows and files of this shard."""
+        for path in self._layout.parts():
+            self._remove_files(self._table.read(path, FILE_COLUMNS))
+            path.unlink()
+        self._remove_files(self._journal.rows())
+        self._journal.remove()
+        self._open_journal()
+
+    def _remove_files(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            for column in FILE_COLUMNS:
+                if row[column] is not None:
+                    (self._layout.folder / row[column]).unlink(missing_ok=True)
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return the digest of settings, the same for equal ones."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def pictures(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of each picture, which follow each other in every part."""
+    for _, same in groupby(rows, key=lambda row: str(row["path"])):
+        yield list(same)
+
+
+def rows_of_parts(
+    paths: Sequence[Path], table: PartFormat, columns: Sequence[str] | None = None
+) -> Iterator[Row]:
+    """Yield the rows of some parts, all columns of them or some."""
+    for path in paths:
+        yield from table.read(path, columns)
+
+
+def _known(*several: Iterable[Row]) -> dict[str, Done]:
+    return {row["path"]: Done(row["state"], row["error_type"]) for rows in several for row in rows}
