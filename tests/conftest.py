@@ -54,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "MPLBACKEND": "Agg",
         # As in the app: matrices here are small, and a second thread costs more in waiting than it computes.
         "OPENBLAS_NUM_THREADS": "1",
+        # Likewise TensorFlow's operations: another process has the other core.
+        "TF_NUM_INTRAOP_THREADS": "1",
     }
     # Byte code is kept, or each of hundreds of child processes would compile the program anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.explore import header, how, large_picture, panel, picture_source
-from app.state import session
+from app.state import models, session
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job
 from app.state.selection import Selection
@@ -40,6 +40,8 @@ def draw(
         Whether what is missing will come: not if the job failed, was refused or was stopped.
     """
     with notices.guarded("Drawing results"):
+        if not models.is_offered(session.explore().choices.now.model):  # its file was removed meanwhile
+            st.rerun()
         view = View.of(job, picture)
         header.adapt_synset(view, picture)
         asked_now = session.selection()

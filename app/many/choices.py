@@ -66,6 +66,7 @@ def take_files(page: ManyPage) -> None:
         elif len(page.entries) >= MOST_PICTURES:
             page.gone |= {each.file_id}
             page.too_many += 1
+            picture_files.uploaded(each).delete()
         else:
             page.entries[each.file_id] = Entry(each.file_id, each.name, picture_files.uploaded(each))
 
@@ -114,6 +115,7 @@ def remove(page: ManyPage, entry: Entry) -> None:
     """Remove a picture from the table."""
     page.entries.pop(entry.id, None)
     page.gone |= {entry.id}
+    entry.file.delete()
 
 
 def draw_end(page: ManyPage) -> None:

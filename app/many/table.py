@@ -74,7 +74,8 @@ def _line(row: Row, asked: Asked) -> str:
     name = html.escape(row["synset"])
     if not row["present"]:
         return f'<span class="fcn-muted">no {name} ({row["presence"]:.0%})</span>'
-    return f"<b>{name}</b> {certainty(row['presence'], asked.ontology)} ({row['presence']:.0%})"
+    share, said = f"{row['presence']:.0%}", certainty(row["presence"], asked.ontology)
+    return f"<b>{name}</b> {said if said == share else f'{said} ({share})'}"
 
 
 def _area(row: Row | None) -> str:

@@ -22,6 +22,7 @@ _GROUP = "compare"
 def page() -> None:
     """Read the choices, draw the widgets, the two halves, and what differs."""
     record = session.compare().choices
+    record.now = comparison.kept(record.now)
     ignored = record.arrive(_carry)
     notices.ignored_parameters(ignored or ())
     chosen = record.now

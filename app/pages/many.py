@@ -21,6 +21,7 @@ def page() -> None:
     remembered = many.many()
     if remembered.opening:
         _open(remembered)
+    remembered.choices.now = many.kept(remembered.choices.now)
     ignored = remembered.choices.arrive(_carry)
     notices.ignored_parameters(ignored or ())
     remembered.choices.publish()
@@ -42,7 +43,8 @@ def page() -> None:
         "the widgets for them."
     )
     if remembered.waiting and not remembered.stopped:
-        st.fragment(_watch, run_every=_POLL)(remembered)
+        drawn = len(remembered.entries) - len(remembered.waiting)
+        st.fragment(_watch, run_every=_POLL)(remembered, drawn, [True])
 
 
 def _carry(_first: bool) -> None:
@@ -68,11 +70,18 @@ def _results(remembered: ManyPage) -> None:
     table.draw(remembered)
 
 
-def _watch(remembered: ManyPage) -> None:
-    """Look at the next pictures; draw the page again when one is done."""
-    if many.advance(remembered) or not remembered.waiting:
-        st.rerun()
+def _watch(remembered: ManyPage, drawn: int, first: list[bool]) -> None:
+    """Look at the next pictures; draw the page again when more are finished than are `drawn`.
+
+    `first` is emptied in the run of the page: if that were interrupted, what it no longer draws would stay.
+    """
+    is_first = bool(first)
+    first.clear()
+    if not remembered.stopped:
+        many.advance(remembered)
     done, count = len(remembered.entries) - len(remembered.waiting), len(remembered.entries)
+    if not is_first and (remembered.stopped or done != drawn):
+        st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key="progress"):
         st.progress(remembered.share, f"{done} of {count} photos")
         st.button("Stop", key="many-stop", on_click=_stop, args=(remembered,), icon=":material/stop:")

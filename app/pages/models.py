@@ -23,7 +23,7 @@ def page() -> None:
     """Draw the page."""
     st.title("Models")
     notices.note(
-        "ImageNet classifiers, converted to fully convolutional networks: the same weights, at any size of the "
+        "Classifiers, converted to fully convolutional networks: the same weights, at any size of the "
         "picture. The first use of a model on a machine prepares it, which takes some seconds; after that it loads in "
         "under a second."
     )

@@ -126,6 +126,22 @@ def with_model(comparison: Comparison, name: str) -> Comparison:
     return replace(comparison, model=name, synset=synset, other=second)
 
 
+def kept(comparison: Comparison) -> Comparison:
+    """Return the comparison without models that are no longer offered, and without their synsets."""
+    if comparison.other_model and not models.is_offered(comparison.other_model):
+        comparison = replace(comparison, other_model="")
+    if models.is_offered(comparison.model):
+        there = {
+            name: w if w in comparison.ontology else ""
+            for name in _SYNSETS
+            if (w := getattr(comparison, name))
+        }
+        return replace(comparison, **there) if "" in there.values() else comparison  # type: ignore[arg-type]
+    model = models.default_name()
+    synset, other = (models.kept(getattr(comparison, name), None, model) for name in _SYNSETS)
+    return replace(comparison, model=model, synset=synset, other=other)
+
+
 def carried(comparison: Comparison, chosen: Selection, first: bool) -> Comparison:
     """Return the comparison with what Explore shows.
 

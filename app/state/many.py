@@ -205,7 +205,9 @@ class ManyPage:
         return 1 - len(self.waiting) / max(len(self.entries), 1)
 
     def clear(self) -> None:
-        """Forget all pictures."""
+        """Forget all pictures, and delete their files."""
+        for entry in self.entries.values():
+            entry.file.delete()
         self.entries.clear()
         self.gone, self.lost, self.too_many, self.stopped, self.opening = frozenset(), 0, 0, False, ""
         self.uploader += 1
@@ -217,6 +219,16 @@ def many() -> ManyPage:
     if page is None:
         page = st.session_state["many"] = ManyPage()
     return page
+
+
+def kept(asked: Asked) -> Asked:
+    """Return the choices without a model that is no longer offered, and without synsets that it does not know."""
+    model = asked.model if models.is_offered(asked.model) else models.default_name()
+    ontology = models.ontology_of(model)
+    known = Ontology.load() if model != asked.model else ontology
+    synsets = tuple(wnid for wnid in asked.synsets if wnid in ontology and wnid in known)
+    same = (model, synsets) == (asked.model, asked.synsets)
+    return asked if same else replace(asked, model=model, synsets=synsets)
 
 
 def carried(asked: Asked, chosen: Selection) -> Asked:
@@ -234,8 +246,8 @@ def begin(page: ManyPage) -> None:
             entry.begin_anew(work)
 
 
-def advance(page: ManyPage) -> bool:
-    """Give the next pictures to the queue, and read out what is ready, one picture a call; return whether one was.
+def advance(page: ManyPage) -> None:
+    """Give the next pictures to the queue, and read out what is ready, one picture a call.
 
     One picture after another: whoever else uses the server waits for a single picture only.
     """
@@ -251,7 +263,6 @@ def advance(page: ManyPage) -> bool:
         except Exception:
             logger.exception("A picture of many could not be looked at")
             news = _fail(entry, INTERNAL_ERROR)
-    return news
 
 
 def leave() -> None:

@@ -26,10 +26,14 @@ def ontology_of(name: str) -> Ontology:
 
 
 def key_of(name: str, output_stride: int = 32) -> ModelKey:
-    """Return how the queue knows a model; a file of one's own that has changed is another model."""
-    spec = model_spec(name)
-    digest = spec.weights.digest if spec.given is not None else ""
-    return ModelKey(name, output_stride=output_stride, digest=digest)
+    """Return how the queue knows a model; one of one's own whose file or labels have changed is another model."""
+    return ModelKey(name, output_stride=output_stride, digest=digest_of(name))
+
+
+def digest_of(name: str) -> str:
+    """Return the digest of a model of one's own, of its file and its labels; "" for the others."""
+    given = model_spec(name).given
+    return given.digest if given is not None else ""
 
 
 def first_synsets(ontology: Ontology) -> tuple[str, str]:
@@ -37,6 +41,23 @@ def first_synsets(ontology: Ontology) -> tuple[str, str]:
     words = ("dog", "cat") if ontology.is_imagenet else (ontology.classes[0], ontology.classes[-1])
     first, second = (ontology.collapse(ontology.find(word).wnid) for word in words)
     return first, second
+
+
+def kept(wnid: str, known: Ontology | None, name: str) -> str:
+    """Return a synset in the hierarchy of a model whose labels may be others than when it was chosen; "" if it is lost.
+
+    Parameters
+    ----------
+    wnid : str
+    known : Ontology or None
+        The hierarchy in which it was chosen; None where that is not known.
+    name : str
+        Of the model.
+    """
+    other = ontology_of(name)
+    if known is None:
+        return wnid if wnid in Ontology.load() and wnid in other else ""
+    return translated(wnid, known, other)
 
 
 def named(word: str, ontology: Ontology) -> str:

@@ -22,9 +22,7 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
-_FILES = (
-    53  # of a session: fifty of the page Many, an upload, a photo, and a new one that replaces one of them
-)
+_FILES = 256  # of a session: more than a browser may announce at once; their bytes are what counts
 _FETCHED = 2  # of these, fetched from addresses: as many as the session's cache of downloads
 _FETCHED_TYPE = "x-fetched"
 _SHARE = 0.12  # of the memory budget, for files of all sessions
@@ -97,6 +95,11 @@ class StoredFile:
             "Expected the file of this picture. Received none: it was deleted, by you or to make room for newer ones. "
             "Choose the picture again."
         )
+
+    def delete(self) -> None:
+        """Delete the file, if it is still there."""
+        if self.is_there:
+            streamlit_patches.remove_file(self.store, self.session, self.id)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 
+from app.state import models
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines import disk
 from fcn_core.engines.base import Predictor
@@ -133,8 +134,8 @@ def needed_mb(spec: ModelSpec) -> float:
 
 
 def _require_unchanged(key: ModelKey) -> None:
-    """Refuse a model of one's own whose file has changed: pages would name its classes by the labels of before."""
-    if key.digest and model_spec(key.name).weights.digest != key.digest:
+    """Refuse a model of one's own that has changed: pages would name its classes by the labels of before."""
+    if key.digest and models.digest_of(key.name) != key.digest:
         raise FcnError(
             f"Expected the model {key.name} as it was. Received another file. Load the page again to use it."
         )

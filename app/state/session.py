@@ -97,6 +97,8 @@ class ExplorePage:
         The job that failed, and why.
     scale_problem : str
         A message to show once.
+    vocabulary : Ontology or None
+        The hierarchy of the chosen synset in the last run: the labels of a model of one's own may change.
     """
 
     choices: Choices[Selection] = field(
@@ -116,6 +118,7 @@ class ExplorePage:
     shown: tuple[Job, Picture] | None = None
     stopped: JobKey | None = None
     failed: tuple[JobKey, str] | None = None
+    vocabulary: Ontology | None = None
 
     def suggest_threshold(self) -> None:
         """Return to the suggested threshold."""
@@ -187,13 +190,26 @@ def start() -> tuple[str, ...]:
         Invalid parameters of the address.
     """
     page = explore()
+    _keep_up(page)
     ignored = page.choices.arrive()
+    page.vocabulary = page.choices.now.ontology
     if ignored is None:
         return ()
     page.doubted, page.refused = False, None
     picture = page.choices.now.picture
     page.link = "" if picture in SAMPLES else picture
     return ignored
+
+
+def _keep_up(page: ExplorePage) -> None:
+    """Follow the folder of models: one may be gone, or have other labels."""
+    now = page.choices.now
+    model = now.model if models.is_offered(now.model) else models.default_name()
+    if model != now.model:
+        page.problem = f"The model {now.model} is no longer there. The page uses {model_spec(model).title}."
+    if model != now.model or (page.vocabulary is not None and page.vocabulary is not now.ontology):
+        synset = models.kept(now.synset, page.vocabulary, model)
+        page.choices.choose(model=model, synset=synset, threshold=None)
 
 
 def selection() -> Selection:
@@ -234,6 +250,7 @@ def choose_model(name: str) -> None:
     before, other = page.choices.now, models.ontology_of(name)
     wnid = models.translated(before.synset, before.ontology, other)
     page.choices.choose(model=name)
+    page.vocabulary = other
     if before.ontology is other:
         return
     page.choices.choose(synset=wnid, threshold=None)

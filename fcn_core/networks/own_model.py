@@ -7,6 +7,8 @@ with ``labels`` and ``preprocessing``.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -110,8 +112,14 @@ def own_model(path: Path, labels: Labels | None = None, preprocessing: str | Non
         licence="your own",
         channels_first=False,
         outputs=partial(_outputs, known, path.name),
-        given=GivenModel(path, given, chosen, known),
+        given=GivenModel(path, given, chosen, known, digest=_identity(weights, known, chosen)),
     )
+
+
+def _identity(weights: WeightsFile, known: Ontology | None, preprocessing: str) -> str:
+    """Return a digest of all that decides what a model says."""
+    labels = [(wnid, known[wnid].words) for wnid in known.classes] if known is not None else None
+    return hashlib.sha256(json.dumps([weights.digest, labels, preprocessing]).encode()).hexdigest()
 
 
 def model_in_folder(path: Path) -> ModelSpec:

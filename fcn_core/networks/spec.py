@@ -75,6 +75,8 @@ class GivenModel:
         The hierarchy of its labels; None if it has none: what it is depends on the number of outputs.
     in_folder : bool
         Whether its name says all this, because it lies in ``FCN_MODELS_DIR``.
+    digest : str
+        Of the file, the labels and the preprocessing: another one is another model.
     """
 
     path: Path
@@ -82,6 +84,7 @@ class GivenModel:
     preprocessing: str
     ontology: Ontology | None = field(default=None, repr=False, compare=False)
     in_folder: bool = False
+    digest: str = ""
 
 
 def imagenet_outputs(_channels: int, _exclusive: bool) -> Outputs:

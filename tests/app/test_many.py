@@ -66,6 +66,7 @@ def record(page: AppTest) -> ManyPage:
 def done(page: AppTest) -> AppTest:
     """Run the page until all photos are looked at."""
     wait_until(lambda: page.run() and not record(page).waiting, lambda: text(page), pause=0.02)
+    page.run()
     assert not page.exception, page.exception
     return page
 
@@ -204,7 +205,7 @@ def test_one_photo_of_all_users_is_decoded_at_a_time() -> None:
 def test_what_was_stopped_goes_on_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened()
     with monkeypatch.context() as held:
-        held.setattr(many, "advance", lambda _page: False)
+        held.setattr(many, "advance", lambda _page: None)
         page.file_uploader("upload-many-0").set_value(FILES[:1])
         page.run()
         button(page, "many-stop").click().run()
@@ -219,8 +220,11 @@ def test_a_photo_and_all_photos_can_be_removed() -> None:
     first, second = record(page).entries
     button(page, f"many-remove-{first}").click().run()
     assert list(record(page).entries) == [second], "though the browser still lists its file"
+    file = record(page).entries[second].file
+    assert file.is_there
     button(page, "many-clear").click().run()
     assert not record(page).entries and "waiting" not in text(page)
+    assert not file.is_there
     assert len(dropped(page, FILES[2:3]).file_uploader) == 1 and names(page) == ["noise <i>.png"]
 
 
@@ -232,6 +236,9 @@ def test_more_photos_than_the_page_takes_and_those_that_were_evicted_are_counted
     dropped(page, few)
     assert len(record(page).entries) == MOST_PICTURES
     assert "Received 2 more" in " ".join(error.value.replace("\\", "") for error in page.error)
+    assert all(entry.file.is_there for entry in record(page).entries.values()), "what was taken stays"
+    files = next(iter(record(page).entries.values())).file
+    assert len(files.store.get_files(files.session, list(record(page).gone))) == 0, "the others are deleted"
 
     remembered, kept = ManyPage(), {"upload-many-0": [DeletedFile("evicted")]}
     monkeypatch.setattr(choices, "st", SimpleNamespace(session_state=kept))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.state import comparison, models, selection, session
+from app.state import comparison, many, models, selection, session
 from app.state.predictors import Predictors
 from app.state.session import ExplorePage
 from fcn_core.errors import FcnError
@@ -182,8 +182,52 @@ def test_a_file_that_changes_while_the_app_runs_is_another_model(
     assert models.key_of("colours") != before
     with pytest.raises(FcnError, match="Load the page again"):
         Predictors(1).load(before)
-    (tmp_path / "colours.txt").write_text("a\nb\nc\n", encoding="utf-8")
+    before = models.key_of("colours")
+    (tmp_path / "colours.txt").write_text("a\nred\nc\n", encoding="utf-8")
+    assert models.key_of("colours") != before, "labels belong to a model"
+    with pytest.raises(FcnError, match="Load the page again"):
+        Predictors(1).load(before)
     assert models.ontology_of("colours").find("a").class_id == 0
+
+
+CHOSEN = [
+    ("a\nred\nc", "colours", "class-0", "colours", "class-1"),  # red, which is another class now
+    ("a\nb\nc", "colours", "class-0", "colours", ""),
+    (None, "colours", "class-0", LITE2, ""),
+    ("remove", "colours", "class-0", LITE2, ""),
+    ("remove", "colours", "", LITE2, ""),
+]
+
+
+@pytest.mark.parametrize(("labels", "model", "asked", "then", "synset"), CHOSEN)
+def test_pages_follow_what_happens_to_the_folder(
+    labels: str | None, model: str, asked: str, then: str, synset: str, folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for each in folder.glob("colours.*"):
+        shutil.copy(each, tmp_path)
+    monkeypatch.setenv("FCN_MODELS_DIR", str(tmp_path))
+    page = ExplorePage()
+    monkeypatch.setattr(session, "explore", lambda: page)
+    page.choices.choose(model=model, synset=asked)
+    session.start()
+    compared = comparison.Comparison(model=model, synset=asked, other_model=model)
+    many_asked = many.Asked(model=model, synsets=(asked,) if asked else ())
+    if labels == "remove":
+        (tmp_path / "colours.keras").unlink()
+    elif labels is None:
+        (tmp_path / "colours.txt").unlink()
+    else:
+        (tmp_path / "colours.txt").write_text(labels, encoding="utf-8")
+    session.start()
+    assert (page.choices.now.model, page.choices.now.synset) == (then, synset)
+    assert ("is no longer there" in page.problem) == (then != model)
+    assert session.selection().synset in session.selection().ontology
+    kept = comparison.kept(compared)
+    assert (kept.model, kept.other_model) == (then, model if then == model else "")
+    assert all(wnid in kept.ontology for wnid in kept.wnids)
+    there = many.kept(many_asked)
+    assert there.model == then and all(wnid in there.ontology for wnid in there.synsets)
 
 
 @pytest.mark.parametrize("allowed", ["0", "1"])

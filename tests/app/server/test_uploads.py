@@ -295,4 +295,4 @@ def test_the_limits_follow_from_the_settings(
         limits = FileLimits.from_settings()
     finally:
         config.set_option("server.maxUploadSize", before)
-    assert (limits.files, limits.bytes, limits.stored // MB) == (53, limits.stored, stored)
+    assert (limits.files, limits.bytes, limits.stored // MB) == (256, limits.stored, stored)
