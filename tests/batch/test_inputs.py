@@ -162,6 +162,10 @@ def test_addresses_name_files_folders_and_patterns(store, given, found):
     assert paths(given) == [f"memory://{name}" for name in found]
 
 
+def test_addresses_lie_in_no_folder_of_this_machine(store):
+    assert len(sources(["memory://photos"], out=Path())) == 2
+
+
 def test_a_listed_address_has_a_state_and_a_named_one_has_none(store):
     (listed,) = sources(["memory://photos/*.png"])
     (named,) = sources(["memory://photos/a.png"])

@@ -13,7 +13,7 @@ from PIL import Image
 
 import fcn_core as fcn
 from fcn_core.batch import journal
-from fcn_core.batch.layout import ENTRIES
+from fcn_core.batch.layout import ENTRIES, digest
 from fcn_core.batch.parts import PART_FORMATS
 from fcn_core.engines import load
 from fcn_core.export import files
@@ -274,6 +274,19 @@ def test_a_command_that_is_stopped_says_how_far_it_came(run, loaded, tmp_path, m
     status, _, err = run("batch", *pictures, "--synset", "cat", *FAST, "--out", tmp_path / "out")
     assert status == 130
     assert err.splitlines()[-1] == f"fcn_core: stopped: {words}; the same command continues"
+
+
+def test_a_setting_that_another_wrote_does_not_control_the_terminal(run, loaded, tmp_path):
+    command = ("batch", tmp_path / "nowhere.png", "--synset", "cat", *FAST, "--out", tmp_path / "out")
+    run(*command)
+    path = tmp_path / "out" / "manifest.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    about["settings"] |= {"\x1b[2J": 1}
+    about["digest"] = digest(about["settings"])
+    path.write_text(json.dumps(about), encoding="utf-8")
+    _, text, _ = run(*command)
+    assert "\\x1b[2J changed" in text
+    assert "\x1b" not in text
 
 
 KILLED = """
