@@ -15,14 +15,14 @@ from app.state.shared_queue import memory_for_a_file
 from fcn_core import render
 from fcn_core.batch.derived import write_coco_to
 from fcn_core.batch.parts import write_parquet
-from fcn_core.batch.picture_files import FILE_COLUMNS
+from fcn_core.batch.picture_files import FOLDERS
 from fcn_core.batch.rows import COLUMNS, Row
 from fcn_core.export.rle import mask_of, run_lengths_of
 from fcn_core.images.read import clean_name
 from fcn_core.system.installed import is_installed
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-_LEFT_OUT = {*FILE_COLUMNS, "state"}  # of files on a disk; here there are none
+_LEFT_OUT = {*FOLDERS, "state"}  # of files on a disk; here there are none
 
 
 def draw(entries: Sequence[Entry], vocabulary: str) -> None:

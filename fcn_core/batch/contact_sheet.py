@@ -16,7 +16,7 @@ from urllib.parse import quote
 import jinja2
 
 from fcn_core import render
-from fcn_core.batch.parts import replace_with
+from fcn_core.batch.parts import remove, replace_with
 from fcn_core.batch.rows import Row
 from fcn_core.batch.store import pictures
 
@@ -76,7 +76,7 @@ def write_contact_sheet(folder: Path, rows: Callable[[], Iterator[Row]], note: s
     wanted = {_name(number) for number in range(1, pages + 1)}
     for path in (folder / FOLDER).glob("page-*.html"):
         if path.name not in wanted:
-            path.unlink()
+            remove(path)
 
 
 def _name(number: int) -> str:

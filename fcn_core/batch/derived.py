@@ -6,6 +6,7 @@ All of it is made anew from the rows, one picture after another, and appears whe
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from fcn_core.batch.layout import parts_of_all
-from fcn_core.batch.parts import PART_FORMATS, PartFormat, json_line, replace_with
+from fcn_core.batch.parts import PART_FORMATS, PartFormat, json_line, remove, replace_with, unwritable
 from fcn_core.batch.picture_files import file_stem
 from fcn_core.batch.rows import Row
 from fcn_core.batch.store import pictures, rows_of_parts
+from fcn_core.errors import DatasetError
 from fcn_core.export.labelled import category_id
 from fcn_core.export.rle import Part, compressed, parts, run_lengths_of
 
@@ -25,6 +27,8 @@ from fcn_core.export.rle import Part, compressed, parts, run_lengths_of
 FORMATS = ("parquet", "jsonl", "coco", "yolo")
 
 Rows = Callable[[], Iterator[Row]]
+
+_BREAKS = re.compile("[\\t\\n\\v\\f\\r\\x1c-\\x1e\\x85\\u2028\\u2029]")  # where a reader of lines may end one
 
 
 def write_derived(folder: Path, table: PartFormat, wanted: tuple[str, ...], vocabulary: str) -> None:
@@ -59,7 +63,7 @@ def _convert(paths: list[Path], table: PartFormat, other: PartFormat) -> None:
         if not target.exists() or target.stat().st_mtime_ns < path.stat().st_mtime_ns:
             replace_with(target, lambda part, path=path: other.write(part, table.read(path, None)))  # type: ignore[misc]
     for stray in set(folder.glob(f"part-*{other.suffix}")) - set(targets.values()):
-        stray.unlink()
+        remove(stray)
 
 
 def write_coco(path: Path, rows: Rows, vocabulary: str) -> None:
@@ -112,12 +116,12 @@ def _annotations(rows: Iterator[Row], ids: Mapping[str, int]) -> Iterator[dict[s
             if row["mask"] is None:
                 continue
             height, width = row["mask"]["size"]
-            regions: dict[tuple[int, ...], list[Part]] = {}
-            for part in parts(run_lengths_of(row["mask"]["counts"]), height, width):
-                regions.setdefault(part.box, []).append(part)
+            regions = _regions(row, height, width)
             for box in row["boxes"]:
                 count += 1
                 x0, y0, x1, y1 = (box[side] for side in ("x0", "y0", "x1", "y1"))
+                if not regions.get((x0, y0, x1, y1)):
+                    raise _no_mask(row, "a box is not that of a region")
                 region = regions[x0, y0, x1, y1].pop(0)  # both are in the order of their areas
                 yield {
                     "id": count,
@@ -132,6 +136,27 @@ def _annotations(rows: Iterator[Row], ids: Mapping[str, int]) -> Iterator[dict[s
                 }
 
 
+def _regions(row: Row, height: int, width: int) -> dict[tuple[int, ...], list[Part]]:
+    """Return the regions of a row's mask by their boxes."""
+    found: dict[tuple[int, ...], list[Part]] = {}
+    try:
+        counts = run_lengths_of(row["mask"]["counts"])
+    except (ValueError, IndexError) as error:
+        raise _no_mask(row, "it is no run-length encoding") from error
+    if (counts < 0).any() or counts.sum() != height * width:
+        raise _no_mask(row, "its runs are not those of the picture")
+    for part in parts(counts, height, width):
+        found.setdefault(part.box, []).append(part)
+    return found
+
+
+def _no_mask(row: Row, why: str) -> DatasetError:
+    return DatasetError(
+        f"Expected masks that an earlier run wrote. Received that of {row['path']}, which cannot be read ({why}). "
+        "Delete the part of the table with its row, and its pictures are analysed again."
+    )
+
+
 def write_yolo(folder: Path, rows: Rows) -> None:
     """Write labels as YOLO reads them: a text file for each picture, a line for each box, and ``data.yaml``.
 
@@ -139,6 +164,8 @@ def write_yolo(folder: Path, rows: Rows) -> None:
     are named by the pictures' thumbnails and masks; ``images.txt`` says which picture each belongs to.
     """
     new = folder.with_name(f".{folder.name}.part")
+    if new.is_symlink() or new.is_file():
+        remove(new)
     shutil.rmtree(new, ignore_errors=True)
     synsets = _synsets(rows())
     numbers = {wnid: number for number, wnid in enumerate(synsets)}
@@ -147,7 +174,7 @@ def write_yolo(folder: Path, rows: Rows) -> None:
         with path.open("w", encoding="utf-8") as index:
             for same in _analysed(rows()):
                 label = Path("labels") / f"{file_stem(same[0]['path'])}.txt"
-                index.write(f"{same[0]['path']}\t{label.as_posix()}\n")
+                index.write(f"{_in_a_line(same[0]['path'])}\t{label.as_posix()}\n")
                 (new / label).parent.mkdir(parents=True, exist_ok=True)
                 (new / label).write_text("".join(_yolo_lines(same, numbers)), encoding="utf-8")
 
@@ -157,8 +184,16 @@ def write_yolo(folder: Path, rows: Rows) -> None:
     )
     text = f"path: .\nnames:\n{names}" if names else "path: .\nnames: {}\n"
     replace_with(new / "data.yaml", lambda path: path.write_text(text, encoding="utf-8"))
-    shutil.rmtree(folder, ignore_errors=True)
-    new.replace(folder)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        new.replace(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _in_a_line(path: str) -> str:
+    r"""Return a path as one field of one line: a line break in it is ``\n``."""
+    return _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), path)
 
 
 def _yolo_lines(rows: list[Row], numbers: Mapping[str, int]) -> Iterator[str]:

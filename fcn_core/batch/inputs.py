@@ -45,7 +45,7 @@ class Source:
     Attributes
     ----------
     path : str
-        Path or address.
+        Path without detours such as ``./``, or address.
     state : str
         What changes if the file does: its size and time, or what its store says of it; "" where nothing is known.
     """
@@ -66,7 +66,7 @@ def sources(inputs: Iterable[str], shard: tuple[int, int] = (1, 1), out: Path | 
     ----------
     inputs : iterable of str
         Files, folders (with all folders in them), patterns such as ``photos/*.jpg`` or ``**/*.png``, lists
-        (``@list.txt``: one of the others a line), or addresses of these that `fsspec` opens.
+        (``@list.txt``: one of the others a line; ``#`` begins a comment), or addresses of these that `fsspec` opens.
     shard : (int, int)
         The i-th of n parts, from 1. The path decides which part a picture is in, so that others may be added.
     out : Path, optional
@@ -79,22 +79,54 @@ def sources(inputs: Iterable[str], shard: tuple[int, int] = (1, 1), out: Path | 
     FetchError
         An address does not answer, or what opens it is not installed.
     """
-    found: dict[str, Source] = {}
-    results = None if out is None else os.path.join(os.path.abspath(out), "")  # noqa: PTH100, PTH118 - fast
+    found: list[Source] = []
+    seen: set[str] = set()
+    results = None if out is None else os.path.join(_absolute(str(out)), "")  # noqa: PTH118
     for each in inputs:
-        some = False
+        some = results_only = False
         for source in _expanded(each):
-            if results and os.path.abspath(source.path).startswith(results):  # noqa: PTH100
+            place = place_of(source.path)
+            if results and not is_remote(source.path) and _absolute(source.path).startswith(results):
+                results_only = True
                 continue
             some = True
-            if in_shard(source.key, shard):
-                found.setdefault(source.path, source)
+            if place not in seen and in_shard(source.key, shard):
+                found.append(source)
+            seen.add(place)
+        if results_only and not some:
+            raise DatasetError(
+                f"Expected pictures outside of the folder for the results. Received {each}, whose pictures all lie in "
+                f"it ({out}). Choose another --out."
+            )
         if not some:
             raise DatasetError(
                 f"Expected a folder, a pattern or a list that names pictures. Received {each}, which names none. "
                 "Check the path."
             )
-    return list(found.values())
+    return found
+
+
+def place_of(path: str) -> str:
+    """Return by what a picture is known, however its path is written. Links are not followed."""
+    if is_remote(path) or (".." in path and os.path.normpath(path) != path):  # see _normal
+        return path
+    return _absolute(path)
+
+
+def _absolute(path: str) -> str:
+    return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - of a million
+
+
+def _normal(path: str) -> str:
+    """Return a path without detours, unless it is another file then: ``..`` after a link."""
+    normal = os.path.normpath(path)
+    if ".." in path and normal != path:
+        try:
+            if not os.path.samefile(path, normal):  # noqa: PTH121
+                return path
+        except (OSError, ValueError):
+            return path if os.path.lexists(path) else normal
+    return normal
 
 
 def in_shard(key: str, shard: tuple[int, int]) -> bool:
@@ -105,8 +137,18 @@ def in_shard(key: str, shard: tuple[int, int]) -> bool:
 
 
 def _expanded(text: str) -> Iterator[Source]:
+    if not text:
+        raise DatasetError(
+            "Expected files, folders, patterns, lists or addresses of pictures. Received an empty text. Name a "
+            "picture, or . for the current folder."
+        )
     if text.startswith("@"):
         for line in _lines(text[1:]):
+            if line.startswith("@"):
+                raise DatasetError(
+                    f"Expected a picture, a folder, a pattern or an address in each line of a list. Received {line} in "
+                    f"{text}. Name that list in the command; a picture whose name begins with @ is ./@name."
+                )
             yield from _named(line)
     else:
         yield from _named(text)
@@ -120,7 +162,7 @@ def _lines(path: str) -> list[str]:
             f"Expected a text file in UTF-8 with one input a line. Received @{path}, which cannot be read ({error}). "
             "Check the path; a picture whose name begins with @ is ./@name."
         ) from error
-    return [line.strip() for line in lines if line.strip()]
+    return [line for line in map(str.strip, lines) if line and not line.startswith("#")]
 
 
 def _named(text: str) -> Iterator[Source]:
@@ -157,6 +199,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _local(path: str) -> Source:
+    path = _normal(path)
     try:
         status = Path(path).stat()
     except (OSError, ValueError):

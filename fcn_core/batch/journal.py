@@ -6,11 +6,13 @@ cut off when the journal is opened again.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from fcn_core.batch.checked import DAMAGES, checked_picture, damaged
 from fcn_core.batch.parts import replace_with, unwritable
 from fcn_core.batch.rows import Row
 
@@ -55,23 +57,21 @@ class Journal:
         except OSError as error:
             raise unwritable(self.path, error) from error
         if written != len(data):  # a full disk takes a part
-            raise unwritable(self.path, OSError(28, "No space left on device"))
+            raise unwritable(self.path, OSError(errno.ENOSPC, "No space left on device"))
         self._bytes, self.pictures = self._bytes + len(data), self.pictures + 1
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                for line in file:
-                    yield from json.loads(line)
+        for rows, _ in _pictures(self.path):
+            yield from rows
 
     def keep(self, wanted: Callable[[list[Row]], bool]) -> None:
         """Drop the pictures whose rows are not wanted."""
         self.close()
 
         def write(path: Path) -> None:
-            with self.path.open("rb") as file, path.open("wb") as kept:
-                kept.writelines(line for line in file if wanted(json.loads(line)))
+            with path.open("wb") as kept:
+                kept.writelines(line for rows, line in _pictures(self.path) if wanted(rows))
 
         replace_with(self.path, write)
         self._measure()
@@ -79,6 +79,8 @@ class Journal:
     def _measure(self) -> None:
         """Count the pictures, and cut off a line that is not complete."""
         self.pictures = self._bytes = 0
+        if self.path.is_symlink() or self.path.is_dir():
+            raise damaged(self.path, "a journal", ValueError("it is no file"))
         for end in _line_ends(self.path):
             self._bytes, self.pictures = end, self.pictures + 1
         if self.path.exists() and self.path.stat().st_size > self._bytes:
@@ -95,6 +97,18 @@ class Journal:
         """Remove the file: its rows are in a part of the table now."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+
+def _pictures(path: Path) -> Iterator[tuple[list[Row], bytes]]:
+    """Yield the rows of each picture, and its line."""
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                yield checked_picture(json.loads(line)), line
+    except DAMAGES as error:
+        raise damaged(path, "a journal", error) from error
 
 
 def _line_ends(path: Path) -> Iterator[int]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fcn_core.batch.parts import PART_FORMATS, PartFormat
+from fcn_core.batch.checked import DAMAGES
+from fcn_core.batch.parts import PART_FORMATS, PartFormat, unusable
+from fcn_core.batch.picture_files import FOLDERS
 from fcn_core.errors import DatasetError
 
 SCHEMA = "fcn-batch/1"
+
+#: What a batch writes into its folder, besides manifests, and replaces there.
+ENTRIES = (*PART_FORMATS, "coco.json", "yolo", "contact-sheet", *FOLDERS.values(), "state")
 
 _NUMBERED = re.compile(r"(?:part|journal)-(\d+)-of-(\d+)-(\d+)\.\w+")
 _PAUSE = 0.1  # seconds between two attempts to get a lock
@@ -71,11 +78,11 @@ class Layout:
 
     def parts(self) -> list[Path]:
         """Return the parts of this shard, in order."""
-        return sorted(self.tables.glob(f"part-{self.name}-*{self.table.suffix}"))
+        return _numbered(self.tables.glob(f"part-{self.name}-*{self.table.suffix}"))
 
     def journals(self) -> list[Path]:
         """Return the journals of this shard, in order."""
-        return sorted(self.state.glob(f"journal-{self.name}-*.jsonl"))
+        return _numbered(self.state.glob(f"journal-{self.name}-*.jsonl"))
 
     def others(self) -> list[Layout]:
         """Return the shards that were made of the same pictures with another number of shards."""
@@ -98,15 +105,18 @@ def number_of(path: Path) -> int:
 
 def parts_of_all(folder: Path, table: PartFormat) -> list[Path]:
     """Return the parts of all shards, in order."""
-    found = (folder / table.name).glob(f"part-*{table.suffix}")
-    return sorted(path for path in found if _NUMBERED.fullmatch(path.name))
+    return _numbered((folder / table.name).glob(f"part-*{table.suffix}"))
+
+
+def _numbered(paths: Iterable[Path]) -> list[Path]:
+    """Return those that a batch names so, in order."""
+    return sorted(path for path in paths if _NUMBERED.fullmatch(path.name))
 
 
 def table_format(folder: Path, wanted: Sequence[str]) -> PartFormat:
     """Return how rows are kept: as in an earlier run, else in the first of the wanted formats that can be added to."""
     for manifest in _manifests(folder):
-        if manifest["table"] in PART_FORMATS:
-            return PART_FORMATS[manifest["table"]]
+        return PART_FORMATS[manifest["table"]]
     return PART_FORMATS[next((name for name in wanted if name in PART_FORMATS), "jsonl")]
 
 
@@ -128,17 +138,62 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"Expected the manifest of an earlier run. Received {path}, which cannot be read ({error}). Choose "
-            "another --out."
-        ) from error
+    except DAMAGES as error:
+        raise _no_manifest(path, str(error)) from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise DatasetError(
             f"Expected the folder of an earlier batch, or a new one. Received {path}, which is something else. "
             "Choose another --out."
         )
+    if not isinstance(found.get("table"), str) or found["table"] not in PART_FORMATS:
+        raise _no_manifest(path, "it names no format of the table")
+    if not isinstance(found.get("settings"), dict) or found.get("digest") != digest(found["settings"]):
+        raise _no_manifest(path, "its digest is not that of its settings")
     return found
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return the digest of settings, the same for equal ones."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _no_manifest(path: Path, why: str) -> DatasetError:
+    return DatasetError(
+        f"Expected the manifest of an earlier run. Received {path}, which cannot be read ({why[:200]}). Choose another "
+        "--out."
+    )
+
+
+def require_own(folder: Path) -> None:
+    """Check that a folder is that of an earlier batch, or has nothing that a batch would replace.
+
+    Raises
+    ------
+    DatasetError
+        It has results of something else.
+    OutputError
+        It is no folder, or cannot be read.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file")
+        if next(_manifests(folder), None) is not None:
+            return
+        found = [name for name in ENTRIES if _is_filled(folder / name)]
+    except OSError as error:
+        raise unusable(folder, error) from error
+    if found:
+        raise DatasetError(
+            f"Expected a new folder, or that of an earlier batch. Received {folder}: it has {' and '.join(found)}. "
+            "Choose another --out."
+        )
+
+
+def _is_filled(path: Path) -> bool:
+    """Return whether there is anything; a batch that was killed before it wrote a manifest left folders and a lock."""
+    if path.is_symlink() or not path.is_dir():
+        return path.is_symlink() or path.exists()
+    return any(not each.name.startswith("lock-") for each in path.iterdir())
 
 
 def locked(path: Path, patience: float = 0.0) -> IO[bytes]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fcn_core.batch.checked import DAMAGES, checked_row, damaged
 from fcn_core.batch.rows import COLUMNS, Row
 from fcn_core.errors import DatasetError, OutputError
 
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _ROWS = 256  # rows that are in memory at a time while a part is read
+_WHAT = "a part of the table"
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class PartFormat:
     write : callable
         Takes a path and rows, and writes the file.
     read : callable
-        Takes a path and the names of columns (None: all), and yields rows.
+        Takes a path and the names of columns (None: all), and yields rows, checked.
     """
 
     name: str
@@ -47,21 +52,49 @@ def replace_with(path: Path, write: Callable[[Path], object], sync: bool = True)
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # a link there is not followed
         write(part)
         if sync:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
         part.replace(path)
+    except BaseException as error:  # also: what was to be written could not be read, or the user stopped
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    OutputError
+        It cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
     """Return the error for a file that cannot be written."""
+    full = error.errno in _FULL
     return OutputError(
-        f"Expected a writable folder with enough space. Received {path.parent}, in which {path.name} cannot be "
-        f"written ({error.strerror or error}). Free some space there, or choose another --out."
+        f"Expected a folder that can be written{', with enough space' if full else ''}. Received {path.parent}, in "
+        f"which {path.name} cannot be written ({error.strerror or error}). "
+        f"{'Free some space there' if full else 'Check its permissions'}, or choose another --out."
+    )
+
+
+def unusable(folder: Path, error: OSError) -> OutputError:
+    """Return the error for a place in which there can be no results."""
+    return OutputError(
+        f"Expected a folder for the results that can be made and written. Received {folder}, which cannot "
+        f"({error.strerror or error}). Choose another --out."
     )
 
 
@@ -118,10 +151,13 @@ def _read_parquet(path: Path, columns: Sequence[str] | None = None) -> Iterator[
 
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS, columns=None if columns is None else list(columns)):
-                yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+            if missing := [name for name in COLUMNS if name not in file.schema_arrow.names]:
+                raise ValueError(f"it has no {missing[0]}")
+            for batch in file.iter_batches(_ROWS, columns=list(columns or COLUMNS)):
+                for row in batch.to_pylist():
+                    yield checked_row(row, columns)
+    except (*DAMAGES, pa.ArrowException) as error:
+        raise damaged(path, _WHAT, error) from error
 
 
 def _write_lines(path: Path, rows: Iterable[Row]) -> None:
@@ -134,22 +170,15 @@ def _read_lines(path: Path, columns: Sequence[str] | None = None) -> Iterator[Ro
     try:
         with path.open(encoding="utf-8") as file:
             for line in file:
-                row = json.loads(line)
+                row = checked_row(json.loads(line))
                 yield row if columns is None else {name: row[name] for name in columns}
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    except DAMAGES as error:
+        raise damaged(path, _WHAT, error) from error
 
 
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON in ASCII."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")) + "\n"
-
-
-def _unreadable(path: Path, error: Exception) -> DatasetError:
-    return DatasetError(
-        f"Expected a part of the table that an earlier run wrote. Received {path}, which cannot be read ({error}). "
-        "Delete it, and its pictures are analysed again."
-    )
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -22,8 +22,11 @@ KINDS: Mapping[str, tuple[str, str, Callable[[Analysis], bytes]]] = {
     "overlays": ("overlay_file", ".png", files.overlay_png),
     "maps": ("maps_file", ".npz", files.maps_npz),
 }
-#: All columns that name files.
-FILE_COLUMNS = (*(column for column, _, _ in KINDS.values()), "thumbnail_file")
+#: All columns that name files, each with the folder in which those are.
+FOLDERS: Mapping[str, str] = {
+    **{column: kind for kind, (column, _, _) in KINDS.items()},
+    "thumbnail_file": "thumbnails",
+}
 
 _THUMBNAIL = 160  # pixels of the longest side
 _STEM_BYTES = 80  # of the picture's own name, in the names of its files
@@ -46,7 +49,7 @@ def make_files(
             row[column] = f"{kind}/{stem}-{analysis.synset.wnid}{suffix}"
             made[row[column]] = make(analysis)
     if thumbnails:
-        name = f"thumbnails/{stem}.webp"
+        name = f"{FOLDERS['thumbnail_file']}/{stem}.webp"
         made[name] = render.encode(thumbnail(result), "webp", 80)
         for row in rows:
             row["thumbnail_file"] = name

@@ -10,7 +10,7 @@ from pathlib import Path
 from fcn_core.batch.contact_sheet import COLUMNS, write_contact_sheet
 from fcn_core.batch.derived import write_derived
 from fcn_core.batch.inputs import Source, read_picture
-from fcn_core.batch.layout import Layout, parts_of_all, table_format
+from fcn_core.batch.layout import Layout, parts_of_all, require_own, table_format
 from fcn_core.batch.many import failed_result
 from fcn_core.batch.parts import require_pyarrow
 from fcn_core.batch.stages import Stages, overlapped
@@ -126,6 +126,7 @@ def run_batch(
         The folder holds something that cannot be continued, or a package is missing.
     """
     start = time.perf_counter()
+    require_own(output.folder)
     table = table_format(output.folder, output.formats)
     if "parquet" in (table.name, *output.formats):
         require_pyarrow()

@@ -9,19 +9,19 @@ Each shard has its own manifest, parts and journal, so that shards share the fol
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from fcn_core.batch.inputs import Source, in_shard
+from fcn_core.batch.checked import damaged, inside
+from fcn_core.batch.inputs import Source, place_of
 from fcn_core.batch.journal import Journal
-from fcn_core.batch.layout import SCHEMA, Layout, locked, number_of, read_manifest
-from fcn_core.batch.parts import PartFormat, replace_with, unwritable
-from fcn_core.batch.picture_files import FILE_COLUMNS
+from fcn_core.batch.layout import SCHEMA, Layout, digest, locked, number_of, read_manifest
+from fcn_core.batch.parts import PartFormat, remove, replace_with, unusable
+from fcn_core.batch.picture_files import FOLDERS
 from fcn_core.batch.rows import Row
 from fcn_core.errors import DatasetError
 from fcn_core.system.installed import versions
@@ -69,12 +69,18 @@ class Store:
             layout.state.mkdir(exist_ok=True)
             self._lock = locked(layout.lock, patience)
         except OSError as error:
-            raise unwritable(layout.state, error) from error
+            raise unusable(layout.folder, error) from error
         except ValueError as error:
-            raise unwritable(layout.state, OSError(str(error))) from error
-        for stray in layout.tables.glob(f".part-{layout.name}-*"):
-            stray.unlink(missing_ok=True)
-        self._open_journal()
+            raise unusable(layout.folder, OSError(str(error))) from error
+        try:
+            for stray in layout.tables.glob(f".part-{layout.name}-*"):
+                remove(stray)
+            self._open_journal()
+        except BaseException as error:
+            self._lock.close()
+            if isinstance(error, OSError):
+                raise unusable(layout.folder, error) from error
+            raise
 
     def __enter__(self) -> Store:
         return self
@@ -99,25 +105,26 @@ class Store:
         if self.changed_settings():
             self._remove_all()
         self._write_manifest()
-        states = {source.key: source.state for source in sources}
+        states = {place_of(source.key): source.state for source in sources}
         done = _known(self._read_parts(_KEYS), self._journal.rows())
         stale = {
             key
             for key, each in done.items()
-            if key in states and (each.state != states[key] or each.error_type in PASSING)
+            if (state := states.get(place_of(key))) is not None
+            and (each.state != state or each.error_type in PASSING)
         }
         if stale:
             self._remove(stale)
-        found = {key: each for key, each in done.items() if key in states and key not in stale}
-        for key, each in self._done_elsewhere().items():
-            if key in states and each.state != states[key]:
+        found = {place_of(key): each for key, each in done.items() if key not in stale}
+        found = {place: each for place, each in found.items() if place in states}
+        for key, each in self._done_elsewhere(states).items():
+            if each.state != states[place_of(key)]:
                 raise DatasetError(
                     f"Expected pictures that are as they were when other shards analysed them. Received {key}, which "
                     "has changed. Run the command with the same --shard as then, or choose another --out."
                 )
-            if key in states:
-                found[key] = each
-        return [source for source in sources if source.key not in found], found
+            found[place_of(key)] = each
+        return [source for source in sources if place_of(source.key) not in found], found
 
     def add(self, line: str) -> None:
         """Keep the rows of a picture, a list as one line of JSON: all or, if the process is killed, none."""
@@ -150,7 +157,7 @@ class Store:
         numbers = {number_of(path) for path in self._layout.parts()}
         for path in self._layout.journals():
             if number_of(path) in numbers:
-                path.unlink(missing_ok=True)  # it is a part, and the process was killed before it removed it
+                remove(path)  # it is a part, and the process was killed before it removed it
         left = self._layout.journals()
         number = number_of(left[0]) if left else max(numbers, default=-1) + 1
         self._journal = Journal(self._layout.journal(number))
@@ -159,8 +166,8 @@ class Store:
         for path in self._layout.parts():
             yield from self._table.read(path, columns)
 
-    def _done_elsewhere(self) -> dict[str, Done]:
-        """Return what shards of another number of shards have done of this shard's pictures."""
+    def _done_elsewhere(self, places: Container[str]) -> dict[str, Done]:
+        """Return what shards of another number of shards have done of the pictures at these places."""
         done: dict[str, Done] = {}
         for other in self._layout.others():
             if (about := read_manifest(other.manifest)) is None or about["digest"] != self._digest:
@@ -173,43 +180,62 @@ class Store:
                     store.flush()
             for path in other.parts():
                 done |= _known(other.table.read(path, _KEYS))
-        return {key: each for key, each in done.items() if in_shard(key, self._layout.shard)}
+        return {key: each for key, each in done.items() if place_of(key) in places}
 
-    def _remove(self, keys: set[str]) -> None:
+    def _remove(self, keys: Container[str]) -> None:
         """Remove the rows and files of these pictures."""
-        for path in self._layout.parts():
-            rows = list(self._table.read(path, None))
-            kept = [row for row in rows if row["path"] not in keys]
-            if len(kept) == len(rows):
+        for path in [path for path in self._rows_at() if self._checked(path, keys)]:
+            self._remove_files(path, keys)
+            if path == self._journal.path:
+                self._journal.keep(lambda rows: rows[0]["path"] not in keys)
                 continue
-            self._remove_files(row for row in rows if row["path"] in keys)
+            kept = [row for row in self._table.read(path, None) if row["path"] not in keys]
             if kept:
                 replace_with(path, lambda part, kept=kept: self._table.write(part, kept))  # type: ignore[misc]
             else:
-                path.unlink()
-        if any(row["path"] in keys for row in self._journal.rows()):
-            self._remove_files(row for row in self._journal.rows() if row["path"] in keys)
-            self._journal.keep(lambda rows: rows[0]["path"] not in keys)
+                remove(path)
 
     def _remove_all(self) -> None:
         """Remove all rows and files of this shard."""
-        for path in self._layout.parts():
-            self._remove_files(self._table.read(path, FILE_COLUMNS))
-            path.unlink()
-        self._remove_files(self._journal.rows())
+        for path in self._rows_at():
+            self._checked(path)
+        for path in self._rows_at():
+            self._remove_files(path)
+            if path != self._journal.path:
+                remove(path)
         self._journal.remove()
         self._open_journal()
 
-    def _remove_files(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            for column in FILE_COLUMNS:
-                if row[column] is not None:
-                    (self._layout.folder / row[column]).unlink(missing_ok=True)
+    def _rows_at(self) -> list[Path]:
+        return [*self._layout.parts(), self._journal.path]
 
+    def _rows(self, path: Path, keys: Container[str] | None) -> Iterator[Row]:
+        """Yield what the rows of some pictures say of their files, in a part or the journal."""
+        rows = (
+            self._journal.rows() if path == self._journal.path else self._table.read(path, ("path", *FOLDERS))
+        )
+        return (row for row in rows if keys is None or row["path"] in keys)
 
-def digest(settings: Mapping[str, Any]) -> str:
-    """Return the digest of settings, the same for equal ones."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    def _checked(self, path: Path, keys: Container[str] | None = None) -> bool:
+        """Return whether there are rows of some pictures, after checking that no file of them is elsewhere.
+
+        All are checked before any is removed.
+        """
+        some, seen = False, set()
+        for row in self._rows(path, keys):
+            some = True
+            for name in filter(None, map(row.get, FOLDERS)):
+                place = name.rpartition("/")[0]
+                if place not in seen and not inside(self._layout.folder, name):
+                    why = ValueError(f"{name} leads out of {self._layout.folder}")
+                    raise damaged(path, "names of files in the folder of results", why)
+                seen.add(place)
+        return some
+
+    def _remove_files(self, path: Path, keys: Container[str] | None = None) -> None:
+        for row in self._rows(path, keys):
+            for name in filter(None, map(row.get, FOLDERS)):
+                remove(self._layout.folder / name)
 
 
 def pictures(rows: Iterable[Row]) -> Iterator[list[Row]]:

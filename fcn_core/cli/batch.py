@@ -102,6 +102,7 @@ def _run(options: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from fcn_core.batch.cluster import require_ray
     from fcn_core.batch.inputs import sources
+    from fcn_core.batch.layout import require_own
     from fcn_core.batch.many import Question, wanted_synsets
     from fcn_core.batch.run import Output, local_runner, run_batch
     from fcn_core.batch.work import Task
@@ -129,6 +130,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.synset and not options.all:
         raise FcnError("Expected --synset or --all. Received neither. Name a synset, such as --synset dog.")
     scales = parse_scales(options.scales)
+    require_own(options.out)
     found = sources(options.inputs, shard, options.out)
     own = model_spec(options.model, options.labels, options.preprocessing).given is not None
     model = chosen_predictor(options) if own else None
@@ -142,7 +144,11 @@ def _run(options: argparse.Namespace) -> int:
     )
     runner = local_runner(task, model) if options.ray is None else _on_cluster(options, task)
     with progress_bar(shown(options.out.name)) as update:
-        summary = run_batch(found, task, Output(options.out, formats, shard), runner, _reporter(update))
+        report = _Reporter(update)
+        try:
+            summary = run_batch(found, task, Output(options.out, formats, shard), runner, report)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(report.so_far()) from None
     _print(summary, options, weights_note(model.info.weights))
     return 2 if summary.failed else 0
 
@@ -184,21 +190,31 @@ def _listed(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _reporter(update: Callable[[float, float, str], None]) -> Callable[[Record, int, int], None]:
-    """Return what shows the progress, and names the first bad pictures."""
-    bad = 0
+class _Reporter:
+    """Shows the progress, and names the first bad pictures."""
 
-    def seen(record: Record, number: int, count: int) -> None:
-        nonlocal bad
-        update(number, count, f"{number} of {count}")
+    def __init__(self, update: Callable[[float, float, str], None]) -> None:
+        self._update = update
+        self._bad = self._number = self._count = 0
+
+    def __call__(self, record: Record, number: int, count: int) -> None:
+        self._number, self._count = number, count
+        self._update(number, count, f"{number} of {count}")
         if record.error is not None:
-            bad += 1
-            if bad <= _REPORTED:
+            self._bad += 1
+            if self._bad <= _REPORTED:
                 complain(f"{record.path}: {record.error}")
-            elif bad == _REPORTED + 1:
+            elif self._bad == _REPORTED + 1:
                 complain("more pictures cannot be analysed: their rows have the reason")
 
-    return seen
+    def so_far(self) -> str:
+        """Return what a run that is stopped has done."""
+        done = (
+            f"{self._number} of {self._count} pictures done"
+            if self._number
+            else "no picture done in this run"
+        )
+        return f"{done}; the same command continues"
 
 
 def _print(summary: Summary, options: argparse.Namespace, note: str) -> None:
@@ -220,7 +236,7 @@ def _print(summary: Summary, options: argparse.Namespace, note: str) -> None:
         return
     speed = f", {summary.done / summary.seconds:.2f} a second" if summary.done else ""
     before = f", {summary.before} done before" if summary.before else ""
-    changed = f", {' and '.join(summary.changed)} changed" if summary.changed else ""
+    changed = f", {shown(' and '.join(summary.changed))} changed" if summary.changed else ""
     pictures = f"{summary.pictures} picture{'' if summary.pictures == 1 else 's'}"
     print(
         f"{pictures}: {summary.done} done{speed}{before}{changed}, {summary.failed} bad, {options.precision}{note} -> "

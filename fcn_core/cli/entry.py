@@ -65,8 +65,8 @@ def _run(arguments: Sequence[str] | None) -> int:
                 "megabytes that are available, so that large scales run in bands, or choose smaller scales."
             )
         )
-    except KeyboardInterrupt:
-        complain("stopped")
+    except KeyboardInterrupt as stop:  # a command may say how far it came
+        complain(": ".join(["stopped", *map(str, stop.args)]))
         return 130
     except BrokenPipeError:
         return 141

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ NAMES = ("a.jpg", "b/c.PNG", "b/d/e.webp", "b/notes.txt", "b/.hidden.jpg", ".git
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with pictures and other things; the current one."""
+    tmp_path = tmp_path / "photos"
     for name in NAMES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "list.txt").write_text("\ufeffa.jpg\n\n  b\nnowhere.jpg\na.jpg\n", encoding="utf-8")
+    (tmp_path / "commented.txt").write_text("# these\na.jpg\n  #b\n./#.jpg\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -38,11 +41,15 @@ def paths(*given: str) -> list[str]:
         (["a.jpg"], ["a.jpg"]),
         (["plain"], ["plain"]),
         (["nowhere.jpg"], ["nowhere.jpg"]),
-        (["."], ["./[1].jpg", "./a.jpg", "./b/c.PNG", "./b/d/e.webp"]),
+        (["."], ["[1].jpg", "a.jpg", "b/c.PNG", "b/d/e.webp"]),
         (["b/", "a.jpg", "b/"], ["b/c.PNG", "b/d/e.webp", "a.jpg"]),
         (["b/*"], ["b/c.PNG", "b/notes.txt"]),
         (["**/*.webp", "?.jpg"], ["b/d/e.webp", "a.jpg"]),
         (["[1].jpg"], ["[1].jpg"]),
+        (["b/", "./b", "b/../b", "../photos/b", "b/./d/../c.PNG"], ["b/c.PNG", "b/d/e.webp"]),
+        (["./b/d", "b/d/*", "nowhere/../b/d//e.webp"], ["b/d/e.webp"]),
+        (["../photos/a.jpg", "a.jpg"], ["../photos/a.jpg"]),
+        (["@commented.txt"], ["a.jpg", "#.jpg"]),
         (["@list.txt"], ["a.jpg", "b/c.PNG", "b/d/e.webp", "nowhere.jpg"]),
     ],
 )
@@ -80,8 +87,31 @@ def test_results_are_no_input(folder, given):
     found = [source.path for source in sources([given], out=folder / "b")]
     assert any(path.endswith("a.jpg") for path in found)
     assert not any("c.PNG" in path for path in found)
-    with pytest.raises(DatasetError, match="names none"):
-        sources(["b"], out=folder / "b")
+
+
+@pytest.mark.parametrize("given", ["b", "b/d", "./b/c.PNG", "b/**/*", "@inside.txt"])
+@pytest.mark.parametrize("out", ["b", ".", "", "../photos", "b/"])
+def test_an_input_that_lies_in_the_folder_of_results_is_refused_as_that(folder, given, out):
+    (folder / "inside.txt").write_text("b\nb/c.PNG\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"outside of the folder .* Choose another --out"):
+        sources([given], out=Path(out))
+
+
+def test_an_empty_input_and_a_list_in_a_list_are_refused_with_what_to_do(folder):
+    (folder / "lists.txt").write_text("a.jpg\n@list.txt\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="empty text"):
+        sources([""])
+    with pytest.raises(DatasetError, match=r"Received @list.txt in @lists.txt\. Name that list"):
+        sources(["@lists.txt"])
+
+
+def test_a_detour_over_a_link_stays_as_it_is(folder):
+    try:
+        (folder / "link").symlink_to(folder / "b" / "d", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    (folder / "c.PNG").write_bytes(b"another")
+    assert paths("link/../c.PNG", "c.PNG", "b/d/../c.PNG") == ["link/../c.PNG", "c.PNG", "b/c.PNG"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -130,6 +160,10 @@ def store():
 )
 def test_addresses_name_files_folders_and_patterns(store, given, found):
     assert paths(given) == [f"memory://{name}" for name in found]
+
+
+def test_addresses_lie_in_no_folder_of_this_machine(store):
+    assert len(sources(["memory://photos"], out=Path())) == 2
 
 
 def test_a_listed_address_has_a_state_and_a_named_one_has_none(store):

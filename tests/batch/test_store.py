@@ -197,5 +197,5 @@ def test_a_folder_that_cannot_be_continued_is_refused(tmp_path, name, content, w
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be"):
+    with pytest.raises(OutputError, match=r"file, which cannot .* Choose another --out"):
         run(tmp_path / "file", SOURCES, SETTINGS)

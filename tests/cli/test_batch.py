@@ -12,11 +12,13 @@ import skimage.data
 from PIL import Image
 
 import fcn_core as fcn
+from fcn_core.batch import journal
+from fcn_core.batch.layout import ENTRIES, digest
 from fcn_core.batch.parts import PART_FORMATS
 from fcn_core.engines import load
 from fcn_core.export import files
 from fcn_core.export.rle import run_lengths_of
-from tests.batch.tables import table_of
+from tests.batch.tables import names_in, table_of
 from tests.cli.commands import MODEL, one_line
 from tests.places import ROOT
 from tests.waiting import PATIENCE
@@ -226,6 +228,65 @@ def test_precision_is_asked_of_the_model_and_named(run, loaded, tmp_path, monkey
     _, text, _ = run(*command, "--precision", "bf16")
     assert asked == ["bf16"]
     assert "bf16 ->" in text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "words"),
+    [
+        (["cat.png"], "", "cat.png, whose pictures all lie in it"),
+        (["."], ".", "Choose another --out"),
+        ([""], "out", "empty text"),
+        (["cat.png"], "cat.png", "Received cat.png, which cannot (it is a file)"),
+        (["cat.png"], "others", "Received others: it has coco.json and yolo. Choose another --out."),
+        (["cat.png"], "damaged", "damaged/manifest.json"),
+    ],
+)
+def test_a_folder_that_results_would_spoil_is_refused_before_a_model_is_loaded(
+    run, tmp_path, monkeypatch, inputs, out, words
+):
+    monkeypatch.setattr(load, "load_model", None)
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(skimage.data.chelsea()[::8, ::8]).save("cat.png")
+    for name in ("others/yolo/mine.txt", "others/coco.json", "damaged/manifest.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    before = names_in(tmp_path)
+    status, text, err = run("batch", *inputs, "--synset", "cat", *FAST, "--out", out)
+    assert (status, text) == (2, "")
+    assert words in one_line(err)
+    assert names_in(tmp_path) == before
+
+
+def test_all_that_a_batch_writes_is_known_as_such(made):
+    assert {path.name for path in made[0].iterdir()} - {"manifest.json"} == set(ENTRIES) - {"jsonl"}
+
+
+@pytest.mark.parametrize(("most", "words"), [(0, "no picture done in this run"), (2, "2 of 5 pictures done")])
+def test_a_command_that_is_stopped_says_how_far_it_came(run, loaded, tmp_path, monkeypatch, most, words):
+    def stop(self, line):
+        nonlocal most
+        if not most:
+            raise KeyboardInterrupt
+        most -= 1
+
+    monkeypatch.setattr(journal.Journal, "add", stop)
+    pictures = [tmp_path / f"{number}.png" for number in range(5)]
+    status, _, err = run("batch", *pictures, "--synset", "cat", *FAST, "--out", tmp_path / "out")
+    assert status == 130
+    assert err.splitlines()[-1] == f"fcn_core: stopped: {words}; the same command continues"
+
+
+def test_a_setting_that_another_wrote_does_not_control_the_terminal(run, loaded, tmp_path):
+    command = ("batch", tmp_path / "nowhere.png", "--synset", "cat", *FAST, "--out", tmp_path / "out")
+    run(*command)
+    path = tmp_path / "out" / "manifest.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    about["settings"] |= {"\x1b[2J": 1}
+    about["digest"] = digest(about["settings"])
+    path.write_text(json.dumps(about), encoding="utf-8")
+    _, text, _ = run(*command)
+    assert "\\x1b[2J changed" in text
+    assert "\x1b" not in text
 
 
 KILLED = """
