@@ -28,6 +28,8 @@ IN_THE_CHECKOUT = {
     "benchmarks/load.py",
     "scripts/take_screenshots.py",
     "tests/app/audited_server.py",
+    "tests/batch/test_cluster.py",
+    "tests/batch/test_killed.py",
     "tests/browser/conftest.py",
     "tests/browser/test_security.py",
     "tests/deploy/conftest.py",

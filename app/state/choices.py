@@ -144,10 +144,10 @@ class Choices(Generic[Record]):
         self.known[key] = text(value)
 
         def changed(asked: str) -> None:
+            if asked != self._key(which):  # a widget that was replaced meanwhile
+                return
             new = state[asked]
-            if asked != self._key(which) or text(new) == self.known.get(
-                asked
-            ):  # replaced, or forgotten meanwhile
+            if text(new) == self.known.get(asked):  # of a widget that was forgotten meanwhile
                 return
             self.known[asked] = text(new)
             if choose is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fcn_core import settings
 from fcn_core.batch.inputs import Source, read_picture
 from fcn_core.batch.many import failed_result
 from fcn_core.batch.run import Runner
@@ -186,7 +187,7 @@ class Analyser:
     def __init__(self, task: Task, choice: ModelChoice, cpus: int) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         share = min(1.0, cpus / memory.cpus())
-        os.environ.setdefault("FCN_MEMORY_MB", str(int(memory.budget_mb() * share)))
+        os.environ.setdefault(settings.MEMORY_MB.name, str(int(memory.budget_mb() * share)))
         memory.use_cpus(cpus)
         self._task, self._model = task, choice.load()
         ours, theirs = self._model.info, task.question.model

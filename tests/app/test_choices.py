@@ -53,6 +53,8 @@ def test_a_changed_field_replaces_its_widget_and_the_old_one_is_ignored(
     page.choose(**{name: value})
     new = page.widget(name)
     assert new["key"] != old["key"] and state[new["key"]] == value
+    old["on_change"](*old["args"])  # Streamlit has no value of it any more
+    assert getattr(page.now, name) == value
     send(state, old, plain)
     assert getattr(page.now, name) == value
     send(state, new, plain if plain is not None else 4)

@@ -20,7 +20,6 @@ from fcn_core.export import files
 from fcn_core.export.rle import run_lengths_of
 from tests.batch.tables import names_in, table_of
 from tests.cli.commands import MODEL, one_line
-from tests.places import ROOT
 from tests.waiting import PATIENCE
 
 SCALES = (*MODEL, "--scales", "64x96,200x320")
@@ -319,7 +318,7 @@ def test_a_killed_command_is_continued(run, loaded, tmp_path, lite0):
     for killed_at in (3, 7):
         child = subprocess.run(
             [sys.executable, "-c", KILLED, str(killed_at), *command, str(tmp_path / "out")],
-            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert child.returncode == -signal.SIGKILL, child.stderr
     assert "13 pictures: 5 done" in run(*command, tmp_path / "out")[1], "2 and 6 are done"
