@@ -19,7 +19,7 @@ _POLL = 0.3  # seconds
 def page() -> None:
     """Read the choices, draw the widgets and the table, and look at what waits."""
     remembered = many.many()
-    if remembered.opening:
+    with notices.guarded("Opening a photo of the table"):  # its file may have been deleted; the table stays
         _open(remembered)
     remembered.choices.now = many.kept(remembered.choices.now)
     ignored = remembered.choices.arrive(_carry)
@@ -43,8 +43,7 @@ def page() -> None:
         "the widgets for them."
     )
     if remembered.waiting and not remembered.stopped:
-        drawn = len(remembered.entries) - len(remembered.waiting)
-        st.fragment(_watch, run_every=_POLL)(remembered, drawn, [True])
+        st.fragment(_watch, run_every=_POLL)(remembered, remembered.done, [True])
 
 
 def _carry(_first: bool) -> None:
@@ -79,11 +78,11 @@ def _watch(remembered: ManyPage, drawn: int, first: list[bool]) -> None:
     first.clear()
     if not remembered.stopped:
         many.advance(remembered)
-    done, count = len(remembered.entries) - len(remembered.waiting), len(remembered.entries)
+    done, count = remembered.done, len(remembered.entries)
     if not is_first and (remembered.stopped or done != drawn):
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key="progress"):
-        st.progress(remembered.share, f"{done} of {count} photos")
+        st.progress(done / max(count, 1), f"{done} of {count} photos")
         st.button("Stop", key="many-stop", on_click=_stop, args=(remembered,), icon=":material/stop:")
 
 

@@ -137,6 +137,7 @@ class Choices(Generic[Record]):
         key = self._key(which)
         if key in state and text(state[key]) != text(value):
             del state[key]
+            self.known.pop(key, None)
             self.serials[which] = self.serials.get(which, 0) + 1
             key = self._key(which)
         if key not in state:

@@ -130,15 +130,12 @@ def kept(comparison: Comparison) -> Comparison:
     """Return the comparison without models that are no longer offered, and without their synsets."""
     if comparison.other_model and not models.is_offered(comparison.other_model):
         comparison = replace(comparison, other_model="")
+    asked = comparison.synset, comparison.other
     if models.is_offered(comparison.model):
-        there = {
-            name: w if w in comparison.ontology else ""
-            for name in _SYNSETS
-            if (w := getattr(comparison, name))
-        }
-        return replace(comparison, **there) if "" in there.values() else comparison  # type: ignore[arg-type]
+        synset, other = (wnid if wnid in comparison.ontology else "" for wnid in asked)
+        return replace(comparison, synset=synset, other=other)
     model = models.default_name()
-    synset, other = (models.kept(getattr(comparison, name), None, model) for name in _SYNSETS)
+    synset, other = (models.kept(wnid, None, model) for wnid in asked)
     return replace(comparison, model=model, synset=synset, other=other)
 
 

@@ -151,17 +151,6 @@ class Entry:
         first = next(iter(self.found), None)
         return first["area"] / (first["width"] * first["height"]) if first is not None else 0.0
 
-    def begin_anew(self, work: tuple[object, ...]) -> None:
-        """Forget what was found, because something else is asked for."""
-        self.work, self.picture, self.job, self.rows, self.thumbnail, self.error = (
-            work,
-            None,
-            None,
-            [],
-            b"",
-            "",
-        )
-
 
 @dataclass(eq=False)
 class ManyPage:
@@ -200,9 +189,9 @@ class ManyPage:
         return [entry for entry in self.entries.values() if not entry.finished]
 
     @property
-    def share(self) -> float:
-        """Finished part, 0 to 1."""
-        return 1 - len(self.waiting) / max(len(self.entries), 1)
+    def done(self) -> int:
+        """Number of pictures that are looked at, or cannot be."""
+        return len(self.entries) - len(self.waiting)
 
     def clear(self) -> None:
         """Forget all pictures, and delete their files."""
@@ -241,9 +230,9 @@ def carried(asked: Asked, chosen: Selection) -> Asked:
 def begin(page: ManyPage) -> None:
     """Begin anew with pictures that were looked at with other choices; call it before `advance`."""
     work = page.choices.now.work
-    for entry in page.entries.values():
+    for entry in list(page.entries.values()):
         if entry.work != work:
-            entry.begin_anew(work)
+            page.entries[entry.id] = Entry(entry.id, entry.name, entry.file, work)
 
 
 def advance(page: ManyPage) -> None:

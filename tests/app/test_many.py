@@ -215,6 +215,15 @@ def test_what_was_stopped_goes_on_when_asked(monkeypatch: pytest.MonkeyPatch) ->
     assert done(page) and record(page).entries
 
 
+def test_a_photo_whose_file_is_gone_is_not_opened_and_the_table_stays() -> None:
+    page = dropped(opened(), FILES[2:3])
+    (entry,) = record(page).entries.values()
+    entry.file.delete()
+    button(page, f"many-open-{entry.id}").click().run()
+    assert "it was deleted, by you or to make room" in page.error[0].value.replace("\\", "")
+    assert names(page) == ["noise <i>.png"] and "<h2>noise" in text(page)
+
+
 def test_a_photo_and_all_photos_can_be_removed() -> None:
     page = dropped(opened(), FILES[2:])
     first, second = record(page).entries
