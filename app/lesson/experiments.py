@@ -55,36 +55,51 @@ class Check:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One spatial layer at one input size: its window and output shape (h, w, channels)."""
+    """One spatial layer at one input size.
+
+    Attributes
+    ----------
+    kind : str
+        "join", "pad" or "window".
+    window : str
+        Rows × columns.
+    step : int
+        By how many cells the window moves.
+    stride : int
+        Distance between neighbouring cells, in input pixels.
+    shape : tuple of int
+        Of its output: (h, w, channels).
+    """
 
     name: str
+    kind: str
     window: str
+    step: int
     stride: int
     shape: tuple[int, int, int]
 
 
 def layer_table(geometry: Geometry, height: int, width: int) -> tuple[LayerRow, ...]:
-    """List the spatial layers with their output shapes for an input of height x width.
-
-    Returns
-    -------
-    tuple of LayerRow
-        ``stride`` is the distance between neighbouring cells, in input pixels.
-    """
+    """List the spatial layers with their output shapes for an input of height x width."""
     rows, columns = trace(geometry.nodes, "y", height), trace(geometry.nodes, "x", width)
     return tuple(
-        LayerRow(node.name, _window(node), r.stride, (r.size, c.size, node.channels))
+        LayerRow(
+            node.name,
+            _kind(node),
+            f"{node.y.kernel} × {node.x.kernel}",
+            node.y.stride,
+            r.stride,
+            (r.size, c.size, node.channels),
+        )
         for node, r, c in zip(geometry.nodes, rows, columns, strict=True)
     )
 
 
-def _window(node: Node) -> str:
+def _kind(node: Node) -> str:
     if len(node.inputs) > 1:
         return "join"
-    if node.y.kernel == 1 and node.y.stride == 1 and (node.y.before or node.y.after):
-        return "pad"
-    stride = f", every {node.y.stride}nd" if node.y.stride == 2 else ""
-    return f"{node.y.kernel} × {node.x.kernel}{stride}"
+    padded = node.y.kernel == 1 and node.y.stride == 1 and (node.y.before or node.y.after)
+    return "pad" if padded else "window"
 
 
 @lru_cache(maxsize=16)
@@ -326,7 +341,7 @@ def share_near_top(values: Float32, share: float = 0.01) -> float:
     return float((values >= values.max() * (1 - share)).mean())
 
 
-# --- 9  Since 2020 -----------------------------------------------------------------------------------------------
+# --- Appendix: since 2020 ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

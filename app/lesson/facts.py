@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from app.lesson import experiments
-from app.lesson.stage import SYNSET, Stage
+from app.lesson import experiments, pictures
+from app.lesson.language import marked, number
+from app.lesson.language import translated as _
+from app.lesson.stage import NotReadyError, Stage
 from app.state import shared_queue
+from fcn_core.errors import FcnError
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system.installed import versions as library_versions
 
+_OBJECTS = {
+    "dog": (marked("the dog"), marked("of the dog"), marked("a dog")),
+    "hen": (marked("the hens"), marked("of the hens"), marked("a hen")),
+    "horse": (marked("the horses"), marked("of the horses"), marked("a horse")),
+    "cattle": (marked("the cow"), marked("of the cow"), marked("a cow")),
+    "duck": (marked("the duck"), marked("of the duck"), marked("a duck")),
+    "pig": (marked("the pig"), marked("of the pig"), marked("a pig")),
+    "sheep": (marked("the sheep"), marked("of the sheep"), marked("a sheep")),
+    "cat": (marked("the cat"), marked("of the cat"), marked("a cat")),
+}
+_OTHER = (marked("the object"), marked("of the object"), marked("an object"))
 ASKED = (200, 300)  # the notebook's noise: height and width
 CLASSES = 1000
 COLOURS = 3
@@ -38,7 +53,7 @@ def cells_along(size: int, stride: int) -> int:
 
 
 def gather(stage: Stage) -> None:
-    """Add all of these values to the stage."""
+    """Add all of these values to the stage; those of a synset that is not known yet follow in a later run."""
     spec, stride = stage.spec, stage.model.output_stride
     native = cells_along(spec.input_size, stride)
     height, width = ASKED
@@ -57,8 +72,8 @@ def gather(stage: Stage) -> None:
         ask_width=width,
         ask_grid=grid(cells_along(height, stride), cells_along(width, stride)),
         ask_down=grid(height // stride, width // stride),
-        ask_rows_exact=f"{height / stride:g}",
-        ask_columns_exact=f"{width / stride:g}",
+        ask_rows_exact=number(height / stride, "g"),
+        ask_columns_exact=number(width / stride, "g"),
         sizes_from=SIZES[0],
         sizes_to=SIZES[1],
         dense_shape=shape(spec.features, CLASSES),
@@ -66,9 +81,8 @@ def gather(stage: Stage) -> None:
         picture_size=grid(picture.height, picture.width),
         scale_first=grid(NOTEBOOK_SCALES[0].height, NOTEBOOK_SCALES[0].width),
         scale_last=grid(NOTEBOOK_SCALES[-1].height, NOTEBOOK_SCALES[-1].width),
-        synset=stage.ontology.label(SYNSET),
-        float_max=f"{np.finfo(np.float32).max:.1e}",
-        exp_limit=f"{float(np.log(np.finfo(np.float32).max)):.1f}",
+        float_max=number(float(np.finfo(np.float32).max), ".1e"),
+        exp_limit=number(float(np.log(np.finfo(np.float32).max)), ".1f"),
         versions=versions(),
     )
     random = experiments.random_logits().shape
@@ -81,6 +95,25 @@ def gather(stage: Stage) -> None:
         places=math.prod(random[:3]),
     )
     stage.values.update(_counts(stage.ontology))
+    stage.values["animal_repeats"] = _repeats_in_words(
+        repeats(stage.ontology, stage.ontology.find("animal").wnid)
+    )
+    with suppress(NotReadyError, FcnError):  # the figures say why
+        _name_object(stage)
+
+
+def _name_object(stage: Stage) -> None:
+    """Say what is looked for: "the dog", "of the dog", "a dog"; French needs all of them."""
+    name, word = stage.chosen.picture, stage.ontology.label(stage.synset)
+    if stage.synset == pictures.first_synset(name, stage.ontology):
+        the, of, one = _OBJECTS[pictures.SHOWN[name]]
+    else:
+        the, of, one = _OTHER
+    stage.say(synset=word, object=_(the), of_object=_(of), an_object=_(one), Object=_capital(_(the)))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 @cache
@@ -94,7 +127,6 @@ def _counts(ontology: Ontology) -> dict[str, str]:
         "animal_entries": str(entries),
         "animal_classes": str(classes),
         "animal_extra": str(entries - classes),
-        "animal_repeats": _repeats_in_words(repeats(ontology, animal)),
         "twice_synsets": str(len(experiments.counted_again(ontology))),
         "most_often": str(often),
         "most_synset": ontology.label(wnid),
@@ -108,8 +140,10 @@ def repeats(ontology: Ontology, wnid: str) -> dict[int, int]:
 
 
 def _repeats_in_words(found: dict[int, int]) -> str:
-    return " and ".join(
-        f"{classes} class{'' if classes == 1 else 'es'} listed {times} times"
+    return _(" and ").join(
+        _("one class listed {times} times", times=times)
+        if classes == 1
+        else _("{classes} classes listed {times} times", classes=classes, times=times)
         for times, classes in found.items()
     )
 
@@ -120,11 +154,18 @@ _ENGINES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
 def computed_with(stage: Stage) -> str:
     """Name the engine that ran the network and the other libraries, with versions."""
     found, info = library_versions(), shared_queue.queue().info(stage.model)
-    engine = "had not run yet" if info is None else f"was run by {_ENGINES[info.engine]} {found[info.engine]}"
-    return (
-        f"the network {engine}; all other numbers were computed with NumPy {found['numpy']}, SciPy {found['scipy']} "
-        f"and scikit-image {found['scikit-image']}"
-    )
+    libraries = _(
+        "NumPy {numpy}, SciPy {scipy} and scikit-image {image}",
+        numpy=found["numpy"], scipy=found["scipy"], image=found["scikit-image"],
+    )  # fmt: skip
+    if info is None:
+        return _(
+            "the network had not run yet; all numbers were computed with {libraries}", libraries=libraries
+        )
+    return _(
+        "the network was run by {engine}; all other numbers were computed with {libraries}",
+        engine=f"{_ENGINES[info.engine]} {found[info.engine]}", libraries=libraries,
+    )  # fmt: skip
 
 
 def versions() -> str:
@@ -142,4 +183,4 @@ def versions() -> str:
             found.append(f"{title} {version(package)}")
         except PackageNotFoundError:
             continue
-    return ", ".join(found[:-1]) + f" and {found[-1]}"
+    return ", ".join(found[:-1]) + _(" and ") + found[-1]

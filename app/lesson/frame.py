@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.lesson import choices
 from app.lesson.experiments import Check
+from app.lesson.language import number
+from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.source import source_of
 from app.lesson.stage import NotReadyError, Stage
@@ -96,24 +100,24 @@ def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> list[Bloc
     printed: dict[int, Block] = {}
     later: list[tuple[int, Prose | Question, DeltaGenerator]] = []
     for n, block in enumerate(lesson.blocks):
-        key = f"{lesson.number}-{n}"
+        key = f"{lesson.name}-{n}"
         if isinstance(block, Prose | Question):
             place = st.container(key=f"{type(block).__name__.lower()}-{key}")
             if names_of(block) <= stage.values.keys():
-                printed[n] = _text(block, key, stage, place)
+                printed[n] = _text(block, stage, place)
             else:
                 later.append((n, block, place))
         elif (found := _draw(block, key, stage, figures)) is not None:
             printed[n] = found
     for n, block, place in later:
-        printed[n] = _text(block, f"{lesson.number}-{n}", stage, place)
+        printed[n] = _text(block, stage, place)
     return [printed[n] for n in sorted(printed)]
 
 
-def _text(block: Prose | Question, key: str, stage: Stage, place: DeltaGenerator) -> Block:
+def _text(block: Prose | Question, stage: Stage, place: DeltaGenerator) -> Block:
     with place:
         if isinstance(block, Question):
-            return _question(block, stage, key)
+            return _question(block, stage)
         text = fill(block.text, stage.values)
         st.markdown(text)
         return Prose(text)
@@ -143,15 +147,15 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
             return Figure("".join(stage.paper), caption)
         case Code(name):
             code = source_of(name)
-            with st.expander(f"The code: `{name.rsplit('.', 1)[-1]}`", icon=":material/code:"):
-                st.caption(f"`{name}`, read from the source of the running program.")
+            with st.expander(_("The code: `{name}`", name=name.rsplit(".", 1)[-1]), icon=":material/code:"):
+                st.caption(_("`{name}`, read from the source of the running program.", name=name))
                 st.code(code, language="python", wrap_lines=True)
             return Snippet(name, "", code)
         case Snippet(when, _, code):
             with st.container(key=f"snippet-{when}-{key}", gap="xsmall"):
-                st.caption("Before" if when == "before" else ":primary[**Today**]")
+                st.caption(_("Before") if when == "before" else f":primary[**{_('Today')}**]")
                 st.code(code, language="python", wrap_lines=True)
-            return Snippet("Before" if when == "before" else "Today", "", code)
+            return Snippet(_("Before") if when == "before" else _("Today"), "", code)
         case CheckBlock(name, claim):
             return _check(name, fill(claim, stage.values), stage.checks.get(name))
         case _:
@@ -170,7 +174,7 @@ def watch(stage: Stage) -> None:
         jobs = [shared_queue.queue().look(job) for job in stage.waiting]
         if jobs:
             share = sum(job.share for job in jobs) / len(jobs)
-            st.progress(min(share, 1.0), "The network is running")
+            st.progress(min(share, 1.0), _("The network is running"))
         if any(job.finished for job in jobs) or any(future.done() for future in stage.futures):
             st.rerun()
 
@@ -183,7 +187,7 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
         share = f" · {wait.share:.0%}" if wait.share else ""
-        text = f"Please wait: {wait.what}"
+        text = _("Please wait: {what}", what=wait.what)
         st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
         return False
     except FcnError as error:
@@ -193,7 +197,9 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
 
 def verdict(check: Check) -> str:
     """Describe the result of a check."""
-    limit = f" (rounding explains up to {scientific(check.limit)})" if check.limit else ""
+    limit = ""
+    if check.limit:
+        limit = f" ({_('rounding explains up to {limit}', limit=scientific(check.limit))})"
     return f"**{scientific(check.error)}**{limit}"
 
 
@@ -201,42 +207,68 @@ def scientific(value: float) -> str:
     """Format a small error in scientific notation."""
     if value == 0:
         return "0"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    mantissa, _sign, exponent = f"{value:.1e}".partition("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa.removesuffix('.0')} × 10{raised}"
+    return f"{number(float(mantissa), 'g')} × 10{raised}"
 
 
 def _check(name: str, claim: str, check: Check | None) -> Block | None:
     with st.container(key=f"check-{name}", border=True):
         if check is None:
-            st.markdown(f":gray[:material/hourglass_empty: **Check: not run yet.**] {claim} …")
+            st.markdown(f":gray[:material/hourglass_empty: **{_('Check: not run yet.')}**] {claim} …")
             return None
         icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
-        word = "Check passed." if check.passed else "Check failed."
+        word = _("Check passed.") if check.passed else _("Check failed.")
         st.markdown(f"{icon} **{word}** {claim} {verdict(check)}")
     return CheckBlock(word, f"{claim} {verdict(check)}")
 
 
-def _question(question: Question, stage: Stage, key: str) -> Question:
-    choices = tuple(fill(choice, stage.values) for choice in question.choices)
+def _question(question: Question, stage: Stage) -> Question:
+    answers = tuple(fill(choice, stage.values) for choice in question.choices)
     asked, answer = fill(question.text, stage.values), fill(question.answer, stage.values)
+    right = right_answer(question, answers, stage.values)
+    chosen = choices.answer_of(stage.chosen, question.name)
+    if chosen is not None and chosen >= len(answers):
+        chosen = None
     with st.container(border=True):
-        st.markdown(f":primary[**Predict first**]\n\n{asked}")
-        chosen = st.radio(
-            "Your prediction",
-            range(len(choices)),
-            index=None,
-            format_func=choices.__getitem__,
-            key=f"lesson_choice_{key}",
-            persist_state="session",
+        st.markdown(f":primary[**{_('Predict first')}**]\n\n{asked}")
+        st.radio(
+            _("Your prediction"), range(len(answers)), chosen, format_func=answers.__getitem__,
             label_visibility="collapsed",
+            **stage.widget("answers", chosen, question.name, partial(_answer, question.name), initial=""),
+        )  # fmt: skip
+        is_shown = question.name in stage.chosen.shown
+        st.toggle(
+            _("Show the answer"),
+            **stage.widget("shown", is_shown, question.name, partial(_show, question.name)),
         )
-        if st.toggle("Show the answer", key=f"lesson_reveal_{key}", persist_state="session"):
-            if chosen is not None and chosen == question.right:
-                st.markdown(":green[:material/check: **Correct.**]")
-                spoken.announce("Correct.")
+        if is_shown:
+            if chosen == right:
+                st.markdown(f":green[:material/check: **{_('Correct.')}**]")
+                spoken.announce(_("Correct."))
             else:
-                st.markdown(f":primary[:material/arrow_forward: **{choices[question.right]}**]")
-                spoken.announce(f"The answer: {choices[question.right]}")
+                st.markdown(f":primary[:material/arrow_forward: **{answers[right]}**]")
+                spoken.announce(_("The answer: {answer}", answer=answers[right]))
             st.markdown(answer)
-    return Question(asked, choices, question.right, answer)
+    return Question(question.name, asked, answers, right, answer)
+
+
+def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:
+    """Return which answer is right, counted from 0.
+
+    Raises
+    ------
+    ValueError
+        None of them is, where it depends on the picture.
+    """
+    return answers.index(values[question.depends]) if question.depends else question.right
+
+
+def _answer(question: str, chosen: int | None) -> None:
+    record = lesson_state().choices
+    record.now = choices.with_answer(record.now, question, chosen)
+
+
+def _show(question: str, shown: bool) -> None:
+    record = lesson_state().choices
+    record.now = choices.with_shown(record.now, question, shown)

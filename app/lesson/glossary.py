@@ -9,9 +9,9 @@ from app.lesson.text import FOLDER
 
 
 @cache
-def entries() -> dict[str, str]:
+def entries(language: str = "en") -> dict[str, str]:
     """Return all terms in alphabetical order, with their Markdown."""
-    source = (FOLDER / "glossary.md").read_text(encoding="utf-8")
+    source = (FOLDER / language / "glossary.md").read_text(encoding="utf-8")
     parts = re.split(r"^## (.+)$", source, flags=re.MULTILINE)[1:]
     found = {term.strip(): text.strip() for term, text in zip(parts[::2], parts[1::2], strict=True)}
     return dict(sorted(found.items(), key=lambda entry: entry[0].casefold()))

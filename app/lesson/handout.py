@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, Template
 from markdown_it import MarkdownIt
 
+from app.lesson.language import current, translated
 from app.lesson.text import Block, Lesson, parts_of
 from fcn_core.system.folders import give_matplotlib_a_place
 
@@ -29,7 +30,7 @@ def handout(parts: Sequence[tuple[Lesson, Sequence[Block]]], computed_with: str)
     computed_with : str
         The software that computed the numbers, with versions.
     """
-    return _template().render(parts=parts, computed_with=computed_with)
+    return _template().render(parts=parts, computed_with=computed_with, lang=current(), _=translated)
 
 
 @cache

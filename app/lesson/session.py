@@ -8,6 +8,10 @@ from typing import Any
 
 import streamlit as st
 
+from app.lesson import choices
+from app.lesson.choices import Learner
+from app.state.choices import Choices
+from app.state.pictures import Picture
 from app.state.queue.jobs import Job, ModelKey
 from fcn_core.networks.geometry import Geometry
 
@@ -15,27 +19,14 @@ STATE: Mapping[str, str] = {"lesson_state": "LessonState"}
 """The lesson's own keys of ``st.session_state``, and what they hold."""
 
 WIDGETS = (
-    "lesson_model",
-    "lesson_choice_*",  # the chosen answer of a question
-    "lesson_reveal_*",
-    *(
-        "lesson_all_layers",
-        "lesson_grid_height",
-        "lesson_grid_width",
-        "lesson_cell_*",
-        "lesson_field",
-    ),  # step 1
-    *("lesson_toy", "lesson_prove"),  # step 2
-    *("lesson_softmax_*", "lesson_factor", "lesson_temperature"),  # step 3
-    *("lesson_noise_height", "lesson_noise_width", "lesson_noise_run"),  # step 4
-    *("lesson_up", "lesson_down", "lesson_twice"),  # step 5
-    *("lesson_fit", "lesson_centres"),  # step 6
-    "lesson_power",  # step 7
-    *("lesson_truth", "lesson_box_x", "lesson_box_y", "lesson_mask_kind", "lesson_snap"),  # step 8
-    "lesson_threshold_*",
-    *("lesson-go-*", "lesson-present", "lesson-leave"),  # buttons between the steps
+    "lesson-go-*",  # buttons between the steps
+    *("lesson-present", "lesson-leave", "lesson-reset"),
+    "upload-lesson-*",
+    *("lesson_prove", "lesson_up", "lesson_down"),
 )
-"""Keys of the lesson's widgets, as patterns."""
+"""Keys of the lesson's widgets, as patterns, besides those of its choices: they begin with `PREFIX`."""
+
+PREFIX = "lesson-"
 
 
 @dataclass(eq=False)
@@ -44,12 +35,18 @@ class LessonState:
 
     Attributes
     ----------
-    query : dict or None
-        Address to go to in the next run.
+    choices : Choices
+        What the learner chose.
     step : str
         The step of the last run.
-    synset : str
-        Where the user is in the hierarchy of step five, as a wnid.
+    uploaded : Picture or None
+        The learner's own picture.
+    taken : str
+        Id of the file that was opened last.
+    uploader : int
+        Serial number of the uploader: a new number makes a new one.
+    problem : str
+        A message to show once.
     proved : set of str
         Models whose conversion the user asked to prove.
     geometry : dict
@@ -58,9 +55,14 @@ class LessonState:
         For each purpose what was asked for, and its job.
     """
 
-    query: dict[str, str] | None = None
+    choices: Choices[Learner] = field(
+        default_factory=lambda: Choices(choices.plain(), choices.read, choices.write, prefix=PREFIX)
+    )
     step: str = ""
-    synset: str = ""
+    uploaded: Picture | None = None
+    taken: str = ""
+    uploader: int = 0
+    problem: str = ""
     proved: set[str] = field(default_factory=set)
     geometry: dict[ModelKey, Geometry] = field(default_factory=dict)
     jobs: dict[str, tuple[Any, Job]] = field(default_factory=dict)
@@ -70,3 +72,8 @@ def lesson_state() -> LessonState:
     """Return the record of this session's lesson."""
     state: LessonState = st.session_state.setdefault("lesson_state", LessonState())
     return state
+
+
+def learner() -> Learner:
+    """Return what the learner of this session chose."""
+    return lesson_state().choices.now

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-import skimage.data
-
+from app.lesson import pictures
+from app.lesson.choices import Learner
 from app.lesson.experiments import Check
-from app.lesson.session import lesson_state
-from app.lesson.text import FOLDER
+from app.lesson.language import number
+from app.lesson.language import translated as _
+from app.lesson.session import learner, lesson_state
 from app.state import caches, predictors, shared_queue
-from app.state.queue.jobs import Job, ModelKey, Snapshot
+from app.state.pictures import Picture
+from app.state.queue.jobs import Job, ModelKey, Snapshot, Source
 from app.state.session import session_id
 from fcn_core.errors import FcnError
-from fcn_core.images.read import RGBImage, image_from_array
-from fcn_core.images.scales import Fit, Scale
+from fcn_core.images.read import RGBImage
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale
+from fcn_core.maps.findings import findings
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import Geometry
 from fcn_core.networks.spec import ModelSpec
-from fcn_core.networks.zoo import MODELS, find_weights, model_spec
+from fcn_core.networks.zoo import MODELS
 from fcn_core.synsets.ontology import Ontology
-
-SYNSET = "n02121620"  # cat, as in the picture
 
 
 class NotReadyError(Exception):
@@ -37,35 +36,14 @@ class NotReadyError(Exception):
         self.share, self.what = share, what
 
 
-@cache
-def cat_picture() -> RGBImage:
-    """Return the lesson's picture: "Chelsea" by Stefan van der Walt, CC0, from scikit-image."""
-    return image_from_array(skimage.data.chelsea(), "cat")
-
-
-@cache
-def cat_outline() -> tuple[tuple[float, float], ...]:
-    """Return the hand-drawn outline of the cat: corners (x, y) in pixels of the picture."""
-    corners = json.loads((FOLDER / "cat_outline.json").read_text(encoding="utf-8"))["polygon"]
-    return tuple((float(x), float(y)) for x, y in corners)
-
-
-def available_models() -> tuple[str, ...]:
-    """Return the models whose weights are on this machine, the default model first."""
-    try:
-        first = model_spec().name
-    except FcnError:
-        first = next(iter(MODELS))
-    here = [name for name, spec in MODELS.items() if find_weights(spec) is not None]
-    return tuple(sorted(here, key=lambda name: name != first)) or (first,)
-
-
 @dataclass(eq=False)
 class Stage:
     """One run of the page.
 
     Attributes
     ----------
+    source : Picture
+        The lesson's picture, for the network.
     values : dict
         Live values by name, formatted for the text; figures add theirs.
     checks : dict
@@ -77,6 +55,7 @@ class Stage:
     """
 
     model: ModelKey
+    source: Picture
     values: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Check] = field(default_factory=dict)
     waiting: list[Job] = field(default_factory=list)
@@ -95,12 +74,50 @@ class Stage:
 
     @property
     def picture(self) -> RGBImage:
-        """The lesson's picture."""
-        return cat_picture()
+        """The lesson's picture, to draw on: a copy if it is large."""
+        return self.source.working
+
+    @property
+    def chosen(self) -> Learner:
+        """What the learner chose."""
+        return learner()
+
+    @property
+    def synset(self) -> str:
+        """Wnid of what is looked for in the picture.
+
+        Raises
+        ------
+        NotReadyError
+            The learner chose none for a picture of their own, and the network still looks at it.
+        """
+        wnid = self.chosen.synset or pictures.first_synset(self.chosen.picture, self.ontology)
+        if wnid:
+            return wnid
+        found = findings(self.class_maps("first look", self.source, NOTEBOOK_SCALES[:3]))
+        return found[0].synset.wnid if found else self.ontology.find("dog").wnid
+
+    @property
+    def outline(self) -> tuple[pictures.Corners, ...]:
+        """The outline of what is looked for, in pixels of `picture`; empty if none was drawn."""
+        name = self.chosen.picture
+        if name not in pictures.outlines() or self.synset != pictures.first_synset(name, self.ontology):
+            return ()
+        share = self.picture.height / self.source.height
+        return tuple(tuple((x * share, y * share) for x, y in drawn) for drawn in pictures.outlines()[name])
+
+    def widget(self, name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments by which a widget shows and changes a choice: see :class:`app.state.choices.Choices`."""
+        return lesson_state().choices.widget(name, *args, **kwargs)
 
     def say(self, **values: object) -> None:
-        """Add live values for the text."""
-        self.values.update({name: shown(value) for name, value in values.items()})
+        """Add live values for the text; numbers are formatted."""
+        self.values.update(
+            {
+                name: number(value) if isinstance(value, float) else str(value)
+                for name, value in values.items()
+            }
+        )
 
     def geometry(self) -> Geometry:
         """Return where the model's cells look, from the session's memory if possible.
@@ -116,13 +133,15 @@ class Stage:
         if self.model not in kept:
             predictor = predictors.predictor(self.model)
             if predictor is None:
-                predictor = self.result_of(caches.preparation(self.model), f"{self.spec.title} is loading")
+                predictor = self.result_of(
+                    caches.preparation(self.model), _("{model} is loading", model=self.spec.title)
+                )
                 caches.preparation.clear(self.model)
             kept[self.model] = predictor.geometry
         return kept[self.model]
 
     def class_maps(
-        self, purpose: str, image: RGBImage, scales: tuple[Scale, ...], fit: Fit = "aspect"
+        self, purpose: str, image: Source, scales: tuple[Scale, ...], fit: Fit = "aspect"
     ) -> Mapping[str, ClassMap]:
         """Return class maps of a picture, computed by the queue.
 
@@ -151,7 +170,7 @@ class Stage:
         if now.state == "cancelled":
             del kept[purpose]
             self.waiting.append(job)
-            raise NotReadyError(0.0, "computing again")
+            raise NotReadyError(0.0, _("computing again"))
         if now.error:
             raise FcnError(now.error)
         if not now.finished:
@@ -175,19 +194,9 @@ class Stage:
 def progress_words(now: Snapshot, title: str) -> str:
     """Describe what the queue does for a job."""
     if now.state == "queued":
-        return "waiting in the queue"
+        return _("waiting in the queue")
     if now.state == "loading" or now.running is None:
-        return f"{title} is loading"
-    return f"the network runs at {now.running.height} × {now.running.width} pixels"
-
-
-def shown(value: object) -> str:
-    """Format a live value for the text: numbers short, all else as it is."""
-    if isinstance(value, float):
-        return f"{value:.3g}" if 0 < abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.2f}"
-    return str(value)
-
-
-def percent(share: float) -> str:
-    """Format a share as a percentage."""
-    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
+        return _("{model} is loading", model=title)
+    return _(
+        "the network runs at {height} × {width} pixels", height=now.running.height, width=now.running.width
+    )

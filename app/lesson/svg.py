@@ -21,6 +21,13 @@ def stretched(pixels: UInt8, height: int, width: int) -> UInt8:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
+def reduced(pixels: UInt8, side: int = 640) -> UInt8:
+    """Reduce a picture so that its longer side has at most `side` pixels."""
+    height, width = pixels.shape[:2]
+    share = min(1.0, side / max(height, width))
+    return stretched(pixels, max(1, round(height * share)), max(1, round(width * share)))
+
+
 def picture(
     pixels: UInt8,
     marks: Iterable[str],

@@ -6,12 +6,14 @@ A file opens with lines ``key: value`` between two ``---``. After that it is Mar
     [[figure NAME]]                   a figure; the lines "> ..." below it are its caption
     [[code fcn_core.module.name]]     the source of that function or class
     [[check NAME]]                    a check with its error; the lines "> ..." below it say what is compared
-    [[question]] ... [[answer]] ... [[end]]
-                                      a question with "- [ ]" choices, "- [x]" the right one, and its answer
+    [[question NAME]] ... [[answer]] ... [[end]]
+                                      a question with "- [ ]" choices, "- [x]" the right one, and its answer; with
+                                      [[answer VALUE]] the right one is the choice that equals this live value
     ```python before  or  ```python after
                                       code as it was, and as it is written today
 
-``{{name}}`` stands for a live value. Teachers can edit or translate these files without changing code.
+``{{name}}`` stands for a live value. The files of each language are in a folder of their own, under the same names.
+Teachers can edit or translate them without changing code.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from functools import cache
 from fcn_core.system.assets import asset
 
 FOLDER = asset("lesson")
+LANGUAGES: Mapping[str, str] = {"en": "English", "fr": "Français"}
 UNKNOWN = "…"
+APPENDIX = "since-2020"
 
 _MARK = re.compile(r"\[\[(\w+)(?: ([\w.]+))?\]\]\s*")
 _VALUE = re.compile(r"\{\{(\w+)\}\}")
@@ -71,12 +75,24 @@ class CheckBlock:
 
 @dataclass(frozen=True)
 class Question:
-    """A question with choices, whose answer is revealed on request."""
+    """A question with choices, whose answer is revealed on request.
 
+    Attributes
+    ----------
+    name : str
+        Its name in the learner's address, the same in all languages.
+    right : int
+        The right choice, counted from 0; -1 if it depends on the picture.
+    depends : str
+        The live value that the right choice equals, if it depends on the picture.
+    """
+
+    name: str
     text: str
     choices: tuple[str, ...]
     right: int
     answer: str
+    depends: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,23 +109,36 @@ Block = Prose | Formula | Figure | Code | CheckBlock | Question | Snippet
 
 @dataclass(frozen=True)
 class Lesson:
-    """One step of the lesson."""
+    """One step of the lesson.
 
-    number: int
+    Attributes
+    ----------
+    name : str
+        Number of the step, or the name of an appendix; its name in the address.
+    """
+
+    name: str
     title: str
     short: str
     goal: str
     blocks: tuple[Block, ...]
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Names of its questions."""
+        return tuple(block.name for block in self.blocks if isinstance(block, Question))
+
 
 @cache
-def read_lesson() -> tuple[Lesson, ...]:
-    """Read all steps, in the order of their file names."""
-    paths = sorted(FOLDER.glob("[0-9]*.md"))
-    return tuple(parse(path.read_text(encoding="utf-8"), n) for n, path in enumerate(paths, start=1))
+def read_lesson(language: str) -> tuple[Lesson, ...]:
+    """Read all steps in the order of their file names, and the appendix."""
+    folder = FOLDER / language
+    paths = {path.name.partition("-")[0]: path for path in sorted(folder.glob("[0-9]*.md"))}
+    paths[APPENDIX] = folder / f"{APPENDIX}.md"
+    return tuple(parse(path.read_text(encoding="utf-8"), name) for name, path in paths.items())
 
 
-def parse(source: str, number: int = 1) -> Lesson:
+def parse(source: str, name: str = "1") -> Lesson:
     """Read one step.
 
     Raises
@@ -160,26 +189,34 @@ def parse(source: str, number: int = 1) -> Lesson:
         elif mark[1] == "question":
             close()
             end = lines.index("[[end]]", i)
-            blocks.append(_question(lines[i:end]))
+            blocks.append(_question(mark[2] or "", lines[i:end]))
             i = end + 1
         else:
             raise ValueError(f"Expected figure, code, check or question. Received: {line!r}")
     close()
-    return Lesson(number, keys["title"], keys["short"], keys["goal"], tuple(blocks))
+    return Lesson(name, keys["title"], keys["short"], keys["goal"], tuple(blocks))
 
 
-def _question(lines: list[str]) -> Question:
-    if "[[answer]]" not in lines:
-        raise ValueError(f"Expected [[answer]] in the question {' '.join(lines).strip()[:60]!r}.")
-    middle = lines.index("[[answer]]")
+def _question(name: str, lines: list[str]) -> Question:
+    marks = [
+        (n, mark[2] or "")
+        for n, line in enumerate(lines)
+        if (mark := _MARK.fullmatch(line)) and mark[1] == "answer"
+    ]
+    if not name or len(marks) != 1:
+        raise ValueError(f"Expected a name and [[answer]] in the question {' '.join(lines).strip()[:60]!r}.")
+    middle, depends = marks[0]
     choices = [found for line in lines[:middle] if (found := _CHOICE.fullmatch(line.strip()))]
     right = [n for n, choice in enumerate(choices) if choice[1] == "x"]
-    if len(right) != 1:
-        raise ValueError(f"Expected one choice marked [x]. Received {len(right)} in {lines[0]!r}.")
+    if len(right) != (0 if depends else 1):
+        raise ValueError(
+            f"Expected one choice marked [x], or none and [[answer VALUE]]. Received {len(right)} in {lines[0]!r}."
+        )
     text = "\n".join(line for line in lines[:middle] if not _CHOICE.fullmatch(line.strip()))
     return Question(
-        text.strip(), tuple(c[2] for c in choices), right[0], "\n".join(lines[middle + 1 :]).strip()
-    )
+        name, text.strip(), tuple(c[2] for c in choices), right[0] if right else -1,
+        "\n".join(lines[middle + 1 :]).strip(), depends,
+    )  # fmt: skip
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
@@ -194,8 +231,8 @@ def names_of(block: Block) -> frozenset[str]:
             texts: tuple[str, ...] = (text,)
         case Figure(_, caption) | CheckBlock(_, caption):
             texts = (caption,)
-        case Question(text, choices, _, answer):
-            texts = (text, *choices, answer)
+        case Question(_, text, choices, _, answer, depends):
+            texts = (text, *choices, answer, f"{{{{{depends}}}}}" if depends else "")
         case _:
             texts = ()
     return frozenset(name for text in texts for name in _VALUE.findall(text))

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
-from app.lesson import facts, frame
+from app.lesson import choices, facts, frame, pictures
+from app.lesson.choices import available_models
 from app.lesson.glossary import anchor, entries
 from app.lesson.handout import handout
-from app.lesson.session import lesson_state
-from app.lesson.stage import Stage, available_models
-from app.lesson.steps import step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
-from app.lesson.text import Lesson, read_lesson
+from app.lesson.language import translated as _
+from app.lesson.session import learner, lesson_state
+from app.lesson.stage import Stage
+from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
+from app.lesson.text import LANGUAGES, Lesson, read_lesson
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
 
-FIGURES = [s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9)]
-OTHERS = {"glossary": "Glossary", "all": "All on one page"}
+FIGURES: list[Mapping[str, frame.Draw]] = [
+    s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, since_2020)
+]
 
-lessons = read_lesson()
 state = lesson_state()
-if state.query is not None:
-    st.query_params.from_dict(state.query)
-    state.query = None
-present = st.query_params.get("present") == "1"
-asked = st.query_params.get("step", "1")
-known = asked in OTHERS or (asked.isdecimal() and 1 <= int(asked) <= len(lessons))
+ignored = state.choices.arrive()
+source = pictures.open_chosen()
+lessons = {lesson.name: lesson for lesson in read_lesson(learner().lang)}
+others = {"glossary": _("Glossary"), "all": _("All on one page")}
+asked = learner().step
+known = asked in others or asked in lessons
 here = asked if known else "1"
 
 
-def go(step: str, large: bool) -> None:
-    """Go to a step. The next run sets the address, because the browser ignores changes made in callbacks."""
-    lesson_state().query = {"step": step, **({"present": "1"} if large else {})}
+def go(step: str) -> None:
+    """Go to a step."""
+    lesson_state().choices.choose(step=step)
+
+
+def project(large: bool) -> None:
+    """Begin or end to present."""
+    lesson_state().choices.choose(present=large)
 
 
 def link(step: str, label: str, place: str, *, icon: str | None = None, right: bool = False) -> None:
@@ -43,98 +52,138 @@ def link(step: str, label: str, place: str, *, icon: str | None = None, right: b
         icon_position="right" if right else "left",
         type="tertiary",
         on_click=go,
-        args=(step, present),
+        args=(step,),
     )
 
 
-def contents() -> ModelKey:
-    """Draw the sidebar with the steps, the model and present mode; return the chosen model."""
-    names = available_models()
+def label(lesson: Lesson) -> str:
+    """Name a step in the contents."""
+    return f"{lesson.name}\u2002{lesson.short}" if lesson.name.isdecimal() else lesson.short
+
+
+def contents() -> None:
+    """Draw the sidebar: the steps, the language, the picture, the model and present mode."""
+    widget = state.choices.widget
     with st.sidebar:
-        st.header("The lesson", anchor=False)
-        steps = [(str(each.number), f"{each.number}\u2002{each.short}") for each in lessons]
-        for step, label in [*steps, *OTHERS.items()]:
+        st.segmented_control(
+            "Language · Langue", tuple(LANGUAGES), required=True, format_func=LANGUAGES.__getitem__,
+            label_visibility="collapsed", **widget("lang", initial="default"),
+        )  # fmt: skip
+        st.header(_("The lesson"), anchor=False)
+        for step, name in {**{name: label(lesson) for name, lesson in lessons.items()}, **others}.items():
             with st.container(key=f"lesson-link-{step}"):
-                link(step, label, "contents")
+                link(step, name, "contents")
         spoken.current(f"lesson-link-{here}")
         st.divider()
-        name = st.selectbox("Model", names, format_func=lambda n: MODELS[n].title, key="lesson_model")
+        pictures.draw()
+        names = available_models()
+        st.selectbox(
+            _("Model"), names, names.index(learner().model) if learner().model in names else 0,
+            format_func=lambda name: MODELS[name].title, **widget("model", initial=""),
+        )  # fmt: skip
         st.button(
-            "Present",
+            _("Present"),
             key="lesson-present",
             icon=":material/slideshow:",
-            help="Large type, without sidebar and header.",
-            on_click=go,
-            args=(here, True),
+            help=_("Large type, without sidebar and header."),
+            on_click=project,
+            args=(True,),
         )
-    return ModelKey(name)
 
 
 def one_step(lesson: Lesson, stage: Stage) -> None:
     """Draw one step, with buttons to the steps before and after it."""
     if not known:
         text = notices.escape_markdown(repr(asked[:20]))
-        st.info(f"There is no step {text}. This is the first step.", icon=":material/info:")
-    st.caption(f"Step {lesson.number} of {len(lessons)}")
+        st.info(_("There is no step {step}. This is the first step.", step=text), icon=":material/info:")
+    steps = sum(name.isdecimal() for name in lessons)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        numbered = _("Step {number} of {count}", number=lesson.name, count=steps)
+        st.caption(numbered if lesson.name.isdecimal() else _("Appendix"))
+        if choices.is_changed(learner(), lesson.name, lesson.questions):
+            st.button(
+                _("Reset this step"), key="lesson-reset", type="tertiary", icon=":material/restart_alt:",
+                on_click=reset, args=(lesson,),
+            )  # fmt: skip
     heading(lesson)
-    frame.draw(lesson, stage, FIGURES[lesson.number - 1])
+    frame.draw(lesson, stage, figures_of(lesson))
     frame.watch(stage)
     st.divider()
+    names = list(lessons)
+    at = names.index(lesson.name)
     with st.container(horizontal=True, horizontal_alignment="distribute", key="lesson-way"):
-        if lesson.number > 1:
-            before = lessons[lesson.number - 2]
-            link(str(before.number), before.short, "way", icon=":material/arrow_back:")
-        if lesson.number < len(lessons):
-            following = lessons[lesson.number]
-            link(str(following.number), following.short, "way", icon=":material/arrow_forward:", right=True)
+        if at > 0:
+            link(names[at - 1], lessons[names[at - 1]].short, "way", icon=":material/arrow_back:")
+        if at + 1 < len(names):
+            following = names[at + 1]
+            link(following, lessons[following].short, "way", icon=":material/arrow_forward:", right=True)
+
+
+def reset(lesson: Lesson) -> None:
+    """Set a step as it was at first."""
+    record = lesson_state().choices
+    record.now = choices.reset(record.now, lesson.name, lesson.questions)
+
+
+def figures_of(lesson: Lesson) -> Mapping[str, frame.Draw]:
+    """Return the figures of a step by name."""
+    return FIGURES[list(lessons).index(lesson.name)]
 
 
 def heading(lesson: Lesson) -> None:
     """Draw title and goal of a step."""
-    st.title(lesson.title, anchor=f"step-{lesson.number}")
-    with st.container(key="lesson-goal" if here != "all" else f"prose-goal-{lesson.number}"):
+    st.title(lesson.title, anchor=f"step-{lesson.name}")
+    with st.container(key="lesson-goal" if here != "all" else f"prose-goal-{lesson.name}"):
         st.markdown(f"*{lesson.goal}*")
 
 
 def whole_lesson(stage: Stage) -> None:
     """Draw all steps one after another, and offer the handout."""
-    st.title("The whole lesson")
+    st.title(_("The whole lesson"))
     with st.container(key="prose-all"):
         st.markdown(
-            "All steps on one page, with sliders and switches as you have set them. To print the lesson, download the "
-            "handout: one HTML file with text, figures, formulas and code, which needs no network."
+            _(
+                "All steps on one page, with sliders and switches as you have set them. To print the lesson, download "
+                "the handout: one HTML file with text, figures, formulas and code, which needs no network."
+            )
         )
     place, computed_with = st.empty(), facts.computed_with(stage)
     parts = []
-    for lesson, figures in zip(lessons, FIGURES, strict=True):
+    for lesson in lessons.values():
         heading(lesson)
-        parts.append((lesson, frame.draw(lesson, stage, figures)))
+        parts.append((lesson, frame.draw(lesson, stage, figures_of(lesson))))
         st.divider()
     place.download_button(
-        "Handout",
+        _("Handout"),
         lambda: handout(parts, computed_with),
         "lesson.html",
         "text/html",
         icon=":material/print:",
         on_click="ignore",
         disabled=stage.busy,
-        help="Available when all figures are complete." if stage.busy else None,
+        help=_("Available when all figures are complete.") if stage.busy else None,
     )
     frame.watch(stage)
 
 
 def glossary_page() -> None:
     """Draw all terms, each with an address of its own."""
-    st.title("Glossary")
-    for term, text in entries().items():
+    st.title(_("Glossary"))
+    for term, text in entries(learner().lang).items():
         with st.container(key=f"prose-{anchor(term)}"):
             st.header(term, anchor=anchor(term))
             st.markdown(text)
 
 
 frame.arrive(here)
-frame.style(present)
-the_stage = Stage(contents())
+frame.style(learner().present)
+contents()
+state.choices.publish()
+notices.ignored_parameters(ignored or ())
+if state.problem:
+    notices.problem(state.problem)
+    state.problem = ""
+the_stage = Stage(ModelKey(learner().model), source)
 facts.gather(the_stage)
 with st.container(key="lesson"):
     if here == "glossary":
@@ -142,10 +191,14 @@ with st.container(key="lesson"):
     elif here == "all":
         whole_lesson(the_stage)
     else:
-        one_step(lessons[int(here) - 1], the_stage)
+        one_step(lessons[here], the_stage)
     with st.container(key="lesson-end"):
         st.empty()
-    if present:
+    if learner().present:
         st.button(
-            "Leave present mode", key="lesson-leave", icon=":material/close:", on_click=go, args=(here, False)
+            _("Leave present mode"),
+            key="lesson-leave",
+            icon=":material/close:",
+            on_click=project,
+            args=(False,),
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from app.lesson import draw, experiments, svg
 from app.lesson.experiments import LayerRow
 from app.lesson.facts import CLASSES, SIZES, grid, shape
-from app.lesson.stage import Stage, percent
+from app.lesson.language import percent
+from app.lesson.language import translated as _
+from app.lesson.session import lesson_state
+from app.lesson.stage import Stage
 from fcn_core.networks.geometry import CellGrid
 
 
@@ -19,46 +23,63 @@ def layers(stage: Stage) -> None:
     rows = experiments.layer_table(stage.geometry(), size, size)
     table = [
         {
-            "Layer": r.name,
-            "Window": r.window,
-            "Shape": shape(*r.shape),
-            "Cells": r.shape[0] * r.shape[1],
-            "Channels": r.shape[2],
-            "Pixels per cell": str(r.stride),
+            _("Layer"): r.name,
+            _("Window"): _window(r),
+            _("Shape"): shape(*r.shape),
+            _("Cells"): r.shape[0] * r.shape[1],
+            _("Channels"): r.shape[2],
+            _("Pixels per cell"): str(r.stride),
         }
         for r in rows[:-1]
     ]
     ending = [
-        ("global average pooling", "all cells", stage.spec.features),
+        (_("global average pooling"), _("all cells"), stage.spec.features),
         ("Dense", "", CLASSES),
         ("softmax", "", CLASSES),
     ]
     table += [
-        {"Layer": n, "Window": w, "Shape": f"({c},)", "Cells": 1, "Channels": c, "Pixels per cell": ""}
+        {
+            _("Layer"): n,
+            _("Window"): w,
+            _("Shape"): f"({c},)",
+            _("Cells"): 1,
+            _("Channels"): c,
+            _("Pixels per cell"): "",
+        }
         for n, w, c in ending
     ]
     every = st.toggle(
-        f"All {len(table)} layers",
-        key="lesson_all_layers",
-        persist_state="session",
-        help="If off, only the layers that make the map smaller, and the last ones.",
+        _("All {count} layers", count=len(table)),
+        help=_("If off, only the layers that make the map smaller, and the last ones."),
+        **stage.widget("all_layers"),
     )
     if not every:
         shown = {r.name for r in shrinking(rows[:-1])}
-        table = [row for row in table if row["Layer"] in shown] + table[-len(ending) :]
-    most = max(row["Cells"] for row in table if isinstance(row["Cells"], int))
+        table = [row for row in table if row[_("Layer")] in shown] + table[-len(ending) :]
+    most = max(r.shape[0] * r.shape[1] for r in rows)
     draw.table(
         stage,
         table,
-        "Table of the network's layers with window, shape, cells and channels.",
+        _("Table of the network's layers with window, shape, cells and channels."),
         height=420 if every else "content",
         columns={
-            "Cells": st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
-            "Channels": st.column_config.ProgressColumn(
+            _("Cells"): st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
+            _("Channels"): st.column_config.ProgressColumn(
                 format="localized", min_value=0, max_value=stage.spec.features
             ),
         },
     )
+
+
+def _window(row: LayerRow) -> str:
+    """Describe the window of a layer."""
+    if row.kind == "join":
+        return _("join")
+    if row.kind == "pad":
+        return _("pad")
+    if row.step == 2:
+        return _("{window}, every 2nd", window=row.window)
+    return row.window
 
 
 def shrinking(rows: Sequence[LayerRow]) -> list[LayerRow]:
@@ -71,14 +92,12 @@ def grid_of_cells(stage: Stage) -> None:
     """Draw the picture at a chosen size under its grid of cells, and the receptive field of one cell."""
     geometry = stage.geometry()
     first, second = st.columns(2)
-    height = first.slider(
-        "Height, in pixels", 32, 800, 200, key="lesson_grid_height", persist_state="session"
-    )
-    width = second.slider("Width, in pixels", 32, 800, 300, key="lesson_grid_width", persist_state="session")
+    height = first.slider(_("Height, in pixels"), 32, 800, **stage.widget("grid_height"))
+    width = second.slider(_("Width, in pixels"), 32, 800, **stage.widget("grid_width"))
     cells = geometry.cells(height, width)
-    row = _cell(first, "Row of the cell", cells.y.size)
-    column = _cell(second, "Column of the cell", cells.x.size)
-    whole = st.toggle("Show the cell's receptive field", key="lesson_field", persist_state="session")
+    row = _cell(stage, first, "grid_row", _("Row of the cell"), cells.y.size)
+    column = _cell(stage, second, "grid_column", _("Column of the cell"), cells.x.size)
+    whole = st.toggle(_("Show the cell's receptive field"), **stage.widget("field"))
     picture, said = grid_drawing(stage, cells, row, column, whole)
     draw.drawing(stage, picture, said, width=max(160, min(720, 520 * width // height)))
     (top, bottom), (left, right) = experiments.field_of(cells.y, row), experiments.field_of(cells.x, column)
@@ -95,19 +114,20 @@ def grid_of_cells(stage: Stage) -> None:
     stage.checks["grid"] = experiments.grid_check(geometry, *SIZES)
 
 
-def _cell(place: st.delta_generator.DeltaGenerator, label: str, cells: int) -> int:
+def _cell(stage: Stage, place: st.delta_generator.DeltaGenerator, name: str, label: str, cells: int) -> int:
     """Ask for a row or column and return it counted from zero; it starts in the middle."""
     if cells == 1:
-        place.caption(f"{label}: there is only one.")
+        place.caption(_("{label}: there is only one.", label=label))
         return 0
+    chosen = getattr(stage.chosen, name)
+    shown = min(chosen, cells) if chosen else (cells + 1) // 2
     return (
-        int(
-            place.slider(
-                label, 1, cells, (cells + 1) // 2, key=f"lesson_cell_{label}_{cells}", persist_state="session"
-            )
-        )
-        - 1
+        int(place.slider(label, 1, cells, **stage.widget(name, shown, str(cells), partial(_take, name)))) - 1
     )
+
+
+def _take(name: str, value: int) -> None:
+    lesson_state().choices.choose(**{name: value})
 
 
 def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bool) -> tuple[str, str]:
@@ -143,8 +163,12 @@ def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bo
             svg.rectangle(x - half, y - half, x + half, y + half, 1.5 * weight, fill=0.1, dashed=True)
         )
     shown = svg.stretched(stage.picture.pixels, min(height, 600), min(width, 600))
-    said = f"A cat under a grid of {cells.y.size} times {cells.x.size} cells; one cell is marked"
-    said += f", and a dashed square of {cells.y.extent} pixels a side around it." if whole else "."
+    said = _(
+        "The picture under a grid of {rows} times {columns} cells; one cell is marked.",
+        rows=cells.y.size, columns=cells.x.size,
+    )  # fmt: skip
+    if whole:
+        said += " " + _("Around it is a dashed square of {extent} pixels a side.", extent=cells.y.extent)
     return svg.picture(shown, marks, said, size=(height, width), margin=margin), said
 
 

@@ -6,13 +6,14 @@ import numpy as np
 import streamlit as st
 
 from app.lesson import draw, experiments
+from app.lesson.choices import FACTORS
+from app.lesson.language import number
+from app.lesson.language import translated as _
 from app.lesson.stage import Stage
-
-_FACTORS = (1, 2, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 
 
 def _bars(values: list[float]) -> dict[str, float]:
-    return {f"class {k}": v for k, v in enumerate(values, start=1)}
+    return {_("class {number}", number=k): v for k, v in enumerate(values, start=1)}
 
 
 def cell(stage: Stage) -> None:
@@ -21,16 +22,28 @@ def cell(stage: Stage) -> None:
     after = experiments.softmax(logits)
     places = st.columns(3)
     index = tuple(
-        int(place.slider(label, 1, count, 1, key=f"lesson_softmax_{label}", persist_state="session")) - 1
-        for place, label, count in zip(places, ("Sample", "Row", "Column"), logits.shape[:3], strict=True)
+        int(place.slider(label, 1, count, **stage.widget(name))) - 1
+        for place, name, label, count in zip(
+            places,
+            ("sample", "row", "column"),
+            (_("Sample"), _("Row"), _("Column")),
+            logits.shape[:3],
+            strict=True,
+        )
     )
     left, right = st.columns(2)
-    winner = f"class {int(logits[index].argmax()) + 1}"
+    winner = _("class {number}", number=int(logits[index].argmax()) + 1)
     before = _bars(logits[index].tolist())
-    draw.bars(stage, before, "logit", "Bars: the cell's logits.", place=left, marked=winner)
+    draw.bars(stage, before, _("logit"), _("Bars: the cell's logits."), place=left, marked=winner)
     result = _bars(after[index].tolist())
     draw.bars(
-        stage, result, "probability", "Bars: the cell's probabilities.", place=right, top=1.0, marked=winner
+        stage,
+        result,
+        _("probability"),
+        _("Bars: the cell's probabilities."),
+        place=right,
+        top=1.0,
+        marked=winner,
     )
     stage.say(
         cell_sum_before=float(logits[index].sum()),
@@ -42,9 +55,7 @@ def cell(stage: Stage) -> None:
 
 def overflow(stage: Stage) -> None:
     """Multiply the logits until the plain formula overflows."""
-    factor = st.select_slider(
-        "Multiply all logits by", _FACTORS, 1, key="lesson_factor", persist_state="session"
-    )
+    factor = st.select_slider(_("Multiply all logits by"), FACTORS, **stage.widget("factor"))
     logits = experiments.random_logits() * np.float32(factor)
     plain, stable = experiments.naive_softmax(logits), experiments.softmax(logits)
     row = np.unravel_index(int(logits.argmax()), logits.shape)[:3]
@@ -52,16 +63,23 @@ def overflow(stage: Stage) -> None:
         stage,
         [
             {
-                "Values": name,
-                **{f"class {k}": f"{v:.3g}" for k, v in enumerate(values[row].tolist(), start=1)},
+                _("Values"): name,
+                **{
+                    _("class {number}", number=k): number(v, ".3g")
+                    for k, v in enumerate(values[row].tolist(), start=1)
+                },
             }
-            for name, values in (("logit", logits), ("plain formula", plain), ("stable formula", stable))
+            for name, values in (
+                (_("logit"), logits),
+                (_("plain formula"), plain),
+                (_("stable formula"), stable),
+            )
         ],
-        "The cell with the largest logit: its logits, the plain formula's result and the stable one's.",
+        _("The cell with the largest logit: its logits, the plain formula's result and the stable one's."),
     )
     stage.say(
         factor=factor,
-        largest_logit=f"{logits.max():.1f}",
+        largest_logit=number(float(logits.max()), ".1f"),
         broken=int((~np.isfinite(plain).all(axis=-1)).sum()),
         stable_broken=int((~np.isfinite(stable).all(axis=-1)).sum()),
     )
@@ -70,19 +88,19 @@ def overflow(stage: Stage) -> None:
 
 def temperature(stage: Stage) -> None:
     """Draw the probabilities of one cell at a chosen temperature."""
-    warmth = st.slider("Temperature T", 0.1, 5.0, 1.0, 0.1, key="lesson_temperature", persist_state="session")
+    warmth = st.slider(_("Temperature T"), 0.1, 5.0, step=0.1, **stage.widget("temperature"))
     logits = experiments.random_logits()[0, 0, 0]
     result = experiments.softmax(logits, warmth)
     draw.bars(
         stage,
         _bars(result.tolist()),
-        "probability",
-        "Bars: the probabilities at this temperature.",
+        _("probability"),
+        _("Bars: the probabilities at this temperature."),
         top=1.0,
-        marked=f"class {int(logits.argmax()) + 1}",
+        marked=_("class {number}", number=int(logits.argmax()) + 1),
     )
     stage.say(
-        temperature=f"{warmth:.1f}",
+        temperature=number(warmth, ".1f"),
         top_probability=float(result.max()),
         top_plain=float(experiments.softmax(logits).max()),
     )

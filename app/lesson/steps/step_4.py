@@ -6,32 +6,22 @@ import streamlit as st
 
 from app.lesson import draw, experiments
 from app.lesson.experiments import Check
-from app.lesson.facts import ASKED, CLASSES, COLOURS, cells_along, grid, shape
+from app.lesson.facts import CLASSES, COLOURS, cells_along, grid, shape
+from app.lesson.language import number
+from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from fcn_core import render
 from fcn_core.images.read import image_from_array
 from fcn_core.images.scales import Scale
 
 
-def _size() -> tuple[int, int]:
-    return (
-        int(st.session_state.get("lesson_noise_height", ASKED[0])),
-        int(st.session_state.get("lesson_noise_width", ASKED[1])),
-    )
-
-
 def size(stage: Stage) -> None:
     """Ask for a size, draw random pixels, and prepare the choices of the question."""
     first, second = st.columns(2)
-    height = first.slider(
-        "Height, in pixels", 32, 640, ASKED[0], key="lesson_noise_height", persist_state="session"
-    )
-    width = second.slider(
-        "Width, in pixels", 32, 640, ASKED[1], key="lesson_noise_width", persist_state="session"
-    )
-    draw.photo(
-        stage, experiments.noise(height, width), "A picture of random coloured pixels.", width=min(width, 480)
-    )
+    height = first.slider(_("Height, in pixels"), 32, 640, **stage.widget("noise_height"))
+    width = second.slider(_("Width, in pixels"), 32, 640, **stage.widget("noise_width"))
+    said = _("A picture of random coloured pixels.")
+    draw.photo(stage, experiments.noise(height, width), said, width=min(width, 480))
     stride = stage.model.output_stride
     h, w = cells_along(height, stride), cells_along(width, stride)
     native = cells_along(stage.spec.input_size, stride)
@@ -47,9 +37,9 @@ def size(stage: Stage) -> None:
 
 def noise(stage: Stage) -> bool:
     """Run the network on the random pixels, and compare the shape of its result with the predicted one."""
-    if not st.toggle("Run the network on the noise", key="lesson_noise_run", persist_state="session"):
+    if not st.toggle(_("Run the network on the noise"), **stage.widget("noise_run")):
         return False
-    height, width = _size()
+    height, width = stage.chosen.noise_height, stage.chosen.noise_width
     picture = image_from_array(experiments.noise(height, width), "noise")
     (class_map,) = stage.class_maps("noise", picture, (Scale(height, width),), "exact").values()
     probabilities = class_map.probabilities
@@ -57,14 +47,18 @@ def noise(stage: Stage) -> bool:
     draw.cells(
         stage,
         render.colourise(best),
-        f"A map of {best.shape[0]} times {best.shape[1]} squares: the largest probability in each cell.",
+        _(
+            "A map of {rows} times {columns} squares: the largest probability in each cell.",
+            rows=best.shape[0],
+            columns=best.shape[1],
+        ),
         width=min(480, 32 * best.shape[1]),
     )
     row, column = divmod(int(best.argmax()), best.shape[1])
     label = stage.ontology.label(stage.ontology.classes[int(probabilities[row, column].argmax())])
     stage.say(
         noise_result=shape(1, *class_map.logits.shape),
-        noise_seconds=f"{class_map.seconds:.2f} seconds",
+        noise_seconds=_("{seconds} seconds", seconds=number(class_map.seconds, ".2f")),
         noise_class=label,
         noise_peak=float(best.max()),
     )

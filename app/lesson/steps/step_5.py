@@ -10,6 +10,8 @@ import streamlit as st
 from app.lesson import draw, experiments
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
+from app.lesson.language import number
+from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
 from fcn_core import render
@@ -23,34 +25,34 @@ _TWICE = ("n02123394", "n02085620")  # classes with two parents; the first one i
 def _go(key: str) -> None:
     chosen = st.session_state.get(key)
     if chosen is not None:
-        lesson_state().synset = chosen
+        lesson_state().choices.choose(here=chosen)
         st.session_state[key] = None
 
 
 def tree(stage: Stage) -> None:
     """Draw the current synset, the path to it and its children, with counts of classes."""
     ontology = stage.ontology
-    here = ontology.collapse(lesson_state().synset or ontology.find("dog").wnid)
+    here = ontology.collapse(stage.chosen.here or ontology.find("dog").wnid)
 
     def label(wnid: str) -> str:
         return f"{ontology.label(wnid)} · {ontology.count(wnid)}"
 
     up = ontology.breadcrumb(here)
     st.pills(
-        "Above",
+        _("Above"),
         up[:-1],
         format_func=label,
         key="lesson_up",
         on_change=_go,
         args=("lesson_up",),
-        help="The path from the top of the hierarchy. The number counts ImageNet's classes.",
+        help=_("The path from the top of the hierarchy. The number counts ImageNet's classes."),
     )
     st.markdown(f"## {ontology.label(here)}\n\n{ontology[here].gloss}")
     down = ontology.visible_children(here)
     if down:
-        st.pills("Below", down, format_func=label, key="lesson_down", on_change=_go, args=("lesson_down",))
+        st.pills(_("Below"), down, format_func=label, key="lesson_down", on_change=_go, args=("lesson_down",))
     else:
-        st.caption("This is a class of ImageNet. It has nothing below it.")
+        st.caption(_("This is a class of ImageNet. It has nothing below it."))
     stage.say(here=ontology.label(here), here_classes=ontology.count(here))
 
 
@@ -60,13 +62,12 @@ def paths(stage: Stage) -> None:
     animal = ontology.find("animal").wnid
     wnid = next(w for w in _TWICE if len(experiments.paths_between(ontology, animal, w)) > 1)
     ways = experiments.paths_between(ontology, animal, wnid)
-    draw.drawing(
-        stage, paths_drawing(ontology, ways), "Paths down the hierarchy that split and meet again.", width=520
-    )
+    said = _("Paths down the hierarchy that split and meet again.")
+    draw.drawing(stage, paths_drawing(ontology, ways, said), said, width=520)
     stage.say(twice_class=ontology.label(wnid), twice_paths=len(ways))
 
 
-def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
+def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...], said: str) -> str:
     """Return SVG of several paths from one synset to another that split and meet."""
     shared_top = next(i for i, step in enumerate(zip(*ways, strict=False)) if len(set(step)) > 1)
     backwards = [way[::-1] for way in ways]
@@ -91,7 +92,7 @@ def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
             for a, b in pairwise(chain)
             if a and b
         ]
-    for (_, wnid), (x, y) in spots.items():
+    for (_way, wnid), (x, y) in spots.items():
         boxes.append(
             f'<rect x="{x - 92}" y="{y}" width="184" height="32" rx="16" fill="#eef0f3"/>'
             f'<text x="{x}" y="{y + 21}" text-anchor="middle" font-size="15" font-family="sans-serif" '
@@ -100,41 +101,50 @@ def paths_drawing(ontology: Ontology, ways: tuple[tuple[str, ...], ...]) -> str:
     height = max(y for _, y in spots.values()) + 34
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width + 4} {height + 4}" role="img" '
-        f'aria-label="Paths down the hierarchy that split and meet again." '
+        f'aria-label="{escape(said)}" '
         f'width="{width + 4}" height="{height + 4:.0f}">'
         f"{''.join(edges)}{''.join(boxes)}</svg>"
     )
+
+
+def _count_twice(wnid: str) -> None:
+    lesson_state().choices.choose(twice=wnid)
 
 
 def double(stage: Stage) -> None:
     """Draw one heatmap with each class counted once, and one as the notebook's search counts."""
     ontology = stage.ontology
     twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
-    wnid = st.selectbox(
-        "Synset",
-        twice,
-        index=twice.index(ontology.find("animal").wnid),
-        key="lesson_twice",
-        persist_state="session",
-        format_func=lambda w: (
-            f"{ontology.label(w)} · {len(ontology.naive_class_ids(w))} entries, {ontology.count(w)} classes"
+    asked = stage.chosen.twice
+    wnid = asked if asked in twice else ontology.find("animal").wnid
+    st.selectbox(
+        _("Synset"), twice, twice.index(wnid),
+        format_func=lambda w: _(
+            "{synset} · {entries} entries, {classes} classes",
+            synset=ontology.label(w), entries=len(ontology.naive_class_ids(w)), classes=ontology.count(w),
         ),
-    )
-    (class_map,) = stage.class_maps("one", stage.picture, NOTEBOOK_SCALES[1:2]).values()
+        **stage.widget("twice", wnid, "select", _count_twice, initial=""),
+    )  # fmt: skip
+    (class_map,) = stage.class_maps("one", stage.source, NOTEBOOK_SCALES[1:2]).values()
     ours = synset_heatmap(class_map, ontology.class_ids(wnid))
     theirs = synset_heatmap(class_map, ontology.naive_class_ids(wnid))
     top = max(2.0, theirs.peak)
     left, right = st.columns(2)
     for place, heatmap, name in (
-        (left, ours, "each class once"),
-        (right, theirs, "repetitions included"),
+        (left, ours, _("each class once")),
+        (right, theirs, _("repetitions included")),
     ):
         draw.cells(
             stage,
             render.colourise(heatmap.values, 0.0, top, "magma"),
-            f"Heatmap, {name}; its largest value is {heatmap.peak:.2f}.",
+            _("Heatmap, {name}; its largest value is {peak}.", name=name, peak=number(heatmap.peak, ".2f")),
             place=place,
-            caption=f"{name}: up to {heatmap.peak:.2f} (colours from 0 to {top:.0f})",
+            caption=_(
+                "{name}: up to {peak} (colours from 0 to {top})",
+                name=name,
+                peak=number(heatmap.peak, ".2f"),
+                top=f"{top:.0f}",
+            ),
         )
     stage.say(
         double_scale=grid(class_map.scale.height, class_map.scale.width),

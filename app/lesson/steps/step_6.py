@@ -7,7 +7,9 @@ import streamlit as st
 from app.lesson import draw, experiments, svg
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.stage import SYNSET, Stage, percent
+from app.lesson.language import marked, number, percent
+from app.lesson.language import translated as _
+from app.lesson.stage import Stage
 from app.state import shared_queue
 from app.state.session import session_id
 from fcn_core import render
@@ -16,38 +18,47 @@ from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, plan_scales
 from fcn_core.maps.heatmap import place, synset_heatmap
 from fcn_core.networks.geometry import CellGrid
 
-_FITS: dict[Fit, str] = {"aspect": "proportions kept", "exact": "stretched, as the notebook does"}
+_FITS: dict[Fit, str] = {
+    "aspect": marked("proportions kept"),
+    "exact": marked("stretched, as the notebook does"),
+}
 
 
 def pyramid(stage: Stage) -> None:
     """Draw the heatmaps of the four sizes side by side."""
     fit: Fit = st.segmented_control(
-        "Fit",
-        tuple(_FITS),
-        default="aspect",
-        required=True,
-        format_func=_FITS.__getitem__,
-        key="lesson_fit",
-        persist_state="session",
-    )
-    maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, fit)
-    picture, ids = stage.picture, stage.ontology.class_ids(SYNSET)
+        _("Fit"), tuple(_FITS), required=True, format_func=lambda fit: _(_FITS[fit]),
+        **stage.widget("fit", initial="default"),
+    )  # fmt: skip
+    maps = stage.class_maps("pyramid", stage.source, NOTEBOOK_SCALES, fit)
+    picture, ids = stage.picture, stage.ontology.class_ids(stage.synset)
     heatmaps = [(key.replace("x", " × "), m, synset_heatmap(m, ids)) for key, m in maps.items()]
     for column, (name, class_map, heatmap) in zip(st.columns(len(heatmaps)), heatmaps, strict=True):
         spread = place(heatmap, picture.height, picture.width, smooth=False)
         draw.photo(
             stage,
             render.overlay(picture.pixels, render.colourise(spread), 0.75),
-            f"The cat under the heatmap of the size {name}; its peak is {heatmap.peak:.2f}.",
+            _(
+                "The picture under the heatmap of the size {name}; its peak is {peak}.",
+                name=name,
+                peak=number(heatmap.peak, ".2f"),
+            ),
             place=column,
         )
         shown = grid(class_map.scale.height, class_map.scale.width)
-        column.caption(
-            f"**{name}**  \ninput {shown}  \n{grid(*heatmap.grid)} cells  \npeak **{heatmap.peak:.2f}**"
+        lines = (
+            f"**{name}**",
+            _("input {size}", size=shown),
+            _("{grid} cells", grid=grid(*heatmap.grid)),
+            _("peak **{peak}**", peak=number(heatmap.peak, ".2f")),
         )
+        column.caption("  \n".join(lines))
     first, last = heatmaps[0], heatmaps[-1]
+    best = max(heatmaps, key=lambda each: each[2].peak)
     stage.say(
-        fit_word=_FITS[fit],
+        fit_word=_(_FITS[fit]),
+        peak_scale=best[0],
+        peak_best=best[2].peak,
         peak_first=first[2].peak,
         peak_last=last[2].peak,
         grid_first=grid(*first[2].grid),
@@ -59,11 +70,11 @@ def centres(stage: Stage) -> None:
     """Draw the centres of the cells at one size, and where an even grid would put them."""
     choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
     chosen = st.segmented_control(
-        "Size", choices, default=choices[0], required=True, key="lesson_centres", persist_state="session"
+        _("Size"), choices, required=True, **stage.widget("centres", initial="default")
     )
     geometry = stage.geometry()
     scale = NOTEBOOK_SCALES[choices.index(chosen)]
-    (plan,) = plan_scales(stage.picture.height, stage.picture.width, [scale])
+    (plan,) = plan_scales(stage.source.height, stage.source.width, [scale])
     cells = geometry.cells(plan.height, plan.width)
     picture, said = centres_drawing(stage, cells)
     draw.drawing(stage, picture, said, width=640)
@@ -98,9 +109,9 @@ def centres_drawing(stage: Stage, cells: CellGrid) -> tuple[str, str]:
         for j in range(cells.x.size)
     ]
     marks = [svg.dots(even, radius, ring=True), svg.dots(true, radius)]
-    shown = svg.stretched(stage.picture.pixels, 300, 451)
-    alt = (
-        "The cat, with a dot at the centre of each cell's field, and a ring where an even grid would put it."
+    shown = svg.reduced(stage.picture.pixels)
+    alt = _(
+        "The picture, with a dot at the centre of each cell's field, and a ring where an even grid would put it."
     )
     return svg.picture(shown, marks, alt, size=(height, width), margin=cells.y.stride * 0.75), alt
 
@@ -110,10 +121,9 @@ def field(stage: Stage) -> None:
     geometry = stage.geometry()
     measured = stage.result_of(
         shared_queue.queue().field(stage.model, session=session_id()),
-        "the effective receptive field is being measured",
+        _("the effective receptive field is being measured"),
     )
-    picture = stage.picture
-    (plan,) = plan_scales(picture.height, picture.width, NOTEBOOK_SCALES[1:2])
+    (plan,) = plan_scales(stage.source.height, stage.source.width, NOTEBOOK_SCALES[1:2])
     cells = geometry.cells(plan.height, plan.width)
     drawn, said = field_drawing(stage, cells, measured)
     draw.drawing(stage, drawn, said, width=640)
@@ -140,8 +150,11 @@ def field_drawing(stage: Stage, cells: CellGrid, measured: EffectiveField) -> tu
             )
         )
         marks.append(svg.dots([(x, y)], 6))
-    shown = svg.stretched(stage.picture.pixels, 300, 451)
-    alt = f"The cat with a frame of {measured.side} pixels a side around a cell, and another one cut off by the border."
+    shown = svg.reduced(stage.picture.pixels)
+    alt = _(
+        "The picture with a frame of {side} pixels a side around a cell, and another one cut off by the border.",
+        side=measured.side,
+    )
     return svg.picture(shown, marks, alt, size=(height, width), margin=12), alt
 
 

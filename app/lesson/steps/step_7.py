@@ -5,55 +5,45 @@ from __future__ import annotations
 import streamlit as st
 
 from app.lesson import draw, experiments
-from app.lesson.stage import SYNSET, Stage
+from app.lesson.language import number
+from app.lesson.language import translated as _
+from app.lesson.stage import Stage
 from fcn_core import render
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.maps.heatmap import Heatmap, combine, place, synset_heatmap
 
 
 def heatmaps(stage: Stage) -> dict[str, Heatmap]:
-    """Return the heatmaps of the cat at the four sizes."""
-    ids = stage.ontology.class_ids(SYNSET)
-    maps = stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, "aspect")
+    """Return the heatmaps of the object at the four sizes."""
+    ids = stage.ontology.class_ids(stage.synset)
+    maps = stage.class_maps("mean", stage.source, NOTEBOOK_SCALES, "aspect")
     return {key.replace("x", " × "): synset_heatmap(m, ids) for key, m in maps.items()}
-
-
-_NAMED = {-1.0: "the harmonic mean", 0.0: "the geometric mean", 1.0: "the arithmetic mean"}
 
 
 def word(q: float) -> str:
     """Name a power mean, or the named means around it: power means grow with q."""
-    if q in _NAMED:
-        return _NAMED[q]
-    below = [name for power, name in _NAMED.items() if power < q]
-    above = [name for power, name in _NAMED.items() if power > q]
-    if not above:
-        return f"between {below[-1]} and the largest value"
-    if not below:
-        return f"between the smallest value and {above[0]}"
-    return f"between {below[-1]} and {above[0]}"
+    named = {-1.0: _("the harmonic mean"), 0.0: _("the geometric mean"), 1.0: _("the arithmetic mean")}
+    if q in named:
+        return named[q]
+    below = [name for power, name in named.items() if power < q]
+    above = [name for power, name in named.items() if power > q]
+    return _(
+        "between {low} and {high}",
+        low=below[-1] if below else _("the smallest value"), high=above[0] if above else _("the largest value"),
+    )  # fmt: skip
 
 
 def power(stage: Stage) -> None:
     """Draw the mean at a chosen power beside the geometric and the arithmetic mean."""
     maps = tuple(heatmaps(stage).values())
     q = float(
-        st.slider(
-            "q",
-            -5.0,
-            5.0,
-            1.0,
-            0.25,
-            key="lesson_power",
-            persist_state="session",
-            help="1 is arithmetic, 0 geometric.",
-        )
+        st.slider("q", -5.0, 5.0, step=0.25, help=_("1 is arithmetic, 0 geometric."), **stage.widget("power"))
     )
     picture = stage.picture
     shown = {
-        "geometric": combine(maps, 0.0),
-        f"q = {q:g}": combine(maps, q),
-        "arithmetic": combine(maps, 1.0),
+        _("geometric"): combine(maps, 0.0),
+        f"q = {number(q, 'g')}": combine(maps, q),
+        _("arithmetic"): combine(maps, 1.0),
     }
     for column, (name, mean) in zip(
         st.columns([2, 3, 2], vertical_alignment="center"), shown.items(), strict=True
@@ -62,12 +52,12 @@ def power(stage: Stage) -> None:
         draw.photo(
             stage,
             render.overlay(picture.pixels, render.colourise(spread), 0.75),
-            f"The cat under the mean of the four sizes: {name}.",
+            _("The picture under the mean of the four sizes: {name}.", name=name),
             place=column,
-            caption=f"{name}, peak {mean.peak:.2f}",
+            caption=_("{name}, peak {peak}", name=name, peak=number(mean.peak, ".2f")),
         )
     chosen = combine(maps, q)
-    stage.say(power=f"{q:g}", power_word=word(q), power_peak=chosen.peak, power_mean=chosen.mean)
+    stage.say(power=number(q, "g"), power_word=word(q), power_peak=chosen.peak, power_mean=chosen.mean)
     stage.checks["means"] = experiments.means_check(maps)
 
 
@@ -76,12 +66,12 @@ def veto(stage: Stage) -> None:
     maps = heatmaps(stage)
     found = experiments.strongest_veto(maps)
     no = min(found.values, key=lambda k: found.values[k])
-    values = {**found.values, "arithmetic": found.arithmetic, "geometric": found.geometric}
+    values = {**found.values, _("arithmetic"): found.arithmetic, _("geometric"): found.geometric}
     draw.bars(
         stage,
         values,
-        "probability",
-        "Bars: the value of each size in that cell, and both means.",
+        _("probability"),
+        _("Bars: the value of each size in that cell, and both means."),
         top=1.0,
         marked=no,
     )
@@ -99,13 +89,13 @@ def veto(stage: Stage) -> None:
 
 def contribution(stage: Stage) -> None:
     """Draw how much the mean changes without each size."""
-    changes = experiments.leave_one_out(heatmaps(stage), float(st.session_state.get("lesson_power", 1.0)))
+    changes = experiments.leave_one_out(heatmaps(stage), stage.chosen.power)
     most = max(changes, key=lambda k: changes[k])
     draw.bars(
         stage,
         changes,
-        "change of the mean",
-        "Bars: how much the mean changes without each size.",
+        _("change of the mean"),
+        _("Bars: how much the mean changes without each size."),
         marked=most,
     )
     stage.say(contribution_most=most)

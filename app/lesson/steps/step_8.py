@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
 from app.lesson import draw, experiments, svg
+from app.lesson.choices import KINDS, TRUTHS
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.stage import SYNSET, Stage, cat_outline, percent
+from app.lesson.language import marked, number, percent
+from app.lesson.language import translated as _
+from app.lesson.session import lesson_state
+from app.lesson.stage import Stage
 from fcn_core import render
 from fcn_core.evaluation.metrics import iou, pointing_hit
 from fcn_core.images.scales import NOTEBOOK_SCALES
@@ -17,95 +23,114 @@ from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, synset_heatmap
 from fcn_core.maps.region import suggest_threshold, threshold_mask
 
-_TRUTHS = ("the outline", "a box")
+_NAMES = {
+    "outline": marked("the outline"),
+    "box": marked("a box"),
+    "evidence": marked("evidence"),
+    "probability": marked("probability"),
+}
+
+
+def _is_box(stage: Stage) -> bool:
+    return stage.chosen.truth == "box" or not stage.outline
+
+
+def _box(stage: Stage) -> tuple[int, int, int, int]:
+    """Return the learner's box (x0, y0, x1, y1) in pixels of the picture; at first one in the middle."""
+    height, width = stage.picture.height, stage.picture.width
+    x0, x1 = stage.chosen.box_x or (width // 4, width - width // 4)
+    y0, y1 = stage.chosen.box_y or (height // 4, height - height // 4)
+    return min(int(x0), width - 1), min(int(y0), height - 1), min(int(x1), width), min(int(y1), height)
 
 
 def _truth(stage: Stage) -> tuple[npt.NDArray[np.bool_], str]:
     """Return the chosen ground truth as a mask, and its SVG mark."""
     height, width = stage.picture.height, stage.picture.width
-    if st.session_state.get("lesson_truth", _TRUTHS[0]) == _TRUTHS[0]:
-        return experiments.polygon_mask(cat_outline(), height, width), svg.polygon(cat_outline(), 2)
-    x0, x1 = st.session_state.get("lesson_box_x", (30, 370))
-    y0, y1 = st.session_state.get("lesson_box_y", (0, 300))
-    return experiments.box_mask(x0, y0, x1, y1, height, width), svg.rectangle(x0, y0, x1, y1, 2)
+    weight = width / 225
+    if not _is_box(stage):
+        masks = [experiments.polygon_mask(corners, height, width) for corners in stage.outline]
+        marks = "".join(svg.polygon(corners, weight) for corners in stage.outline)
+        return np.logical_or.reduce(masks), marks
+    x0, y0, x1, y1 = _box(stage)
+    return experiments.box_mask(x0, y0, x1, y1, height, width), svg.rectangle(x0, y0, x1, y1, weight)
 
 
 def truth(stage: Stage) -> None:
-    """Ask for the ground truth: the outline, or a box by its sides."""
-    chosen = st.segmented_control(
-        "Ground truth",
-        _TRUTHS,
-        default=_TRUTHS[0],
-        required=True,
-        key="lesson_truth",
-        persist_state="session",
-    )
+    """Ask for the ground truth: the outline where one was drawn, or a box by its sides."""
     picture = stage.picture
-    if chosen == _TRUTHS[1]:
+    if stage.outline:
+        st.segmented_control(
+            _("Ground truth"), TRUTHS, required=True, format_func=lambda name: _(_NAMES[name]),
+            **stage.widget("truth", initial="default"),
+        )  # fmt: skip
+    if _is_box(stage):
         first, second = st.columns(2)
+        x0, y0, x1, y1 = _box(stage)
         first.slider(
-            "From left to right, in pixels",
-            0,
-            picture.width,
-            (30, 370),
-            key="lesson_box_x",
-            persist_state="session",
-        )
+            _("From left to right, in pixels"), 0, picture.width,
+            **stage.widget("box_x", (x0, x1), "slider", partial(_bound, "box_x")),
+        )  # fmt: skip
         second.slider(
-            "From top to bottom, in pixels",
-            0,
-            picture.height,
-            (0, 300),
-            key="lesson_box_y",
-            persist_state="session",
-        )
+            _("From top to bottom, in pixels"), 0, picture.height,
+            **stage.widget("box_y", (y0, y1), "slider", partial(_bound, "box_y")),
+        )  # fmt: skip
     mask, mark = _truth(stage)
-    said = f"The cat with {chosen} that is the ground truth."
+    name = _(_NAMES["box" if _is_box(stage) else "outline"])
+    said = _("The picture with {name} that is the ground truth.", name=name)
     draw.drawing(stage, svg.picture(picture.pixels, [mark], said), said, width=540)
-    stage.say(truth_name=chosen, truth_share=percent(float(mask.mean())))
+    stage.say(truth_name=name, truth_share=percent(float(mask.mean())))
+
+
+def _bound(name: str, ends: tuple[int, int]) -> None:
+    low, high = ends
+    lesson_state().choices.choose(**{name: (float(low), float(max(high, low + 1)))})
 
 
 def _maps(stage: Stage) -> tuple[ClassMap, ...]:
-    return tuple(stage.class_maps("pyramid", stage.picture, NOTEBOOK_SCALES, "aspect").values())
+    return tuple(stage.class_maps("mean", stage.source, NOTEBOOK_SCALES, "aspect").values())
 
 
 def _fine(stage: Stage, kind: str, snap: bool) -> npt.NDArray[np.float32]:
     return fine_map(
         stage.picture.pixels,
         _maps(stage),
-        stage.ontology.class_ids(SYNSET),
+        stage.ontology.class_ids(stage.synset),
         snap=snap,
         kind="evidence" if kind == "evidence" else "probability",
     )
+
+
+def _redo(name: str, value: object) -> None:
+    lesson_state().choices.choose(**{name: value}, cut=None)
+
+
+def _cut(value: float) -> None:
+    lesson_state().choices.choose(cut=value)
 
 
 def mask(stage: Stage) -> None:
     """Threshold the map and compare the mask with the ground truth."""
     first, second = st.columns(2)
     kind = first.segmented_control(
-        "Map",
-        ("evidence", "probability"),
-        default="evidence",
-        required=True,
-        key="lesson_mask_kind",
-        persist_state="session",
-    )
+        _("Map"), KINDS, required=True, format_func=lambda name: _(_NAMES[name]),
+        **stage.widget("kind", part="map", shown=stage.chosen.kind, choose=partial(_redo, "kind"), initial="default"),
+    )  # fmt: skip
     snap = second.toggle(
-        "Follow the picture's regions",
-        key="lesson_snap",
-        persist_state="session",
-        help="Find the object region by region, as the program does for its masks. This uses both probability "
-        "and evidence, whichever map is chosen.",
+        _("Follow the picture's regions"),
+        help=_(
+            "Find the object region by region, as the program does for its masks. This uses both probability and "
+            "evidence, whichever map is chosen."
+        ),
+        **stage.widget("snap", stage.chosen.snap, "regions", partial(_redo, "snap")),
     )
     fine = _fine(stage, kind, snap)
     suggested = round(float(suggest_threshold(fine)), 2)
-    cut = st.slider(
-        "Threshold", 0.0, 1.0, suggested, 0.01, key=f"lesson_threshold_{kind}_{snap}", persist_state="session"
-    )
+    now = suggested if stage.chosen.cut is None else stage.chosen.cut
+    cut = st.slider(_("Threshold"), 0.0, 1.0, step=0.01, **stage.widget("cut", now, "slider", _cut))
     picture, (wanted, mark) = stage.picture, _truth(stage)
     found = threshold_mask(fine, cut)
     left, right = st.columns(2)
-    said = "The cat: everything outside the mask is grey, and the ground truth is outlined."
+    said = _("The picture: everything outside the mask is grey, and the ground truth is outlined.")
     veiled = svg.picture(render.draw_mask(picture.pixels, found), [mark], said)
     draw.drawing(stage, veiled, said, place=left, width="stretch")
     thresholds, scores = experiments.iou_curve(fine, wanted)
@@ -113,8 +138,8 @@ def mask(stage: Stage) -> None:
         stage,
         thresholds.tolist(),
         {"IoU": scores.tolist()},
-        ("threshold", "IoU"),
-        "A curve: IoU at every threshold, with a line at the chosen one.",
+        (_("threshold"), "IoU"),
+        _("A curve: IoU at every threshold, with a line at the chosen one."),
         place=right,
         at=cut,
     )
@@ -122,26 +147,26 @@ def mask(stage: Stage) -> None:
     best = int(scores.argmax())
     hit = pointing_hit(fine, wanted)
     stage.say(
-        threshold=f"{cut:.2f}",
+        threshold=number(cut, ".2f"),
         iou=score,
-        best_threshold=f"{thresholds[best]:.2f}",
+        best_threshold=number(float(thresholds[best]), ".2f"),
         best_iou=float(scores[best]),
-        pointing="lies on" if hit else "misses",
+        pointing=_("lies on") if hit else _("misses"),
     )
-    neither, _, _, both = np.bincount((2 * found + wanted).ravel(), minlength=4).tolist()
+    neither, _one, _other, both = np.bincount((2 * found + wanted).ravel(), minlength=4).tolist()
     either = found.size - neither
     stage.checks["iou"] = Check(abs(score - (both / either if either else 1.0)), 1e-12)
 
 
 def saturation(stage: Stage) -> None:
     """Draw probability and evidence of the same cells."""
-    class_map, ids = _maps(stage)[0], stage.ontology.class_ids(SYNSET)
-    wanted, _ = _truth(stage)
+    class_map, ids = _maps(stage)[0], stage.ontology.class_ids(stage.synset)
+    wanted, _mark = _truth(stage)
     columns = st.columns(2)
     said: dict[str, object] = {
         "saturation_scale": grid(class_map.scale.height, class_map.scale.width),
-        "logit_mean": f"{class_map.logits.mean():.2f}",
-        "logit_spread": f"{class_map.logits.std(axis=-1).mean():.2f}",
+        "logit_mean": number(float(class_map.logits.mean()), ".2f"),
+        "logit_spread": number(float(class_map.logits.std(axis=-1).mean()), ".2f"),
     }
     for column, kind in zip(columns, ("probability", "evidence"), strict=True):
         heatmap = synset_heatmap(class_map, ids, "evidence" if kind == "evidence" else "probability")
@@ -149,9 +174,9 @@ def saturation(stage: Stage) -> None:
         draw.cells(
             stage,
             render.colourise(heatmap.values, 0.0, top),
-            f"The cat's cells: {kind}.",
+            _("The picture's cells: {kind}.", kind=_(_NAMES[kind])),
             place=column,
-            caption=f"{kind}, colours from 0 to {top:.3g}",
+            caption=_("{kind}, colours from 0 to {top}", kind=_(_NAMES[kind]), top=number(top, ".3g")),
         )
         said[f"saturated_{kind}"] = percent(experiments.share_near_top(heatmap.values))
         said[f"best_{kind}"] = float(experiments.iou_curve(_fine(stage, kind, False), wanted)[1].max())

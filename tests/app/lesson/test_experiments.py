@@ -10,8 +10,10 @@ import pytest
 
 from app.lesson import experiments, facts
 from app.lesson.experiments import Check
-from app.lesson.stage import SYNSET, Stage, cat_outline, cat_picture
+from app.lesson.pictures import first_synset, outlines
+from app.lesson.stage import Stage
 from app.lesson.steps import step_1, step_7
+from app.state import caches
 from app.state.queue.jobs import ModelKey
 from fcn_core.images.scales import PlannedScale, Scale
 from fcn_core.maps.heatmap import ClassMap, Heatmap, power_mean
@@ -41,13 +43,13 @@ def test_the_layers_end_in_the_shape_of_the_class_map(lite2: Any) -> None:
     rows = experiments.layer_table(lite2.geometry, 200, 300)
     assert rows[-1].shape == (7, 10, 1000)
     assert rows[-1].stride == 32
-    assert [r.window for r in rows[:1]] == ["3 × 3, every 2nd"]
+    assert [(r.window, r.step) for r in rows[:1]] == [("3 × 3", 2)]
 
 
 def test_the_layers_shown_at_first_are_those_that_make_the_map_smaller(lite2: Any) -> None:
     rows = step_1.shrinking(experiments.layer_table(lite2.geometry, 260, 260)[:-1])
     assert [r.stride for r in rows] == [2, 4, 8, 16, 32, 32]
-    assert all(r.window in ("3 × 3, every 2nd", "5 × 5, every 2nd") for r in rows[:-1])
+    assert all(r.window in ("3 × 3", "5 × 5") and r.step == 2 for r in rows[:-1])
     assert (rows[-1].window, rows[-1].shape) == ("1 × 1", (9, 9, 1280))
 
 
@@ -231,7 +233,7 @@ def test_old_lines_are_tried_and_said_truly() -> None:
 
 
 def test_the_facts_the_prose_relies_on(lite2: Any) -> None:
-    stage = Stage(ModelKey("efficientnet-lite2"))
+    stage = Stage(ModelKey("efficientnet-lite2"), caches.sample("dog"))
     facts.gather(stage)
     values = stage.values
     assert values["dog_classes"] == "118"
@@ -244,13 +246,17 @@ def test_the_facts_the_prose_relies_on(lite2: Any) -> None:
     assert values["native_grid"] == "{} × {}".format(*lite2.geometry.grid(260, 260))
     assert values["convolution_shape"] == "(1, 1, 1280, 1000)"
     assert values["exp_limit"] == "88.7"
-    asked = {"synset": values["synset"], "classes": Ontology.load().count(SYNSET)}
-    assert asked == {"synset": "cat", "classes": 7}
+    asked = {
+        "synset": values["synset"],
+        "classes": Ontology.load().count(first_synset("dog", Ontology.load())),
+    }
+    assert asked == {"synset": "dog", "classes": 118}
 
 
 def test_the_outline_lies_on_the_cat() -> None:
-    picture = cat_picture()
-    mask = experiments.polygon_mask(cat_outline(), picture.height, picture.width)
+    picture = caches.sample("cat").working
+    (corners,) = outlines()["cat"]
+    mask = experiments.polygon_mask(corners, picture.height, picture.width)
     assert 0.7 < mask.mean() < 0.8
     for y, x in ((110, 170), (135, 315), (240, 265)):  # eyes and nose
         assert mask[y, x]

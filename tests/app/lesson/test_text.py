@@ -11,8 +11,9 @@ import pytest
 
 from app.lesson import glossary
 from app.lesson.source import source_of
-from app.lesson.steps import step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9
+from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
 from app.lesson.text import (
+    APPENDIX,
     FOLDER,
     CheckBlock,
     Code,
@@ -27,26 +28,26 @@ from app.lesson.text import (
     read_lesson,
 )
 
-STEPS = (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9)
-LESSONS = read_lesson()
+STEPS = (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, since_2020)
+LESSONS = read_lesson("en")
 
 
-def test_there_are_nine_steps_in_order() -> None:
-    assert [each.number for each in LESSONS] == list(range(1, 10))
+def test_the_steps_are_in_order_and_the_appendix_is_last() -> None:
+    assert [each.name for each in LESSONS] == [*map(str, range(1, 9)), APPENDIX]
     assert len(STEPS) == len(LESSONS)
 
 
 @pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.short)
 def test_a_step_has_all_its_parts(each: Lesson) -> None:
     figures = [b.name for b in each.blocks if isinstance(b, Figure)]
-    assert sorted(figures) == sorted(STEPS[each.number - 1].FIGURES)
+    assert sorted(figures) == sorted(STEPS[LESSONS.index(each)].FIGURES)
     assert any(isinstance(b, Question) for b in each.blocks)
     code = [b for b in each.blocks if isinstance(b, Code | Snippet)]
     assert code
     for block in code:
         compile(source_of(block.name) if isinstance(block, Code) else block.code, "<lesson>", "exec")
-    if each.number < 9:
-        assert any(isinstance(b, Formula) for b in each.blocks) or each.number == 4
+    if each.name != APPENDIX:
+        assert any(isinstance(b, Formula) for b in each.blocks) or each.name == "4"
         assert any(isinstance(b, CheckBlock) for b in each.blocks)
 
 
@@ -54,7 +55,9 @@ def test_a_step_has_all_its_parts(each: Lesson) -> None:
 _NAMES = r"ResNet50|NumPy 2|float32|20\d\d|1 × 1|ReLU6|MobileNetV3"
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.glob("*/*.md")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_no_number_is_written_into_the_prose(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"\$\$.*?\$\$|```.*?```", "", text, flags=re.DOTALL)  # formulas and code
@@ -66,8 +69,10 @@ def test_no_number_is_written_into_the_prose(path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "[[question]]\nWhy?\n- [x] so\n[[end]]",
-        "[[question]]\nWhy?\n- [ ] so\n[[answer]]\nSo.\n[[end]]",
+        "[[question why]]\nWhy?\n- [x] so\n[[end]]",
+        "[[question why]]\nWhy?\n- [ ] so\n[[answer]]\nSo.\n[[end]]",
+        "[[question why]]\nWhy?\n- [x] so\n[[answer value]]\nSo.\n[[end]]",
+        "[[question]]\nWhy?\n- [x] so\n[[answer]]\nSo.\n[[end]]",
         "[[picture x]]",
     ],
 )
@@ -78,7 +83,7 @@ def test_a_mark_that_is_not_complete_is_named(source: str) -> None:
 
 def test_live_values_are_filled_in() -> None:
     assert fill("{{a}} of {{b}}", {"a": "3"}) == "3 of …"
-    assert names_of(Question("{{a}}", ("{{b}}",), 0, "{{c}}")) == {"a", "b", "c"}
+    assert names_of(Question("why", "{{a}}", ("{{b}}",), 0, "{{c}}")) == {"a", "b", "c"}
 
 
 def test_every_term_explains_itself_in_short_words() -> None:

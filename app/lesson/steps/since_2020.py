@@ -1,8 +1,9 @@
-"""Figure of step nine: old lines of code, run on this machine."""
+"""Figure of the appendix: old lines of code, run on this machine."""
 
 from __future__ import annotations
 
 from app.lesson import draw, experiments
+from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 
 
@@ -11,10 +12,10 @@ def changes(stage: Stage) -> None:
     draw.table(
         stage,
         [
-            {"Old line": t.line, "From": t.source, "Today": t.today, "Result now": t.outcome}
+            {_("Old line"): t.line, _("From"): _(t.source), _("Today"): t.today, _("Result now"): t.outcome}
             for t in experiments.old_lines()
         ],
-        "Old lines of code, their form today, and the result of running them now.",
+        _("Old lines of code, their form today, and the result of running them now."),
     )
 
 
