@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -76,7 +77,13 @@ html { font-size: 22px !important; }
 
 def style(present: bool) -> None:
     """Add the lesson's style sheet; in present mode with large type and without sidebar and header."""
-    st.html(_STYLE + (_PRESENT if present else ""))
+    st.html(f"{_STYLE}<style>{charts_style()}</style>{_PRESENT if present else ''}")
+
+
+@cache
+def charts_style() -> str:
+    """Return the style sheet of charts and tables, which the handout shares."""
+    return (Path(__file__).parent / "charts.css").read_text(encoding="utf-8")
 
 
 def arrive(step: str) -> None:
