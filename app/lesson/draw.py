@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from app.lesson.language import number
+from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
 from app.ui import figures
@@ -79,6 +81,26 @@ def table(
     )
     stage.paper.append(
         figures.table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+    )
+
+
+def matrix(
+    stage: Stage, values: npt.NDArray[Any], alt_text: str, *, place: Place = st, digits: int = 2
+) -> None:
+    """Draw a table of numbers (h, w) with the numbers of rows and columns, counted from 1."""
+    form = "d" if values.dtype.kind == "i" else f".{digits}f"
+    table(
+        stage,
+        [
+            {
+                _("Row"): r,
+                **{_("Column {number}", number=c): number(v, form) for c, v in enumerate(row, start=1)},
+            }
+            for r, row in enumerate(values.tolist(), start=1)
+        ],
+        alt_text,
+        place=place,
+        columns={_("Row"): st.column_config.NumberColumn(pinned=True, width="small")},
     )
 
 
