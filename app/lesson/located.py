@@ -44,6 +44,12 @@ def locate(heatmap: Heatmap, truth: Mask) -> Located:
     return Located(float(inside.sum()) / total if total else 0.0, beside / highest if highest else np.inf)
 
 
+def agreement(heatmaps: Iterable[Heatmap], truth: Mask, sure: float = 0.5) -> tuple[float, float]:
+    """Return the shares of the True pixels of `truth` of which at least one map is sure, and all: above `sure`."""
+    votes = [place(heatmap, *truth.shape)[truth] > sure for heatmap in heatmaps]
+    return float(np.any(votes, axis=0).mean()), float(np.all(votes, axis=0).mean())
+
+
 def outline_mask(corners: Iterable[pictures.Corners], height: int, width: int) -> Mask:
     """Return a mask (height, width) that is True inside any of several outlines."""
     mask: Mask = np.logical_or.reduce([experiments.polygon_mask(each, height, width) for each in corners])

@@ -112,7 +112,15 @@ def _open(state: LessonState, file: Any) -> None:
 
 
 def draw() -> None:
-    """Draw the choice of the picture: samples, and a file of the learner's own."""
+    """Draw the choice of the picture in the sidebar: samples, and a file of the learner's own."""
+    select("sidebar")
+    uploader("sidebar")
+    scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
+    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
+
+
+def select(where: str) -> None:
+    """Draw the list of pictures; `where` is one of "sidebar" and "step"."""
     state = lesson_state()
     now = state.choices.now.picture
     names = [
@@ -122,11 +130,8 @@ def draw() -> None:
     ]
     st.selectbox(
         _("Picture"), names, names.index(now) if now in names else 0, format_func=title,
-        **state.choices.widget("picture", choose=choose, initial=""),
+        **state.choices.widget("picture", part=where, choose=choose, initial=""),
     )  # fmt: skip
-    uploader("sidebar")
-    scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
 
 
 def uploader(where: str) -> None:

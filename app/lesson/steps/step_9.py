@@ -26,6 +26,7 @@ def ask(stage: Stage) -> None:
     """Ask for a picture and a word, and show the picture alone."""
     left, right = st.columns(2, gap="large")
     with left:
+        pictures.select("step")
         pictures.uploader("step")
         wnid = stage.synset
         st.session_state["lesson_word"] = wnid
