@@ -45,9 +45,9 @@ def locate(heatmap: Heatmap, truth: Mask) -> Located:
 
 
 def agreement(heatmaps: Iterable[Heatmap], truth: Mask, sure: float = 0.5) -> tuple[float, float]:
-    """Return the shares of the True pixels of `truth` of which at least one map is sure, and all: above `sure`."""
-    votes = [place(heatmap, *truth.shape)[truth] > sure for heatmap in heatmaps]
-    return float(np.any(votes, axis=0).mean()), float(np.all(votes, axis=0).mean())
+    """Return the shares of the True pixels of `truth` where at least one map, and at least two, are above `sure`."""
+    votes = np.sum([place(heatmap, *truth.shape)[truth] > sure for heatmap in heatmaps], axis=0)
+    return float((votes >= 1).mean()), float((votes >= 2).mean())
 
 
 def outline_mask(corners: Iterable[pictures.Corners], height: int, width: int) -> Mask:

@@ -91,16 +91,16 @@ def beside(stage: Stage) -> None:
     located = {name: locate(heatmap, truth) for name, heatmap in heatmaps.items()}
     located_bars(stage, located)
     worst = max(located, key=lambda name: located[name].beside)
-    false_any, false_all = agreement(heatmaps.values(), ~truth)
-    true_any, true_all = agreement(heatmaps.values(), truth)
+    false_one, false_two = agreement(heatmaps.values(), ~truth)
+    true_one, true_two = agreement(heatmaps.values(), truth)
     largest, height = list(maps.values())[-1].scale.height, stage.source.height
     stage.say(
         beside_scale=worst,
         beside_most=number(located[worst].beside, ".2f"),
-        false_any=percent(false_any),
-        false_all=percent(false_all),
-        true_any=percent(true_any),
-        true_all=percent(true_all),
+        false_one=percent(false_one),
+        false_two=percent(false_two),
+        true_one=percent(true_one),
+        true_two=percent(true_two),
         detail_word=_(
             "The picture had to be enlarged for this size, and has no more detail than its {size} pixels.",
             size=stage.values["picture_size"],

@@ -202,7 +202,7 @@ def compared(stage: Stage) -> None:
         program_iou=number(program, ".2f"),
         program_verdict=_program_verdict(analysis.present, program, everything, best[first]),
         mean_verdict=_(
-            "Of the maps alone, the best is {name}, with {score}.",
+            "Of the single maps and their means, the highest IoU is {score} ({name}).",
             name=first,
             score=number(best[first], ".2f"),
         ),
