@@ -119,7 +119,7 @@ def located_bars(stage: Stage, located: Mapping[str, Located]) -> None:
             _("share of the sum on the object"): [each.on for each in located.values()],
             _("highest value beside it ÷ highest on it"): [each.beside for each in located.values()],
         },
-        _("share"),
+        _("value"),
         _("Bars: for each map, the share of its sum on the object, and its highest value beside it."),
     )
 
