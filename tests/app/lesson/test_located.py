@@ -25,9 +25,7 @@ TRUTH = np.array([[True, True, False, False]] * 4)
 
 
 def test_the_share_on_the_object_is_that_of_the_sum() -> None:
-    found = locate(
-        Heatmap(np.kron([[0.6, 0.2]], np.ones((4, 2))).astype(np.float32), "probability", None), TRUTH
-    )
+    found = locate(heatmap(np.kron([[0.6, 0.2]], np.ones((4, 2)))), TRUTH)
     assert found.on == pytest.approx(0.75)
     assert found.beside == pytest.approx(1 / 3)
 
