@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from app.lesson.language import NO_BREAK, current, number
+from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
 from app.ui import figures
@@ -73,9 +75,15 @@ def table(
     columns: Mapping[str, Any] | None = None,
     height: int | Literal["content"] = "content",
 ) -> None:
-    """Draw a table of rows with named columns."""
+    """Draw a table of rows with named columns; numbers with decimals get four of them."""
+    config = {
+        name: st.column_config.TextColumn(alignment="right")
+        for name, value in rows[0].items()
+        if isinstance(value, float)
+    }
+    shown = [{k: _cell(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
     place.dataframe(
-        list(rows), hide_index=True, height=height, column_config=dict(columns or {}), alt=alt_text
+        shown, hide_index=True, height=height, column_config={**config, **(columns or {})}, alt=alt_text
     )
     stage.paper.append(
         figures.table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
@@ -83,7 +91,15 @@ def table(
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "" if value is None else number(value, ".4f") if isinstance(value, float) else str(value)
+
+
+def _show(chart: Any, alt_text: str, place: Place = st) -> None:
+    """Draw a chart, with numbers as the learner's language writes them."""
+    if current() == "fr":
+        comma = alt.NumberLocale(decimal=",", thousands=NO_BREAK, grouping=[3], currency=["", ""])
+        chart = chart.configure(locale=alt.Locale(number=comma))
+    place.altair_chart(chart, alt=alt_text)
 
 
 def bars(
@@ -116,7 +132,7 @@ def bars(
         )
         .properties(height=220)
     )
-    place.altair_chart(chart, alt=alt_text)
+    _show(chart, alt_text, place)
     _bars_on_paper(stage, {title: dict(values)})
 
 
@@ -137,11 +153,15 @@ def pairs(
             yOffset=alt.YOffset("series:N", sort=list(series)),
             x=alt.X(f"{title}:Q", axis=alt.Axis(tickCount=5)),
             color=_series_colour(list(series)),
-            tooltip=["name:N", "series:N", alt.Tooltip(f"{title}:Q", format=".4g")],
+            tooltip=[
+                alt.Tooltip("name:N", title=" "),
+                alt.Tooltip("series:N", title=" "),
+                alt.Tooltip(f"{title}:Q", format=".4g"),
+            ],
         )
         .properties(height=58 * len(names))
     )
-    st.altair_chart(chart, alt=alt_text)
+    _show(chart, alt_text)
     _bars_on_paper(stage, {s: dict(zip(names, vs, strict=True)) for s, vs in series.items()})
 
 
@@ -174,16 +194,17 @@ def curves(
     if at is not None:
         rule = alt.Chart(alt.Data(values=[{x_title: at}])).mark_rule(strokeDash=[4, 3], color=QUIET)
         chart += rule.encode(x=f"{x_title}:Q")
-    place.altair_chart(chart.properties(height=260), alt=alt_text)
+    _show(chart.properties(height=260), alt_text, place)
     paths = "".join(
         f'<polyline points="{" ".join(f"{100 * a:.1f},{100 - 100 * v:.1f}" for a, v in zip(x, vs, strict=True))}" '
         f'fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        for (_, vs), colour in zip(series.items(), (ACCENT, QUIET), strict=False)
+        for vs, colour in zip(series.values(), (ACCENT, QUIET), strict=False)
     )
+    below = _("{height} over {width}, both from 0 to 1", height=y_title, width=x_title)
     stage.paper.append(
         f'<figure><svg viewBox="-2 -2 104 104" role="img" aria-label="{escape(alt_text)}" style="max-width:16rem">'
         f'<path d="M0 0V100H100" fill="none" stroke="#666" stroke-width=".5"/>{paths}</svg>'
-        f"<figcaption>{escape(y_title)} over {escape(x_title)}, both from 0 to 1</figcaption></figure>"
+        f"<figcaption>{escape(below)}</figcaption></figure>"
     )
 
 
@@ -201,7 +222,7 @@ def _bars_on_paper(stage: Stage, groups: Mapping[str, Mapping[str, float]]) -> N
     largest = max((abs(v) for values in groups.values() for v in values.values()), default=1.0) or 1.0
     for title, values in groups.items():
         rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{value:.3g}</td>"
+            f"<tr><td>{escape(name)}</td><td>{number(value, '.3g')}</td>"
             f'<td class="bar"><i style="width:{100 * abs(value) / largest:.1f}%"></i></td></tr>'
             for name, value in values.items()
         )

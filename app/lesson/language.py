@@ -63,6 +63,11 @@ def number(value: float, digits: str = "") -> str:
     return text.replace(".", ",") if current() == "fr" else text
 
 
+def localized() -> str | None:
+    """Return the ``format`` of a slider for numbers with decimals: in French with the decimal sign of the browser."""
+    return "localized" if current() == "fr" else None
+
+
 def percent(share: float) -> str:
     """Format a share as a percentage."""
     text = number(100 * share, ".1f" if 0 < share < 0.1 else ".0f")

@@ -121,7 +121,9 @@ def draw() -> None:
         help=_("It stays in the memory of the server, for you only."),
     )
     scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
+    st.html(
+        scripts + notices.undelivered(Limits.from_env(), _(notices.UNDELIVERED)), unsafe_allow_javascript=True
+    )
 
 
 def title(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.lesson import draw, experiments
-from app.lesson.language import number
+from app.lesson.language import localized, number
 from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from fcn_core import render
@@ -37,7 +37,15 @@ def power(stage: Stage) -> None:
     """Draw the mean at a chosen power beside the geometric and the arithmetic mean."""
     maps = tuple(heatmaps(stage).values())
     q = float(
-        st.slider("q", -5.0, 5.0, step=0.25, help=_("1 is arithmetic, 0 geometric."), **stage.widget("power"))
+        st.slider(
+            "q",
+            -5.0,
+            5.0,
+            step=0.25,
+            format=localized(),
+            help=_("1 is arithmetic, 0 geometric."),
+            **stage.widget("power"),
+        )
     )
     picture = stage.picture
     shown = {
