@@ -90,6 +90,26 @@ def table(
     )
 
 
+def matrix(
+    stage: Stage, values: npt.NDArray[Any], alt_text: str, *, place: Place = st, digits: int = 2
+) -> None:
+    """Draw a table of numbers (h, w) with the numbers of rows and columns, counted from 1."""
+    form = "d" if values.dtype.kind == "i" else f".{digits}f"
+    table(
+        stage,
+        [
+            {
+                _("Row"): r,
+                **{_("Column {number}", number=c): number(v, form) for c, v in enumerate(row, start=1)},
+            }
+            for r, row in enumerate(values.tolist(), start=1)
+        ],
+        alt_text,
+        place=place,
+        columns={_("Row"): st.column_config.NumberColumn(pinned=True, width="small")},
+    )
+
+
 def _cell(value: Any) -> str:
     return "" if value is None else number(value, ".4f") if isinstance(value, float) else str(value)
 

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from fcn_core.evaluation.metrics import iou
 from fcn_core.images.resize import resize_array
 from fcn_core.maps.heatmap import ClassMap, Heatmap, combine
-from fcn_core.maps.region import normalise, threshold_mask
+from fcn_core.maps.region import normalise
 from fcn_core.networks.geometry import CellAxis, Geometry, Node, trace
 from fcn_core.synsets.ontology import Ontology
 
@@ -312,6 +311,19 @@ def means_check(heatmaps: Sequence[Heatmap]) -> Check:
     )
 
 
+def notebook_means(heatmaps: Sequence[npt.ArrayLike], size: tuple[int, int]) -> tuple[Float64, Float64]:
+    """Return the arithmetic and the geometric mean of maps (h, w) as the notebook computes them: (height, width)."""
+    from skimage.transform import resize
+
+    resized = [
+        resize(np.asarray(heatmap, np.float64), size, mode="reflect", preserve_range=True, anti_aliasing=True)
+        for heatmap in heatmaps
+    ]
+    arithmetic = np.sum(resized, axis=0) / len(resized)
+    geometric = np.power(np.prod(resized, axis=0), 1 / len(resized))
+    return arithmetic, geometric
+
+
 # --- 8  From heatmap to mask ------------------------------------------------------------------------------------
 
 
@@ -332,8 +344,14 @@ def box_mask(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> Mas
 def iou_curve(fine: Float32, truth: Mask, steps: int = 51) -> tuple[Float64, Float64]:
     """Return thresholds t from 0 to 1 and the IoU of ``fine >= t`` with the truth; two arrays (steps,)."""
     thresholds = np.linspace(0, 1, steps)
-    stretched = normalise(fine)
-    return thresholds, np.array([iou(threshold_mask(stretched, t), truth) for t in thresholds])
+    level = np.searchsorted(thresholds, normalise(fine).astype(np.float64), side="right")
+    # pixels of the mask at each threshold: all, and those in the truth
+    found, both = (
+        np.bincount(values, minlength=steps + 1)[::-1].cumsum()[::-1][1:]
+        for values in (level.ravel(), level[truth])
+    )
+    either = found + truth.sum() - both
+    return thresholds, np.where(either > 0, both / np.maximum(either, 1), 1.0)
 
 
 def share_near_top(values: Float32, share: float = 0.01) -> float:

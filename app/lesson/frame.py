@@ -243,7 +243,9 @@ def _question(question: Question, stage: Stage) -> Question:
             _("Show the answer"),
             **stage.widget("shown", is_shown, question.name, partial(_show, question.name)),
         )
-        if is_shown:
+        if is_shown and right < 0:
+            st.markdown(_("The network is still running."))
+        elif is_shown:
             if chosen == right:
                 st.markdown(f":green[:material/check: **{_('Correct.')}**]")
                 spoken.announce(_("Correct."))
@@ -255,14 +257,16 @@ def _question(question: Question, stage: Stage) -> Question:
 
 
 def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:
-    """Return which answer is right, counted from 0.
+    """Return which answer is right, counted from 0; -1 while the network still runs, if it depends on the picture.
 
     Raises
     ------
     ValueError
         None of them is, where it depends on the picture.
     """
-    return answers.index(values[question.depends]) if question.depends else question.right
+    if not question.depends:
+        return question.right
+    return answers.index(values[question.depends]) if question.depends in values else -1
 
 
 def _answer(question: str, chosen: int | None) -> None:

@@ -22,7 +22,7 @@ WIDGETS = (
     "lesson-go-*",  # buttons between the steps
     *("lesson-present", "lesson-leave", "lesson-reset"),
     "upload-lesson-*",
-    *("lesson_prove", "lesson_up", "lesson_down"),
+    *("lesson_prove", "lesson_up", "lesson_down", "lesson_word"),
 )
 """Keys of the lesson's widgets, as patterns, besides those of its choices: they begin with `PREFIX`."""
 
@@ -41,10 +41,10 @@ class LessonState:
         The step of the last run.
     uploaded : Picture or None
         The learner's own picture.
-    taken : str
-        Id of the file that was opened last.
+    taken : set of str
+        Ids of the files that were opened already: a file stays in its uploader.
     uploader : int
-        Serial number of the uploader: a new number makes a new one.
+        Serial number of the uploaders: a new number makes new ones.
     problem : str
         A message to show once.
     proved : set of str
@@ -60,7 +60,7 @@ class LessonState:
     )
     step: str = ""
     uploaded: Picture | None = None
-    taken: str = ""
+    taken: set[str] = field(default_factory=set)
     uploader: int = 0
     problem: str = ""
     proved: set[str] = field(default_factory=set)

@@ -14,14 +14,25 @@ from app.lesson.handout import handout
 from app.lesson.language import translated as _
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
-from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
+from app.lesson.steps import (
+    since_2020,
+    step_1,
+    step_2,
+    step_3,
+    step_4,
+    step_5,
+    step_6,
+    step_7,
+    step_8,
+    step_9,
+)
 from app.lesson.text import LANGUAGES, Lesson, read_lesson
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
 
 FIGURES: list[Mapping[str, frame.Draw]] = [
-    s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, since_2020)
+    s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9, since_2020)
 ]
 
 state = lesson_state()

@@ -53,6 +53,28 @@ def cell(stage: Stage) -> None:
     stage.checks["sums"] = experiments.sums_check(after)
 
 
+def sums(stage: Stage) -> None:
+    """Draw the sums of all cells of the chosen sample, and their largest classes, before and after the softmax."""
+    sample = stage.chosen.sample - 1
+    before = experiments.random_logits()[sample]
+    after = experiments.softmax(before)
+    largest = before.argmax(axis=-1), after.argmax(axis=-1)
+    tables = (
+        (_("Sums before the softmax"), before.sum(axis=-1)),
+        (_("Sums after the softmax"), after.sum(axis=-1)),
+        (_("Largest class before"), largest[0] + 1),
+        (_("Largest class after"), largest[1] + 1),
+    )
+    for place, (title, values) in zip((*st.columns(2), *st.columns(2)), tables, strict=True):
+        place.markdown(f"**{title}**")
+        draw.matrix(stage, values, title, place=place)
+    stage.say(
+        sample=sample + 1,
+        sample_cells=largest[0].size,
+        same_classes=_("the same") if np.array_equal(*largest) else _("not the same"),
+    )
+
+
 def overflow(stage: Stage) -> None:
     """Multiply the logits until the plain formula overflows."""
     factor = st.select_slider(_("Multiply all logits by"), FACTORS, **stage.widget("factor"))
@@ -108,4 +130,4 @@ def temperature(stage: Stage) -> None:
     )
 
 
-FIGURES = {"cell": cell, "overflow": overflow, "temperature": temperature}
+FIGURES = {"cell": cell, "sums": sums, "overflow": overflow, "temperature": temperature}

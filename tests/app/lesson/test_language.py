@@ -36,7 +36,7 @@ from app.lesson.text import (
     read_lesson,
 )
 from app.state.samples import SAMPLES
-from app.ui import notices
+from app.ui import notices, synset_picker
 from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
 from tests.places import ROOT
@@ -63,7 +63,8 @@ def from_elsewhere() -> set[str]:
     """Texts that belong to other pages, too, and stand there."""
     titles = {each.title for each in SAMPLES.values()}
     models = {each.title for each in MODELS.values() if "," in each.title}
-    return titles | models | {notices.UNDELIVERED, notices.IGNORED}
+    picker = {synset_picker.PLACEHOLDER, synset_picker.HELP, synset_picker.WNID_HELP}
+    return titles | models | picker | {notices.UNDELIVERED, notices.IGNORED}
 
 
 def in_the_code() -> set[str]:
