@@ -120,8 +120,9 @@ def draw() -> None:
         *([] if now in SHOWN or not now else [now]),
         *([""] if state.uploaded is not None else []),
     ]
+    titles = {name: title(name) for name in names}
     st.selectbox(
-        _("Picture"), names, names.index(now) if now in names else 0, format_func=title,
+        _("Picture"), names, names.index(now) if now in names else 0, format_func=titles.__getitem__,
         **state.choices.widget("picture", choose=choose, initial=""),
     )  # fmt: skip
     uploader("sidebar")

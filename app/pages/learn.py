@@ -88,9 +88,10 @@ def contents() -> None:
         st.divider()
         pictures.draw()
         names = available_models()
+        titles = {name: _(MODELS[name].title) for name in names}
         st.selectbox(
             _("Model"), names, names.index(learner().model) if learner().model in names else 0,
-            format_func=lambda name: _(MODELS[name].title), **widget("model", initial=""),
+            format_func=titles.__getitem__, **widget("model", initial=""),
         )  # fmt: skip
         st.button(
             _("Present"),

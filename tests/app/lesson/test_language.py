@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from html.parser import HTMLParser
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
-from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Block as Branch
-from streamlit.testing.v1.element_tree import Element
 
 from app.lesson import choices, glossary, language
 from app.lesson.choices import Learner
@@ -37,10 +31,8 @@ from app.lesson.text import (
 )
 from app.state.samples import SAMPLES
 from app.ui import notices, synset_picker
-from fcn_core.networks.zoo import MODELS, find_weights, model_spec
-from fcn_core.synsets.ontology import Ontology
+from fcn_core.networks.zoo import MODELS
 from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
 
 OTHERS = [each for each in LANGUAGES if each != "en"]
 NO_BREAK = language.NO_BREAK
@@ -273,194 +265,3 @@ def test_an_address_names_the_language_where_the_browser_would_choose_another(
     assert address("en", "en") == {}
     assert address("en", "fr") == address("fr", "fr") == {"lang": "fr"}
     assert address("fr", "en") == {"lang": "en"}
-
-
-# What a step shows
-
-
-def _site(page: str) -> None:
-    import streamlit as st
-
-    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
-
-
-class _Words(HTMLParser):
-    """The words of HTML that are seen or read aloud."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.within = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.within = tag
-        self.found += [
-            value
-            for name, value in attrs
-            if value and name in ("alt", "title", "aria-label", "data-announce")
-        ]
-
-    def handle_endtag(self, tag: str) -> None:
-        self.within = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.within not in ("style", "script"):
-            self.found.append(data)
-
-
-_SILENT = {
-    "id",
-    "url",
-    "type",
-    "icon",
-    "key",
-    "form_id",
-    "element_id",
-    "language",
-    "format",
-    "color",
-    "anchor",
-}
-_SILENT |= {
-    "element_hash",
-    "group_id",
-    "file_urls",
-    "markup",
-    "download_request_id",
-    "deferred_file_id",
-    "link",
-}
-
-
-def _strings(message: Message) -> Iterator[str]:
-    """All strings of a message that may be shown."""
-    for field, value in message.ListFields():
-        if field.name in _SILENT:
-            continue
-        for each in value if isinstance(value, list) or hasattr(value, "append") else [value]:
-            if isinstance(each, Message):
-                yield from _strings(each)
-            elif isinstance(each, str):
-                yield each
-
-
-def _in_chart(spec: Any, key: str = "") -> Iterator[str]:
-    """All strings of a chart's description that may be shown."""
-    if isinstance(spec, Mapping):
-        for name, value in spec.items():
-            if name not in ("$schema", "config"):
-                if name not in ("type", "name", "series"):
-                    yield name
-                yield from _in_chart(value, name)
-    elif isinstance(spec, list):
-        for each in spec:
-            yield from _in_chart(each, key)
-    elif isinstance(spec, str) and key in ("title", "field", "name", "series", "domain", "sort"):
-        yield spec
-
-
-def shown(node: Element | Branch) -> Iterator[str]:
-    """All texts that a page shows or a screen reader reads."""
-    if isinstance(node, Branch):
-        if node.proto is not None:
-            yield from _strings(node.proto)
-        for child in node.children.values():
-            yield from shown(child)
-        return
-    if node.type == "code":
-        return
-    if node.type == "html":
-        words = _Words()
-        words.feed(node.proto.body)
-        yield from words.found
-    elif node.type == "arrow_data_frame":
-        table = node.value
-        yield from map(str, table.columns)
-        yield from (each for column in table.columns for each in table[column] if isinstance(each, str))
-        yield node.proto.alt
-        yield from _config(json.loads(node.proto.columns or "{}"))
-    elif node.type == "arrow_vega_lite_chart":
-        yield node.proto.alt
-        yield from _in_chart(json.loads(node.proto.spec))
-    else:
-        yield from _strings(node.proto)
-
-
-def _config(columns: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for column in columns.values():
-        yield from (column[name] for name in ("label", "help") if column.get(name))
-
-
-def _waits(app: AppTest) -> bool:
-    return any('class="lesson-wait"' in str(each.proto.body) for each in app.get("html"))
-
-
-def _settled(app: AppTest) -> None:
-    def drawn() -> bool:
-        app.run()
-        assert not app.exception
-        return not _waits(app)
-
-    wait_until(drawn, pause=0.1)
-    assert not app.error, app.error[0].value
-
-
-def _texts(lang: str, step: str, **query: str) -> set[str]:
-    """All texts of a step, with everything on it switched on."""
-    app = AppTest.from_function(
-        _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
-    )
-    for name, value in {"step": step, "lang": lang, **query}.items():
-        app.query_params[name] = value
-    _settled(app)
-    found = {text for branch in (app.main, app.sidebar) for text in shown(branch)}
-    for toggle in app.toggle:
-        toggle.set_value(True)
-    _settled(app)
-    return found | {text for branch in (app.main, app.sidebar) for text in shown(branch)}
-
-
-SAME = {  # in all languages
-    "Dense", "softmax", "logit", "Labrador", "Synset", "IoU", "q", "Sources", "SoftmaxMap",
-    "Language · Langue", *LANGUAGES.values(), *(model.title for model in MODELS.values()),
-}  # fmt: skip
-
-
-def _is_the_same_everywhere(text: str) -> bool:
-    """Whether a text is a name, a number or a word of WordNet's."""
-    ontology = Ontology.load()
-    words = {name for synset in ontology for name in (ontology.label(synset.wnid), synset.gloss)}
-    bare = text.strip().removeprefix("## ")
-    parts = re.split(r"\n\n| · ", bare)
-    return (
-        bare in SAME
-        or not re.search(r"[A-Za-zÀ-ÿ]{2}", bare)
-        or all(part in words or not re.search(r"[A-Za-z]{2}", part) for part in parts)
-    )
-
-
-_ENGLISH = re.compile(
-    r"\b(the|of|and|is|are|was|with|from|this|that|each|every|not|its|picture|cells?|means?|peak|size|row|which)\b"
-)
-_QUOTED = re.compile(r"```.*?```|`.*?`|\$.*?\$|«.*?»|\*[A-Z][^*]*\*|\(https?:.*?\)", re.DOTALL)
-
-STEPS = [*(each.name for each in read_lesson("en")), "glossary", "all"]
-
-
-@pytest.fixture
-def texts() -> Callable[..., set[str]]:
-    if find_weights(model_spec()) is None:
-        pytest.skip("the built-in weights are not installed")
-    return _texts
-
-
-@pytest.mark.parametrize("lang", OTHERS)
-@pytest.mark.parametrize("step", STEPS)
-def test_a_step_shows_nothing_in_english(texts: Callable[..., set[str]], step: str, lang: str) -> None:
-    english, there = texts("en", step), texts(lang, step)
-    left = there & (english | set(language.labels(lang)))
-    assert sorted(text for text in left if not _is_the_same_everywhere(text)) == []
-    mixed = {
-        text for text in there if _ENGLISH.search(_QUOTED.sub("", text)) and not _is_the_same_everywhere(text)
-    }
-    assert sorted(mixed) == []
