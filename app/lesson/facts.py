@@ -58,7 +58,6 @@ def gather(stage: Stage) -> None:
     spec, stride = stage.spec, stage.model.output_stride
     native = cells_along(spec.input_size, stride)
     height, width = ASKED
-    picture = stage.picture
     stage.say(
         model=spec.title.split(",")[0],
         input=spec.input_size,
@@ -79,7 +78,7 @@ def gather(stage: Stage) -> None:
         sizes_to=SIZES[1],
         dense_shape=shape(spec.features, CLASSES),
         convolution_shape=shape(1, 1, spec.features, CLASSES),
-        picture_size=grid(picture.height, picture.width),
+        picture_size=grid(stage.source.height, stage.source.width),
         scale_first=grid(NOTEBOOK_SCALES[0].height, NOTEBOOK_SCALES[0].width),
         scale_second=grid(NOTEBOOK_SCALES[1].height, NOTEBOOK_SCALES[1].width),
         scale_third=grid(NOTEBOOK_SCALES[2].height, NOTEBOOK_SCALES[2].width),

@@ -44,6 +44,12 @@ def locate(heatmap: Heatmap, truth: Mask) -> Located:
     return Located(float(inside.sum()) / total if total else 0.0, beside / highest if highest else np.inf)
 
 
+def agreement(heatmaps: Iterable[Heatmap], truth: Mask, sure: float = 0.5) -> tuple[float, float]:
+    """Return the shares of the True pixels of `truth` where at least one map, and at least two, are above `sure`."""
+    votes = np.sum([place(heatmap, *truth.shape)[truth] > sure for heatmap in heatmaps], axis=0)
+    return float((votes >= 1).mean()), float((votes >= 2).mean())
+
+
 def outline_mask(corners: Iterable[pictures.Corners], height: int, width: int) -> Mask:
     """Return a mask (height, width) that is True inside any of several outlines."""
     mask: Mask = np.logical_or.reduce([experiments.polygon_mask(each, height, width) for each in corners])

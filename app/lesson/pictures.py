@@ -112,7 +112,17 @@ def _open(state: LessonState, file: Any) -> None:
 
 
 def draw() -> None:
-    """Draw the choice of the picture: samples, and a file of the learner's own."""
+    """Draw the choice of the picture in the sidebar: samples, and a file of the learner's own."""
+    select("sidebar")
+    uploader("sidebar")
+    scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
+    st.html(
+        scripts + notices.undelivered(Limits.from_env(), _(notices.UNDELIVERED)), unsafe_allow_javascript=True
+    )
+
+
+def select(where: str) -> None:
+    """Draw the list of pictures; `where` is one of "sidebar" and "step"."""
     state = lesson_state()
     now = state.choices.now.picture
     names = [
@@ -123,13 +133,8 @@ def draw() -> None:
     titles = {name: title(name) for name in names}
     st.selectbox(
         _("Picture"), names, names.index(now) if now in names else 0, format_func=titles.__getitem__,
-        **state.choices.widget("picture", choose=choose, initial=""),
+        **state.choices.widget("picture", part=where, choose=choose, initial=""),
     )  # fmt: skip
-    uploader("sidebar")
-    scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(
-        scripts + notices.undelivered(Limits.from_env(), _(notices.UNDELIVERED)), unsafe_allow_javascript=True
-    )
 
 
 def uploader(where: str) -> None:

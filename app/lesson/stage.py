@@ -52,6 +52,8 @@ class Stage:
         Jobs and background tasks that figures wait for.
     paper : list of str
         HTML of the current figure, for the handout.
+    printed : dict
+        HTML of the figures drawn so far, by name.
     """
 
     model: ModelKey
@@ -61,6 +63,7 @@ class Stage:
     waiting: list[Job] = field(default_factory=list)
     futures: list[Future[Any]] = field(default_factory=list)
     paper: list[str] = field(default_factory=list)
+    printed: dict[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import streamlit as st
 
 from app.lesson import choices, facts, frame, pictures
 from app.lesson.choices import available_models
 from app.lesson.glossary import entries
-from app.lesson.handout import handout
+from app.lesson.handout import handout, questions
 from app.lesson.language import translated as _
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
@@ -26,7 +27,7 @@ from app.lesson.steps import (
     step_8,
     step_9,
 )
-from app.lesson.text import LANGUAGES, Lesson, read_lesson
+from app.lesson.text import LANGUAGES, Lesson, read_handout, read_lesson
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
@@ -177,19 +178,18 @@ def whole_lesson(stage: Stage) -> None:
     with st.container(key="prose-all"):
         st.markdown(
             _(
-                "All steps on one page, with sliders and switches as you have set them. To print the lesson, download "
-                "the handout: one HTML file with text, figures, formulas and code, which needs no network."
+                "All steps on one page, with sliders and switches as you have set them. The handout is the lesson on "
+                "four pages to print, with the numbers of this picture: one HTML file that needs no network."
             )
         )
-    place, computed_with = st.empty(), facts.computed_with(stage)
-    parts = []
+    place = st.empty()
     for lesson in lessons.values():
         heading(lesson)
-        parts.append((lesson, frame.draw(lesson, stage, figures_of(lesson))))
+        frame.draw(lesson, stage, figures_of(lesson))
         st.divider()
     place.download_button(
         _("Handout"),
-        lambda: handout(parts, computed_with),
+        _handout(stage),
         "lesson.html",
         "text/html",
         icon=":material/print:",
@@ -198,6 +198,14 @@ def whole_lesson(stage: Stage) -> None:
         help=_("Available when all figures are complete.") if stage.busy else None,
     )
     frame.watch(stage)
+
+
+def _handout(stage: Stage) -> Callable[[], str]:
+    """Return what makes the handout of this run; it is called outside the session."""
+    asked = [] if stage.busy else questions(lessons.values(), stage.values)
+    lang = learner().lang
+    computed_with = facts.computed_with(stage)
+    return partial(handout, lang, read_handout(lang), stage.printed, stage.values, asked, computed_with)
 
 
 def glossary_page() -> None:

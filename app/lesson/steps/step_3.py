@@ -31,7 +31,7 @@ def cell(stage: Stage) -> None:
             strict=True,
         )
     )
-    left, right = st.columns(2)
+    left, right = st.columns(2, gap="large")
     winner = _("class {number}", number=int(logits[index].argmax()) + 1)
     before = _bars(logits[index].tolist())
     draw.bars(stage, before, _("logit"), _("Bars: the cell's logits."), place=left, marked=winner)
@@ -60,14 +60,14 @@ def sums(stage: Stage) -> None:
     after = experiments.softmax(before)
     largest = before.argmax(axis=-1), after.argmax(axis=-1)
     tables = (
-        (_("Sums before the softmax"), before.sum(axis=-1)),
-        (_("Sums after the softmax"), after.sum(axis=-1)),
-        (_("Largest class before"), largest[0] + 1),
-        (_("Largest class after"), largest[1] + 1),
+        (_("Sums before the softmax"), before.sum(axis=-1), 2),
+        (_("Sums after the softmax"), after.sum(axis=-1), 7),
+        (_("Largest class before"), largest[0] + 1, 0),
+        (_("Largest class after"), largest[1] + 1, 0),
     )
-    for place, (title, values) in zip((*st.columns(2), *st.columns(2)), tables, strict=True):
+    for place, (title, values, digits) in zip((*st.columns(2), *st.columns(2)), tables, strict=True):
         place.markdown(f"**{title}**")
-        draw.matrix(stage, values, title, place=place)
+        draw.matrix(stage, values, title, place=place, digits=digits)
     stage.say(
         sample=sample + 1,
         sample_cells=largest[0].size,

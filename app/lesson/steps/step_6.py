@@ -11,7 +11,7 @@ from app.lesson.experiments import Check
 from app.lesson.facts import grid
 from app.lesson.language import listed, marked, number, percent
 from app.lesson.language import translated as _
-from app.lesson.located import Located, locate, object_mask
+from app.lesson.located import Located, agreement, locate, object_mask
 from app.lesson.stage import Stage
 from app.state import shared_queue
 from app.state.session import session_id
@@ -87,10 +87,27 @@ def beside(stage: Stage) -> None:
     """Draw for each size how much of the map lies on the object, and how high it is beside it."""
     ids, (truth, _drawn) = stage.ontology.class_ids(stage.synset), object_mask(stage)
     maps = stage.class_maps("pyramid", stage.source, NOTEBOOK_SCALES, _fit(stage))
-    located = {key.replace("x", " × "): locate(synset_heatmap(m, ids), truth) for key, m in maps.items()}
+    heatmaps = {key.replace("x", " × "): synset_heatmap(m, ids) for key, m in maps.items()}
+    located = {name: locate(heatmap, truth) for name, heatmap in heatmaps.items()}
     located_bars(stage, located)
     worst = max(located, key=lambda name: located[name].beside)
-    stage.say(beside_scale=worst, beside_most=located[worst].beside)
+    false_one, false_two = agreement(heatmaps.values(), ~truth)
+    true_one, true_two = agreement(heatmaps.values(), truth)
+    largest, height = list(maps.values())[-1].scale.height, stage.source.height
+    stage.say(
+        beside_scale=worst,
+        beside_most=number(located[worst].beside, ".2f"),
+        false_one=percent(false_one),
+        false_two=percent(false_two),
+        true_one=percent(true_one),
+        true_two=percent(true_two),
+        detail_word=_(
+            "The picture had to be enlarged for this size, and has no more detail than its {size} pixels.",
+            size=stage.values["picture_size"],
+        )
+        if largest > height
+        else _("It does not know what is around it."),
+    )
 
 
 def located_bars(stage: Stage, located: Mapping[str, Located]) -> None:
@@ -102,7 +119,7 @@ def located_bars(stage: Stage, located: Mapping[str, Located]) -> None:
             _("share of the sum on the object"): [each.on for each in located.values()],
             _("highest value beside it ÷ highest on it"): [each.beside for each in located.values()],
         },
-        _("share"),
+        _("value"),
         _("Bars: for each map, the share of its sum on the object, and its highest value beside it."),
     )
 

@@ -163,6 +163,7 @@ def veto(stage: Stage) -> None:
         veto_arithmetic=found.arithmetic,
         veto_geometric=found.geometric,
         peak_last=last.peak,
+        geometric_peak=combine(tuple(maps.values()), 0.0).peak,
     )
 
 

@@ -148,10 +148,10 @@ def mask(stage: Stage) -> None:
     veiled = svg.picture(render.draw_mask(picture.pixels, found), [mark], said)
     draw.drawing(stage, veiled, said, place=left, width="stretch")
     thresholds, scores = experiments.iou_curve(fine, wanted)
-    draw.curves(
+    draw.curve(
         stage,
         thresholds.tolist(),
-        {"IoU": scores.tolist()},
+        scores.tolist(),
         (_("threshold"), "IoU"),
         _("A curve: IoU at every threshold, with a line at the chosen one."),
         place=right,
@@ -204,7 +204,7 @@ def compared(stage: Stage) -> None:
         program_iou=number(program, ".2f"),
         program_verdict=_program_verdict(analysis.present, program, everything, best[first]),
         mean_verdict=_(
-            "Of the maps alone, the best is {name}, with {score}.",
+            "Of the single maps and their means, the highest IoU is {score} ({name}).",
             name=first,
             score=number(best[first], ".2f"),
         ),

@@ -20,12 +20,14 @@ from fcn_core.pipeline import PRESENCE_FLOOR, Analysis
 
 _EQUAL = 0.01  # peaks that differ by less count as equal
 _ORDER_LIMIT = 1e-6
+_WIDTH = 170  # two side by side on a phone
 
 
 def ask(stage: Stage) -> None:
     """Ask for a picture and a word, and show the picture alone."""
     left, right = st.columns(2, gap="large")
     with left:
+        pictures.select("step")
         pictures.uploader("step")
         wnid = stage.synset
         st.session_state["lesson_word"] = wnid
@@ -44,17 +46,18 @@ def answer(stage: Stage) -> None:
     analysis = program_analysis(stage)
     heatmaps = {name.replace("x", " × "): heatmap for name, heatmap in analysis.heatmaps.items()}
     means = {_("arithmetic mean"): analysis.arithmetic, _("geometric mean"): analysis.geometric}
-    for column, (name, heatmap) in zip(st.columns(4), heatmaps.items(), strict=True):
-        _overlay(stage, column, name, heatmap)
-    columns = st.columns(3)
-    for column, (name, heatmap) in zip(columns, means.items(), strict=False):
-        _overlay(stage, column, name, heatmap)
+    sizes, rest = (st.container(horizontal=True, key=f"lesson-answer-{part}") for part in ("sizes", "rest"))
+    for name, heatmap in heatmaps.items():
+        _overlay(stage, sizes, name, heatmap)
+    for name, heatmap in means.items():
+        _overlay(stage, rest, name, heatmap)
     covered = percent(analysis.coverage)
     draw.photo(
         stage,
         render.draw_mask(stage.picture.pixels, analysis.mask),
         _("The picture: everything outside the program's mask is grey."),
-        place=columns[2],
+        place=rest,
+        width=_WIDTH,
         caption=_("the program's mask, {share} of the picture", share=covered)
         if analysis.present
         else _("no mask: the program holds that it is not there"),
@@ -81,7 +84,7 @@ def _answers(analysis: Analysis, heatmaps: dict[str, Heatmap]) -> dict[str, str]
     }
 
 
-def _overlay(stage: Stage, column: draw.Place, name: str, heatmap: Heatmap) -> None:
+def _overlay(stage: Stage, where: draw.Place, name: str, heatmap: Heatmap) -> None:
     picture = stage.picture
     spread = place(heatmap, picture.height, picture.width)
     peak = number(heatmap.peak, ".2f")
@@ -89,7 +92,8 @@ def _overlay(stage: Stage, column: draw.Place, name: str, heatmap: Heatmap) -> N
         stage,
         render.overlay(picture.pixels, render.colourise(spread), 0.75),
         _("The picture under the map {name}; its peak is {peak}.", name=name, peak=peak),
-        place=column,
+        place=where,
+        width=_WIDTH,
         caption=_("{name}, peak {peak}", name=name, peak=peak),
     )
 

@@ -27,6 +27,7 @@ from app.lesson.text import (
     Question,
     Snippet,
     names_of,
+    read_handout,
     read_lesson,
 )
 from app.state.samples import SAMPLES
@@ -81,7 +82,7 @@ def fields(text: str) -> list[str]:
 def test_labels_are_found_in_source() -> None:
     source = 'x = _("a {n}", n=1)\ny = marked("b")\nz = translated("c")\nw = _(table[x])\nother("d")\n'
     assert list(literals(source)) == ["a {n}", "b", "c"]
-    assert {"Predict first", "Answers", "the dog", "Dog"} <= in_the_code()
+    assert {"Predict first", "Questions", "the dog", "Dog"} <= in_the_code()
 
 
 @pytest.mark.parametrize("lang", OTHERS)
@@ -144,8 +145,8 @@ def shape(block: Block) -> tuple[Any, ...]:
 PAIRS = [
     pytest.param(one, other, id=f"{lang}-{one.name}")
     for lang in OTHERS
-    for one in read_lesson("en")
-    for other in read_lesson(lang)
+    for one in (*read_lesson("en"), read_handout("en"))
+    for other in (*read_lesson(lang), read_handout(lang))
     if one.name == other.name
 ]
 

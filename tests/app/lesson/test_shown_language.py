@@ -57,7 +57,8 @@ class _Words(HTMLParser):
 
 _SILENT = {
     "id", "url", "type", "icon", "key", "form_id", "element_id", "language", "format", "color", "anchor",
-    "element_hash", "group_id", "file_urls", "markup", "link", "download_request_id", "deferred_file_id", "autocomplete", "theme",
+    "element_hash", "group_id", "file_urls", "markup", "link", "download_request_id", "deferred_file_id",
+    "autocomplete", "theme",
 }  # fmt: skip
 
 
