@@ -93,10 +93,11 @@ window.fcnAssist ||= (() => {
     }
   }
 
-  let asked = 0
-  const observer = new MutationObserver(() => {
-    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); upload(); current(); language(); reachable() }, 50)
-  })
+  const tend = () => {
+    asked = 0; mend(); announce(); nameOnce(); upload(); current(); language(); reachable()
+  }
+  let asked = setTimeout(tend, 50)  // the page may be complete already
+  const observer = new MutationObserver(() => { asked ||= setTimeout(tend, 50) })
   observer.observe(app, { childList: true, subtree: true, characterData: true,
     attributeFilter: ["data-test-script-state", "disabled"] })
   addEventListener("resize", reachable)
