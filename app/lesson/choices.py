@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import streamlit as st
+
 from app.lesson.text import LANGUAGES
 from app.state import address
 from app.state.address import between, flag, numbers, one_of, whole
@@ -37,7 +39,7 @@ class Learner:
     step : str
         Number of a step, or the name of another part of the page.
     lang : str
-        Language of the lesson, a key of `LANGUAGES`.
+        Language of the lesson, a key of `LANGUAGES`. A first visit whose address names none begins in the browser's.
     present : bool
         Whether the lesson is projected.
     picture : str
@@ -129,6 +131,12 @@ def available_models() -> tuple[str, ...]:
     return tuple(sorted(here, key=lambda name: name != first)) or (first,)
 
 
+def preferred_language() -> str:
+    """Return the language of the lesson that the learner's browser is set to; English if there is none in it."""
+    code = (st.context.locale or "").partition("-")[0]
+    return code if code in LANGUAGES else "en"
+
+
 def plain() -> Learner:
     """Return the choices of an address without parameters."""
     return Learner(model=available_models()[0])
@@ -165,7 +173,9 @@ def write(learner: Learner) -> dict[str, str]:
     words: dict[str, Any] = {
         name: address.synset_text(wnid, ontology) for name in _SYNSETS if (wnid := getattr(learner, name))
     }
-    return address.write(replace(learner, **words), plain())
+    query = address.write(replace(learner, **words), plain())
+    # An address without a language opens in the one of the browser, so English must be named where that is another.
+    return query if preferred_language() == "en" else {**query, "lang": learner.lang}
 
 
 def answer_of(learner: Learner, question: str) -> int | None:

@@ -364,33 +364,42 @@ def share_near_top(values: Float32, share: float = 0.01) -> float:
 
 @dataclass(frozen=True)
 class OldLine:
-    """A line of code that used to work: its source, the outcome when run now, and its form today."""
+    """A line of code that used to work, its form today, and what happens when it is run now.
+
+    Attributes
+    ----------
+    source : str
+        "notebook" or "lab", the older one.
+    error, warning : str
+        What Python says, or "".
+    """
 
     line: str
     source: str
-    outcome: str
     today: str
+    error: str
+    warning: str
 
 
-_NOTEBOOK, _OLDER = "the notebook", "the older lab"
 _OLD_LINES = (
-    ("np.alltrue([1 < 2, 2 < 3])", _NOTEBOOK, "np.all([1 < 2, 2 < 3])"),
-    ("int(np.array([[5]]))", _NOTEBOOK, "np.array([[5]]).item()"),
-    ("from scipy.misc import imread", _OLDER, "from skimage.io import imread"),
+    ("np.alltrue([1 < 2, 2 < 3])", "notebook", "np.all([1 < 2, 2 < 3])"),
+    ("int(np.array([[5]]))", "notebook", "np.array([[5]]).item()"),
+    ("from scipy.misc import imread", "lab", "from skimage.io import imread"),
 )
 
 
 def old_lines() -> tuple[OldLine, ...]:
     """Run the old lines that need neither Keras nor a file."""
-    return tuple(OldLine(line, source, _outcome(line), today) for line, source, today in _OLD_LINES)
+    return tuple(OldLine(line, source, today, *_run(line)) for line, source, today in _OLD_LINES)
 
 
-def _outcome(line: str) -> str:
+def _run(line: str) -> tuple[str, str]:
+    """Run a line; return the error and the warning that Python gives."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             exec(line, {"np": np})  # noqa: S102  one of the lines above, no user's input
         except (TypeError, AttributeError, ImportError) as error:
             said = str(error).splitlines()[0].split(" (/")[0]  # without a path of this machine
-            return f"{type(error).__name__}: {said[:120]}"
-    return f"works, with a warning: {warned[0].message}" if warned else "still works"
+            return f"{type(error).__name__}: {said[:120]}", ""
+    return "", str(warned[0].message) if warned else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -11,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.lesson import choices
 from app.lesson.experiments import Check
-from app.lesson.language import number
+from app.lesson.language import number, percent
 from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.source import source_of
@@ -175,8 +176,8 @@ def _figure(draw_figure: Draw, stage: Stage) -> bool:
     try:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
-        share = f" · {wait.share:.0%}" if wait.share else ""
-        text = _("Please wait: {what}", what=wait.what)
+        share = f" · {percent(wait.share)}" if wait.share else ""
+        text = escape(_("Please wait: {what}", what=wait.what))
         st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
         return False
     except FcnError as error:

@@ -116,7 +116,9 @@ def draw() -> None:
     select("sidebar")
     uploader("sidebar")
     scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
+    st.html(
+        scripts + notices.undelivered(Limits.from_env(), _(notices.UNDELIVERED)), unsafe_allow_javascript=True
+    )
 
 
 def select(where: str) -> None:
@@ -128,8 +130,9 @@ def select(where: str) -> None:
         *([] if now in SHOWN or not now else [now]),
         *([""] if state.uploaded is not None else []),
     ]
+    titles = {name: title(name) for name in names}
     st.selectbox(
-        _("Picture"), names, names.index(now) if now in names else 0, format_func=title,
+        _("Picture"), names, names.index(now) if now in names else 0, format_func=titles.__getitem__,
         **state.choices.widget("picture", part=where, choose=choose, initial=""),
     )  # fmt: skip
 

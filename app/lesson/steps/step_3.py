@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.lesson import draw, experiments
 from app.lesson.choices import FACTORS
-from app.lesson.language import number
+from app.lesson.language import localized, number
 from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 
@@ -110,7 +110,9 @@ def overflow(stage: Stage) -> None:
 
 def temperature(stage: Stage) -> None:
     """Draw the probabilities of one cell at a chosen temperature."""
-    warmth = st.slider(_("Temperature T"), 0.1, 5.0, step=0.1, **stage.widget("temperature"))
+    warmth = st.slider(
+        _("Temperature T"), 0.1, 5.0, step=0.1, format=localized(), **stage.widget("temperature")
+    )
     logits = experiments.random_logits()[0, 0, 0]
     result = experiments.softmax(logits, warmth)
     draw.bars(

@@ -136,12 +136,18 @@ def double(stage: Stage) -> None:
     twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
     asked = stage.chosen.twice
     wnid = asked if asked in twice else ontology.find("animal").wnid
+    titles = {
+        w: _(
+            "{synset} · {entries} entries, {classes} classes",
+            synset=ontology.label(w),
+            entries=len(ontology.naive_class_ids(w)),
+            classes=ontology.count(w),
+        )
+        for w in twice
+    }
     st.selectbox(
         _("Synset"), twice, twice.index(wnid),
-        format_func=lambda w: _(
-            "{synset} · {entries} entries, {classes} classes",
-            synset=ontology.label(w), entries=len(ontology.naive_class_ids(w)), classes=ontology.count(w),
-        ),
+        format_func=titles.__getitem__,
         **stage.widget("twice", wnid, "select", _count_twice, initial=""),
     )  # fmt: skip
     (class_map,) = stage.class_maps("one", stage.source, NOTEBOOK_SCALES[1:2]).values()

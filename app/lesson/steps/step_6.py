@@ -9,7 +9,7 @@ import streamlit as st
 from app.lesson import draw, experiments, svg
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.language import marked, number, percent
+from app.lesson.language import listed, marked, number, percent
 from app.lesson.language import translated as _
 from app.lesson.located import Located, agreement, locate, object_mask
 from app.lesson.stage import Stage
@@ -73,9 +73,9 @@ def pyramid(stage: Stage) -> None:
             "truth, only the best guess at hand."
         ),
         object_share=percent(float(truth.mean())),
-        on_object_shares=", ".join(percent(each.on) for each in located.values()),
+        on_object_shares=listed(percent(each.on) for each in located.values()),
         on_object_scale=max(located, key=lambda name: located[name].on),
-        notebook_grids=", ".join(grid(*stage.geometry().grid(s.height, s.width)) for s in NOTEBOOK_SCALES),
+        notebook_grids=listed(grid(*stage.geometry().grid(s.height, s.width)) for s in NOTEBOOK_SCALES),
         peak_first=first[2].peak,
         peak_last=last[2].peak,
         grid_first=grid(*first[2].grid),

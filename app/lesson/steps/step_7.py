@@ -10,7 +10,7 @@ import streamlit as st
 from app.lesson import draw, experiments
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.language import number, percent
+from app.lesson.language import listed, localized, number, percent
 from app.lesson.language import translated as _
 from app.lesson.located import Located, locate, object_mask
 from app.lesson.stage import Stage
@@ -44,7 +44,15 @@ def power(stage: Stage) -> None:
     """Draw the mean at a chosen power beside the geometric and the arithmetic mean."""
     maps = tuple(heatmaps(stage).values())
     q = float(
-        st.slider("q", -5.0, 5.0, step=0.25, help=_("1 is arithmetic, 0 geometric."), **stage.widget("power"))
+        st.slider(
+            "q",
+            -5.0,
+            5.0,
+            step=0.25,
+            format=localized(),
+            help=_("1 is arithmetic, 0 geometric."),
+            **stage.widget("power"),
+        )
     )
     picture = stage.picture
     shown = {
@@ -85,7 +93,7 @@ def notebook_means(stage: Stage) -> None:
             caption=_("{name}, peak {peak}", name=name, peak=number(float(mean.max()), ".2f")),
         )
     stage.say(
-        notebook_grids=", ".join(grid(*h.grid) for h in each),
+        notebook_grids=listed(grid(*h.grid) for h in each),
         notebook_finest=grid(*finest),
         notebook_arithmetic=float(arithmetic.max()),
         notebook_geometric=float(geometric.max()),
@@ -107,7 +115,7 @@ def agree(stage: Stage) -> None:
     located_bars(stage, {**sizes, _("arithmetic mean"): one, _("geometric mean"): other})
     best = max(sizes, key=lambda name: sizes[name].on)
     stage.say(
-        beside_sizes=", ".join(number(size.beside, ".2f") for size in sizes.values()),
+        beside_sizes=listed(number(size.beside, ".2f") for size in sizes.values()),
         beside_arithmetic=number(one.beside, ".2f"),
         beside_geometric=number(other.beside, ".2f"),
         beside_verdict=_beside_verdict(sizes.values(), one, other),

@@ -12,7 +12,7 @@ from app.lesson import draw, experiments, svg
 from app.lesson.choices import KINDS, TRUTHS
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.language import marked, number, percent
+from app.lesson.language import localized, marked, number, percent
 from app.lesson.language import translated as _
 from app.lesson.located import outline_mask, program_analysis
 from app.lesson.session import lesson_state
@@ -138,7 +138,9 @@ def mask(stage: Stage) -> None:
     fine = _fine(stage, kind, snap)
     suggested = round(float(suggest_threshold(fine)), 2)
     now = suggested if stage.chosen.cut is None else stage.chosen.cut
-    cut = st.slider(_("Threshold"), 0.0, 1.0, step=0.01, **stage.widget("cut", now, "slider", _cut))
+    cut = st.slider(
+        _("Threshold"), 0.0, 1.0, step=0.01, format=localized(), **stage.widget("cut", now, "slider", _cut)
+    )
     picture, (wanted, mark) = stage.picture, _truth(stage)
     found = threshold_mask(fine, cut)
     left, right = st.columns(2)

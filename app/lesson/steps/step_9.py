@@ -8,7 +8,7 @@ import streamlit as st
 from app.lesson import draw, pictures
 from app.lesson.experiments import Check
 from app.lesson.facts import CLASSES
-from app.lesson.language import number, percent
+from app.lesson.language import listed, number, percent
 from app.lesson.language import translated as _
 from app.lesson.located import program_analysis
 from app.lesson.session import lesson_state
@@ -31,7 +31,7 @@ def ask(stage: Stage) -> None:
         pictures.uploader("step")
         wnid = stage.synset
         st.session_state["lesson_word"] = wnid
-        pick_synset("lesson_word", stage.ontology, _look_for, _("Look for"))
+        pick_synset("lesson_word", stage.ontology, _look_for, _("Look for"), _)
     shown = _("The picture, without a heatmap.")
     draw.photo(stage, stage.picture.pixels, shown, place=right)
     stage.say(own_word=stage.ontology.label(wnid), own_classes=stage.ontology.count(wnid), classes=CLASSES)
@@ -79,7 +79,7 @@ def _answers(analysis: Analysis, heatmaps: dict[str, Heatmap]) -> dict[str, str]
         "own_no": no,
         "own_there": yes if analysis.present else no,
         "own_several": several,
-        "own_peaks": ", ".join(number(peak, ".2f") for peak in peaks.values()),
+        "own_peaks": listed(number(peak, ".2f") for peak in peaks.values()),
         "own_peak_scale": several if peaks[first] - peaks[second] < _EQUAL else first,
     }
 

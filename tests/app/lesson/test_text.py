@@ -102,9 +102,9 @@ def test_live_values_are_filled_in() -> None:
 
 def test_every_term_explains_itself_in_short_words() -> None:
     assert len(glossary.entries()) > 25
-    for term, text in glossary.entries().items():
-        assert 20 < len(text) < 300, term
-        assert glossary.glossary(term).endswith(f"(learn?step=glossary#{glossary.anchor(term)})")
+    for anchor, term in glossary.entries().items():
+        assert 20 < len(term.text) < 300, term.name
+        assert glossary.glossary(term.name).endswith(f"(learn?step=glossary#{anchor})")
     with pytest.raises(KeyError):
         glossary.glossary("nothing")
 
