@@ -6,15 +6,17 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.lesson import choices, facts, frame, pictures
+from app.lesson import choices, facts, frame, pictures, room
 from app.lesson.choices import available_models
+from app.lesson.exercises import page as exercises
 from app.lesson.glossary import anchor, entries
 from app.lesson.handout import handout
 from app.lesson.language import translated as _
+from app.lesson.room import ROOM
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
 from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
-from app.lesson.text import LANGUAGES, Lesson, read_lesson
+from app.lesson.text import EXERCISES, LANGUAGES, Lesson, Question, names_of, read_exercises, read_lesson
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
@@ -25,9 +27,15 @@ FIGURES: list[Mapping[str, frame.Draw]] = [
 
 state = lesson_state()
 ignored = state.choices.arrive()
+room.arrive(ignored is not None)
 source = pictures.open_chosen()
 lessons = {lesson.name: lesson for lesson in read_lesson(learner().lang)}
-others = {"glossary": _("Glossary"), "all": _("All on one page")}
+others = {
+    EXERCISES: _("Exercises"),
+    **({ROOM: _("Predict together")} if room.allowed() or learner().step == ROOM else {}),
+    "glossary": _("Glossary"),
+    "all": _("All on one page"),
+}
 asked = learner().step
 known = asked in others or asked in lessons
 here = asked if known else "1"
@@ -166,6 +174,26 @@ def whole_lesson(stage: Stage) -> None:
     frame.watch(stage)
 
 
+def exercises_page(stage: Stage) -> None:
+    """Draw the exercises."""
+    heading(read_exercises(learner().lang))
+    exercises.draw(stage)
+    frame.watch(stage)
+
+
+def room_page(stage: Stage) -> None:
+    """Draw the room of a class, with the questions whose values are known without a figure."""
+    listed = {
+        label(lesson): [
+            frame.filled(block, stage.values)
+            for block in lesson.blocks
+            if isinstance(block, Question) and names_of(block) <= stage.values.keys()
+        ]
+        for lesson in lessons.values()
+    }
+    room.page(stage, listed)
+
+
 def glossary_page() -> None:
     """Draw all terms, each with an address of its own."""
     st.title(_("Glossary"))
@@ -188,6 +216,10 @@ facts.gather(the_stage)
 with st.container(key="lesson"):
     if here == "glossary":
         glossary_page()
+    elif here == EXERCISES:
+        exercises_page(the_stage)
+    elif here == ROOM:
+        room_page(the_stage)
     elif here == "all":
         whole_lesson(the_stage)
     else:

@@ -63,19 +63,22 @@ class View:
     votes : int
         How many have chosen.
     counts : tuple of int
-        How many have chosen each answer; empty while they are hidden from the participant.
-    open : bool
-        Whether the counts are shown to all before the answer is.
+        How many have chosen each answer; participants see them together with the answer, before they are empty.
+    hidden : bool
+        Whether the page of whoever asks hides them as well.
     revealed : bool
         Whether the right answer is shown.
+    turn : int
+        Changes whenever a question is asked, or its votes are forgotten.
     """
 
     asked: Asked | None
     own: int | None
     votes: int
     counts: tuple[int, ...]
-    open: bool
+    hidden: bool
     revealed: bool
+    turn: int
 
 
 @dataclass(eq=False)
@@ -84,8 +87,9 @@ class _Room:
     owner: str
     used: float
     asked: Asked | None = None
-    open: bool = False
+    hidden: bool = False
     revealed: bool = False
+    turn: int = 0
     votes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -178,9 +182,10 @@ class Rooms:
                 room.votes.pop(asked.name, None)  # the answers mean something else now
             room.votes.setdefault(asked.name, {})
             room.asked, room.revealed = asked, False
+            room.turn += 1
 
     def show(self, code: str, key: str, *, counts: bool | None = None, answer: bool | None = None) -> None:
-        """Show or hide the counts before the answer, or the right answer, for all.
+        """Show or hide the right answer for all, or the counts before it for whoever asks.
 
         Raises
         ------
@@ -189,7 +194,7 @@ class Rooms:
         """
         with self._lock:
             room = self._own(code, key)
-            room.open = room.open if counts is None else counts
+            room.hidden = room.hidden if counts is None else not counts
             room.revealed = room.revealed if answer is None else answer
 
     def clear(self, code: str, key: str) -> None:
@@ -205,6 +210,7 @@ class Rooms:
             if room.asked is not None:
                 room.votes[room.asked.name] = {}
             room.revealed = False
+            room.turn += 1
 
     def close(self, code: str, key: str) -> None:
         """Forget a room with all that is in it; without its key nothing happens."""
@@ -266,14 +272,14 @@ class Rooms:
             if asks:
                 room.used = self._clock()
             if room.asked is None:
-                return View(None, None, 0, (), room.open, room.revealed)
+                return View(None, None, 0, (), room.hidden, room.revealed, room.turn)
             votes = room.votes[room.asked.name]
             counted = Counter(votes.values())
             counts = tuple(counted[n] for n in range(len(room.asked.choices)))
-            visible = asks or room.open or room.revealed
             return View(
-                room.asked, votes.get(voter), len(votes), counts if visible else (), room.open, room.revealed
-            )
+                room.asked, votes.get(voter), len(votes), counts if asks or room.revealed else (),
+                room.hidden, room.revealed, room.turn,
+            )  # fmt: skip
 
     def _room(self, code: str) -> _Room | None:
         self._drop_unused()

@@ -47,7 +47,7 @@ def test_two_participants_vote_and_one_changes_their_mind(room: Class) -> None:
     assert (seen.own, seen.votes) == (1, 2)
 
 
-def test_participants_see_counts_only_when_they_are_shown(room: Class) -> None:
+def test_participants_see_counts_only_with_the_answer(room: Class) -> None:
     room.rooms.vote(room.code, "anna", "order", 0)
 
     def seen() -> tuple[int, ...]:
@@ -58,11 +58,24 @@ def test_participants_see_counts_only_when_they_are_shown(room: Class) -> None:
     assert seen() == ()
     assert room.counts() == (1, 0, 0)
     room.rooms.show(room.code, room.key, counts=True)
-    assert seen() == (1, 0, 0)
-    room.rooms.show(room.code, room.key, counts=False)
     assert seen() == ()
     room.rooms.show(room.code, room.key, answer=True)
     assert seen() == (1, 0, 0)
+    room.rooms.show(room.code, room.key, answer=False)
+    assert seen() == ()
+
+
+def test_whoever_asks_can_hide_the_counts_from_their_page(room: Class) -> None:
+    def hidden() -> bool:
+        view = room.rooms.look(room.code, key=room.key)
+        assert view is not None
+        return view.hidden
+
+    assert not hidden()
+    room.rooms.show(room.code, room.key, counts=False)
+    assert hidden()
+    room.rooms.ask(room.code, room.key, SECOND)
+    assert hidden(), "for all questions"
 
 
 @pytest.mark.parametrize(
