@@ -157,11 +157,11 @@ def _teacher(stage: Stage, code: str, questions: Mapping[str, Sequence[Question]
         for question in listed:
             with st.container(horizontal=True, vertical_alignment="center", key=f"room-ask-{question.name}"):
                 st.button(
-                    _("Asked now") if question.name == asked else _("Ask"),
-                    key=f"lesson-ask-{question.name}", disabled=question.name == asked,
+                    _("Ask"), key=f"lesson-ask-{question.name}", disabled=question.name == asked,
                     on_click=_ask, args=(question,),
                 )  # fmt: skip
-                st.markdown(f"**{step}** · {_first_line(question.text)}")
+                mark = ":primary[:material/arrow_forward:] " if question.name == asked else ""
+                st.markdown(f"{mark}**{step}** · {_first_line(question.text)}")
     st.divider()
     with st.container(horizontal=True):
         with st.popover(_("Control it from another device"), icon=":material/key:"):

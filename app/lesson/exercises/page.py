@@ -10,6 +10,7 @@ import streamlit as st
 
 import fcn_core
 from app.lesson import frame
+from app.lesson.choices import Learner
 from app.lesson.exercises import materials, of_network, score
 from app.lesson.exercises.answers import answers_of, hints_of, is_answer_shown, with_answer, with_help
 from app.lesson.exercises.exercise import Exercise, Facts, Part
@@ -266,8 +267,9 @@ def _hand_in() -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(_("Your name"), key="lesson-name", max_chars=80, autocomplete="off", width=320)
+        file = partial(_file, name, learner(), dict(lesson_state().attempts))
         st.download_button(
-            _("Download the score"), partial(_file, name), "exercises.json", "application/json",
+            _("Download the score"), file, "exercises.json", "application/json",
             key="lesson-score", icon=":material/download:", on_click="ignore", disabled=not name.strip(),
         )  # fmt: skip
         with st.popover(_("Begin again"), icon=":material/restart_alt:"):
@@ -281,8 +283,8 @@ def _hand_in() -> None:
     )
 
 
-def _file(name: str) -> str:
-    now, attempts = learner(), lesson_state().attempts
+def _file(name: str, now: Learner, attempts: Mapping[str, Attempt]) -> str:
+    """Return the score file; Streamlit calls this outside of the session."""
     heading = Heading(
         name, now.lang, now.picture or "upload", now.model, fcn_core.__version__,
         datetime.now(UTC).isoformat(timespec="seconds"),
