@@ -349,7 +349,8 @@ ALLOW_ROOMS = Setting(
 )  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
-    "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
+    "`json`, `text` or `off`: one log record per analysis (`batch`: per picture), without the picture, its name or "
+    "the synset",
     "`text` in the app, `off` on the command line",
     _any_of(LOG_STYLES), None, _one_of(LOG_STYLES),
 )  # fmt: skip
