@@ -17,6 +17,7 @@ from app.ui import figures
 
 QUIET = "#8a94a6"
 _CELL_PIXELS = 560  # cells are enlarged to about this width, because browsers blur enlarged pictures
+_LARGE, _LARGE_HEIGHT = 21, 330  # of letters and of charts on a slide, in pixels of its 1280 × 720
 
 Place = Any  # st itself, or one of its columns
 
@@ -74,12 +75,14 @@ def table(
     height: int | Literal["content"] = "content",
 ) -> None:
     """Draw a table of rows with named columns."""
-    place.dataframe(
-        list(rows), hide_index=True, height=height, column_config=dict(columns or {}), alt=alt_text
-    )
-    stage.paper.append(
-        figures.table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
-    )
+    plain = figures.table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+    if stage.large:  # the size of the letters of a data frame cannot be chosen
+        place.html(plain)
+    else:
+        place.dataframe(
+            list(rows), hide_index=True, height=height, column_config=dict(columns or {}), alt=alt_text
+        )
+    stage.paper.append(plain)
 
 
 def _cell(value: Any) -> str:
@@ -103,7 +106,7 @@ def bars(
     names = alt.Axis(labelAngle=0 if len(values) <= 5 else -35, labelOverlap=False)
     chart = (
         alt.Chart(alt.Data(values=rows))
-        .mark_bar(size=28, cornerRadiusEnd=3)
+        .mark_bar(size=alt.Undefined if stage.large else 28, cornerRadiusEnd=3)
         .encode(
             x=alt.X("name:N", sort=list(values), title=None, axis=names),
             y=alt.Y(
@@ -114,9 +117,8 @@ def bars(
             color=alt.condition("datum.marked", alt.value(ACCENT), alt.value(QUIET)),
             tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip(f"{title}:Q", format=".4g")],
         )
-        .properties(height=220)
     )
-    place.altair_chart(chart, alt=alt_text)
+    place.altair_chart(_sized(chart, stage, 220), alt=alt_text)
     _bars_on_paper(stage, {title: dict(values)})
 
 
@@ -133,15 +135,19 @@ def pairs(
         alt.Chart(alt.Data(values=rows))
         .mark_bar(cornerRadiusEnd=3)
         .encode(
-            y=alt.Y("name:N", sort=list(names), title=None, axis=alt.Axis(labelLimit=120)),
+            y=alt.Y(
+                "name:N",
+                sort=list(names),
+                title=None,
+                axis=alt.Axis(labelLimit=120 if not stage.large else 320),
+            ),
             yOffset=alt.YOffset("series:N", sort=list(series)),
             x=alt.X(f"{title}:Q", axis=alt.Axis(tickCount=5)),
             color=_series_colour(list(series)),
             tooltip=["name:N", "series:N", alt.Tooltip(f"{title}:Q", format=".4g")],
         )
-        .properties(height=58 * len(names))
     )
-    st.altair_chart(chart, alt=alt_text)
+    st.altair_chart(_sized(chart, stage, 58 * len(names)), alt=alt_text)
     _bars_on_paper(stage, {s: dict(zip(names, vs, strict=True)) for s, vs in series.items()})
 
 
@@ -174,7 +180,7 @@ def curves(
     if at is not None:
         rule = alt.Chart(alt.Data(values=[{x_title: at}])).mark_rule(strokeDash=[4, 3], color=QUIET)
         chart += rule.encode(x=f"{x_title}:Q")
-    place.altair_chart(chart.properties(height=260), alt=alt_text)
+    place.altair_chart(_sized(chart, stage, 260), alt=alt_text)
     paths = "".join(
         f'<polyline points="{" ".join(f"{100 * a:.1f},{100 - 100 * v:.1f}" for a, v in zip(x, vs, strict=True))}" '
         f'fill="none" stroke="{colour}" stroke-width="1.5"/>'
@@ -185,6 +191,16 @@ def curves(
         f'<path d="M0 0V100H100" fill="none" stroke="#666" stroke-width=".5"/>{paths}</svg>'
         f"<figcaption>{escape(y_title)} over {escape(x_title)}, both from 0 to 1</figcaption></figure>"
     )
+
+
+def _sized(chart: Any, stage: Stage, height: int) -> Any:
+    """Give a chart its height in pixels; for a lecture room with large letters."""
+    if not stage.large:
+        return chart.properties(height=height)
+    ink = "#d3d8de" if st.context.theme.type == "dark" else "#3a414c"
+    font = {"labelFontSize": _LARGE, "titleFontSize": _LARGE, "labelColor": ink, "titleColor": ink}
+    large = chart.properties(height=max(height, _LARGE_HEIGHT)).configure_axis(**font, titlePadding=14)
+    return large.configure_legend(**font, symbolSize=300)
 
 
 def _series_colour(series: list[str]) -> Any:

@@ -63,20 +63,10 @@ _STYLE = """
 </style>
 """
 
-_PRESENT = """
-<style>
-html { font-size: 22px !important; }
-[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
-[data-testid="stHeader"], [data-testid="stToolbar"] { display: none !important; }
-[data-testid="stMainBlockContainer"] { padding-top: 1.5rem !important; }
-@media (max-width: 640px) { html { font-size: 18px !important; } }
-</style>
-"""
 
-
-def style(present: bool) -> None:
-    """Add the lesson's style sheet; in present mode with large type and without sidebar and header."""
-    st.html(_STYLE + (_PRESENT if present else ""))
+def style() -> None:
+    """Add the lesson's style sheet."""
+    st.html(_STYLE)
 
 
 def arrive(step: str) -> None:
@@ -139,7 +129,7 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
         case Figure(name, caption):
             stage.paper.clear()
             with st.container(key=f"figure-{name}"):
-                if not _figure(figures[name], stage):
+                if not figure(figures[name], stage):
                     return None
                 caption = fill(caption, stage.values)
                 with st.container(key=f"caption-{key}"):
@@ -182,7 +172,8 @@ def watch(stage: Stage) -> None:
         look()
 
 
-def _figure(draw_figure: Draw, stage: Stage) -> bool:
+def figure(draw_figure: Draw, stage: Stage) -> bool:
+    """Draw a figure, or say why it cannot be drawn yet; return whether it is there."""
     try:
         return draw_figure(stage) is not False
     except NotReadyError as wait:

@@ -52,6 +52,8 @@ class Stage:
         Jobs and background tasks that figures wait for.
     paper : list of str
         HTML of the current figure, for the handout.
+    large : bool
+        Whether figures are drawn to be read from the last row of a lecture room.
     """
 
     model: ModelKey
@@ -61,6 +63,7 @@ class Stage:
     waiting: list[Job] = field(default_factory=list)
     futures: list[Future[Any]] = field(default_factory=list)
     paper: list[str] = field(default_factory=list)
+    large: bool = False
 
     @property
     def spec(self) -> ModelSpec:

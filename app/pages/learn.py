@@ -11,6 +11,7 @@ from app.lesson.choices import available_models
 from app.lesson.glossary import anchor, entries
 from app.lesson.handout import handout
 from app.lesson.language import translated as _
+from app.lesson.present import notes, remote, screen
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
 from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
@@ -27,7 +28,7 @@ state = lesson_state()
 ignored = state.choices.arrive()
 source = pictures.open_chosen()
 lessons = {lesson.name: lesson for lesson in read_lesson(learner().lang)}
-others = {"glossary": _("Glossary"), "all": _("All on one page")}
+others = {"glossary": _("Glossary"), "all": _("All on one page"), notes.STEP: _("Speaker notes")}
 asked = learner().step
 known = asked in others or asked in lessons
 here = asked if known else "1"
@@ -36,11 +37,6 @@ here = asked if known else "1"
 def go(step: str) -> None:
     """Go to a step."""
     lesson_state().choices.choose(step=step)
-
-
-def project(large: bool) -> None:
-    """Begin or end to present."""
-    lesson_state().choices.choose(present=large)
 
 
 def link(step: str, label: str, place: str, *, icon: str | None = None, right: bool = False) -> None:
@@ -62,7 +58,7 @@ def label(lesson: Lesson) -> str:
 
 
 def contents() -> None:
-    """Draw the sidebar: the steps, the language, the picture, the model and present mode."""
+    """Draw the sidebar: the steps, the language, the picture, the model, and the way to the slides."""
     widget = state.choices.widget
     with st.sidebar:
         st.segmented_control(
@@ -85,9 +81,9 @@ def contents() -> None:
             _("Present"),
             key="lesson-present",
             icon=":material/slideshow:",
-            help=_("Large type, without sidebar and header."),
-            on_click=project,
-            args=(True,),
+            help=_("The lesson as slides, for a lecture room."),
+            on_click=remote.begin,
+            args=(here,),
         )
 
 
@@ -175,30 +171,28 @@ def glossary_page() -> None:
             st.markdown(text)
 
 
+presents = learner().present
 frame.arrive(here)
-frame.style(learner().present)
-contents()
+frame.style()
+if not presents:
+    contents()
 state.choices.publish()
 notices.ignored_parameters(ignored or ())
 if state.problem:
     notices.problem(state.problem)
     state.problem = ""
-the_stage = Stage(ModelKey(learner().model), source)
+the_stage = Stage(ModelKey(learner().model), source, large=presents)
 facts.gather(the_stage)
 with st.container(key="lesson"):
-    if here == "glossary":
+    if presents:
+        screen.draw(the_stage)
+    elif here == "glossary":
         glossary_page()
+    elif here == notes.STEP:
+        notes.page(the_stage)
     elif here == "all":
         whole_lesson(the_stage)
     else:
         one_step(lessons[here], the_stage)
     with st.container(key="lesson-end"):
         st.empty()
-    if learner().present:
-        st.button(
-            _("Leave present mode"),
-            key="lesson-leave",
-            icon=":material/close:",
-            on_click=project,
-            args=(False,),
-        )
