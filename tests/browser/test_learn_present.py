@@ -25,12 +25,13 @@ Visit = Callable[..., Page]
 
 # What lies outside the window, what scrolls, and letters that are too small: those of the page, of the remote, whose
 # elements are in a shadow tree, and of drawings, which are pictures; of charts only those drawn as SVG.
-FAULTS = """async (least) => {
+FAULTS = """(least) => {
     const found = [], clipped = (e) => e.closest(".fcn-hidden, .fcn-voice, .katex-mathml, [hidden], .st-key-ask-again")
     const read = (root) => {
         for (const each of root.querySelectorAll("*")) {
             if (each.shadowRoot) read(each.shadowRoot)
-            const text = [...each.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data).join("").trim()
+            const parts = [...each.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data)
+            const text = parts.join("").replace(/\\u200b/g, "").trim()
             if (!text || clipped(each) || ["STYLE", "SCRIPT"].includes(each.tagName)) continue
             const box = each.getBoundingClientRect()
             if (!each.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || !box.width) continue
@@ -48,9 +49,11 @@ FAULTS = """async (least) => {
         const room = picture.closest(".st-key-slide-room").getBoundingClientRect()
         if (box.bottom > room.bottom + 2 || box.right > innerWidth + 1) found.push(`cut off: ${picture.alt}`)
         if (box.height < 100) found.push(`small: ${picture.alt} ${box.width} × ${box.height}`)
-        const source = await (await fetch(picture.src)).text().catch(() => "")
+        if (!picture.src.startsWith("data:image/svg")) continue
+        const [kind, data] = picture.src.split(/,(.*)/s)
+        const source = kind.endsWith("base64")
+            ? new TextDecoder().decode(Uint8Array.from(atob(data), (c) => c.charCodeAt(0))) : decodeURIComponent(data)
         const drawn = new DOMParser().parseFromString(source, "image/svg+xml").documentElement
-        if (drawn.localName !== "svg") continue
         const [, , wide, high] = drawn.getAttribute("viewBox").split(" ").map(Number)
         const scale = Math.min(box.width / wide, box.height / high)
         for (const text of drawn.querySelectorAll("text")) {

@@ -28,7 +28,10 @@ export default function (component) {
   const state = root._state ||= { data, wanted: data.at, since: 0 }
   state.data = data
   // A wish, with the time at which it was made: the page takes a new one once, and none is lost where several follow.
-  state.send = (what, position = []) => setStateValue("wish", [what, ...position, Date.now()])
+  state.send = (what, position = []) => {
+    state.time = Math.max(Date.now(), (state.time || 0) + 1)
+    setStateValue("wish", [what, ...position, state.time])
+  }
   if (state.wanted === data.at || performance.now() - state.since > PATIENCE) arrive()
 
   async function arrive() {
@@ -53,7 +56,7 @@ export default function (component) {
     const box = deck.querySelector(".st-key-slide-room")
     if (!box || deck.classList.contains("narrow")) return
     let room = box.clientHeight
-    for (let k = 0; k < 4; k++) {
+    for (let k = 0; k < 12; k++) {  // pictures that the width limits become smaller only after some rounds
       box.style.setProperty("--room", room + "px")
       const over = box.scrollHeight - box.clientHeight
       if (over <= 0) break
@@ -67,16 +70,19 @@ export default function (component) {
     if (to === state.wanted) return
     state.wanted = to
     state.since = performance.now()
-    const send = () => state.send("go", positions[to])
+    const tell = () => state.send("go", positions[state.wanted])
     // The old slide stays until the new one is complete: nothing flashes, and no picture stands below another's heading.
-    if (document.startViewTransition && !state.done) {
-      const turned = document.startViewTransition(() => new Promise((done) => {
-        state.done = done
-        setTimeout(() => { if (state.done === done) { state.done = null; done() } }, PATIENCE)
-        send()
-      }))
-      for (const each of [turned.ready, turned.finished, turned.updateCallbackDone]) each.catch(() => {})
-    } else send()
+    if (!document.startViewTransition || state.turning === "told") return tell()
+    if (state.turning) return  // it will tell the last of several wishes
+    state.turning = "begun"
+    const turned = document.startViewTransition(() => new Promise((done) => {
+      state.turning = "told"
+      state.done = done
+      setTimeout(done, PATIENCE)
+      tell()
+    }))
+    turned.finished.catch(() => {}).finally(() => { state.turning = "" })
+    for (const each of [turned.ready, turned.updateCallbackDone]) each.catch(() => {})
   }
 
   const help = find(".help")
