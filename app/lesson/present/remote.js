@@ -25,17 +25,19 @@ export default function (component) {
   const { data: [data], parentElement, setStateValue } = component
   const find = (selector) => parentElement.querySelector(selector)
   const root = find(".foot")
-  const state = root._state ||= { data, wanted: data.at, since: 0 }
+  const state = root._state ||= { data, wanted: data.at, asked: 0 }
   state.data = data
   // A wish, with the time at which it was made: the page takes a new one once, and none is lost where several follow.
   state.send = (what, position = []) => {
     state.time = Math.max(Date.now(), (state.time || 0) + 1)
     setStateValue("wish", [what, ...position, state.time])
   }
-  if (state.wanted === data.at || performance.now() - state.since > PATIENCE) arrive()
+  // While a wish is under way, older slides come; without one, the browser's history leads to any slide.
+  if (!state.asked || state.wanted === data.at || performance.now() - state.asked > PATIENCE) arrive()
 
   async function arrive() {
     state.wanted = state.data.at
+    state.asked = 0
     const pictures = [...document.querySelectorAll(".st-key-slide img")]
     await Promise.all(pictures.map((each) => each.decode().catch(() => {})))
     fit()
@@ -69,7 +71,7 @@ export default function (component) {
     const to = Math.min(Math.max(index, 0), positions.length - 1)
     if (to === state.wanted) return
     state.wanted = to
-    state.since = performance.now()
+    state.asked = performance.now()
     const tell = () => state.send("go", positions[state.wanted])
     // The old slide stays until the new one is complete: nothing flashes, and no picture stands below another's heading.
     if (!document.startViewTransition || state.turning === "told") return tell()

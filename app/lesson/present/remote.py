@@ -12,8 +12,6 @@ from app.lesson.language import translated as _
 from app.lesson.present.deck import Deck, Position, Slide, read_deck
 from app.lesson.session import lesson_state
 
-KEY = "lesson-remote"
-
 
 def _beside(suffix: str) -> str:
     return Path(__file__).with_suffix(suffix).read_text(encoding="utf-8")
@@ -30,7 +28,7 @@ def draw(deck: Deck, slide: Slide, learner: Learner) -> None:
     positions = deck.positions(learner.path)
     place, places = place_on(deck, slide, learner.path)
     _component(
-        key=KEY,
+        key="lesson-remote",
         data=[  # a list: see app/ui/stage.py
             {
                 "positions": [[each.slide, each.revealed] for each in positions],
@@ -75,7 +73,7 @@ def begin(step: str) -> None:
 
 def _obey() -> None:
     """Do what the browser asks; a browser may send a wish again that was obeyed before."""
-    record, wish = lesson_state(), st.session_state[KEY].wish
+    record, wish = lesson_state(), st.session_state["lesson-remote"].wish
     match wish:
         case [*_rest, int(time)] if time > record.wished:
             record.wished = time
