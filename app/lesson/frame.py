@@ -65,20 +65,10 @@ _STYLE = """
 </style>
 """
 
-_PRESENT = """
-<style>
-html { font-size: 22px !important; }
-[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
-[data-testid="stHeader"], [data-testid="stToolbar"] { display: none !important; }
-[data-testid="stMainBlockContainer"] { padding-top: 1.5rem !important; }
-@media (max-width: 640px) { html { font-size: 18px !important; } }
-</style>
-"""
 
-
-def style(present: bool) -> None:
-    """Add the lesson's style sheet; in present mode with large type and without sidebar and header."""
-    st.html(f"{_STYLE}<style>{charts_style()}</style>{_PRESENT if present else ''}")
+def style() -> None:
+    """Add the lesson's style sheet."""
+    st.html(f"{_STYLE}<style>{charts_style()}</style>")
 
 
 @cache

@@ -22,7 +22,7 @@ STATE: Mapping[str, str] = {"lesson_state": "LessonState"}
 
 WIDGETS = (
     "lesson-go-*",  # buttons between the steps
-    *("lesson-present", "lesson-leave", "lesson-reset", "lesson-notebook"),
+    *("lesson-present", "lesson-remote", "lesson-reset", "lesson-notebook"),
     "upload-lesson-*",
     *("lesson_prove", "lesson_up", "lesson_down", "lesson_word"),
     *("lesson-check-*", "lesson-hint-*", "lesson-name", "lesson-score", "lesson-begin-again"),
@@ -56,6 +56,8 @@ class LessonState:
         Models whose conversion the user asked to prove.
     geometry : dict
         Geometry of the models used so far.
+    wished : int
+        When the presenter's last wish was made, in milliseconds.
     jobs : dict
         For each purpose what was asked for, and its job.
     attempts : dict
@@ -80,6 +82,7 @@ class LessonState:
     problem: str = ""
     proved: set[str] = field(default_factory=set)
     geometry: dict[ModelKey, Geometry] = field(default_factory=dict)
+    wished: int = 0
     jobs: dict[str, tuple[Any, Job]] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     judged: dict[str, tuple[object, ...]] = field(default_factory=dict)
