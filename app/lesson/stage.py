@@ -54,8 +54,6 @@ class Stage:
         HTML of the current figure, for the handout.
     printed : dict
         HTML of the figures drawn so far, by name.
-    large : bool
-        Whether figures are drawn to be read from the last row of a lecture room.
     """
 
     model: ModelKey
@@ -66,7 +64,6 @@ class Stage:
     futures: list[Future[Any]] = field(default_factory=list)
     paper: list[str] = field(default_factory=list)
     printed: dict[str, str] = field(default_factory=dict)
-    large: bool = False
 
     @property
     def spec(self) -> ModelSpec:

@@ -281,7 +281,7 @@ notices.ignored_parameters(ignored or (), _(notices.IGNORED))
 if state.problem:
     notices.problem(state.problem)
     state.problem = ""
-the_stage = Stage(ModelKey(learner().model), source, large=presents)
+the_stage = Stage(ModelKey(learner().model), source)
 facts.gather(the_stage)
 with st.container(key="lesson"):
     if presents:
