@@ -61,6 +61,11 @@ FAULTS = """(least) => {
             if (size < least) found.push(`${size} px in a drawing: ${text.textContent}`)
         }
     }
+    for (const chart of document.querySelectorAll(".st-key-slide-room :is(canvas, svg.marks)")) {
+        const wide = chart.getBoundingClientRect()
+        const room = chart.closest(".stColumn, .st-key-slide-room").getBoundingClientRect()
+        if (wide.right > room.right + 2 || wide.right > innerWidth) found.push(`cut off: a chart, ${wide.width}`)
+    }
     for (const each of document.querySelectorAll("html, body, .stApp, .stMain, [class*=st-key-slide]")) {
         const scrolls = ["auto", "scroll"].includes(getComputedStyle(each).overflowY)
         const page = ["HTML", "BODY"].includes(each.tagName)
@@ -137,10 +142,11 @@ def test_every_slide_can_be_read_from_the_last_row(visit: Visit, language: str) 
 
 
 def test_a_large_screen_enlarges_everything(visit: Visit) -> None:
-    for slide in DECK.slides[::3]:
+    for slide in (s for s in DECK.slides if s.name in ("what", "order", "softmax", "mask")):
         page = _open(visit, 1080, 1920, present="1", slide=str(slide.number))
         assert page.evaluate(FAULTS, LEAST) == []  # of letters before they are enlarged
-        assert page.evaluate("getComputedStyle(document.querySelector('.st-key-slide-deck')).zoom") == "1.5"
+        enlarged = "document.querySelector('.st-key-slide-deck').getBoundingClientRect().width / %s"
+        assert page.evaluate(enlarged % "document.querySelector('.st-key-slide-deck').offsetWidth") == 1.5
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ export default function (component) {
     const deck = document.querySelector(".st-key-slide-deck")
     if (!deck) return
     const zoom = Math.max(Math.min(innerWidth / WIDTH, innerHeight / HEIGHT), LEAST)
-    deck.style.zoom = zoom
+    deck.style.transform = `scale(${zoom})`
+    deck.style.setProperty("--zoom", zoom)
     deck.style.width = innerWidth / zoom + "px"
     deck.style.height = innerHeight / zoom + "px"
     deck.classList.toggle("narrow", innerWidth / zoom < WIDTH - 1)
