@@ -22,7 +22,7 @@ WIDGETS = (
     "lesson-go-*",  # buttons between the steps
     *("lesson-present", "lesson-leave", "lesson-reset"),
     "upload-lesson-*",
-    *("lesson_prove", "lesson_up", "lesson_down"),
+    *("lesson_prove", "lesson_up", "lesson_down", "lesson_cells"),
 )
 """Keys of the lesson's widgets, as patterns, besides those of its choices: they begin with `PREFIX`."""
 
@@ -53,6 +53,8 @@ class LessonState:
         Geometry of the models used so far.
     jobs : dict
         For each purpose what was asked for, and its job.
+    cells : tuple or None
+        What the figure of cells shows, and on what that depends.
     """
 
     choices: Choices[Learner] = field(
@@ -66,6 +68,7 @@ class LessonState:
     proved: set[str] = field(default_factory=set)
     geometry: dict[ModelKey, Geometry] = field(default_factory=dict)
     jobs: dict[str, tuple[Any, Job]] = field(default_factory=dict)
+    cells: tuple[Any, dict[str, Any]] | None = None
 
 
 def lesson_state() -> LessonState:
