@@ -143,7 +143,7 @@ def measure_cells(
         pixels[square] += noise[square]
         change = logits(pixels, 1 + part) - plain
         energy = np.einsum("hwc,hwc->hw", change, change, dtype=np.float64)
-        moved[..., part] = energy / picture[square].size
+        moved[..., part] = energy / np.square(noise[square], dtype=np.float64).sum()
     total = moved.sum(axis=-1, keepdims=True)
     shares = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
     found: NDArray[np.float32] = shares.reshape(*plain.shape[:2], cells.y.size, cells.x.size).astype(
