@@ -1,16 +1,21 @@
-"""Draw pictures, charts and tables on the page, and add them as HTML to the handout."""
+"""Draw pictures, charts and tables on the page, and add them as HTML to the handout.
+
+Charts and tables are HTML of one's own: those of Streamlit load pandas, PyArrow and Altair, which take 110 MB.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Literal
 
-import altair as alt
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
+from markupsafe import Markup
 
+from app.lesson.language import number
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
 from app.ui import figures
@@ -70,20 +75,37 @@ def table(
     alt_text: str,
     *,
     place: Place = st,
-    columns: Mapping[str, Any] | None = None,
-    height: int | Literal["content"] = "content",
+    lengths: Mapping[str, float] | None = None,
+    scrolls: bool = False,
 ) -> None:
-    """Draw a table of rows with named columns."""
-    place.dataframe(
-        list(rows), hide_index=True, height=height, column_config=dict(columns or {}), alt=alt_text
-    )
-    stage.paper.append(
-        figures.table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
-    )
+    """Draw a table of rows with named columns.
+
+    Parameters
+    ----------
+    lengths : mapping of str to float, optional
+        Columns that are also drawn as bars, and the value of a full bar.
+    scrolls : bool
+        Whether a long table scrolls on the page.
+    """
+    cells = [
+        [_bar_cell(v, (lengths or {})[k]) if k in (lengths or {}) else _cell(v) for k, v in row.items()]
+        for row in rows
+    ]
+    found = figures.table(list(rows[0]), cells)
+    kind = 'class="lesson-table scrolls" tabindex="0"' if scrolls else 'class="lesson-table"'
+    drawn = f'<div {kind} role="group" aria-label="{escape(alt_text)}">{found}</div>'
+    place.html(drawn)
+    stage.paper.append(drawn)
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "" if value is None else number(value, ".4f") if isinstance(value, float) else str(value)
+
+
+def _bar_cell(value: Any, full: float) -> Markup:
+    return Markup('<span class="lesson-bar">{}<i style="width:{:.1f}%"></i></span>').format(
+        f"{value:,}".replace(",", "\N{THIN SPACE}"), 100 * value / full
+    )
 
 
 def bars(
@@ -96,113 +118,89 @@ def bars(
     top: float | None = None,
     marked: str | None = None,
 ) -> None:
-    """Draw vertical bars by name, in the given order; one may be marked."""
-    rows = [{"name": k, title: float(v), "marked": k == marked} for k, v in values.items()]
-    low = min(0.0, *values.values())
-    # On a phone, more than five names do not fit side by side, and every second one would be omitted.
-    names = alt.Axis(labelAngle=0 if len(values) <= 5 else -35, labelOverlap=False)
-    chart = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_bar(size=28, cornerRadiusEnd=3)
-        .encode(
-            x=alt.X("name:N", sort=list(values), title=None, axis=names),
-            y=alt.Y(
-                f"{title}:Q",
-                scale=alt.Scale(domain=[low, top]) if top is not None else alt.Undefined,
-                axis=alt.Axis(tickCount=4),
-            ),
-            color=alt.condition("datum.marked", alt.value(ACCENT), alt.value(QUIET)),
-            tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip(f"{title}:Q", format=".4g")],
-        )
-        .properties(height=220)
-    )
-    place.altair_chart(chart, alt=alt_text)
-    _bars_on_paper(stage, {title: dict(values)})
+    """Draw horizontal bars by name, in the given order; one may be marked.
+
+    Parameters
+    ----------
+    top : float, optional
+        Value of a full bar; by default the largest value.
+    """
+    rows = [(name, [(value, ACCENT if name == marked else QUIET)]) for name, value in values.items()]
+    _chart(stage, rows, title, alt_text, place, top)
 
 
 def pairs(
     stage: Stage, names: Sequence[str], series: Mapping[str, Sequence[float]], title: str, alt_text: str
 ) -> None:
-    """Draw horizontal bars in groups: for each name one bar per series."""
+    """Draw horizontal bars in groups: for each name one bar for each of two series."""
+    colours = (ACCENT, QUIET)
     rows = [
-        {"name": name, "series": s, title: float(v)}
-        for s, vs in series.items()
-        for name, v in zip(names, vs, strict=True)
+        (name, [(float(vs[n]), colour) for vs, colour in zip(series.values(), colours, strict=True)])
+        for n, name in enumerate(names)
     ]
-    chart = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_bar(cornerRadiusEnd=3)
-        .encode(
-            y=alt.Y("name:N", sort=list(names), title=None, axis=alt.Axis(labelLimit=120)),
-            yOffset=alt.YOffset("series:N", sort=list(series)),
-            x=alt.X(f"{title}:Q", axis=alt.Axis(tickCount=5)),
-            color=_series_colour(list(series)),
-            tooltip=["name:N", "series:N", alt.Tooltip(f"{title}:Q", format=".4g")],
-        )
-        .properties(height=58 * len(names))
+    keys = "".join(
+        f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
+        for name, colour in zip(series, colours, strict=True)
     )
-    st.altair_chart(chart, alt=alt_text)
-    _bars_on_paper(stage, {s: dict(zip(names, vs, strict=True)) for s, vs in series.items()})
+    _chart(stage, rows, title, alt_text, st, None, keys)
 
 
-def curves(
+def _chart(
+    stage: Stage,
+    rows: Sequence[tuple[str, Sequence[tuple[float, str]]]],
+    title: str,
+    alt_text: str,
+    place: Place,
+    top: float | None,
+    keys: str = "",
+) -> None:
+    values = [value for _name, bars in rows for value, _colour in bars]
+    low, high = min(0.0, *values), max(top or 0.0, *values, 1e-12)
+    zero, span = -100 * low / (high - low), 100 / (high - low)
+    lines = "".join(
+        f'<div role="row"><span role="rowheader">{escape(name)}</span><span role="cell" class="bars">'
+        + "".join(
+            f'<span class="bar"><i style="left:{zero + min(0.0, value) * span:.2f}%;width:{abs(value) * span:.2f}%;'
+            f'background:{colour}"></i></span><b>{number(value, ".3g")}</b>'
+            for value, colour in bars
+        )
+        + "</span></div>"
+        for name, bars in rows
+    )
+    drawn = (
+        f'<div class="lesson-chart"><div class="keys">{keys}</div>'
+        f'<div role="table" aria-label="{escape(alt_text)}">{lines}</div><small>{escape(title)}</small></div>'
+    )
+    place.html(drawn)
+    stage.paper.append(drawn)
+
+
+def curve(
     stage: Stage,
     x: Sequence[float],
-    series: Mapping[str, Sequence[float]],
+    y: Sequence[float],
     titles: tuple[str, str],
     alt_text: str,
     *,
     place: Place = st,
     at: float | None = None,
 ) -> None:
-    """Draw curves with both axes from 0 to 1, and a vertical line at `at`."""
-    x_title, y_title = titles
-    rows = [
-        {x_title: float(a), "series": s, y_title: float(v)}
-        for s, vs in series.items()
-        for a, v in zip(x, vs, strict=True)
-    ]
-    chart: Any = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_line()
-        .encode(
-            x=alt.X(f"{x_title}:Q", axis=alt.Axis(tickCount=5)),
-            y=alt.Y(f"{y_title}:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)),
-            color=_series_colour(list(series)),
-        )
+    """Draw a curve with both axes from 0 to 1, and a vertical line at `at`."""
+    points = " ".join(f"{100 * a:.1f},{100 - 100 * v:.1f}" for a, v in zip(x, y, strict=True))
+    line = (
+        f'<path d="M{100 * at:.1f} 0V100" stroke="{QUIET}" stroke-dasharray="3 2"/>' if at is not None else ""
     )
-    if at is not None:
-        rule = alt.Chart(alt.Data(values=[{x_title: at}])).mark_rule(strokeDash=[4, 3], color=QUIET)
-        chart += rule.encode(x=f"{x_title}:Q")
-    place.altair_chart(chart.properties(height=260), alt=alt_text)
-    paths = "".join(
-        f'<polyline points="{" ".join(f"{100 * a:.1f},{100 - 100 * v:.1f}" for a, v in zip(x, vs, strict=True))}" '
-        f'fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        for (_, vs), colour in zip(series.items(), (ACCENT, QUIET), strict=False)
+    grid = "".join(f'<path d="M0 {k}H100" stroke="{QUIET}" stroke-opacity=".35"/>' for k in (0, 25, 50, 75))
+    drawn = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 102 102" preserveAspectRatio="none" fill="none" '
+        f'stroke-width=".6">{grid}<path d="M0 0V100H100" stroke="{QUIET}"/>{line}'
+        f'<polyline points="{points}" stroke="{ACCENT}" stroke-width="1.6"/></svg>'
     )
-    stage.paper.append(
-        f'<figure><svg viewBox="-2 -2 104 104" role="img" aria-label="{escape(alt_text)}" style="max-width:16rem">'
-        f'<path d="M0 0V100H100" fill="none" stroke="#666" stroke-width=".5"/>{paths}</svg>'
-        f"<figcaption>{escape(y_title)} over {escape(x_title)}, both from 0 to 1</figcaption></figure>"
+    marks = "".join(f"<span>{number(k / 4, 'g')}</span>" for k in range(5))
+    text = (
+        f'<figure class="lesson-curve"><figcaption>{escape(titles[1])}</figcaption><div class="y">{marks}</div>'
+        f'<img src="data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}" alt="{escape(alt_text)}">'
+        f'<div class="x">{marks}</div><figcaption class="below">{escape(titles[0])}</figcaption></figure>'
     )
-
-
-def _series_colour(series: list[str]) -> Any:
-    legend = alt.Legend(orient="top", title=None, labelLimit=320, direction="vertical")
-    return alt.Color(
-        "series:N",
-        sort=series,
-        scale=alt.Scale(domain=series, range=[ACCENT, QUIET][: len(series)]),
-        legend=legend if len(series) > 1 else None,
-    )
-
-
-def _bars_on_paper(stage: Stage, groups: Mapping[str, Mapping[str, float]]) -> None:
-    largest = max((abs(v) for values in groups.values() for v in values.values()), default=1.0) or 1.0
-    for title, values in groups.items():
-        rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{value:.3g}</td>"
-            f'<td class="bar"><i style="width:{100 * abs(value) / largest:.1f}%"></i></td></tr>'
-            for name, value in values.items()
-        )
-        stage.paper.append(f'<table class="bars"><caption>{escape(title)}</caption>{rows}</table>')
+    place.html(text)
+    stage.paper.append(text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -76,7 +77,13 @@ html { font-size: 22px !important; }
 
 def style(present: bool) -> None:
     """Add the lesson's style sheet; in present mode with large type and without sidebar and header."""
-    st.html(_STYLE + (_PRESENT if present else ""))
+    st.html(f"{_STYLE}<style>{charts_style()}</style>{_PRESENT if present else ''}")
+
+
+@cache
+def charts_style() -> str:
+    """Return the style sheet of charts and tables, which the handout shares."""
+    return (Path(__file__).parent / "charts.css").read_text(encoding="utf-8")
 
 
 def arrive(step: str) -> None:
@@ -87,43 +94,32 @@ def arrive(step: str) -> None:
     state.step = step
 
 
-def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> list[Block]:
-    """Draw all blocks of a step.
-
-    Text with live values of a figure further down is drawn after that figure.
-
-    Returns
-    -------
-    list of Block
-        The blocks with live values filled in, for the handout; a figure's name is replaced by its HTML.
-    """
-    printed: dict[int, Block] = {}
-    later: list[tuple[int, Prose | Question, DeltaGenerator]] = []
+def draw(lesson: Lesson, stage: Stage, figures: Mapping[str, Draw]) -> None:
+    """Draw all blocks of a step. Text with live values of a figure further down is drawn after that figure."""
+    later: list[tuple[Prose | Question, DeltaGenerator]] = []
     for n, block in enumerate(lesson.blocks):
         key = f"{lesson.name}-{n}"
         if isinstance(block, Prose | Question):
             place = st.container(key=f"{type(block).__name__.lower()}-{key}")
             if names_of(block) <= stage.values.keys():
-                printed[n] = _text(block, stage, place)
+                _text(block, stage, place)
             else:
-                later.append((n, block, place))
-        elif (found := _draw(block, key, stage, figures)) is not None:
-            printed[n] = found
-    for n, block, place in later:
-        printed[n] = _text(block, stage, place)
-    return [printed[n] for n in sorted(printed)]
+                later.append((block, place))
+        else:
+            _draw(block, key, stage, figures)
+    for block, place in later:
+        _text(block, stage, place)
 
 
-def _text(block: Prose | Question, stage: Stage, place: DeltaGenerator) -> Block:
+def _text(block: Prose | Question, stage: Stage, place: DeltaGenerator) -> None:
     with place:
         if isinstance(block, Question):
-            return _question(block, stage)
-        text = fill(block.text, stage.values)
-        st.markdown(text)
-        return Prose(text)
+            _question(block, stage)
+        else:
+            st.markdown(fill(block.text, stage.values))
 
 
-def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> Block | None:
+def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> None:
     match block:
         case Formula(latex):
             with st.container(
@@ -135,31 +131,24 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
             ):
                 for part in parts_of(latex):
                     st.latex(part, width="content")
-            return block
         case Figure(name, caption):
             stage.paper.clear()
             with st.container(key=f"figure-{name}"):
                 if not _figure(figures[name], stage):
-                    return None
-                caption = fill(caption, stage.values)
+                    return
                 with st.container(key=f"caption-{key}"):
-                    st.caption(caption)
-            return Figure("".join(stage.paper), caption)
+                    st.caption(fill(caption, stage.values))
+            stage.printed[name] = "".join(stage.paper)
         case Code(name):
-            code = source_of(name)
             with st.expander(_("The code: `{name}`", name=name.rsplit(".", 1)[-1]), icon=":material/code:"):
                 st.caption(_("`{name}`, read from the source of the running program.", name=name))
-                st.code(code, language="python", wrap_lines=True)
-            return Snippet(name, "", code)
-        case Snippet(when, _, code):
+                st.code(source_of(name), language="python", wrap_lines=True)
+        case Snippet(when, _needs, code):
             with st.container(key=f"snippet-{when}-{key}", gap="xsmall"):
                 st.caption(_("Before") if when == "before" else f":primary[**{_('Today')}**]")
                 st.code(code, language="python", wrap_lines=True)
-            return Snippet(_("Before") if when == "before" else _("Today"), "", code)
         case CheckBlock(name, claim):
-            return _check(name, fill(claim, stage.values), stage.checks.get(name))
-        case _:
-            return None
+            _check(name, fill(claim, stage.values), stage.checks.get(name))
 
 
 def watch(stage: Stage) -> None:
@@ -212,18 +201,17 @@ def scientific(value: float) -> str:
     return f"{number(float(mantissa), 'g')} × 10{raised}"
 
 
-def _check(name: str, claim: str, check: Check | None) -> Block | None:
+def _check(name: str, claim: str, check: Check | None) -> None:
     with st.container(key=f"check-{name}", border=True):
         if check is None:
             st.markdown(f":gray[:material/hourglass_empty: **{_('Check: not run yet.')}**] {claim} …")
-            return None
+            return
         icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
         word = _("Check passed.") if check.passed else _("Check failed.")
         st.markdown(f"{icon} **{word}** {claim} {verdict(check)}")
-    return CheckBlock(word, f"{claim} {verdict(check)}")
 
 
-def _question(question: Question, stage: Stage) -> Question:
+def _question(question: Question, stage: Stage) -> None:
     answers = tuple(fill(choice, stage.values) for choice in question.choices)
     asked, answer = fill(question.text, stage.values), fill(question.answer, stage.values)
     right = right_answer(question, answers, stage.values)
@@ -250,7 +238,6 @@ def _question(question: Question, stage: Stage) -> Question:
                 st.markdown(f":primary[:material/arrow_forward: **{answers[right]}**]")
                 spoken.announce(_("The answer: {answer}", answer=answers[right]))
             st.markdown(answer)
-    return Question(question.name, asked, answers, right, answer)
 
 
 def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,72 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, Template
 from markdown_it import MarkdownIt
 
-from app.lesson.language import current, translated
-from app.lesson.text import Block, Lesson, parts_of
+from app.lesson.frame import charts_style, right_answer
+from app.lesson.language import translated_to
+from app.lesson.text import Block, Figure, Lesson, Prose, Question, fill, parts_of
 from fcn_core.system.folders import give_matplotlib_a_place
 
 _FORMULA = re.compile(r"\$([^$]+)\$")
 
 
-def handout(parts: Sequence[tuple[Lesson, Sequence[Block]]], computed_with: str) -> str:
-    """Return self-contained HTML of the lesson.
+@dataclass(frozen=True)
+class Asked:
+    """A question of the lesson with the learner's numbers."""
+
+    text: str
+    answers: tuple[str, ...]
+    right: int
+
+
+def handout(
+    language: str,
+    text: Lesson,
+    figures: Mapping[str, str],
+    values: Mapping[str, str],
+    asked: Sequence[Asked],
+    computed_with: str,
+) -> str:
+    """Return self-contained HTML of the handout, which prints on four pages.
 
     Parameters
     ----------
-    parts : sequence of (Lesson, blocks)
-        Every step with its blocks as drawn, see `frame.draw`.
+    language : str
+    text : Lesson
+        Of the handout, see :func:`app.lesson.text.read_handout`.
+    figures : mapping of str to str
+        HTML by name.
+    values : mapping of str to str
+        Live values.
+    asked : sequence of Asked
+        Questions for the last page.
     computed_with : str
         The software that computed the numbers, with versions.
     """
-    return _template().render(parts=parts, computed_with=computed_with, lang=current(), _=translated)
+    return _template().render(
+        text=text, blocks=[_filled(block, values) for block in text.blocks], figures=figures, asked=asked,
+        computed_with=computed_with, charts=charts_style(), lang=language, _=partial(translated_to, language),
+    )  # fmt: skip
+
+
+def questions(lessons: Iterable[Lesson], values: Mapping[str, str]) -> list[Asked]:
+    """Return the questions of all steps with the learner's numbers."""
+    found = []
+    for lesson in lessons:
+        for block in lesson.blocks:
+            if isinstance(block, Question):
+                answers = tuple(fill(choice, values) for choice in block.choices)
+                found.append(Asked(fill(block.text, values), answers, right_answer(block, answers, values)))
+    return found
+
+
+def _filled(block: Block, values: Mapping[str, str]) -> Block:
+    match block:
+        case Prose(text):
+            return Prose(fill(text, values))
+        case Figure(name, caption):
+            return Figure(name, fill(caption, values))
+        case _:
+            return block
 
 
 @cache

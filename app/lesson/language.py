@@ -29,7 +29,12 @@ def translated(text: str, **values: object) -> str:
     text : str
         English, in the code a literal: a test looks for it in the files of all languages.
     """
-    found = labels(current()).get(text, text)
+    return translated_to(current(), text, **values)
+
+
+def translated_to(language: str, text: str, **values: object) -> str:
+    """Return a label in a given language: what runs outside a session, as a download does, has no learner."""
+    found = labels(language).get(text, text)
     return found.format(**values) if values else found
 
 

@@ -53,6 +53,8 @@ class Stage:
         Jobs and background tasks that figures wait for.
     paper : list of str
         HTML of the current figure, for the handout.
+    printed : dict
+        HTML of the figures drawn so far, by name.
     """
 
     model: ModelKey
@@ -62,6 +64,7 @@ class Stage:
     waiting: list[Job] = field(default_factory=list)
     futures: list[Future[Any]] = field(default_factory=list)
     paper: list[str] = field(default_factory=list)
+    printed: dict[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:

@@ -138,6 +138,12 @@ def read_lesson(language: str) -> tuple[Lesson, ...]:
     return tuple(parse(path.read_text(encoding="utf-8"), name) for name, path in paths.items())
 
 
+@cache
+def read_handout(language: str) -> Lesson:
+    """Read the text of the handout."""
+    return parse((FOLDER / language / "handout.md").read_text(encoding="utf-8"), "handout")
+
+
 def parse(source: str, name: str = "1") -> Lesson:
     """Read one step.
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import streamlit as st
 
 from app.lesson import choices, facts, frame, pictures
 from app.lesson.choices import available_models
+from app.lesson.course_notebook import course_notebook
 from app.lesson.glossary import anchor, entries
-from app.lesson.handout import handout
+from app.lesson.handout import handout, questions
 from app.lesson.language import translated as _
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
 from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
-from app.lesson.text import LANGUAGES, Lesson, read_lesson
+from app.lesson.text import LANGUAGES, Lesson, read_handout, read_lesson
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
@@ -81,6 +83,18 @@ def contents() -> None:
             _("Model"), names, names.index(learner().model) if learner().model in names else 0,
             format_func=lambda name: MODELS[name].title, **widget("model", initial=""),
         )  # fmt: skip
+        st.download_button(
+            _("Course notebook"),
+            partial(course_notebook, learner().lang),
+            "fully_convolutional.ipynb",
+            "application/x-ipynb+json",
+            icon=":material/download:",
+            on_click="ignore",
+            key="lesson-notebook",
+            help=_(
+                "The notebook of 2020 for today's Keras. It runs on Colab, Kaggle or your machine by itself."
+            ),
+        )
         st.button(
             _("Present"),
             key="lesson-present",
@@ -143,19 +157,18 @@ def whole_lesson(stage: Stage) -> None:
     with st.container(key="prose-all"):
         st.markdown(
             _(
-                "All steps on one page, with sliders and switches as you have set them. To print the lesson, download "
-                "the handout: one HTML file with text, figures, formulas and code, which needs no network."
+                "All steps on one page, with sliders and switches as you have set them. The handout is the lesson on "
+                "four pages to print, with the numbers of this picture: one HTML file that needs no network."
             )
         )
-    place, computed_with = st.empty(), facts.computed_with(stage)
-    parts = []
+    place = st.empty()
     for lesson in lessons.values():
         heading(lesson)
-        parts.append((lesson, frame.draw(lesson, stage, figures_of(lesson))))
+        frame.draw(lesson, stage, figures_of(lesson))
         st.divider()
     place.download_button(
         _("Handout"),
-        lambda: handout(parts, computed_with),
+        _handout(stage),
         "lesson.html",
         "text/html",
         icon=":material/print:",
@@ -164,6 +177,14 @@ def whole_lesson(stage: Stage) -> None:
         help=_("Available when all figures are complete.") if stage.busy else None,
     )
     frame.watch(stage)
+
+
+def _handout(stage: Stage) -> Callable[[], str]:
+    """Return what makes the handout of this run; it is called outside the session."""
+    asked = [] if stage.busy else questions(lessons.values(), stage.values)
+    lang = learner().lang
+    computed_with = facts.computed_with(stage)
+    return partial(handout, lang, read_handout(lang), stage.printed, stage.values, asked, computed_with)
 
 
 def glossary_page() -> None:

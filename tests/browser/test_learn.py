@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -110,28 +109,6 @@ def test_a_phone_shows_a_step_without_scrolling_sideways(visit: Visit) -> None:
     for step in ("1", "8"):
         page = _open(visit, 390, step=step)
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
-
-
-def test_the_handout_is_complete_and_needs_no_network(visit: Visit, tmp_path: Path) -> None:
-    page = _open(visit, step="all")
-    button = page.get_by_role("button", name="Handout")
-    expect(button).to_be_enabled()
-    with page.expect_download() as download:
-        button.click()
-    path = tmp_path / "lesson.html"
-    download.value.save_as(path)
-    text = path.read_text(encoding="utf-8")
-    assert "{{" not in text
-    assert "Check failed" not in text
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
-    for lesson in LESSONS:
-        expect(page.get_by_role("heading", name=lesson.title)).to_be_visible()
-    broken = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
-    assert page.locator("figure").count() > 10
-    assert page.evaluate(broken) == 0
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def test_the_glossary_has_an_address_for_every_term(visit: Visit) -> None:

@@ -61,13 +61,8 @@ def layers(stage: Stage) -> None:
         stage,
         table,
         _("Table of the network's layers with window, shape, cells and channels."),
-        height=420 if every else "content",
-        columns={
-            _("Cells"): st.column_config.ProgressColumn(format="localized", min_value=0, max_value=most),
-            _("Channels"): st.column_config.ProgressColumn(
-                format="localized", min_value=0, max_value=stage.spec.features
-            ),
-        },
+        lengths={_("Cells"): most, _("Channels"): stage.spec.features},
+        scrolls=every,
     )
 
 

@@ -56,7 +56,6 @@ def toy(stage: Stage) -> None:
                 for c, a, b in zip(_TOY_CLASSES, one.tolist(), other.tolist(), strict=True)
             ],
             _("The logits of both orders, which are equal."),
-            columns={way: st.column_config.NumberColumn(format="%.4f") for way in ways},
         )
     stage.checks["order"] = experiments.order_check(features, kernel, bias)
     stage.say(toy_grid=grid(_TOY_SIDE, _TOY_SIDE), toy_features=_TOY_CHANNELS, toy_classes=len(_TOY_CLASSES))

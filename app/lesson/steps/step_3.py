@@ -31,7 +31,7 @@ def cell(stage: Stage) -> None:
             strict=True,
         )
     )
-    left, right = st.columns(2)
+    left, right = st.columns(2, gap="large")
     winner = _("class {number}", number=int(logits[index].argmax()) + 1)
     before = _bars(logits[index].tolist())
     draw.bars(stage, before, _("logit"), _("Bars: the cell's logits."), place=left, marked=winner)

@@ -134,10 +134,10 @@ def mask(stage: Stage) -> None:
     veiled = svg.picture(render.draw_mask(picture.pixels, found), [mark], said)
     draw.drawing(stage, veiled, said, place=left, width="stretch")
     thresholds, scores = experiments.iou_curve(fine, wanted)
-    draw.curves(
+    draw.curve(
         stage,
         thresholds.tolist(),
-        {"IoU": scores.tolist()},
+        scores.tolist(),
         (_("threshold"), "IoU"),
         _("A curve: IoU at every threshold, with a line at the chosen one."),
         place=right,

@@ -1,0 +1,56 @@
+"""The Learn page without a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from tests.places import ROOT
+from tests.waiting import PATIENCE, wait_until
+
+
+def _site(page: str) -> None:
+    """The smallest app that holds the page."""
+    import streamlit as st
+
+    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
+
+
+def html_of(app: AppTest) -> str:
+    """Return all HTML of the page."""
+    return "".join(str(each.proto.body) for each in app.get("html"))
+
+
+def settled(app: AppTest) -> AppTest:
+    """Run until no figure waits for the network."""
+
+    def drawn() -> bool:
+        html = html_of(app.run())
+        assert not app.exception
+        return 'class="lesson-wait"' not in html
+
+    wait_until(drawn, lambda: html_of(app), pause=0.1)
+    assert not app.error, app.error[0].value
+    return app
+
+
+def opened(**query: str) -> AppTest:
+    """Open the page in a new session at an address, and wait until it is complete."""
+    app = AppTest.from_function(
+        _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
+    )
+    for name, value in query.items():
+        app.query_params[name] = value
+    return settled(app)
+
+
+def said(app: AppTest) -> list[str]:
+    """Return all text and captions of the page."""
+    return [each.value for each in app.markdown] + [each.value for each in app.caption]
+
+
+def widget(app: AppTest, label: str) -> Any:
+    """Return the widget with a label."""
+    kinds = (app.slider, app.select_slider, app.toggle, app.number_input, app.selectbox, app.button_group)
+    return next(each for kind in kinds for each in kind if each.label == label)
