@@ -7,7 +7,6 @@ asks nothing of the server, so a step from cell to cell takes a few milliseconds
 from __future__ import annotations
 
 import base64
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ import numpy as np
 import streamlit as st
 
 from app.lesson import svg
-from app.lesson.cell_by_cell.numbers import TERMS, Array, Cell, Cells, thousandths
+from app.lesson.cell_by_cell.numbers import TERMS, Array, Cells, thousandths
+from app.lesson.cell_by_cell.still import still
 from app.lesson.cell_by_cell.words import words
 from app.lesson.facts import grid
-from app.lesson.language import current, number
-from app.lesson.language import translated as _
+from app.lesson.language import current
 from app.lesson.session import lesson_state
 from app.lesson.stage import NotReadyError, Stage
 from app.state.queue.measurements import FieldOfEachCell, LastLayerOf
@@ -35,8 +34,7 @@ _component = st.components.v2.component(
     css=(_HERE / "figure.css").read_text(encoding="utf-8"),
     js=(_HERE / "figure.js").read_text(encoding="utf-8"),
 )
-_PHOTO = 640  # pixels of the picture's longer side: a patch of it is enlarged
-_PAPER = 720
+_PHOTO = 512  # pixels of the picture's longer side: a patch of it is enlarged
 
 
 def draw(stage: Stage) -> None:
@@ -61,7 +59,7 @@ def draw(stage: Stage) -> None:
     if kept.cells is None or kept.cells[0] != key:
         kept.cells = key, payload(stage, cells, last, field)
     _component(key="lesson_cells", data=[kept.cells[1]])
-    stage.paper.append(_on_paper(stage, cells, last, field))
+    stage.paper.append(still(stage, cells, last, field))
     stage.say(
         cells_grid=grid(*cells.grid),
         cells_count=cells.heat.size,
@@ -163,68 +161,3 @@ def _field(field: Array) -> dict[str, Any]:
         "own": [thousandths(share) for share in np.diag(shares)],
         "half": [int(np.searchsorted(np.cumsum(row), 0.5)) + 1 for row in largest_first],
     }
-
-
-def _on_paper(stage: Stage, cells: Cells, last: LastLayer, field: Array | None) -> str:
-    """Return HTML of the strongest cell, for the handout."""
-    cell, listed = cells.peak, cells.listed[cells.peak]
-    found, below = cells.logit(last, cell, listed[0]), cells.sum_below(cell)
-    label = stage.ontology.label
-    name, synset = label(stage.ontology.classes[listed[0]]), label(stage.synset)
-    rows = [
-        [
-            _("channel {channel}", channel=t.channel),
-            number(t.feature, ".3f"),
-            number(t.weight, ".4f"),
-            _number(product),
-        ]
-        for t, product in zip(found.terms, found.products, strict=True)
-    ]
-    active = int((last.features[cell] != 0).sum()) - sum(term.feature != 0 for term in found.terms)
-    more = last.features.shape[-1] - len(found.terms)
-    rows += [
-        [
-            _("{count} more channels, {active} of them not zero", count=more, active=active),
-            "",
-            "",
-            _number(found.rest),
-        ],
-        [_("bias"), "", "", _number(found.bias)],
-        [_("logit of “{name}”", name=name), "", "", _number(found.logit)],
-    ]
-    head = [_("channel"), _("feature"), _("weight"), _("product")]
-    parts = [
-        [label(stage.ontology.classes[each]), _number(part)]
-        for each, part in zip(below.classes, below.parts, strict=True)
-    ]
-    others = len(cells.class_ids) - len(parts)
-    parts += [[_("{count} more classes", count=others), _number(below.rest)]] if others else []
-    parts += [[_("“{synset}”", synset=synset), _number(below.total)]]
-    return (
-        f"<figure>{_still(stage, cells, cell, field)}</figure>{figures.table(head, rows)}"
-        f"{figures.table([_('class'), _('probability')], parts)}"
-    )
-
-
-def _still(stage: Stage, cells: Cells, cell: Cell, field: Array | None) -> str:
-    photo = svg.reduced(stage.picture.pixels, _PAPER)
-    height, width = photo.shape[:2]
-    ys = [edge * height for edge in cells.class_map.cells.y.edges()]
-    xs = [edge * width for edge in cells.class_map.cells.x.edges()]
-    row, column = cell
-    marks = []
-    if field is not None:
-        bright = np.sqrt(field[cell] / (field[cell].max() or 1.0))
-        marks += [
-            f'<rect x="{xs[c]:.1f}" y="{ys[r]:.1f}" width="{xs[c + 1] - xs[c]:.1f}" height="{ys[r + 1] - ys[r]:.1f}" '
-            f'fill="#000" fill-opacity="{0.7 * (1 - bright[r, c]):.2f}"/>'
-            for r, c in cells.all
-        ]
-    marks.append(svg.lines(xs[1:-1], ys[1:-1], height, width, 0.7))
-    marks.append(svg.rectangle(xs[column], ys[row], xs[column + 1], ys[row + 1], 4))
-    alt = _("The picture with the cell in row {row}, column {column}.", row=row + 1, column=column + 1)
-    return svg.picture(photo, marks, escape(alt))
-
-
-def _number(value: int) -> str:
-    return number(value / 1000, ".3f").replace("-", "\N{MINUS SIGN}")

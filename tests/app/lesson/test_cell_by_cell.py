@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.lesson.cell_by_cell import figure
+from app.lesson import language
+from app.lesson.cell_by_cell import figure, still
 from app.lesson.cell_by_cell.numbers import Cells, apportion, strongest, thousandths
 from app.lesson.experiments import softmax
 from fcn_core.engines.last_layer import LastLayer
-from fcn_core.images.read import image_from_array
+from fcn_core.images.read import read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, plan_scales
 from fcn_core.maps.heatmap import ClassMap, synset_heatmap
 from fcn_core.networks.geometry import CellGrid
 from fcn_core.synsets.ontology import Ontology
+from tests.places import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +121,9 @@ class _Page(SimpleNamespace):
     """As much of the lesson's stage as the figure reads."""
 
 
-def _page(chelsea: Any) -> Any:
+def _page() -> Any:
     ontology = Ontology.load()
-    picture = image_from_array(chelsea, "cat")
+    picture = read_image(ROOT / "assets" / "samples" / "dog.webp")  # of the samples one with much detail
     return _Page(
         picture=picture,
         source=SimpleNamespace(sha256="0" * 64),
@@ -136,14 +138,14 @@ def _decoded(text: str, *shape: int) -> np.ndarray:
 
 
 def test_the_browser_gets_every_number_once(
-    network: tuple[Cells, LastLayer], chelsea: Any, monkeypatch: pytest.MonkeyPatch
+    network: tuple[Cells, LastLayer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figure, "current", lambda: "en")
     monkeypatch.setattr(figure, "words", dict)
     cells, last = network
     count = cells.heat.size
     field = softmax(np.random.default_rng(0).standard_normal((count, count)))
-    sent = figure.payload(_page(chelsea), cells, last, field.reshape(*cells.grid, *cells.grid))
+    sent = figure.payload(_page(), cells, last, field.reshape(*cells.grid, *cells.grid))
     assert len(json.dumps(sent)) < 200_000
     for number, cell in enumerate(cells.all):
         row, column = cell
@@ -175,12 +177,10 @@ def test_the_browser_gets_every_number_once(
         assert sum(largest[:half]) >= 0.5 > sum(largest[: half - 1])
 
 
-def test_the_field_may_come_later(
-    network: tuple[Cells, LastLayer], chelsea: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_field_may_come_later(network: tuple[Cells, LastLayer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure, "current", lambda: "fr")
     monkeypatch.setattr(figure, "words", dict)
-    sent = figure.payload(_page(chelsea), *network, None)
+    sent = figure.payload(_page(), *network, None)
     assert sent["field"] is None and sent["comma"]
 
 
@@ -198,3 +198,22 @@ def test_cells_and_classes_are_in_the_order_of_the_map(
     )
     other = Cells(turned, cells.class_ids)
     assert other.peak == cells.peak[::-1]
+
+
+def test_on_paper_is_the_strongest_cell(
+    network: tuple[Cells, LastLayer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (still, language):
+        monkeypatch.setattr(
+            module, "_" if module is still else "current", str.format if module is still else lambda: "fr"
+        )
+    cells, last = network
+    found = cells.logit(last, cells.peak, cells.listed[cells.peak][0])
+    html = still.still(_page(), cells, last, None)
+    for product in (*found.products, found.rest, found.bias, found.logit):
+        assert f"{product / 1000:.3f}".replace(".", ",").replace("-", "\N{MINUS SIGN}") in html
+    assert f"row {cells.peak[0] + 1}, column {cells.peak[1] + 1}" in html
+    assert "<rect x" in html and 'fill-opacity="0' not in html
+    shares = np.full((*cells.grid, *cells.grid), 1 / cells.heat.size, np.float32)
+    shaded = still.still(_page(), cells, last, shares)
+    assert shaded.count("<rect") == html.count("<rect") + cells.heat.size
