@@ -171,13 +171,18 @@ def watch(stage: Stage) -> None:
         look()
 
 
+def wait_for(wait: NotReadyError) -> None:
+    """Say what is waited for, in the place of a figure or below an incomplete one."""
+    share = f" · {wait.share:.0%}" if wait.share else ""
+    text = _("Please wait: {what}", what=wait.what)
+    st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
+
+
 def _figure(draw_figure: Draw, stage: Stage) -> bool:
     try:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
-        share = f" · {wait.share:.0%}" if wait.share else ""
-        text = _("Please wait: {what}", what=wait.what)
-        st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
+        wait_for(wait)
         return False
     except FcnError as error:
         st.error(str(error), icon=":material/error:")

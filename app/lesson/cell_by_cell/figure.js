@@ -84,7 +84,7 @@ export default function (component) {
   }
   const tell = () => {
     const own = data.field?.own[state.cell], half = data.field?.half[state.cell]
-    find(".field").textContent = !data.field ? words.measuring :
+    find(".field").textContent = !data.field ? "" :
       say(half === 1 ? "field_one" : "field_many", { half, own: percent(own / 10) })
   }
   const percent = value => number(value, value > 0 && value < 10 ? 1 : 0) + (data.comma ? "\u00a0%" : "%")

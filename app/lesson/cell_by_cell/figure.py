@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.lesson import svg
+from app.lesson import frame, svg
 from app.lesson.cell_by_cell.numbers import TERMS, Array, Cells, thousandths
 from app.lesson.cell_by_cell.still import still
 from app.lesson.cell_by_cell.words import words
 from app.lesson.facts import grid
 from app.lesson.language import current
+from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.stage import NotReadyError, Stage
 from app.state.queue.measurements import FieldOfEachCell, LastLayerOf
@@ -50,15 +51,18 @@ def draw(stage: Stage) -> None:
     (class_map,) = stage.class_maps("cells", stage.source, NOTEBOOK_SCALES[:1]).values()
     cells = Cells(class_map, tuple(stage.ontology.class_ids(stage.synset)))
     last = stage.measured("last layer", stage.source, class_map.scale, LastLayerOf(cells.classes))
+    field, wait = None, None
     try:
         field = stage.measured("field of each cell", stage.source, class_map.scale, FieldOfEachCell())
-    except NotReadyError:
-        field = None
+    except NotReadyError as not_ready:
+        wait = not_ready
     key = (id(class_map.logits), id(last), id(field), stage.synset, current())
     kept = lesson_state()
     if kept.cells is None or kept.cells[0] != key:
         kept.cells = key, payload(stage, cells, last, field)
     _component(key="lesson_cells", data=[kept.cells[1]])
+    if wait is not None:
+        frame.wait_for(NotReadyError(wait.share, _("the fields of all cells are being measured")))
     stage.paper.append(still(stage, cells, last, field))
     stage.say(
         cells_grid=grid(*cells.grid),

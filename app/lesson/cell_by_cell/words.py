@@ -16,7 +16,6 @@ _WORDS: Mapping[str, str] = {
     "outcome": marked("Logit and probability"),
     "walk": marked("Click a cell, or walk with the arrow keys."),
     "field_help": marked("Shade what hardly moves this cell"),
-    "measuring": marked("The fields of all cells are being measured …"),
     "field_one": marked("Half of what moves this cell is in one square; {own} is in its own patch."),
     "field_many": marked("Half of what moves this cell is in {half} squares; {own} is in its own patch."),
     "channel": marked("channel {channel}"),
