@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import streamlit as st
+
+from app.lesson.exercises.reading import MOST_CHARACTERS
 from app.lesson.text import LANGUAGES
 from app.state import address
-from app.state.address import between, flag, numbers, one_of, whole
+from app.state.address import Form, between, flag, numbers, one_of, whole
 from app.state.models import is_offered
+from app.state.rooms import read_code
 from app.state.samples import DEFAULT
 from fcn_core.errors import FcnError
 from fcn_core.images.scales import NOTEBOOK_SCALES
@@ -28,6 +32,11 @@ TOY_LIMIT = 1000.0
 _SYNSETS = ("synset", "here", "twice")
 
 
+def code() -> Form:
+    """Return the form of a room's code."""
+    return Form(read_code)
+
+
 @dataclass(frozen=True)
 class Learner:
     """All choices on the Learn page, except the content of an uploaded picture.
@@ -37,7 +46,7 @@ class Learner:
     step : str
         Number of a step, or the name of another part of the page.
     lang : str
-        Language of the lesson, a key of `LANGUAGES`.
+        Language of the lesson, a key of `LANGUAGES`. A first visit whose address names none begins in the browser's.
     present : bool
         Whether the lesson is projected.
     picture : str
@@ -48,6 +57,14 @@ class Learner:
         Chosen answers of questions, as "name.number", counted from 1.
     shown : tuple of str
         Names of the questions whose answer is shown.
+    typed : tuple of (str, str)
+        Answers of the exercises, by "exercise.part".
+    helped : tuple of str
+        Hints and answers of exercises that are shown, as "exercise.number" and "exercise.answer".
+    room : str
+        Code of the room in which a class predicts together.
+    room_key : str
+        Key of whoever asks there; the page takes it out of the address.
     grid_row, grid_column : int
         Cell that is marked in the grid, counted from 1; 0 is the middle.
     toy : tuple of float
@@ -68,6 +85,10 @@ class Learner:
     model: Annotated[str, address.model()] = "efficientnet-lite2"
     answers: Annotated[tuple[str, ...], address.words(99)] = ()
     shown: Annotated[tuple[str, ...], address.words(99)] = ()
+    typed: Annotated[tuple[tuple[str, str], ...], address.pairs(99, MOST_CHARACTERS)] = ()
+    helped: Annotated[tuple[str, ...], address.words(99)] = ()
+    room: Annotated[str, code()] = ""
+    room_key: Annotated[str, address.text(40)] = ""
     all_layers: Annotated[bool, flag()] = False
     grid_height: Annotated[int, whole(800)] = 200
     grid_width: Annotated[int, whole(800)] = 300
@@ -129,6 +150,12 @@ def available_models() -> tuple[str, ...]:
     return tuple(sorted(here, key=lambda name: name != first)) or (first,)
 
 
+def preferred_language() -> str:
+    """Return the language of the lesson that the learner's browser is set to; English if there is none in it."""
+    code = (st.context.locale or "").partition("-")[0]
+    return code if code in LANGUAGES else "en"
+
+
 def plain() -> Learner:
     """Return the choices of an address without parameters."""
     return Learner(model=available_models()[0])
@@ -165,7 +192,9 @@ def write(learner: Learner) -> dict[str, str]:
     words: dict[str, Any] = {
         name: address.synset_text(wnid, ontology) for name in _SYNSETS if (wnid := getattr(learner, name))
     }
-    return address.write(replace(learner, **words), plain())
+    query = address.write(replace(learner, **words), plain())
+    # An address without a language opens in the one of the browser, so English must be named where that is another.
+    return query if preferred_language() == "en" else {**query, "lang": learner.lang}
 
 
 def answer_of(learner: Learner, question: str) -> int | None:

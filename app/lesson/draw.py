@@ -16,6 +16,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.lesson.language import number
+from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
 from app.ui import figures
@@ -96,6 +97,25 @@ def table(
     drawn = f'<div {kind} role="group" aria-label="{escape(alt_text)}">{found}</div>'
     place.html(drawn)
     stage.paper.append(drawn)
+
+
+def matrix(
+    stage: Stage, values: npt.NDArray[Any], alt_text: str, *, place: Place = st, digits: int = 2
+) -> None:
+    """Draw a table of numbers (h, w) with the numbers of rows and columns, counted from 1."""
+    form = "d" if values.dtype.kind == "i" else f".{digits}f"
+    table(
+        stage,
+        [
+            {
+                _("Row"): r,
+                **{_("Column {number}", number=c): number(v, form) for c, v in enumerate(row, start=1)},
+            }
+            for r, row in enumerate(values.tolist(), start=1)
+        ],
+        alt_text,
+        place=place,
+    )
 
 
 def _cell(value: Any) -> str:

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from fcn_core.evaluation.metrics import iou
 from fcn_core.images.resize import resize_array
 from fcn_core.maps.heatmap import ClassMap, Heatmap, combine
-from fcn_core.maps.region import normalise, threshold_mask
+from fcn_core.maps.region import normalise
 from fcn_core.networks.geometry import CellAxis, Geometry, Node, trace
 from fcn_core.synsets.ontology import Ontology
 
@@ -312,6 +311,19 @@ def means_check(heatmaps: Sequence[Heatmap]) -> Check:
     )
 
 
+def notebook_means(heatmaps: Sequence[npt.ArrayLike], size: tuple[int, int]) -> tuple[Float64, Float64]:
+    """Return the arithmetic and the geometric mean of maps (h, w) as the notebook computes them: (height, width)."""
+    from skimage.transform import resize
+
+    resized = [
+        resize(np.asarray(heatmap, np.float64), size, mode="reflect", preserve_range=True, anti_aliasing=True)
+        for heatmap in heatmaps
+    ]
+    arithmetic = np.sum(resized, axis=0) / len(resized)
+    geometric = np.power(np.prod(resized, axis=0), 1 / len(resized))
+    return arithmetic, geometric
+
+
 # --- 8  From heatmap to mask ------------------------------------------------------------------------------------
 
 
@@ -332,8 +344,14 @@ def box_mask(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> Mas
 def iou_curve(fine: Float32, truth: Mask, steps: int = 51) -> tuple[Float64, Float64]:
     """Return thresholds t from 0 to 1 and the IoU of ``fine >= t`` with the truth; two arrays (steps,)."""
     thresholds = np.linspace(0, 1, steps)
-    stretched = normalise(fine)
-    return thresholds, np.array([iou(threshold_mask(stretched, t), truth) for t in thresholds])
+    level = np.searchsorted(thresholds, normalise(fine).astype(np.float64), side="right")
+    # pixels of the mask at each threshold: all, and those in the truth
+    found, both = (
+        np.bincount(values, minlength=steps + 1)[::-1].cumsum()[::-1][1:]
+        for values in (level.ravel(), level[truth])
+    )
+    either = found + truth.sum() - both
+    return thresholds, np.where(either > 0, both / np.maximum(either, 1), 1.0)
 
 
 def share_near_top(values: Float32, share: float = 0.01) -> float:
@@ -346,33 +364,42 @@ def share_near_top(values: Float32, share: float = 0.01) -> float:
 
 @dataclass(frozen=True)
 class OldLine:
-    """A line of code that used to work: its source, the outcome when run now, and its form today."""
+    """A line of code that used to work, its form today, and what happens when it is run now.
+
+    Attributes
+    ----------
+    source : str
+        "notebook" or "lab", the older one.
+    error, warning : str
+        What Python says, or "".
+    """
 
     line: str
     source: str
-    outcome: str
     today: str
+    error: str
+    warning: str
 
 
-_NOTEBOOK, _OLDER = "the notebook", "the older lab"
 _OLD_LINES = (
-    ("np.alltrue([1 < 2, 2 < 3])", _NOTEBOOK, "np.all([1 < 2, 2 < 3])"),
-    ("int(np.array([[5]]))", _NOTEBOOK, "np.array([[5]]).item()"),
-    ("from scipy.misc import imread", _OLDER, "from skimage.io import imread"),
+    ("np.alltrue([1 < 2, 2 < 3])", "notebook", "np.all([1 < 2, 2 < 3])"),
+    ("int(np.array([[5]]))", "notebook", "np.array([[5]]).item()"),
+    ("from scipy.misc import imread", "lab", "from skimage.io import imread"),
 )
 
 
 def old_lines() -> tuple[OldLine, ...]:
     """Run the old lines that need neither Keras nor a file."""
-    return tuple(OldLine(line, source, _outcome(line), today) for line, source, today in _OLD_LINES)
+    return tuple(OldLine(line, source, today, *_run(line)) for line, source, today in _OLD_LINES)
 
 
-def _outcome(line: str) -> str:
+def _run(line: str) -> tuple[str, str]:
+    """Run a line; return the error and the warning that Python gives."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             exec(line, {"np": np})  # noqa: S102  one of the lines above, no user's input
         except (TypeError, AttributeError, ImportError) as error:
             said = str(error).splitlines()[0].split(" (/")[0]  # without a path of this machine
-            return f"{type(error).__name__}: {said[:120]}"
-    return f"works, with a warning: {warned[0].message}" if warned else "still works"
+            return f"{type(error).__name__}: {said[:120]}", ""
+    return "", str(warned[0].message) if warned else ""

@@ -32,12 +32,13 @@ _OBJECTS = {
 }
 _OTHER = (marked("the object"), marked("of the object"), marked("an object"))
 ASKED = (200, 300)  # the notebook's noise: height and width
+FORWARD = (800, 600)  # its first picture, stretched
 CLASSES = 1000
 COLOURS = 3
 SIZES = (32, 1024)
 
 
-def shape(*sizes: int) -> str:
+def shape(*sizes: int | None) -> str:
     """Format a tensor's shape as Python does."""
     return str(sizes)
 
@@ -57,7 +58,6 @@ def gather(stage: Stage) -> None:
     spec, stride = stage.spec, stage.model.output_stride
     native = cells_along(spec.input_size, stride)
     height, width = ASKED
-    picture = stage.picture
     stage.say(
         model=spec.title.split(",")[0],
         input=spec.input_size,
@@ -78,8 +78,10 @@ def gather(stage: Stage) -> None:
         sizes_to=SIZES[1],
         dense_shape=shape(spec.features, CLASSES),
         convolution_shape=shape(1, 1, spec.features, CLASSES),
-        picture_size=grid(picture.height, picture.width),
+        picture_size=grid(stage.source.height, stage.source.width),
         scale_first=grid(NOTEBOOK_SCALES[0].height, NOTEBOOK_SCALES[0].width),
+        scale_second=grid(NOTEBOOK_SCALES[1].height, NOTEBOOK_SCALES[1].width),
+        scale_third=grid(NOTEBOOK_SCALES[2].height, NOTEBOOK_SCALES[2].width),
         scale_last=grid(NOTEBOOK_SCALES[-1].height, NOTEBOOK_SCALES[-1].width),
         float_max=number(float(np.finfo(np.float32).max), ".1e"),
         exp_limit=number(float(np.log(np.finfo(np.float32).max)), ".1f"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.lesson import choices
+from app.lesson import choices, room
 from app.lesson.experiments import Check
-from app.lesson.language import number
+from app.lesson.language import number, percent
 from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.source import source_of
@@ -134,7 +135,7 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
         case Figure(name, caption):
             stage.paper.clear()
             with st.container(key=f"figure-{name}"):
-                if not _figure(figures[name], stage):
+                if not figure(figures[name], stage):
                     return
                 with st.container(key=f"caption-{key}"):
                     st.caption(fill(caption, stage.values))
@@ -173,12 +174,13 @@ def watch(stage: Stage) -> None:
 
 def wait_for(wait: NotReadyError) -> None:
     """Say what is waited for, in the place of a figure or below an incomplete one."""
-    share = f" · {wait.share:.0%}" if wait.share else ""
-    text = _("Please wait: {what}", what=wait.what)
+    share = f" · {percent(wait.share)}" if wait.share else ""
+    text = escape(_("Please wait: {what}", what=wait.what))
     st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
 
 
-def _figure(draw_figure: Draw, stage: Stage) -> bool:
+def figure(draw_figure: Draw, stage: Stage) -> bool:
+    """Draw a figure, or say why it is not there yet; return whether there is something to caption."""
     try:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
@@ -216,15 +218,29 @@ def _check(name: str, claim: str, check: Check | None) -> None:
         st.markdown(f"{icon} **{word}** {claim} {verdict(check)}")
 
 
+def filled(question: Question, values: Mapping[str, str]) -> Question:
+    """Return a question with its live values filled in.
+
+    Raises
+    ------
+    ValueError
+        None of the answers is right, where it depends on the picture.
+    """
+    answers = tuple(fill(choice, values) for choice in question.choices)
+    return Question(
+        question.name, fill(question.text, values), answers, right_answer(question, answers, values),
+        fill(question.answer, values),
+    )  # fmt: skip
+
+
 def _question(question: Question, stage: Stage) -> None:
-    answers = tuple(fill(choice, stage.values) for choice in question.choices)
-    asked, answer = fill(question.text, stage.values), fill(question.answer, stage.values)
-    right = right_answer(question, answers, stage.values)
+    question = filled(question, stage.values)
+    answers, right = question.choices, question.right
     chosen = choices.answer_of(stage.chosen, question.name)
     if chosen is not None and chosen >= len(answers):
         chosen = None
     with st.container(border=True):
-        st.markdown(f":primary[**{_('Predict first')}**]\n\n{asked}")
+        st.markdown(f":primary[**{_('Predict first')}**]\n\n{question.text}")
         st.radio(
             _("Your prediction"), range(len(answers)), chosen, format_func=answers.__getitem__,
             label_visibility="collapsed",
@@ -235,25 +251,30 @@ def _question(question: Question, stage: Stage) -> None:
             _("Show the answer"),
             **stage.widget("shown", is_shown, question.name, partial(_show, question.name)),
         )
-        if is_shown:
+        if is_shown and right < 0:
+            st.markdown(_("The network is still running."))
+        elif is_shown:
             if chosen == right:
                 st.markdown(f":green[:material/check: **{_('Correct.')}**]")
                 spoken.announce(_("Correct."))
             else:
                 st.markdown(f":primary[:material/arrow_forward: **{answers[right]}**]")
                 spoken.announce(_("The answer: {answer}", answer=answers[right]))
-            st.markdown(answer)
+            st.markdown(question.answer)
+        room.under(stage, question)
 
 
 def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:
-    """Return which answer is right, counted from 0.
+    """Return which answer is right, counted from 0; -1 while the network still runs, if it depends on the picture.
 
     Raises
     ------
     ValueError
         None of them is, where it depends on the picture.
     """
-    return answers.index(values[question.depends]) if question.depends else question.right
+    if not question.depends:
+        return question.right
+    return answers.index(values[question.depends]) if question.depends in values else -1
 
 
 def _answer(question: str, chosen: int | None) -> None:

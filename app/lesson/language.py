@@ -7,7 +7,7 @@ each: the English text, and what it is in that language. Text in braces is repla
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from app.lesson.session import lesson_state
@@ -66,6 +66,16 @@ def number(value: float, digits: str = "") -> str:
     else:
         text = f"{value:.3g}" if 0 < abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.2f}"
     return text.replace(".", ",") if current() == "fr" else text
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Join numbers to a list: with semicolons where a number has a comma itself."""
+    return f"{NO_BREAK}; ".join(parts) if current() == "fr" else ", ".join(parts)
+
+
+def localized() -> str | None:
+    """Return the ``format`` of a slider for numbers with decimals: in French with the decimal sign of the browser."""
+    return "localized" if current() == "fr" else None
 
 
 def percent(share: float) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import streamlit as st
 
@@ -29,6 +30,8 @@ SHOWN: Mapping[str, str] = {
     "cat": "cat", "labrador": "dog",
 }  # fmt: skip
 """The samples of the lesson, and the word that is looked for in each."""
+
+_PLACES = ("sidebar", "step")  # of an uploader
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -84,14 +87,20 @@ def choose(name: str) -> None:
 
 
 def _take_file(state: LessonState) -> None:
-    """Open a file that has just been uploaded, and choose it."""
-    file = st.session_state.get(f"upload-lesson-{state.uploader}")
-    if isinstance(file, DeletedFile):  # the browser still lists a file that the server has evicted
+    """Open a file that has just been uploaded in any of the places, and choose it."""
+    files = [st.session_state.get(f"upload-lesson-{place}-{state.uploader}") for place in _PLACES]
+    if any(
+        isinstance(file, DeletedFile) for file in files
+    ):  # the browser still lists a file that the server evicted
         state.uploader += 1
         return
-    if file is None or file.file_id == state.taken:
-        return
-    state.taken = file.file_id
+    for file in files:
+        if file is not None and file.file_id not in state.taken:
+            state.taken.add(file.file_id)
+            _open(state, file)
+
+
+def _open(state: LessonState, file: Any) -> None:
     try:
         state.uploaded = caches.read_upload(file.file_id, file.name, picture_files.uploaded(file))
         choose("")
@@ -103,7 +112,17 @@ def _take_file(state: LessonState) -> None:
 
 
 def draw() -> None:
-    """Draw the choice of the picture: samples, and a file of the learner's own."""
+    """Draw the choice of the picture in the sidebar: samples, and a file of the learner's own."""
+    select("sidebar")
+    uploader("sidebar")
+    scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
+    st.html(
+        scripts + notices.undelivered(Limits.from_env(), _(notices.UNDELIVERED)), unsafe_allow_javascript=True
+    )
+
+
+def select(where: str) -> None:
+    """Draw the list of pictures; `where` is one of "sidebar" and "step"."""
     state = lesson_state()
     now = state.choices.now.picture
     names = [
@@ -111,17 +130,20 @@ def draw() -> None:
         *([] if now in SHOWN or not now else [now]),
         *([""] if state.uploaded is not None else []),
     ]
+    titles = {name: title(name) for name in names}
     st.selectbox(
-        _("Picture"), names, names.index(now) if now in names else 0, format_func=title,
-        **state.choices.widget("picture", choose=choose, initial=""),
+        _("Picture"), names, names.index(now) if now in names else 0, format_func=titles.__getitem__,
+        **state.choices.widget("picture", part=where, choose=choose, initial=""),
     )  # fmt: skip
+
+
+def uploader(where: str) -> None:
+    """Draw the place for a file of the learner's own; `where` is one of "sidebar" and "step"."""
     st.file_uploader(
         _("Your own photo"),
-        key=f"upload-lesson-{state.uploader}",
+        key=f"upload-lesson-{where}-{lesson_state().uploader}",
         help=_("It stays in the memory of the server, for you only."),
     )
-    scripts = page_scripts.element(page_scripts.PICTURES_FIRST)
-    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
 
 
 def title(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import streamlit as st
 
 from app.lesson import choices
 from app.lesson.choices import Learner
+from app.lesson.exercises.score import Attempt
 from app.state.choices import Choices
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, ModelKey
@@ -22,7 +24,10 @@ WIDGETS = (
     "lesson-go-*",  # buttons between the steps
     *("lesson-present", "lesson-leave", "lesson-reset", "lesson-notebook"),
     "upload-lesson-*",
-    *("lesson_prove", "lesson_up", "lesson_down", "lesson_cells"),
+    *("lesson_prove", "lesson_up", "lesson_down", "lesson_word", "lesson_cells"),
+    *("lesson-check-*", "lesson-hint-*", "lesson-name", "lesson-score", "lesson-begin-again"),
+    *("lesson-open-room", "lesson-close-room", "lesson-code", "lesson-enter"),
+    *("lesson-ask-*", "lesson-reveal", "lesson-counts", "lesson-votes-again", "lesson-vote-*"),
 )
 """Keys of the lesson's widgets, as patterns, besides those of its choices: they begin with `PREFIX`."""
 
@@ -41,10 +46,10 @@ class LessonState:
         The step of the last run.
     uploaded : Picture or None
         The learner's own picture.
-    taken : str
-        Id of the file that was opened last.
+    taken : set of str
+        Ids of the files that were opened already: a file stays in its uploader.
     uploader : int
-        Serial number of the uploader: a new number makes a new one.
+        Serial number of the uploaders: a new number makes new ones.
     problem : str
         A message to show once.
     proved : set of str
@@ -53,6 +58,16 @@ class LessonState:
         Geometry of the models used so far.
     jobs : dict
         For each purpose what was asked for, and its job.
+    attempts : dict
+        What the learner did with each exercise, by its name.
+    judged : dict
+        For each exercise the answers that are judged on the page, with picture and model.
+    judging : str
+        The exercise whose answers are judged in the next run.
+    room_keys : dict
+        Keys of the rooms in which this session asks, by their codes.
+    voter : str
+        Token by which rooms know this session.
     cells : tuple or None
         What the figure of cells shows, and on what that depends.
     """
@@ -62,12 +77,17 @@ class LessonState:
     )
     step: str = ""
     uploaded: Picture | None = None
-    taken: str = ""
+    taken: set[str] = field(default_factory=set)
     uploader: int = 0
     problem: str = ""
     proved: set[str] = field(default_factory=set)
     geometry: dict[ModelKey, Geometry] = field(default_factory=dict)
     jobs: dict[str, tuple[Any, Job]] = field(default_factory=dict)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    judged: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    judging: str = ""
+    room_keys: dict[str, str] = field(default_factory=dict)
+    voter: str = field(default_factory=secrets.token_hex)
     cells: tuple[Any, dict[str, Any]] | None = None
 
 

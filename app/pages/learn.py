@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import streamlit as st
 
-from app.lesson import choices, facts, frame, pictures
+from app.lesson import choices, facts, frame, pictures, room
 from app.lesson.choices import available_models
 from app.lesson.course_notebook import course_notebook
-from app.lesson.glossary import anchor, entries
+from app.lesson.exercises import page as exercises
+from app.lesson.glossary import entries
 from app.lesson.handout import handout, questions
 from app.lesson.language import translated as _
+from app.lesson.room import ROOM
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
-from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
-from app.lesson.text import LANGUAGES, Lesson, read_handout, read_lesson
+from app.lesson.steps import (
+    since_2020,
+    step_1,
+    step_2,
+    step_3,
+    step_4,
+    step_5,
+    step_6,
+    step_7,
+    step_8,
+    step_9,
+)
+from app.lesson.text import (
+    EXERCISES,
+    LANGUAGES,
+    Lesson,
+    Question,
+    names_of,
+    read_exercises,
+    read_handout,
+    read_lesson,
+)
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
 
 FIGURES: list[Mapping[str, frame.Draw]] = [
-    s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, since_2020)
+    s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9, since_2020)
 ]
 
 state = lesson_state()
+first_visit = not state.choices.visit
 ignored = state.choices.arrive()
+if first_visit and "lang" not in st.query_params:
+    state.choices.choose(lang=choices.preferred_language())
+room.arrive(ignored is not None)
 source = pictures.open_chosen()
 lessons = {lesson.name: lesson for lesson in read_lesson(learner().lang)}
-others = {"glossary": _("Glossary"), "all": _("All on one page")}
+others = {
+    EXERCISES: _("Exercises"),
+    **({ROOM: _("Predict together")} if room.allowed() or learner().step == ROOM else {}),
+    "glossary": _("Glossary"),
+    "all": _("All on one page"),
+}
 asked = learner().step
 known = asked in others or asked in lessons
 here = asked if known else "1"
@@ -64,13 +96,9 @@ def label(lesson: Lesson) -> str:
 
 
 def contents() -> None:
-    """Draw the sidebar: the steps, the language, the picture, the model and present mode."""
+    """Draw the sidebar: the steps, the picture, the model and present mode."""
     widget = state.choices.widget
     with st.sidebar:
-        st.segmented_control(
-            "Language · Langue", tuple(LANGUAGES), required=True, format_func=LANGUAGES.__getitem__,
-            label_visibility="collapsed", **widget("lang", initial="default"),
-        )  # fmt: skip
         st.header(_("The lesson"), anchor=False)
         for step, name in {**{name: label(lesson) for name, lesson in lessons.items()}, **others}.items():
             with st.container(key=f"lesson-link-{step}"):
@@ -79,9 +107,10 @@ def contents() -> None:
         st.divider()
         pictures.draw()
         names = available_models()
+        titles = {name: _(MODELS[name].title) for name in names}
         st.selectbox(
             _("Model"), names, names.index(learner().model) if learner().model in names else 0,
-            format_func=lambda name: MODELS[name].title, **widget("model", initial=""),
+            format_func=titles.__getitem__, **widget("model", initial=""),
         )  # fmt: skip
         st.download_button(
             _("Course notebook"),
@@ -105,15 +134,35 @@ def contents() -> None:
         )
 
 
+def language_switch() -> None:
+    """Draw the choice of the language; it is above the text, because a phone folds the sidebar away."""
+    st.segmented_control(
+        "Language · Langue", tuple(LANGUAGES), required=True, format_func=LANGUAGES.__getitem__,
+        label_visibility="collapsed", **state.choices.widget("lang", initial="default"),
+    )  # fmt: skip
+
+
+@contextmanager
+def above() -> Iterator[None]:
+    """Lay out the line above the text, with the language at its end; what is drawn in it comes first."""
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="lesson-above"
+    ):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            yield
+        if not learner().present:
+            language_switch()
+
+
 def one_step(lesson: Lesson, stage: Stage) -> None:
     """Draw one step, with buttons to the steps before and after it."""
     if not known:
         text = notices.escape_markdown(repr(asked[:20]))
         st.info(_("There is no step {step}. This is the first step.", step=text), icon=":material/info:")
     steps = sum(name.isdecimal() for name in lessons)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    with above():
         numbered = _("Step {number} of {count}", number=lesson.name, count=steps)
-        st.caption(numbered if lesson.name.isdecimal() else _("Appendix"))
+        st.caption(numbered if lesson.name.isdecimal() else _("Appendix"), width="content")
         if choices.is_changed(learner(), lesson.name, lesson.questions):
             st.button(
                 _("Reset this step"), key="lesson-reset", type="tertiary", icon=":material/restart_alt:",
@@ -153,6 +202,8 @@ def heading(lesson: Lesson) -> None:
 
 def whole_lesson(stage: Stage) -> None:
     """Draw all steps one after another, and offer the handout."""
+    with above():
+        st.caption(_("All on one page"), width="content")
     st.title(_("The whole lesson"))
     with st.container(key="prose-all"):
         st.markdown(
@@ -187,20 +238,47 @@ def _handout(stage: Stage) -> Callable[[], str]:
     return partial(handout, lang, read_handout(lang), stage.printed, stage.values, asked, computed_with)
 
 
+def exercises_page(stage: Stage) -> None:
+    """Draw the exercises."""
+    heading(read_exercises(learner().lang))
+    exercises.draw(stage)
+    frame.watch(stage)
+
+
+def room_page(stage: Stage) -> None:
+    """Draw the room of a class, with the questions whose values are known without a figure."""
+    listed = {
+        label(lesson): [
+            frame.filled(block, stage.values)
+            for block in lesson.blocks
+            if isinstance(block, Question) and names_of(block) <= stage.values.keys()
+        ]
+        for lesson in lessons.values()
+    }
+    room.page(stage, listed)
+
+
 def glossary_page() -> None:
     """Draw all terms, each with an address of its own."""
+    with above():
+        st.caption(_("Terms of the lesson"), width="content")
     st.title(_("Glossary"))
-    for term, text in entries(learner().lang).items():
-        with st.container(key=f"prose-{anchor(term)}"):
-            st.header(term, anchor=anchor(term))
-            st.markdown(text)
+    english = entries()
+    for anchor, term in entries(learner().lang).items():
+        with st.container(key=f"prose-{anchor}"):
+            st.header(term.name, anchor=anchor)
+            st.markdown(term.text)
+            if learner().lang != "en":
+                st.caption(_("In English: {term}", term=english[anchor].name))
 
 
+st.set_page_config(page_title=_("Where does the network see it?"))
+spoken.language(learner().lang)
 frame.arrive(here)
 frame.style(learner().present)
 contents()
 state.choices.publish()
-notices.ignored_parameters(ignored or ())
+notices.ignored_parameters(ignored or (), _(notices.IGNORED))
 if state.problem:
     notices.problem(state.problem)
     state.problem = ""
@@ -209,6 +287,10 @@ facts.gather(the_stage)
 with st.container(key="lesson"):
     if here == "glossary":
         glossary_page()
+    elif here == EXERCISES:
+        exercises_page(the_stage)
+    elif here == ROOM:
+        room_page(the_stage)
     elif here == "all":
         whole_lesson(the_stage)
     else:

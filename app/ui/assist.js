@@ -78,6 +78,13 @@ window.fcnAssist ||= (() => {
     }
   }
 
+  // Screen readers pronounce a page in its language. The names of the pages above it are in English on all of them.
+  const language = () => {
+    const code = app.querySelector("[data-lang]")?.dataset.lang || "en"
+    if (document.documentElement.lang !== code) document.documentElement.lang = code
+    for (const header of document.querySelectorAll("[data-testid=stHeader]:not([lang])")) header.lang = "en"
+  }
+
   // What scrolls sideways must be reachable with the keyboard.
   const reachable = () => {
     for (const box of app.querySelectorAll(".fcn-scroll, [class*=st-key-formula]")) {
@@ -86,10 +93,11 @@ window.fcnAssist ||= (() => {
     }
   }
 
-  let asked = 0
-  const observer = new MutationObserver(() => {
-    asked ||= setTimeout(() => { asked = 0; mend(); announce(); nameOnce(); upload(); current(); reachable() }, 50)
-  })
+  const tend = () => {
+    asked = 0; mend(); announce(); nameOnce(); upload(); current(); language(); reachable()
+  }
+  let asked = setTimeout(tend, 50)  // the page may be complete already
+  const observer = new MutationObserver(() => { asked ||= setTimeout(tend, 50) })
   observer.observe(app, { childList: true, subtree: true, characterData: true,
     attributeFilter: ["data-test-script-state", "disabled"] })
   addEventListener("resize", reachable)

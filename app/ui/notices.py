@@ -74,24 +74,29 @@ def gone() -> None:
     )
 
 
-def undelivered(limits: Limits) -> str:
-    """Return HTML that says what to do when an upload fails.
+UNDELIVERED = (
+    "The picture did not arrive. Possible reasons: it is larger than {size} MB (a proxy may allow less); the server "
+    "has no memory for pictures at the moment, so try again in a few minutes; or the connection was lost, so reload "
+    "the page and try again."
+)
+IGNORED = "Ignored in the address: {names}"
+
+
+def undelivered(limits: Limits, text: str = UNDELIVERED) -> str:
+    """Return HTML that says what to do when an upload fails; `text` may be in another language.
 
     Streamlit offers no way to change its own message. So the page always contains this one, and the style sheet shows
     it while the uploader reports an error and has no complete file.
     """
-    return (
-        '<div class="fcn-undelivered" role="alert">The picture did not arrive. Possible reasons: it is larger than '
-        f"{limits.max_bytes / 2**20:.4g} MB (a proxy may allow less); the server has no memory for pictures at the "
-        "moment, so try again in a few minutes; or the connection was lost, so reload the page and try again.</div>"
-    )
+    said = html.escape(text.format(size=f"{limits.max_bytes / 2**20:.4g}"))
+    return f'<div class="fcn-undelivered" role="alert">{said}</div>'
 
 
-def ignored_parameters(parameters: tuple[str, ...]) -> None:
-    """Say which parameters of the address are not valid."""
+def ignored_parameters(parameters: tuple[str, ...], text: str = IGNORED) -> None:
+    """Say which parameters of the address are not valid; `text` may be in another language."""
     if parameters:
         names = escape_markdown(", ".join(parameters))
-        st.toast(f"Ignored in the address: {names}", icon=":material/link_off:")
+        st.toast(text.format(names=names), icon=":material/link_off:")
 
 
 def escape_markdown(text: str) -> str:

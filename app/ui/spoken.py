@@ -17,6 +17,11 @@ def current(key: str) -> None:
     st.html(f'<span hidden data-current="{html.escape(key)}"></span>')
 
 
+def language(code: str) -> None:
+    """Say in which language the page is, such as "fr": screen readers then pronounce it so. Otherwise it is English."""
+    st.html(f'<span hidden data-lang="{html.escape(code)}"></span>')
+
+
 def announce(text: str) -> None:
     """Say a text whenever it changes: what a choice led to, in one sentence.
 

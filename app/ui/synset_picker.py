@@ -12,8 +12,21 @@ from app.ui.notices import escape_markdown
 from fcn_core.synsets.labels import picker_labels
 from fcn_core.synsets.ontology import Ontology
 
+PLACEHOLDER = "any word"
+HELP = (
+    "Any word, singular or plural. The network learned {classes} kinds of things; with their groups, {synsets} can be "
+    "looked for. For any other word it says what is nearest."
+)
+WNID_HELP = "A wnid such as n02084071 will do, too."
 
-def pick_synset(key: str, synsets: Ontology, chosen: Callable[[str], None], label: str = "Look for") -> None:
+
+def pick_synset(
+    key: str,
+    synsets: Ontology,
+    chosen: Callable[[str], None],
+    label: str = "Look for",
+    say: Callable[[str], str] = str,
+) -> None:
     """Show a field for a word. ``st.session_state[key]`` is the chosen wnid, or "" before a choice.
 
     The field shows the word of that synset. Enter takes the best match of what is typed; where this is not the word
@@ -32,6 +45,8 @@ def pick_synset(key: str, synsets: Ontology, chosen: Callable[[str], None], labe
         Called with the wnid that the user chose.
     label : str
         The widget's label.
+    say : callable
+        Gives the texts above in another language.
     """
     state = st.session_state
     shown, serial = state.get(f"{key}-shown", ("", 0))
@@ -65,11 +80,10 @@ def pick_synset(key: str, synsets: Ontology, chosen: Callable[[str], None], labe
             label,
             key=widget,
             type="search",
-            placeholder="any word",
+            placeholder=say(PLACEHOLDER),
             on_change=typed,
-            help=f"Any word, singular or plural. The network learned {len(synsets.classes)} kinds of things; with "
-            f"their groups, {len(synsets)} can be looked for. For any other word it says what is nearest."
-            + (" A wnid such as n02084071 will do, too." if synsets.is_imagenet else ""),
+            help=say(HELP).format(classes=len(synsets.classes), synsets=len(synsets))
+            + (f" {say(WNID_HELP)}" if synsets.is_imagenet else ""),
         )
         _answer(key, synsets, chosen)
         st.html(page_scripts.element(page_scripts.SELECT_WORD), unsafe_allow_javascript=True)

@@ -7,10 +7,10 @@ from functools import partial
 
 import streamlit as st
 
-from app.lesson import draw, experiments, svg
+from app.lesson import draw, experiments, resnet50, svg
 from app.lesson.experiments import LayerRow
-from app.lesson.facts import CLASSES, SIZES, grid, shape
-from app.lesson.language import percent
+from app.lesson.facts import CLASSES, SIZES, cells_along, grid, shape
+from app.lesson.language import number, percent
 from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
@@ -167,4 +167,33 @@ def grid_drawing(stage: Stage, cells: CellGrid, row: int, column: int, whole: bo
     return svg.picture(shown, marks, said, size=(height, width), margin=margin), said
 
 
-FIGURES = {"layers": layers, "grid": grid_of_cells}
+def resnet(stage: Stage) -> None:
+    """Draw the shapes of ResNet50, the notebook's network, which need no weights."""
+    size = resnet50.INPUT
+    draw.table(
+        stage,
+        [
+            {
+                _("Layer"): s.name,
+                _("Class in Keras"): s.kind,
+                _("Shape for any size"): shape(*s.shape(None)),
+                _("Shape at {size} × {size} pixels", size=size): shape(*s.shape(size)),
+            }
+            for s in resnet50.STAGES
+        ],
+        _("The layers of ResNet50 where the map changes, with their shapes."),
+    )
+    last = resnet50.STAGES[-1]
+    cells = cells_along(size, last.stride)
+    stage.say(
+        resnet_layers=resnet50.LAYERS,
+        resnet_parameters=_("{count} million", count=number(resnet50.WEIGHTS / 1e6, ".1f")),
+        resnet_output=shape(*last.shape(None)),
+        resnet_features=last.channels,
+        resnet_last=last.kind,
+        resnet_input=size,
+        resnet_grid=grid(cells, cells),
+    )
+
+
+FIGURES = {"layers": layers, "resnet": resnet, "grid": grid_of_cells}

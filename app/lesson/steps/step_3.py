@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.lesson import draw, experiments
 from app.lesson.choices import FACTORS
-from app.lesson.language import number
+from app.lesson.language import localized, number
 from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 
@@ -53,6 +53,28 @@ def cell(stage: Stage) -> None:
     stage.checks["sums"] = experiments.sums_check(after)
 
 
+def sums(stage: Stage) -> None:
+    """Draw the sums of all cells of the chosen sample, and their largest classes, before and after the softmax."""
+    sample = stage.chosen.sample - 1
+    before = experiments.random_logits()[sample]
+    after = experiments.softmax(before)
+    largest = before.argmax(axis=-1), after.argmax(axis=-1)
+    tables = (
+        (_("Sums before the softmax"), before.sum(axis=-1), 2),
+        (_("Sums after the softmax"), after.sum(axis=-1), 7),
+        (_("Largest class before"), largest[0] + 1, 0),
+        (_("Largest class after"), largest[1] + 1, 0),
+    )
+    for place, (title, values, digits) in zip((*st.columns(2), *st.columns(2)), tables, strict=True):
+        place.markdown(f"**{title}**")
+        draw.matrix(stage, values, title, place=place, digits=digits)
+    stage.say(
+        sample=sample + 1,
+        sample_cells=largest[0].size,
+        same_classes=_("the same") if np.array_equal(*largest) else _("not the same"),
+    )
+
+
 def overflow(stage: Stage) -> None:
     """Multiply the logits until the plain formula overflows."""
     factor = st.select_slider(_("Multiply all logits by"), FACTORS, **stage.widget("factor"))
@@ -88,7 +110,9 @@ def overflow(stage: Stage) -> None:
 
 def temperature(stage: Stage) -> None:
     """Draw the probabilities of one cell at a chosen temperature."""
-    warmth = st.slider(_("Temperature T"), 0.1, 5.0, step=0.1, **stage.widget("temperature"))
+    warmth = st.slider(
+        _("Temperature T"), 0.1, 5.0, step=0.1, format=localized(), **stage.widget("temperature")
+    )
     logits = experiments.random_logits()[0, 0, 0]
     result = experiments.softmax(logits, warmth)
     draw.bars(
@@ -106,4 +130,4 @@ def temperature(stage: Stage) -> None:
     )
 
 
-FIGURES = {"cell": cell, "overflow": overflow, "temperature": temperature}
+FIGURES = {"cell": cell, "sums": sums, "overflow": overflow, "temperature": temperature}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.lesson import draw, experiments
+from app.lesson import draw, experiments, svg
 from app.lesson.experiments import Check
-from app.lesson.facts import CLASSES, COLOURS, cells_along, grid, shape
+from app.lesson.facts import CLASSES, COLOURS, FORWARD, cells_along, grid, shape
 from app.lesson.language import number
 from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from fcn_core import render
 from fcn_core.images.read import image_from_array
 from fcn_core.images.scales import Scale
+from fcn_core.maps.heatmap import ClassMap, synset_heatmap
 
 
 def size(stage: Stage) -> None:
@@ -35,13 +36,19 @@ def size(stage: Stage) -> None:
     )
 
 
+def _noise_map(stage: Stage) -> ClassMap:
+    height, width = stage.chosen.noise_height, stage.chosen.noise_width
+    picture = image_from_array(experiments.noise(height, width), "noise")
+    (class_map,) = stage.class_maps("noise", picture, (Scale(height, width),), "exact").values()
+    return class_map
+
+
 def noise(stage: Stage) -> bool:
     """Run the network on the random pixels, and compare the shape of its result with the predicted one."""
     if not st.toggle(_("Run the network on the noise"), **stage.widget("noise_run")):
         return False
     height, width = stage.chosen.noise_height, stage.chosen.noise_width
-    picture = image_from_array(experiments.noise(height, width), "noise")
-    (class_map,) = stage.class_maps("noise", picture, (Scale(height, width),), "exact").values()
+    class_map = _noise_map(stage)
     probabilities = class_map.probabilities
     best = probabilities.max(axis=-1)
     draw.cells(
@@ -70,4 +77,51 @@ def noise(stage: Stage) -> bool:
     return True
 
 
-FIGURES = {"size": size, "noise": noise}
+def noise_sums(stage: Stage) -> bool:
+    """Draw the sums of the classes in every cell of the noise's map."""
+    if not stage.chosen.noise_run:
+        return False
+    sums = _noise_map(stage).probabilities.sum(axis=-1)
+    draw.matrix(stage, sums, _("The sum of all probabilities of each cell."), digits=7)
+    return True
+
+
+def forward(stage: Stage) -> None:
+    """Stretch the picture to the notebook's first size, and draw where the network sees the object."""
+    height, width = FORWARD
+    stride, own = stage.model.output_stride, stage.source
+    answer = _result(stage, height, width)
+    native = stage.spec.input_size
+    sizes = ((width, height), (own.height, own.width), (native, native), (width, width))
+    others = dict.fromkeys(_result(stage, *size) for size in sizes)
+    turned, wrong = [each for each in others if each != answer][:2]
+    stage.say(
+        forward_size=grid(height, width),
+        forward_before=shape(own.height, own.width, COLOURS),
+        forward_answer=answer,
+        forward_turned=turned,
+        forward_own=wrong,
+        forward_rows_exact=f"{height} / {stride} = {number(height / stride, 'g')}",
+        forward_columns_exact=f"{width} / {stride} = {number(width / stride, 'g')}",
+    )
+    (class_map,) = stage.class_maps("forward", own, (Scale(height, width),), "exact").values()
+    heatmap = synset_heatmap(class_map, stage.ontology.class_ids(stage.synset))
+    left, right = st.columns(2)
+    said = _("The picture, stretched to {height} times {width} pixels.", height=height, width=width)
+    draw.photo(stage, svg.stretched(stage.picture.pixels, height, width), said, place=left)
+    said = _("A map of {rows} times {columns} squares.", rows=heatmap.grid[0], columns=heatmap.grid[1])
+    draw.cells(stage, render.colourise(heatmap.values), said, place=right)
+    stage.say(forward_result=shape(1, *class_map.logits.shape), forward_peak=heatmap.peak)
+    expected = stage.geometry().grid(height, width)
+    stage.checks["forward"] = Check(
+        float(max(abs(a - b) for a, b in zip(expected, class_map.grid, strict=True))), 0
+    )
+
+
+def _result(stage: Stage, height: int, width: int) -> str:
+    """Return the shape that a picture of this size gives, by the rule of step one."""
+    stride = stage.model.output_stride
+    return shape(1, cells_along(height, stride), cells_along(width, stride), CLASSES)
+
+
+FIGURES = {"size": size, "noise": noise, "noise_sums": noise_sums, "forward": forward}

@@ -19,6 +19,7 @@ from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.maps.heatmap import synset_heatmap
 from fcn_core.synsets.ontology import Ontology
 
+_FIRST = 10  # dogs that the notebook names
 _TWICE = ("n02123394", "n02085620")  # classes with two parents; the first one in the hierarchy is shown
 
 
@@ -54,6 +55,24 @@ def tree(stage: Stage) -> None:
     else:
         st.caption(_("This is a class of ImageNet. It has nothing below it."))
     stage.say(here=ontology.label(here), here_classes=ontology.count(here))
+
+
+def words(stage: Stage) -> None:
+    """Draw the words of the first ten dogs, as the notebook prints them."""
+    ontology = stage.ontology
+    ids = ontology.naive_class_ids(ontology.find("dog").wnid)[:_FIRST]
+    draw.table(
+        stage,
+        [
+            {
+                _("Class"): i,
+                "wnid": (synset := ontology[ontology.classes[i]]).wnid,
+                _("Words"): ", ".join(synset.words),
+            }
+            for i in ids
+        ],
+        _("The first classes below the synset of dogs, with their words."),
+    )
 
 
 def paths(stage: Stage) -> None:
@@ -117,12 +136,18 @@ def double(stage: Stage) -> None:
     twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
     asked = stage.chosen.twice
     wnid = asked if asked in twice else ontology.find("animal").wnid
+    titles = {
+        w: _(
+            "{synset} · {entries} entries, {classes} classes",
+            synset=ontology.label(w),
+            entries=len(ontology.naive_class_ids(w)),
+            classes=ontology.count(w),
+        )
+        for w in twice
+    }
     st.selectbox(
         _("Synset"), twice, twice.index(wnid),
-        format_func=lambda w: _(
-            "{synset} · {entries} entries, {classes} classes",
-            synset=ontology.label(w), entries=len(ontology.naive_class_ids(w)), classes=ontology.count(w),
-        ),
+        format_func=titles.__getitem__,
         **stage.widget("twice", wnid, "select", _count_twice, initial=""),
     )  # fmt: skip
     (class_map,) = stage.class_maps("one", stage.source, NOTEBOOK_SCALES[1:2]).values()
@@ -151,8 +176,11 @@ def double(stage: Stage) -> None:
         double_synset=ontology.label(wnid),
         double_ours=ours.peak,
         double_naive=theirs.peak,
+        double_word=_("No probability can be that large.")
+        if theirs.peak > 1
+        else _("On this picture that is below one, and no less wrong."),
     )
     stage.checks["below_one"] = Check(max(0.0, ours.peak - 1.0), 1e-6)
 
 
-FIGURES = {"tree": tree, "paths": paths, "double": double}
+FIGURES = {"tree": tree, "words": words, "paths": paths, "double": double}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app.lesson import draw, experiments, svg
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.language import marked, number, percent
+from app.lesson.language import listed, marked, number, percent
 from app.lesson.language import translated as _
+from app.lesson.located import Located, agreement, locate, object_mask
 from app.lesson.stage import Stage
 from app.state import shared_queue
 from app.state.session import session_id
@@ -24,6 +27,10 @@ _FITS: dict[Fit, str] = {
 }
 
 
+def _fit(stage: Stage) -> Fit:
+    return "exact" if stage.chosen.fit == "exact" else "aspect"
+
+
 def pyramid(stage: Stage) -> None:
     """Draw the heatmaps of the four sizes side by side."""
     fit: Fit = st.segmented_control(
@@ -33,6 +40,8 @@ def pyramid(stage: Stage) -> None:
     maps = stage.class_maps("pyramid", stage.source, NOTEBOOK_SCALES, fit)
     picture, ids = stage.picture, stage.ontology.class_ids(stage.synset)
     heatmaps = [(key.replace("x", " × "), m, synset_heatmap(m, ids)) for key, m in maps.items()]
+    truth, drawn = object_mask(stage)
+    located = {name: locate(heatmap, truth) for name, _map, heatmap in heatmaps}
     for column, (name, class_map, heatmap) in zip(st.columns(len(heatmaps)), heatmaps, strict=True):
         spread = place(heatmap, picture.height, picture.width, smooth=False)
         draw.photo(
@@ -51,18 +60,67 @@ def pyramid(stage: Stage) -> None:
             _("input {size}", size=shown),
             _("{grid} cells", grid=grid(*heatmap.grid)),
             _("peak **{peak}**", peak=number(heatmap.peak, ".2f")),
+            _("on the object **{share}**", share=percent(located[name].on)),
         )
         column.caption("  \n".join(lines))
     first, last = heatmaps[0], heatmaps[-1]
-    best = max(heatmaps, key=lambda each: each[2].peak)
     stage.say(
         fit_word=_(_FITS[fit]),
-        peak_scale=best[0],
-        peak_best=best[2].peak,
+        truth_source=_("The outline was drawn by hand.")
+        if drawn
+        else _(
+            "No outline was drawn for this picture and word. So the program's own mask takes its place: it is not the "
+            "truth, only the best guess at hand."
+        ),
+        object_share=percent(float(truth.mean())),
+        on_object_shares=listed(percent(each.on) for each in located.values()),
+        on_object_scale=max(located, key=lambda name: located[name].on),
+        notebook_grids=listed(grid(*stage.geometry().grid(s.height, s.width)) for s in NOTEBOOK_SCALES),
         peak_first=first[2].peak,
         peak_last=last[2].peak,
         grid_first=grid(*first[2].grid),
         grid_last=grid(*last[2].grid),
+    )
+
+
+def beside(stage: Stage) -> None:
+    """Draw for each size how much of the map lies on the object, and how high it is beside it."""
+    ids, (truth, _drawn) = stage.ontology.class_ids(stage.synset), object_mask(stage)
+    maps = stage.class_maps("pyramid", stage.source, NOTEBOOK_SCALES, _fit(stage))
+    heatmaps = {key.replace("x", " × "): synset_heatmap(m, ids) for key, m in maps.items()}
+    located = {name: locate(heatmap, truth) for name, heatmap in heatmaps.items()}
+    located_bars(stage, located)
+    worst = max(located, key=lambda name: located[name].beside)
+    false_one, false_two = agreement(heatmaps.values(), ~truth)
+    true_one, true_two = agreement(heatmaps.values(), truth)
+    largest, height = list(maps.values())[-1].scale.height, stage.source.height
+    stage.say(
+        beside_scale=worst,
+        beside_most=number(located[worst].beside, ".2f"),
+        false_one=percent(false_one),
+        false_two=percent(false_two),
+        true_one=percent(true_one),
+        true_two=percent(true_two),
+        detail_word=_(
+            "The picture had to be enlarged for this size, and has no more detail than its {size} pixels.",
+            size=stage.values["picture_size"],
+        )
+        if largest > height
+        else _("It does not know what is around it."),
+    )
+
+
+def located_bars(stage: Stage, located: Mapping[str, Located]) -> None:
+    """Draw bars for several maps: the share on the object, and the highest value beside it."""
+    draw.pairs(
+        stage,
+        list(located),
+        {
+            _("share of the sum on the object"): [each.on for each in located.values()],
+            _("highest value beside it ÷ highest on it"): [each.beside for each in located.values()],
+        },
+        _("value"),
+        _("Bars: for each map, the share of its sum on the object, and its highest value beside it."),
     )
 
 
@@ -158,4 +216,4 @@ def field_drawing(stage: Stage, cells: CellGrid, measured: EffectiveField) -> tu
     return svg.picture(shown, marks, alt, size=(height, width), margin=12), alt
 
 
-FIGURES = {"pyramid": pyramid, "centres": centres, "field": field}
+FIGURES = {"pyramid": pyramid, "beside": beside, "centres": centres, "field": field}

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import numpy as np
 import streamlit as st
 
 from app.lesson import draw, experiments
-from app.lesson.language import number
+from app.lesson.experiments import Check
+from app.lesson.facts import grid
+from app.lesson.language import listed, localized, number, percent
 from app.lesson.language import translated as _
+from app.lesson.located import Located, locate, object_mask
 from app.lesson.stage import Stage
+from app.lesson.steps.step_6 import located_bars
 from fcn_core import render
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.maps.heatmap import Heatmap, combine, place, synset_heatmap
@@ -37,7 +44,15 @@ def power(stage: Stage) -> None:
     """Draw the mean at a chosen power beside the geometric and the arithmetic mean."""
     maps = tuple(heatmaps(stage).values())
     q = float(
-        st.slider("q", -5.0, 5.0, step=0.25, help=_("1 is arithmetic, 0 geometric."), **stage.widget("power"))
+        st.slider(
+            "q",
+            -5.0,
+            5.0,
+            step=0.25,
+            format=localized(),
+            help=_("1 is arithmetic, 0 geometric."),
+            **stage.widget("power"),
+        )
     )
     picture = stage.picture
     shown = {
@@ -59,6 +74,71 @@ def power(stage: Stage) -> None:
     chosen = combine(maps, q)
     stage.say(power=number(q, "g"), power_word=word(q), power_peak=chosen.peak, power_mean=chosen.mean)
     stage.checks["means"] = experiments.means_check(maps)
+
+
+def notebook_means(stage: Stage) -> None:
+    """Draw both means as the notebook computes them: at its exact sizes, resized with scikit-image."""
+    ids, scales = stage.ontology.class_ids(stage.synset), NOTEBOOK_SCALES
+    maps = stage.class_maps("exact", stage.source, scales, "exact").values()
+    each = tuple(synset_heatmap(m, ids) for m in maps)
+    finest = each[-1].grid
+    arithmetic, geometric = experiments.notebook_means([h.values for h in each], finest)
+    named = ((_("arithmetic"), arithmetic), (_("geometric"), geometric))
+    for column, (name, mean) in zip(st.columns(2), named, strict=True):
+        draw.cells(
+            stage,
+            render.colourise(mean.astype(np.float32)),
+            _("The cells of the mean of the four sizes: {name}.", name=name),
+            place=column,
+            caption=_("{name}, peak {peak}", name=name, peak=number(float(mean.max()), ".2f")),
+        )
+    stage.say(
+        notebook_grids=listed(grid(*h.grid) for h in each),
+        notebook_finest=grid(*finest),
+        notebook_arithmetic=float(arithmetic.max()),
+        notebook_geometric=float(geometric.max()),
+    )
+    stage.checks["notebook_means"] = Check(
+        max(
+            float(np.abs(combine(each, q).values - mean).max())
+            for q, mean in ((1.0, arithmetic), (0.0, geometric))
+        ),
+        1e-6,
+    )
+
+
+def agree(stage: Stage) -> None:
+    """Draw for each size and both means how much lies on the object, and how high the map is beside it."""
+    each, (truth, _drawn) = heatmaps(stage), object_mask(stage)
+    sizes = {name: locate(heatmap, truth) for name, heatmap in each.items()}
+    one, other = (locate(combine(tuple(each.values()), q), truth) for q in (1.0, 0.0))
+    located_bars(stage, {**sizes, _("arithmetic mean"): one, _("geometric mean"): other})
+    best = max(sizes, key=lambda name: sizes[name].on)
+    stage.say(
+        beside_sizes=listed(number(size.beside, ".2f") for size in sizes.values()),
+        beside_arithmetic=number(one.beside, ".2f"),
+        beside_geometric=number(other.beside, ".2f"),
+        beside_verdict=_beside_verdict(sizes.values(), one, other),
+        on_arithmetic=percent(one.on),
+        on_geometric=percent(other.on),
+        on_object_scale=best,
+        on_object_most=percent(sizes[best].on),
+        sum_verdict=_("So by this measure, one size is better than both means.")
+        if sizes[best].on > max(one.on, other.on)
+        else _("So by this measure, a mean is better than every size."),
+    )
+
+
+def _beside_verdict(sizes: Collection[Located], one: Located, other: Located) -> str:
+    """Say how many sizes have a higher value beside the object than each mean."""
+    above = [sum(size.beside > mean.beside for size in sizes) for mean in (one, other)]
+    if min(above) == len(sizes):
+        return _("Both are lower than at every single size: the false alarms fade, and the object stays.")
+    return _(
+        "The arithmetic mean is lower than {first} of the {count} sizes, "
+        "the geometric mean lower than {second} of them.",
+        first=above[0], second=above[1], count=len(sizes),
+    )  # fmt: skip
 
 
 def veto(stage: Stage) -> None:
@@ -84,6 +164,7 @@ def veto(stage: Stage) -> None:
         veto_arithmetic=found.arithmetic,
         veto_geometric=found.geometric,
         peak_last=last.peak,
+        geometric_peak=combine(tuple(maps.values()), 0.0).peak,
     )
 
 
@@ -101,4 +182,6 @@ def contribution(stage: Stage) -> None:
     stage.say(contribution_most=most)
 
 
-FIGURES = {"power": power, "veto": veto, "contribution": contribution}
+FIGURES = {
+    "power": power, "notebook_means": notebook_means, "agree": agree, "veto": veto, "contribution": contribution,
+}  # fmt: skip

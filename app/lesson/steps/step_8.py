@@ -12,15 +12,17 @@ from app.lesson import draw, experiments, svg
 from app.lesson.choices import KINDS, TRUTHS
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
-from app.lesson.language import marked, number, percent
+from app.lesson.language import localized, marked, number, percent
 from app.lesson.language import translated as _
+from app.lesson.located import outline_mask, program_analysis
 from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
+from app.lesson.steps.step_7 import heatmaps
 from fcn_core import render
 from fcn_core.evaluation.metrics import iou, pointing_hit
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.maps.fine_map import fine_map
-from fcn_core.maps.heatmap import ClassMap, synset_heatmap
+from fcn_core.maps.heatmap import ClassMap, combine, place, synset_heatmap
 from fcn_core.maps.region import suggest_threshold, threshold_mask
 
 _NAMES = {
@@ -29,6 +31,9 @@ _NAMES = {
     "evidence": marked("evidence"),
     "probability": marked("probability"),
 }
+
+
+_EQUAL = 0.01  # a smaller difference of IoU is not worth a sentence
 
 
 def _is_box(stage: Stage) -> bool:
@@ -48,9 +53,8 @@ def _truth(stage: Stage) -> tuple[npt.NDArray[np.bool_], str]:
     height, width = stage.picture.height, stage.picture.width
     weight = width / 225
     if not _is_box(stage):
-        masks = [experiments.polygon_mask(corners, height, width) for corners in stage.outline]
         marks = "".join(svg.polygon(corners, weight) for corners in stage.outline)
-        return np.logical_or.reduce(masks), marks
+        return outline_mask(stage.outline, height, width), marks
     x0, y0, x1, y1 = _box(stage)
     return experiments.box_mask(x0, y0, x1, y1, height, width), svg.rectangle(x0, y0, x1, y1, weight)
 
@@ -78,7 +82,15 @@ def truth(stage: Stage) -> None:
     name = _(_NAMES["box" if _is_box(stage) else "outline"])
     said = _("The picture with {name} that is the ground truth.", name=name)
     draw.drawing(stage, svg.picture(picture.pixels, [mark], said), said, width=540)
-    stage.say(truth_name=name, truth_share=percent(float(mask.mean())))
+    stage.say(
+        truth_name=name,
+        truth_share=percent(float(mask.mean())),
+        outline_word=_(
+            "For this picture and word, an outline was drawn by hand. Use it, or set a box of your own."
+        )
+        if stage.outline
+        else _("For this picture and word there is no outline, so set a box yourself."),
+    )
 
 
 def _bound(name: str, ends: tuple[int, int]) -> None:
@@ -126,7 +138,9 @@ def mask(stage: Stage) -> None:
     fine = _fine(stage, kind, snap)
     suggested = round(float(suggest_threshold(fine)), 2)
     now = suggested if stage.chosen.cut is None else stage.chosen.cut
-    cut = st.slider(_("Threshold"), 0.0, 1.0, step=0.01, **stage.widget("cut", now, "slider", _cut))
+    cut = st.slider(
+        _("Threshold"), 0.0, 1.0, step=0.01, format=localized(), **stage.widget("cut", now, "slider", _cut)
+    )
     picture, (wanted, mark) = stage.picture, _truth(stage)
     found = threshold_mask(fine, cut)
     left, right = st.columns(2)
@@ -158,11 +172,61 @@ def mask(stage: Stage) -> None:
     stage.checks["iou"] = Check(abs(score - (both / either if either else 1.0)), 1e-12)
 
 
+def compared(stage: Stage) -> None:
+    """Draw a table of the IoU of several ways, with the one that marks everything, and the program's mask."""
+    picture, (wanted, _mark) = stage.picture, _truth(stage)
+    sizes = heatmaps(stage)
+    means = {
+        _("arithmetic mean"): combine(tuple(sizes.values()), 1.0),
+        _("geometric mean"): combine(tuple(sizes.values()), 0.0),
+    }
+    best = {
+        name: float(experiments.iou_curve(place(heatmap, picture.height, picture.width), wanted)[1].max())
+        for name, heatmap in {**sizes, **means}.items()
+    }
+    everything = iou(np.ones_like(wanted), wanted)
+    analysis = program_analysis(stage)
+    program = iou(analysis.mask, wanted)
+    chosen, own = _("best"), _("its own")
+    rows = [
+        (_("mark everything"), _("none"), everything),
+        *((name, chosen, score) for name, score in best.items()),
+        (_("the program's mask"), own, program),
+    ]
+    draw.table(
+        stage,
+        [{_("Way"): way, _("Threshold"): cut, "IoU": number(score, ".2f")} for way, cut, score in rows],
+        _("The IoU of each size, of both means, of marking everything and of the program's mask."),
+    )
+    first = max(best, key=lambda name: best[name])
+    stage.say(
+        everything_iou=number(everything, ".2f"),
+        program_iou=number(program, ".2f"),
+        program_verdict=_program_verdict(analysis.present, program, everything, best[first]),
+        mean_verdict=_(
+            "Of the single maps and their means, the highest IoU is {score} ({name}).",
+            name=first,
+            score=number(best[first], ".2f"),
+        ),
+    )
+
+
+def _program_verdict(present: bool, program: float, everything: float, best: float) -> str:
+    """Say how the program's mask compares with marking everything and with the best map."""
+    if not present:
+        return _("It marks nothing, because it holds that the object is not there.")
+    if program <= everything:
+        return _("Here that is no better than marking everything.")
+    if program > best:
+        return _("Here that is better than every other row, although nobody told it the ground truth.")
+    return _("That is better than marking everything, but a map at its best threshold is better still.")
+
+
 def saturation(stage: Stage) -> None:
     """Draw probability and evidence of the same cells."""
     class_map, ids = _maps(stage)[0], stage.ontology.class_ids(stage.synset)
     wanted, _mark = _truth(stage)
-    columns = st.columns(2)
+    columns, best = st.columns(2), dict[str, float]()
     said: dict[str, object] = {
         "saturation_scale": grid(class_map.scale.height, class_map.scale.width),
         "logit_mean": number(float(class_map.logits.mean()), ".2f"),
@@ -179,8 +243,16 @@ def saturation(stage: Stage) -> None:
             caption=_("{kind}, colours from 0 to {top}", kind=_(_NAMES[kind]), top=number(top, ".3g")),
         )
         said[f"saturated_{kind}"] = percent(experiments.share_near_top(heatmap.values))
-        said[f"best_{kind}"] = float(experiments.iou_curve(_fine(stage, kind, False), wanted)[1].max())
-    stage.say(**said)
+        best[kind] = float(experiments.iou_curve(_fine(stage, kind, False), wanted)[1].max())
+    better = best["evidence"] - best["probability"]
+    said["saturation_verdict"] = (
+        _("evidence reaches the higher IoU")
+        if better > _EQUAL
+        else _("probability reaches the higher IoU")
+        if better < -_EQUAL
+        else _("both reach about the same IoU")
+    )
+    stage.say(**said, best_probability=best["probability"], best_evidence=best["evidence"])
 
 
-FIGURES = {"truth": truth, "mask": mask, "saturation": saturation}
+FIGURES = {"truth": truth, "mask": mask, "compared": compared, "saturation": saturation}

@@ -224,7 +224,7 @@ def test_the_logits_of_a_cell_are_nearly_centred(name: str, picture: str, reques
 
 
 def test_old_lines_are_tried_and_said_truly() -> None:
-    said = {line.line: line.outcome for line in experiments.old_lines()}
+    said = {line.line: line.error for line in experiments.old_lines()}
     assert said["int(np.array([[5]]))"].startswith("TypeError")
     assert said["np.alltrue([1 < 2, 2 < 3])"].startswith("AttributeError")
     assert said["from scipy.misc import imread"].startswith(("ImportError", "ModuleNotFoundError"))
