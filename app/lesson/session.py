@@ -24,7 +24,7 @@ WIDGETS = (
     "lesson-go-*",  # buttons between the steps
     *("lesson-present", "lesson-remote", "lesson-reset", "lesson-notebook"),
     "upload-lesson-*",
-    *("lesson_prove", "lesson_up", "lesson_down", "lesson_word"),
+    *("lesson_prove", "lesson_up", "lesson_down", "lesson_word", "lesson_cells"),
     *("lesson-check-*", "lesson-hint-*", "lesson-name", "lesson-score", "lesson-begin-again"),
     *("lesson-open-room", "lesson-close-room", "lesson-code", "lesson-enter"),
     *("lesson-ask-*", "lesson-reveal", "lesson-counts", "lesson-votes-again", "lesson-vote-*"),
@@ -70,6 +70,8 @@ class LessonState:
         Keys of the rooms in which this session asks, by their codes.
     voter : str
         Token by which rooms know this session.
+    cells : tuple or None
+        What the figure of cells shows, and on what that depends.
     """
 
     choices: Choices[Learner] = field(
@@ -89,6 +91,7 @@ class LessonState:
     judging: str = ""
     room_keys: dict[str, str] = field(default_factory=dict)
     voter: str = field(default_factory=secrets.token_hex)
+    cells: tuple[Any, dict[str, Any]] | None = None
 
 
 def lesson_state() -> LessonState:
