@@ -13,6 +13,7 @@ export default function (component) {
   const same = root._state?.id === data.id && root._state.cell < data.cells.length
   const state = same ? root._state : { id: data.id, cell: data.peak[0] * width + data.peak[1], chosen: null }
   root._state = state
+  root.classList.toggle("large", data.large)
 
   // Words and numbers
   const say = (name, values = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => values[key])

@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from app.lesson import frame, svg
-from app.lesson.cell_by_cell.numbers import TERMS, Array, Cells, thousandths
+from app.lesson.cell_by_cell.numbers import TERMS, TERMS_ON_A_SLIDE, Array, Cells, thousandths
 from app.lesson.cell_by_cell.still import still
 from app.lesson.cell_by_cell.words import words
 from app.lesson.facts import grid
@@ -38,8 +38,13 @@ _component = st.components.v2.component(
 _PHOTO = 512  # pixels of the picture's longer side: a patch of it is enlarged
 
 
-def draw(stage: Stage) -> None:
+def draw(stage: Stage, *, large: bool = False) -> None:
     """Draw the figure; without the measured field until that is there.
+
+    Parameters
+    ----------
+    large : bool
+        Whether it is for a slide: less of it, in letters that the last row can read.
 
     Raises
     ------
@@ -49,17 +54,18 @@ def draw(stage: Stage) -> None:
         They cannot be computed.
     """
     (class_map,) = stage.class_maps("cells", stage.source, NOTEBOOK_SCALES[:1]).values()
-    cells = Cells(class_map, tuple(stage.ontology.class_ids(stage.synset)))
+    shown = TERMS_ON_A_SLIDE if large else TERMS
+    cells = Cells(class_map, tuple(stage.ontology.class_ids(stage.synset)), shown)
     last = stage.measured("last layer", stage.source, class_map.scale, LastLayerOf(cells.classes))
     field, wait = None, None
     try:
         field = stage.measured("field of each cell", stage.source, class_map.scale, FieldOfEachCell())
     except NotReadyError as not_ready:
         wait = not_ready
-    key = (id(class_map.logits), id(last), id(field), stage.synset, current())
+    key = (id(class_map.logits), id(last), id(field), stage.synset, current(), large)
     kept = lesson_state()
     if kept.cells is None or kept.cells[0] != key:
-        kept.cells = key, payload(stage, cells, last, field)
+        kept.cells = key, {**payload(stage, cells, last, field), "large": large}
     _component(key="lesson_cells", data=[kept.cells[1]])
     if wait is not None:
         frame.wait_for(NotReadyError(wait.share, _("the fields of all cells are being measured")))
@@ -68,7 +74,7 @@ def draw(stage: Stage) -> None:
         cells_grid=grid(*cells.grid),
         cells_count=cells.heat.size,
         cells_input=grid(class_map.scale.height, class_map.scale.width),
-        cells_terms=TERMS,
+        cells_terms=shown,
     )
 
 

@@ -19,6 +19,7 @@ from fcn_core.maps.heatmap import ClassMap, synset_heatmap
 
 TERMS = 5
 """Channels that are shown of each sum."""
+TERMS_ON_A_SLIDE = 3
 TOP = 5
 """Classes that are shown of each cell."""
 PARTS = 3
@@ -122,10 +123,13 @@ class Cells:
     class_map : ClassMap
     class_ids : tuple of int
         The classes below the synset.
+    shown : int
+        How many channels are shown of each sum.
     """
 
     class_map: ClassMap
     class_ids: tuple[int, ...]
+    shown: int = TERMS
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -168,7 +172,7 @@ class Cells:
         """Write a logit as the sum that the last layer computes."""
         n = last.column(class_id)
         products = last.features[cell].astype(np.float64) * last.kernel[:, n]
-        largest = np.argsort(-np.abs(products), kind="stable")[:TERMS].tolist()
+        largest = np.argsort(-np.abs(products), kind="stable")[: self.shown].tolist()
         terms = tuple(
             Term(c, float(last.features[cell][c]), float(last.kernel[c, n]), float(products[c]))
             for c in largest

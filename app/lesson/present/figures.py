@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from app.lesson import draw, experiments, svg
+from app.lesson.cell_by_cell import figure as cell_figure
 from app.lesson.facts import ASKED, CLASSES, grid
 from app.lesson.frame import Draw
 from app.lesson.language import marked
 from app.lesson.language import translated as _
 from app.lesson.pictures import SHOWN, first_synset
 from app.lesson.stage import Stage
-from app.lesson.steps import since_2020, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8
+from app.lesson.steps import (
+    since_2020,
+    step_1,
+    step_2,
+    step_3,
+    step_4,
+    step_5,
+    step_6,
+    step_7,
+    step_8,
+    step_9,
+)
 from app.ui.figures import uri
 from fcn_core import render
 from fcn_core.images.scales import Scale
@@ -54,9 +67,9 @@ def answer(stage: Stage) -> None:
     first, _mean = experiments.two_answers(class_map)
     order = np.argsort(-first)[:5]
     names = [stage.ontology.label(stage.ontology.classes[i]) for i in order]
-    draw.pairs(
-        stage, names, {_("probability"): first[order].tolist()}, _("probability"),
-        _("Bars: the five most probable classes."),
+    draw.bars(
+        stage, dict(zip(names, first[order].tolist(), strict=True)), _("probability"),
+        _("Bars: the five most probable classes."), top=1.0, marked=names[0],
     )  # fmt: skip
     stage.say(answer_class=names[0], answer_share=float(first[order[0]]))
 
@@ -217,6 +230,7 @@ def shuffled(stage: Stage) -> None:
 
 
 OWN: Mapping[str, Draw] = {
+    "cell_by_cell": partial(cell_figure.draw, large=True),
     "photo": photo,
     "answer": answer,
     "positions": positions,
@@ -230,7 +244,10 @@ OWN: Mapping[str, Draw] = {
 FIGURES: Mapping[str, Draw] = {
     name: drawn
     for figures in (
-        *(s.FIGURES for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, since_2020)),
+        *(
+            s.FIGURES
+            for s in (step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8, step_9, since_2020)
+        ),
         OWN,
     )
     for name, drawn in figures.items()
