@@ -20,7 +20,7 @@ STATE: Mapping[str, str] = {"lesson_state": "LessonState"}
 
 WIDGETS = (
     "lesson-go-*",  # buttons between the steps
-    *("lesson-present", "lesson-leave", "lesson-reset"),
+    *("lesson-present", "lesson-leave", "lesson-reset", "lesson-notebook"),
     "upload-lesson-*",
     *("lesson_prove", "lesson_up", "lesson_down", "lesson_word"),
 )

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.lesson import choices, facts, frame, pictures
 from app.lesson.choices import available_models
+from app.lesson.course_notebook import course_notebook
 from app.lesson.glossary import entries
 from app.lesson.handout import handout, questions
 from app.lesson.language import translated as _
@@ -94,6 +95,18 @@ def contents() -> None:
             _("Model"), names, names.index(learner().model) if learner().model in names else 0,
             format_func=titles.__getitem__, **widget("model", initial=""),
         )  # fmt: skip
+        st.download_button(
+            _("Course notebook"),
+            partial(course_notebook, learner().lang),
+            "fully_convolutional.ipynb",
+            "application/x-ipynb+json",
+            icon=":material/download:",
+            on_click="ignore",
+            key="lesson-notebook",
+            help=_(
+                "The notebook of 2020 for today's Keras. It runs on Colab, Kaggle or your machine by itself."
+            ),
+        )
         st.button(
             _("Present"),
             key="lesson-present",

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.lesson import facts
-from app.lesson.experiments import naive_softmax, random_logits
+from app.lesson import facts, pictures
+from app.lesson.experiments import naive_softmax, polygon_mask, random_logits
 from app.lesson.stage import Stage
 from app.lesson.text import UNKNOWN, CheckBlock, Lesson, Question, read_lesson
 from app.state import caches, proof, shared_queue
 from app.state.queue.jobs import ModelKey
 from fcn_core.engines.base import ModelInfo
 from fcn_core.errors import FcnError
+from fcn_core.maps.heatmap import place, synset_heatmap
 from fcn_core.networks.zoo import find_weights, model_spec
+from fcn_core.pipeline import compute_class_maps, interpret
+from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
 from fcn_core.system.installed import versions
 from tests.places import ROOT
@@ -234,6 +237,86 @@ def test_a_box_can_be_the_ground_truth(opened: Callable[..., AppTest]) -> None:
     _slider(app, "Threshold").set_value(0.0)
     _settled(app)
     assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
+
+
+def _shown(app: AppTest) -> AppTest:
+    for toggle in app.toggle:
+        if toggle.label == "Show the answer":
+            toggle.set_value(True)
+    return _settled(app)
+
+
+@pytest.mark.parametrize(
+    ("picture", "synset"), [("dog", ""), ("hens", ""), ("cat", ""), ("dog", "n02106662")]
+)
+def test_the_question_of_the_sizes_is_answered_by_the_picture(
+    opened: Callable[..., AppTest], lite2: Any, picture: str, synset: str
+) -> None:
+    chosen = {"synset": synset} if synset else {}
+    app = _shown(opened(step="6", picture=picture, **chosen))
+    source = caches.sample(picture)
+    ontology = Ontology.load()
+    wnid = synset or pictures.first_synset(picture, ontology)
+    maps = compute_class_maps(source.whole(), lite2)
+    heatmaps = {key: synset_heatmap(m, ontology.class_ids(wnid)) for key, m in maps.items()}
+    if synset:
+        truth = interpret(source.working, maps, ontology[wnid], lite2.info, always_mark=True).mask
+    else:
+        size = source.working.height, source.working.width
+        share = source.working.height / source.height
+        scaled = [[(x * share, y * share) for x, y in each] for each in pictures.outlines()[picture]]
+        truth = np.any([polygon_mask(each, *size) for each in scaled], axis=0)
+    shares = {}
+    for key, heatmap in heatmaps.items():
+        spread = place(heatmap, *truth.shape).astype(float)
+        shares[key] = spread[truth].sum() / spread.sum()
+    best = max(shares, key=lambda key: shares[key]).replace("x", " × ")
+    assert any(f"arrow_forward: **{best}**" in text for text in _said(app))
+    (answer,) = [text.replace("\n", " ") for text in _said(app) if "the shares are" in text]
+    for value in shares.values():
+        assert f"{100 * value:.0f}%" in answer
+    assert f"A map that knows nothing would have {100 * truth.mean():.0f}% there" in answer
+    guess = "No outline was drawn for this picture"
+    assert any(guess in text for text in _said(app)) is bool(synset)
+
+
+def test_marking_everything_is_compared_with_the_programs_mask(
+    opened: Callable[..., AppTest], lite2: Any
+) -> None:
+    app = opened(step="8", picture="cat")
+    source, ontology = caches.sample("cat"), Ontology.load()
+    cat = ontology.find("cat")
+    mask = interpret(source.working, compute_class_maps(source.whole(), lite2), cat, lite2.info).mask
+    (outline,) = pictures.outlines()["cat"]
+    truth = polygon_mask(outline, *mask.shape)
+    program = (mask & truth).sum() / (mask | truth).sum()
+    (said,) = [text.replace("\n", " ") for text in _said(app) if text.startswith("Marking everything")]
+    assert f"Marking everything scores {truth.mean():.2f}. The program's own mask" in said
+    assert f"scores {program:.2f}. Here that is better than every other row" in said
+
+
+def test_a_word_of_ones_own_is_asked_everywhere(opened: Callable[..., AppTest]) -> None:
+    app = opened(step="9", picture="dog")
+    field = next(each for each in app.text_input if each.label == "Look for")
+    assert field.value == "dog"
+    field.set_value("cat")
+    _shown(_settled(app))
+    said = _said(app)
+    assert any('The network looks for "cat": ' in text for text in said)
+    assert any("arrow_forward: **No**" in text for text in said)
+    assert any("which covers 0% of the picture" in text for text in said)
+    app.button("lesson-go-contents-7").click()
+    _settled(app)
+    assert any('Both means of "cat"' in text for text in _said(app))
+
+
+def test_the_last_step_says_where_the_peak_is_highest(opened: Callable[..., AppTest]) -> None:
+    assert any(
+        "arrow_forward: **At more than one, equally**" in text
+        for text in _said(_shown(opened(step="9", picture="dog")))
+    )
+    said = _said(_shown(opened(step="9", picture="duck")))
+    assert any("arrow_forward: **400 × 640**" in text for text in said)
 
 
 @pytest.mark.tensorflow

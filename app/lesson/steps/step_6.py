@@ -66,7 +66,7 @@ def pyramid(stage: Stage) -> None:
     first, last = heatmaps[0], heatmaps[-1]
     stage.say(
         fit_word=_(_FITS[fit]),
-        truth_source=_("Its outline was drawn by hand.")
+        truth_source=_("The outline was drawn by hand.")
         if drawn
         else _(
             "No outline was drawn for this picture and word. So the program's own mask takes its place: it is not the "

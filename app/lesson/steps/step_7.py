@@ -135,7 +135,8 @@ def _beside_verdict(sizes: Collection[Located], one: Located, other: Located) ->
     if min(above) == len(sizes):
         return _("Both are lower than at every single size: the false alarms fade, and the object stays.")
     return _(
-        "The arithmetic mean is lower than {first} of the {count} sizes, the geometric mean lower than {second}.",
+        "The arithmetic mean is lower than {first} of the {count} sizes, "
+        "the geometric mean lower than {second} of them.",
         first=above[0], second=above[1], count=len(sizes),
     )  # fmt: skip
 
