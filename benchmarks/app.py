@@ -1,10 +1,13 @@
 """The running app in Chromium: cold start, memory of all its processes, interaction, many users.
 
     python -m benchmarks.app [--resnet50]
+    python -m benchmarks.app --users
+    python -m benchmarks.app --many [--photos N]
 
 Each measurement starts ``streamlit run`` anew. Times are from the start of the process, or of an action, to a page that
 waits for nothing; memory is the resident memory of the server and its children, read 20 times a second. ``--resnet50``
-measures the notebook's model too, with random weights in a file of Keras' own layout.
+measures the notebook's model too, with random weights in a file of Keras' own layout. ``--many`` measures the memory of
+the page Many alone: eight users drop N photos each at once, small ones and then those of a camera.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ from typing import Any
 
 from benchmarks.clicks import interaction
 from benchmarks.served import BROWSER_FLAGS, NOTEBOOK, ROOT, ready, server
-from benchmarks.session import Session, Tally
+from benchmarks.session import Session, Tally, picture
 
 USERS = 8
+_PATIENCE = 1_800_000  # milliseconds
 
 
 def cold_start(browser: Any, cache: Path, runs: int) -> list[float]:
@@ -130,6 +134,29 @@ def many_users(browser: Any, cache: Path, budget: int) -> list[tuple[str, str, s
         ]
 
 
+def many_photos(
+    browser: Any, cache: Path, budget: int, count: int, megapixels: float
+) -> tuple[str, str, str]:
+    """A row of the table: eight users of the page Many, who drop photos of this size at once."""
+    side = int((megapixels * 1e6 / 1.5) ** 0.5)
+    photos = [
+        {"name": f"{number}.png", "mimeType": "image/png", "buffer": picture(side, side * 3 // 2, number)}
+        for number in range(count)
+    ]
+    with server(FCN_CACHE_DIR=str(cache), FCN_MEMORY_MB=str(budget)) as app:
+        pages = [browser.new_page() for _ in range(USERS)]
+        for page in pages:
+            page.goto(f"{app.url}/many")
+            page.locator("input[type=file]").wait_for(state="attached", timeout=_PATIENCE)
+        for page in pages:
+            page.locator("input[type=file]").set_input_files(photos, timeout=_PATIENCE)
+        for page in pages:
+            page.locator("[class*=st-key-many-open-]").nth(count - 1).wait_for(timeout=_PATIENCE)
+            page.close()
+    what = f"page Many, {USERS} users with {count} photos of {megapixels:g} megapixels"
+    return what, f"{app.peak:.0f} MB", f"{budget} MB"
+
+
 def keras_file(folder: Path) -> None:
     """Write ResNet50's weights file with random numbers, in a process of its own."""
     code = (
@@ -147,7 +174,7 @@ def import_seconds() -> float:
     """Seconds that importing the app's modules takes in a fresh process."""
     code = (
         "import time; t = time.perf_counter(); import streamlit; s = time.perf_counter()\n"
-        "import app.explore.results, app.explore.inputs, app.explore.export_tab\n"
+        "import app.explore.results, app.explore.running, app.explore.export_tab\n"
         "import app.state.caches, app.state.selection\n"
         "print(time.perf_counter() - t)"
     )
@@ -164,11 +191,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--resnet50", action="store_true")
     parser.add_argument("--users", action="store_true", help="measure this alone")
+    parser.add_argument("--many", action="store_true", help="measure this alone")
+    parser.add_argument("--photos", type=int, default=4, help="of a user of --many")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    rows: list[tuple[str, str, str]] = [("import of the app", f"{import_seconds():.2f} s", "1 s")]
+    rows: list[tuple[str, str, str]] = []
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS) as browser,
@@ -178,6 +207,11 @@ def main() -> None:
         if options.users:
             print(*(" ".join(row) for row in many_users(browser, cache, 450)), sep="\n")
             return
+        if options.many:
+            for megapixels in (0.3, 12.0):
+                print(*many_photos(browser, cache, 690, options.photos, megapixels), flush=True)
+            return
+        rows.append(("import of the app", f"{import_seconds():.2f} s", "1 s"))
         (first,) = cold_start(browser, cache, 1)
         rows.append(("first page, model never prepared", f"{first:.1f} s", "25 s"))
         environment = {**os.environ, "FCN_CACHE_DIR": prepared}

@@ -1,12 +1,14 @@
 """Throughput of ``fcn batch`` as a ratio to bare passes of OpenVINO, and its memory.
 
-    python -m benchmarks.batch [INPUT ...] [--count N] [--scales HxW,...] [--precision f32|bf16] [--model NAME]
+    python -m benchmarks.batch [INPUT ...] [--count N] [--minutes M] [--scales HxW,...] [--precision f32|bf16]
+                               [--model NAME]
     python -m benchmarks.batch --memory [--count N]
 
 The first measures blocks of pictures in turn, so that a busy machine slows all ways alike: the passes alone, with
 inputs that are ready; a batch in which next to nothing is marked; and a batch in which every picture gets a fine mask.
 A batch is all of it: reading, decoding, passes, rows, thumbnails, the table on the disk. Loading the model is not
-counted. Without INPUT, pictures are made of scikit-image's, from 0.1 to 12 megapixels.
+counted. Without INPUT, pictures are made of scikit-image's, from 0.1 to 12 megapixels. ``--minutes`` ends the rounds
+early. The last column is the ratio of processor seconds, which programs beside this one change less than the clock.
 
 The second runs the command over N and over a tenth of N small pictures, each in a process of its own, and compares the
 peaks of their memory.
@@ -18,6 +20,7 @@ import argparse
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -94,7 +97,7 @@ def batch_of(model: Any, scales: Any, word: str, always_mark: bool) -> Callable[
     return run
 
 
-def throughput(paths: list[str], name: str, scales: Any, precision: str) -> dict[str, Any]:
+def throughput(paths: list[str], name: str, scales: Any, precision: str, minutes: float) -> dict[str, Any]:
     """Return pictures a second and processor seconds a picture of each way, and the ratios to the bare passes."""
     from fcn_core.engines.load import load_model
 
@@ -105,25 +108,35 @@ def throughput(paths: list[str], name: str, scales: Any, precision: str) -> dict
         "batch, nothing marked": batch_of(model, scales, NOWHERE, False),
         "batch, a fine mask for each": batch_of(model, scales, SOMEWHERE, True),
     }
+    end = time.monotonic() + 60 * minutes
     for run in ways.values():
         run(paths[: len(SIZES)])  # kernels of these sizes are compiled
     seconds, processor = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
+    rounds: list[dict[str, float]] = []  # seconds of each way
+    count = 0
     for first in range(0, len(paths), BLOCK):
+        if rounds and time.monotonic() > end:
+            break
+        before = dict(seconds)
+        count += len(paths[first : first + BLOCK])
         for way, run in ways.items():
             begin, used = time.perf_counter(), time.process_time()
             run(paths[first : first + BLOCK])
             seconds[way] += time.perf_counter() - begin
             processor[way] += time.process_time() - used
-    rates = {way: len(paths) / spent for way, spent in seconds.items()}
-    bare = rates["bare passes"]
+        rounds.append({way: seconds[way] - before[way] for way in ways})
+    rates = {way: count / spent for way, spent in seconds.items()}
+    bare = "bare passes"
     return {
-        "pictures": len(paths),
+        "pictures": count,
         "model": name,
         "precision": model.info.precision,
         "scales": [str(scale) for scale in scales],
         "rates": rates,
-        "ratios": {way: rate / bare for way, rate in rates.items()},
-        "processor": {way: spent / len(paths) for way, spent in processor.items()},
+        "ratios": {way: rate / rates[bare] for way, rate in rates.items()},
+        "medians": {way: statistics.median(each[bare] / each[way] for each in rounds) for way in ways},
+        "processor": {way: spent / count for way, spent in processor.items()},
+        "work": {way: processor[bare] / spent for way, spent in processor.items()},
     }
 
 
@@ -156,6 +169,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--model", default="efficientnet-lite2")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--minutes", type=float, default=math.inf)
     options = parser.parse_args()
     from fcn_core.batch.inputs import sources
     from fcn_core.images.scales import parse_scales
@@ -175,15 +189,19 @@ def main() -> None:
             paths = [source.path for source in sources(options.inputs)][: options.count]
         else:
             paths = make_pictures(Path(place) / "pictures", options.count or 500)
-        found = throughput(paths, options.model, parse_scales(options.scales), options.precision)
+        found = throughput(
+            paths, options.model, parse_scales(options.scales), options.precision, options.minutes
+        )
     print(
         f"{found['pictures']} pictures, {found['model']}, {found['precision']}, {', '.join(found['scales'])}\n"
     )
     print(
-        "| way | pictures a second | to the bare passes | processor seconds a picture |\n|---|---:|---:|---:|"
+        "| way | pictures a second | to the bare passes | median of the rounds | processor seconds a picture "
+        "| the bare passes' to them |\n|---|---:|---:|---:|---:|---:|"
     )
     for way, rate in found["rates"].items():
-        print(f"| {way} | {rate:.2f} | {found['ratios'][way]:.2f} | {found['processor'][way]:.2f} |")
+        figures = (rate, *(found[name][way] for name in ("ratios", "medians", "processor", "work")))
+        print(f"| {way} | {' | '.join(f'{figure:.2f}' for figure in figures)} |")
 
 
 if __name__ == "__main__":

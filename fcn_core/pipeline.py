@@ -274,11 +274,8 @@ class Analysis:
     @property
     def seconds(self) -> float:
         """Time of the forward passes (also of those done earlier), the heatmaps and the fine map together."""
-        return (
-            sum(m.seconds for m in self.class_maps.values())
-            + self.heatmap_seconds
-            + self.at_working_size._timed_fine[1]
-        )
+        passes = sum(m.seconds for m in self.class_maps.values())
+        return passes + self.heatmap_seconds + self.at_working_size._timed_fine[1]
 
     @property
     def peak_rss_mb(self) -> float:
@@ -293,6 +290,7 @@ def compute_class_maps(
     fit: Fit = "aspect",
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    resized: Callable[[int, int], ResizedImage] | None = None,
 ) -> dict[str, ClassMap]:
     """Run the network once per scale, coarse first.
 
@@ -307,6 +305,8 @@ def compute_class_maps(
         Called with a :class:`Step` between bands and after each scale.
     cancelled : callable, optional
         Called between bands and scales; the work stops when it returns true.
+    resized : callable, optional
+        Returns the picture at a height and width, where another thread has it ready.
 
     Returns
     -------
@@ -332,10 +332,9 @@ def compute_class_maps(
             if progress is not None:
                 progress(Step(plan, index, len(plans), share))
 
-        start = time.perf_counter()
-        done = model.run(ResizedImage(image.pixels, plan.height, plan.width), checkpoint)
-        seconds = time.perf_counter() - start
-        cells = model.cells(plan.height, plan.width)
+        start, size = time.perf_counter(), (plan.height, plan.width)
+        done = model.run(resized(*size) if resized else ResizedImage(image.pixels, *size), checkpoint)
+        seconds, cells = time.perf_counter() - start, model.cells(*size)
         class_map = ClassMap(done.logits, cells, plan, seconds, done.middle, model.info.outputs)
         class_maps[str(plan.requested)] = class_map
         if progress is not None:

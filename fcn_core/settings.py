@@ -342,14 +342,20 @@ ALLOW_MODELS = Setting(
     "whether visitors of the Models page may add Keras models to `FCN_MODELS_DIR`: `0` no, `1` yes", "`0`",
     "0 or 1", False, _switch,
 )  # fmt: skip
+ALLOW_ROOMS = Setting(
+    "FCN_ALLOW_ROOMS",
+    "whether visitors of the Learn page may open rooms in which a class predicts together: `0` no, `1` yes", "`1`",
+    "0 or 1", True, _switch,
+)  # fmt: skip
 LOG: Setting[str | None] = Setting(
     "FCN_LOG",
-    "`json`, `text` or `off`: one log record per analysis, without the picture, its name or the synset",
+    "`json`, `text` or `off`: one log record per analysis (`batch`: per picture), without the picture, its name or "
+    "the synset",
     "`text` in the app, `off` on the command line",
     _any_of(LOG_STYLES), None, _one_of(LOG_STYLES),
 )  # fmt: skip
 
 SETTINGS: tuple[Setting[Any], ...] = (
     MODEL, MODELS, ENGINE, CACHE_DIR, WEIGHTS_DIR, MODELS_DIR, MEMORY_MB, MAX_UPLOAD_MB, MAX_MEGAPIXELS, ALLOW_URLS,
-    ALLOW_REMOVE, ALLOW_EXPORT, ALLOW_MODELS, LOG,
+    ALLOW_REMOVE, ALLOW_EXPORT, ALLOW_MODELS, ALLOW_ROOMS, LOG,
 )  # fmt: skip

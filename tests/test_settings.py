@@ -46,6 +46,7 @@ GOOD = [
     ("FCN_ALLOW_REMOVE", "1", True),
     ("FCN_ALLOW_EXPORT", "0", False),
     ("FCN_ALLOW_MODELS", "1", True),
+    ("FCN_ALLOW_ROOMS", "0", False),
     ("FCN_LOG", "JSON", "json"),
     ("FCN_LOG", "off", "off"),
 ]
@@ -76,6 +77,7 @@ BAD = [
     ("FCN_ALLOW_REMOVE", ["no", "true", "2"], "Expected 0 or 1"),
     ("FCN_ALLOW_EXPORT", ["yes", "false"], "Expected 0 or 1"),
     ("FCN_ALLOW_MODELS", ["yes", "false"], "Expected 0 or 1"),
+    ("FCN_ALLOW_ROOMS", ["no", "true"], "Expected 0 or 1"),
     ("FCN_LOG", ["xml", "debug", "1", "json,text"], "json, text or off"),
     ("FCN_CACHE_DIR", ["~nobody-of-this-name/x"], "the path of a "),
     ("FCN_WEIGHTS_DIR", ["~nobody-of-this-name/x"], "the path of a "),

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import streamlit as st
 
+from app.lesson.exercises.reading import MOST_CHARACTERS
 from app.lesson.text import LANGUAGES
 from app.state import address
-from app.state.address import between, flag, numbers, one_of, whole
+from app.state.address import Form, between, flag, numbers, one_of, whole
 from app.state.models import is_offered
+from app.state.rooms import read_code
 from app.state.samples import DEFAULT
 from fcn_core.errors import FcnError
 from fcn_core.images.scales import NOTEBOOK_SCALES
@@ -28,6 +30,11 @@ TRUTHS = ("outline", "box")
 KINDS = ("evidence", "probability")
 TOY_LIMIT = 1000.0
 _SYNSETS = ("synset", "here", "twice")
+
+
+def code() -> Form:
+    """Return the form of a room's code."""
+    return Form(read_code)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,14 @@ class Learner:
         Chosen answers of questions, as "name.number", counted from 1.
     shown : tuple of str
         Names of the questions whose answer is shown.
+    typed : tuple of (str, str)
+        Answers of the exercises, by "exercise.part".
+    helped : tuple of str
+        Hints and answers of exercises that are shown, as "exercise.number" and "exercise.answer".
+    room : str
+        Code of the room in which a class predicts together.
+    room_key : str
+        Key of whoever asks there; the page takes it out of the address.
     grid_row, grid_column : int
         Cell that is marked in the grid, counted from 1; 0 is the middle.
     toy : tuple of float
@@ -70,6 +85,10 @@ class Learner:
     model: Annotated[str, address.model()] = "efficientnet-lite2"
     answers: Annotated[tuple[str, ...], address.words(99)] = ()
     shown: Annotated[tuple[str, ...], address.words(99)] = ()
+    typed: Annotated[tuple[tuple[str, str], ...], address.pairs(99, MOST_CHARACTERS)] = ()
+    helped: Annotated[tuple[str, ...], address.words(99)] = ()
+    room: Annotated[str, code()] = ""
+    room_key: Annotated[str, address.text(40)] = ""
     all_layers: Annotated[bool, flag()] = False
     grid_height: Annotated[int, whole(800)] = 200
     grid_width: Annotated[int, whole(800)] = 300

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.lesson import choices
+from app.lesson import choices, room
 from app.lesson.experiments import Check
 from app.lesson.language import number, percent
 from app.lesson.language import translated as _
@@ -135,7 +135,7 @@ def _draw(block: Block, key: str, stage: Stage, figures: Mapping[str, Draw]) -> 
         case Figure(name, caption):
             stage.paper.clear()
             with st.container(key=f"figure-{name}"):
-                if not _figure(figures[name], stage):
+                if not figure(figures[name], stage):
                     return
                 with st.container(key=f"caption-{key}"):
                     st.caption(fill(caption, stage.values))
@@ -172,7 +172,8 @@ def watch(stage: Stage) -> None:
         look()
 
 
-def _figure(draw_figure: Draw, stage: Stage) -> bool:
+def figure(draw_figure: Draw, stage: Stage) -> bool:
+    """Draw a figure, or say why it is not there yet; return whether there is something to caption."""
     try:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
@@ -212,15 +213,29 @@ def _check(name: str, claim: str, check: Check | None) -> None:
         st.markdown(f"{icon} **{word}** {claim} {verdict(check)}")
 
 
+def filled(question: Question, values: Mapping[str, str]) -> Question:
+    """Return a question with its live values filled in.
+
+    Raises
+    ------
+    ValueError
+        None of the answers is right, where it depends on the picture.
+    """
+    answers = tuple(fill(choice, values) for choice in question.choices)
+    return Question(
+        question.name, fill(question.text, values), answers, right_answer(question, answers, values),
+        fill(question.answer, values),
+    )  # fmt: skip
+
+
 def _question(question: Question, stage: Stage) -> None:
-    answers = tuple(fill(choice, stage.values) for choice in question.choices)
-    asked, answer = fill(question.text, stage.values), fill(question.answer, stage.values)
-    right = right_answer(question, answers, stage.values)
+    question = filled(question, stage.values)
+    answers, right = question.choices, question.right
     chosen = choices.answer_of(stage.chosen, question.name)
     if chosen is not None and chosen >= len(answers):
         chosen = None
     with st.container(border=True):
-        st.markdown(f":primary[**{_('Predict first')}**]\n\n{asked}")
+        st.markdown(f":primary[**{_('Predict first')}**]\n\n{question.text}")
         st.radio(
             _("Your prediction"), range(len(answers)), chosen, format_func=answers.__getitem__,
             label_visibility="collapsed",
@@ -240,7 +255,8 @@ def _question(question: Question, stage: Stage) -> None:
             else:
                 st.markdown(f":primary[:material/arrow_forward: **{answers[right]}**]")
                 spoken.announce(_("The answer: {answer}", answer=answers[right]))
-            st.markdown(answer)
+            st.markdown(question.answer)
+        room.under(stage, question)
 
 
 def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:

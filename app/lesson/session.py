@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import streamlit as st
 
 from app.lesson import choices
 from app.lesson.choices import Learner
+from app.lesson.exercises.score import Attempt
 from app.state.choices import Choices
 from app.state.pictures import Picture
 from app.state.queue.jobs import Job, ModelKey
@@ -23,6 +25,9 @@ WIDGETS = (
     *("lesson-present", "lesson-leave", "lesson-reset", "lesson-notebook"),
     "upload-lesson-*",
     *("lesson_prove", "lesson_up", "lesson_down", "lesson_word"),
+    *("lesson-check-*", "lesson-hint-*", "lesson-name", "lesson-score", "lesson-begin-again"),
+    *("lesson-open-room", "lesson-close-room", "lesson-code", "lesson-enter"),
+    *("lesson-ask-*", "lesson-reveal", "lesson-counts", "lesson-votes-again", "lesson-vote-*"),
 )
 """Keys of the lesson's widgets, as patterns, besides those of its choices: they begin with `PREFIX`."""
 
@@ -53,6 +58,16 @@ class LessonState:
         Geometry of the models used so far.
     jobs : dict
         For each purpose what was asked for, and its job.
+    attempts : dict
+        What the learner did with each exercise, by its name.
+    judged : dict
+        For each exercise the answers that are judged on the page, with picture and model.
+    judging : str
+        The exercise whose answers are judged in the next run.
+    room_keys : dict
+        Keys of the rooms in which this session asks, by their codes.
+    voter : str
+        Token by which rooms know this session.
     """
 
     choices: Choices[Learner] = field(
@@ -66,6 +81,11 @@ class LessonState:
     proved: set[str] = field(default_factory=set)
     geometry: dict[ModelKey, Geometry] = field(default_factory=dict)
     jobs: dict[str, tuple[Any, Job]] = field(default_factory=dict)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    judged: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    judging: str = ""
+    room_keys: dict[str, str] = field(default_factory=dict)
+    voter: str = field(default_factory=secrets.token_hex)
 
 
 def lesson_state() -> LessonState:

@@ -9,6 +9,8 @@ A file opens with lines ``key: value`` between two ``---``. After that it is Mar
     [[question NAME]] ... [[answer]] ... [[end]]
                                       a question with "- [ ]" choices, "- [x]" the right one, and its answer; with
                                       [[answer VALUE]] the right one is the choice that equals this live value
+    [[exercise NAME]] ... [[hint]] ... [[answer]] ... [[end]]
+                                      an exercise: its title, a line "## ...", the statement, hints, and the explanation
     ```python before  or  ```python after
                                       code as it was, and as it is written today
 
@@ -29,6 +31,7 @@ FOLDER = asset("lesson")
 LANGUAGES: Mapping[str, str] = {"en": "English", "fr": "Français"}
 UNKNOWN = "…"
 APPENDIX = "since-2020"
+EXERCISES = "exercises"
 
 _MARK = re.compile(r"\[\[(\w+)(?: ([\w.]+))?\]\]\s*")
 _VALUE = re.compile(r"\{\{(\w+)\}\}")
@@ -96,6 +99,17 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Task:
+    """The text of an exercise; its inputs and right answers are in `app/lesson/exercises`."""
+
+    name: str
+    title: str
+    text: str
+    hints: tuple[str, ...]
+    answer: str
+
+
+@dataclass(frozen=True)
 class Snippet:
     """Lines of code as they were ("before") or are today ("after"); `needs` names a package they import."""
 
@@ -104,7 +118,7 @@ class Snippet:
     code: str
 
 
-Block = Prose | Formula | Figure | Code | CheckBlock | Question | Snippet
+Block = Prose | Formula | Figure | Code | CheckBlock | Question | Task | Snippet
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,12 @@ def read_lesson(language: str) -> tuple[Lesson, ...]:
 def read_handout(language: str) -> Lesson:
     """Read the text of the handout."""
     return parse((FOLDER / language / "handout.md").read_text(encoding="utf-8"), "handout")
+
+
+@cache
+def read_exercises(language: str) -> Lesson:
+    """Read the exercises."""
+    return parse((FOLDER / language / f"{EXERCISES}.md").read_text(encoding="utf-8"), EXERCISES)
 
 
 def parse(source: str, name: str = "1") -> Lesson:
@@ -192,13 +212,13 @@ def parse(source: str, name: str = "1") -> Lesson:
         elif mark[1] == "code":
             close()
             blocks.append(Code(mark[2]))
-        elif mark[1] == "question":
+        elif mark[1] in ("question", "exercise"):
             close()
             end = lines.index("[[end]]", i)
-            blocks.append(_question(mark[2] or "", lines[i:end]))
+            blocks.append((_question if mark[1] == "question" else _task)(mark[2] or "", lines[i:end]))
             i = end + 1
         else:
-            raise ValueError(f"Expected figure, code, check or question. Received: {line!r}")
+            raise ValueError(f"Expected figure, code, check, question or exercise. Received: {line!r}")
     close()
     return Lesson(name, keys["title"], keys["short"], keys["goal"], tuple(blocks))
 
@@ -225,6 +245,23 @@ def _question(name: str, lines: list[str]) -> Question:
     )  # fmt: skip
 
 
+def _task(name: str, lines: list[str]) -> Task:
+    parts, names = [list[str]()], [""]
+    for line in lines:
+        if (mark := _MARK.fullmatch(line)) and mark[1] in ("hint", "answer"):
+            names.append(mark[1])
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    texts = ["\n".join(part).strip() for part in parts]
+    title, _, text = texts[0].partition("\n")
+    if not name or not title.startswith("## ") or names[-1] != "answer" or names.count("answer") != 1:
+        raise ValueError(
+            f"Expected a name, a title and [[answer]] in the exercise {' '.join(lines).strip()[:60]!r}."
+        )
+    return Task(name, title.removeprefix("## "), text.strip(), tuple(texts[1:-1]), texts[-1])
+
+
 def fill(text: str, values: Mapping[str, str]) -> str:
     """Replace the names of live values by their values; unknown values show as an ellipsis."""
     return _VALUE.sub(lambda found: values.get(found[1], UNKNOWN), text)
@@ -239,6 +276,8 @@ def names_of(block: Block) -> frozenset[str]:
             texts = (caption,)
         case Question(_, text, choices, _, answer, depends):
             texts = (text, *choices, answer, f"{{{{{depends}}}}}" if depends else "")
+        case Task(_, title, text, hints, answer):
+            texts = (title, text, *hints, answer)
         case _:
             texts = ()
     return frozenset(name for text in texts for name in _VALUE.findall(text))

@@ -42,6 +42,11 @@ def draw_synsets(page: ManyPage) -> None:
             )  # fmt: skip
 
 
+def forget_word() -> None:
+    """Empty the field, and what is said of the word in it, where the address asks something else."""
+    synset_picker.forget("many-synset")
+
+
 def _add(wnid: str) -> None:
     choices = many.many().choices
     synsets = tuple(dict.fromkeys((*choices.now.synsets, wnid)))[-MOST_SYNSETS:]
@@ -101,13 +106,17 @@ def draw_uploader(page: ManyPage) -> None:
 
 def draw_table_choices(page: ManyPage) -> None:
     """Draw how the table is filtered and sorted."""
-    widget = page.choices.widget
+    widget, asked = page.choices.widget, page.choices.now
+    if "many-filters" not in st.session_state:
+        st.session_state["many-filters"] = (asked.find, asked.kind, asked.order) != ("", "All", "As added")
+    with st.container(key="many-fold"):  # on a narrow screen only, where the widgets would hide the photos
+        st.toggle("Filter and sort", key="many-filters")
     with st.container(horizontal=True, vertical_alignment="top", gap="medium", key="many-table-choices"):
         st.text_input(
             "Filter", placeholder="Name of a file or a thing", width=240, **widget("find"),
         )  # fmt: skip
         st.segmented_control("Show", many.KINDS, required=True, **widget("kind", initial="default"))
-        st.selectbox("Sort by", many.ORDERS, many.ORDERS.index(page.choices.now.order), width=150,
+        st.selectbox("Sort by", many.ORDERS, many.ORDERS.index(asked.order), width=150,
                      **widget("order", initial=""))  # fmt: skip
 
 

@@ -8,12 +8,14 @@ from functools import partial
 
 import streamlit as st
 
-from app.lesson import choices, facts, frame, pictures
+from app.lesson import choices, facts, frame, pictures, room
 from app.lesson.choices import available_models
 from app.lesson.course_notebook import course_notebook
+from app.lesson.exercises import page as exercises
 from app.lesson.glossary import entries
 from app.lesson.handout import handout, questions
 from app.lesson.language import translated as _
+from app.lesson.room import ROOM
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
 from app.lesson.steps import (
@@ -28,7 +30,16 @@ from app.lesson.steps import (
     step_8,
     step_9,
 )
-from app.lesson.text import LANGUAGES, Lesson, read_handout, read_lesson
+from app.lesson.text import (
+    EXERCISES,
+    LANGUAGES,
+    Lesson,
+    Question,
+    names_of,
+    read_exercises,
+    read_handout,
+    read_lesson,
+)
 from app.state.queue.jobs import ModelKey
 from app.ui import notices, spoken
 from fcn_core.networks.zoo import MODELS
@@ -42,9 +53,15 @@ first_visit = not state.choices.visit
 ignored = state.choices.arrive()
 if first_visit and "lang" not in st.query_params:
     state.choices.choose(lang=choices.preferred_language())
+room.arrive(ignored is not None)
 source = pictures.open_chosen()
 lessons = {lesson.name: lesson for lesson in read_lesson(learner().lang)}
-others = {"glossary": _("Glossary"), "all": _("All on one page")}
+others = {
+    EXERCISES: _("Exercises"),
+    **({ROOM: _("Predict together")} if room.allowed() or learner().step == ROOM else {}),
+    "glossary": _("Glossary"),
+    "all": _("All on one page"),
+}
 asked = learner().step
 known = asked in others or asked in lessons
 here = asked if known else "1"
@@ -221,6 +238,26 @@ def _handout(stage: Stage) -> Callable[[], str]:
     return partial(handout, lang, read_handout(lang), stage.printed, stage.values, asked, computed_with)
 
 
+def exercises_page(stage: Stage) -> None:
+    """Draw the exercises."""
+    heading(read_exercises(learner().lang))
+    exercises.draw(stage)
+    frame.watch(stage)
+
+
+def room_page(stage: Stage) -> None:
+    """Draw the room of a class, with the questions whose values are known without a figure."""
+    listed = {
+        label(lesson): [
+            frame.filled(block, stage.values)
+            for block in lesson.blocks
+            if isinstance(block, Question) and names_of(block) <= stage.values.keys()
+        ]
+        for lesson in lessons.values()
+    }
+    room.page(stage, listed)
+
+
 def glossary_page() -> None:
     """Draw all terms, each with an address of its own."""
     with above():
@@ -250,6 +287,10 @@ facts.gather(the_stage)
 with st.container(key="lesson"):
     if here == "glossary":
         glossary_page()
+    elif here == EXERCISES:
+        exercises_page(the_stage)
+    elif here == ROOM:
+        room_page(the_stage)
     elif here == "all":
         whole_lesson(the_stage)
     else:

@@ -22,7 +22,10 @@ def page() -> None:
     with notices.guarded("Opening a photo of the table"):  # its file may have been deleted; the table stays
         _open(remembered)
     remembered.choices.now = many.kept(remembered.choices.now)
+    visit = remembered.choices.visit
     ignored = remembered.choices.arrive(_carry)
+    if ignored is not None or remembered.choices.visit != visit:
+        choices.forget_word()
     notices.ignored_parameters(ignored or ())
     remembered.choices.publish()
     choices.take_files(remembered)

@@ -218,6 +218,21 @@ def text(most: int = 100) -> Form:
     return Form(read_text)
 
 
+def pairs(most: int, longest: int) -> Form:
+    """Return the form of named texts that the user has typed, as pairs of name and text without semicolons."""
+
+    def read_pairs(text: str) -> tuple[tuple[str, str], ...]:
+        found = tuple((name, typed) for name, _, typed in (each.partition(":") for each in text.split(";")))
+        names = {name for name, _ in found}
+        if not text.isprintable() or not len(found) == len(names) <= most:
+            raise ValueError(text)
+        if not all(name and 0 < len(typed) <= longest for name, typed in found):
+            raise ValueError(text)
+        return found
+
+    return Form(read_pairs, lambda values: ";".join(f"{name}:{typed}" for name, typed in values))
+
+
 def wnids_of(texts: Iterable[str], ontology: Ontology) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the synsets of a hierarchy that texts name, each once, and the texts that name none."""
     found: dict[str, None] = {}

@@ -23,6 +23,7 @@ from app.state.predictors import predictor, predictors
 from app.state.proof import ConversionProof, prove
 from app.state.queue.forecasts import Forecasts
 from app.state.queue.jobs import JobKey, ModelKey
+from app.state.rooms import Rooms
 from app.state.samples import SAMPLES
 from fcn_core import settings
 from fcn_core.engines.base import Predictor
@@ -117,6 +118,12 @@ def preparation(model: ModelKey) -> Future[Predictor]:
 def proof_of(model: str) -> Future[ConversionProof]:
     """Start the proof of a model's conversion, once."""
     return _pool().submit(prove, model)
+
+
+@st.cache_resource(show_spinner=False)
+def rooms() -> Rooms:
+    """Return the rooms in which classes predict together."""
+    return Rooms()
 
 
 def limits() -> Limits:

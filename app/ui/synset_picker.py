@@ -89,6 +89,11 @@ def pick_synset(
         st.html(page_scripts.element(page_scripts.SELECT_WORD), unsafe_allow_javascript=True)
 
 
+def forget(key: str) -> None:
+    """Forget the word that was typed last, and what was said of it."""
+    st.session_state.pop(f"{key}-asked", None)
+
+
 def _answer(key: str, synsets: Ontology, chosen: Callable[[str], None]) -> None:
     """Draw what the last typed word means, and the synsets on offer, until another synset is chosen elsewhere."""
     state, choices = st.session_state, picker_labels(synsets)

@@ -147,7 +147,8 @@ def ray_runner(task: Task, choice: ModelChoice, cpus: int) -> Runner:
                     continue
                 arrived.add(row["path"])
                 write_files(folder, dict(zip(row["names"], row["contents"], strict=True)))
-                yield Record(row["path"], row["line"], int(row["rows"]), row["error"])
+                about = int(row["rows"]), row["error"], float(row["seconds"])
+                yield Record(row["path"], row["line"], *about)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, FcnError):
                 raise error.cause from error
@@ -227,6 +228,7 @@ def _sent(record: Record, files: dict[str, bytes]) -> dict[str, list[Any]]:
         "line": [record.line],
         "rows": [record.rows],
         "error": [record.error],
+        "seconds": [record.seconds],
         "names": [list(files)],
         "contents": [list(files.values())],
     }

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fcn_core.batch.layout import parts_of_all
+from fcn_core.batch.layout import COCO_BEGINS, YOLO_BEGINS, parts_of_all
 from fcn_core.batch.parts import PART_FORMATS, PartFormat, json_line, remove, replace_with, unwritable
 from fcn_core.batch.picture_files import file_stem
 from fcn_core.batch.rows import Row
@@ -88,7 +88,7 @@ def write_coco_to(file: TextIO, rows: Rows, vocabulary: str) -> None:
         {"id": ids[wnid], "name": name, "supercategory": vocabulary, "wnid": wnid}
         for wnid, name in categories.items()
     ]
-    file.write('{"info": {"description": "fcn batch"},\n"categories": ')
+    file.write(COCO_BEGINS + '"categories": ')
     file.write(json.dumps(about))
     for title, entries in (("images", _images(rows())), ("annotations", _annotations(rows(), ids))):
         file.write(f',\n"{title}": [')
@@ -182,7 +182,7 @@ def write_yolo(folder: Path, rows: Rows) -> None:
     names = "".join(
         f"  {number}: {json.dumps(name)}  # {wnid}\n" for number, (wnid, name) in enumerate(synsets.items())
     )
-    text = f"path: .\nnames:\n{names}" if names else "path: .\nnames: {}\n"
+    text = YOLO_BEGINS + (f"path: .\nnames:\n{names}" if names else "path: .\nnames: {}\n")
     replace_with(new / "data.yaml", lambda path: path.write_text(text, encoding="utf-8"))
     try:
         shutil.rmtree(folder, ignore_errors=True)

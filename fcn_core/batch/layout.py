@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,11 @@ SCHEMA = "fcn-batch/1"
 
 #: What a batch writes into its folder, besides manifests, and replaces there.
 ENTRIES = (*PART_FORMATS, "coco.json", "yolo", "contact-sheet", *FOLDERS.values(), "state")
+
+#: How data sets that a batch wrote begin: others are not replaced.
+COCO_BEGINS = '{"info": {"description": "fcn batch"},\n'
+YOLO_BEGINS = "# Written by fcn batch, and replaced by it.\n"
+YOLO_ENTRIES = ("labels", "images.txt", "data.yaml")
 
 _NUMBERED = re.compile(r"(?:part|journal)-(\d+)-of-(\d+)-(\d+)\.\w+")
 _PAUSE = 0.1  # seconds between two attempts to get a lock
@@ -164,8 +169,10 @@ def _no_manifest(path: Path, why: str) -> DatasetError:
     )
 
 
-def require_own(folder: Path) -> None:
+def require_own(folder: Path, formats: Collection[str] = ()) -> None:
     """Check that a folder is that of an earlier batch, or has nothing that a batch would replace.
+
+    In that of a batch, the data sets of these formats must be its own, too.
 
     Raises
     ------
@@ -178,14 +185,19 @@ def require_own(folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is a file")
         if next(_manifests(folder), None) is not None:
-            return
-        found = [name for name in ENTRIES if _is_filled(folder / name)]
+            found = [
+                name
+                for kind, (name, is_own) in _DATA_SETS.items()
+                if kind in formats and _is_filled(folder / name) and not is_own(folder / name)
+            ]
+        else:
+            found = [name for name in ENTRIES if _is_filled(folder / name)]
     except OSError as error:
         raise unusable(folder, error) from error
     if found:
         raise DatasetError(
-            f"Expected a new folder, or that of an earlier batch. Received {folder}: it has {' and '.join(found)}. "
-            "Choose another --out."
+            f"Expected a new folder, or that of an earlier batch. Received {folder}: it has {' and '.join(found)}"
+            " of something else. Choose another --out."
         )
 
 
@@ -194,6 +206,30 @@ def _is_filled(path: Path) -> bool:
     if path.is_symlink() or not path.is_dir():
         return path.is_symlink() or path.exists()
     return any(not each.name.startswith("lock-") for each in path.iterdir())
+
+
+def _is_own_coco(path: Path) -> bool:
+    return _begins(path, COCO_BEGINS)
+
+
+def _is_own_yolo(path: Path) -> bool:
+    if path.is_symlink() or not path.is_dir() or {each.name for each in path.iterdir()} - {*YOLO_ENTRIES}:
+        return False
+    return _begins(path / "data.yaml", YOLO_BEGINS)
+
+
+def _begins(path: Path, text: str) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(text)) == text.encode()
+
+
+#: The data sets that a batch makes of its table: format, name in the folder, and whether it is that of a batch.
+_DATA_SETS: Mapping[str, tuple[str, Callable[[Path], bool]]] = {
+    "coco": ("coco.json", _is_own_coco),
+    "yolo": ("yolo", _is_own_yolo),
+}
 
 
 def locked(path: Path, patience: float = 0.0) -> IO[bytes]:

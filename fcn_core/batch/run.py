@@ -19,7 +19,9 @@ from fcn_core.batch.work import Record, Task, made_of, write_files
 from fcn_core.engines.base import Predictor
 from fcn_core.images.limits import Limits
 from fcn_core.images.read import RGBImage
+from fcn_core.logs import log_run
 from fcn_core.maps.heatmap import ClassMap
+from fcn_core.system import memory
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def run_batch(
         The folder holds something that cannot be continued, or a package is missing.
     """
     start = time.perf_counter()
-    require_own(output.folder)
+    require_own(output.folder, output.formats)
     table = table_format(output.folder, output.formats)
     if "parquet" in (table.name, *output.formats):
         require_pyarrow()
@@ -137,6 +139,7 @@ def run_batch(
         rows = 0
         for number, record in enumerate(_kept(runner(todo, output.folder), store), start=1):
             failed, rows = failed + (record.error is not None), rows + record.rows
+            _log(record, task)
             seen(record, number, len(todo))
         store.flush()
         if output.shard[1] == 1:
@@ -149,6 +152,22 @@ def _kept(records: Iterable[Record], store: Store) -> Iterator[Record]:
     for record in records:
         store.add(record.line)
         yield record
+
+
+def _log(record: Record, task: Task) -> None:
+    """Log a picture that was analysed; the memory is that of this process, also where a cluster did the work."""
+    if record.error is not None:
+        return
+    options = task.question.options
+    log_run(
+        task.question.model,
+        scales=[str(scale) for scale in task.scales],
+        seconds=record.seconds,
+        peak_rss_mb=memory.peak_rss_mb(),
+        cache_hit=False,
+        fit=options.fit,
+        map=options.kind,
+    )
 
 
 def _finish(output: Output, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""The loop over many pictures: one is read, one is in the network, some are read out, all at the same time.
+"""The loop over many pictures: one is read and made ready, one is in the network, some are read out, at the same time.
 
 The memory is bounded. Of the pictures that are not yet through the network at most two are there at their full size,
 and of those that are through it only what is made from their working copy. A picture that is too large to be decoded
@@ -15,10 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from fcn_core.batch.ahead import Ahead, Inputs
 from fcn_core.engines.base import Predictor
 from fcn_core.errors import Cancelled, FcnError, ImageError, OutputError, StorageError
 from fcn_core.images.limits import BYTES_A_PIXEL, Limits
 from fcn_core.images.read import RGBImage
+from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import Fit, Scale
 from fcn_core.images.working import working_copy
 from fcn_core.maps.heatmap import ClassMap
@@ -80,14 +82,39 @@ def overlapped(
         loop.close()
 
 
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A picture for the network.
+
+    Attributes
+    ----------
+    image, copy : RGBImage
+        The picture, and its working copy.
+    inputs : dict of (int, int) to ResizedImage
+        Those of the network that are made already; each is taken out when it is used.
+    places : int
+        That the picture takes among whole ones.
+    """
+
+    image: RGBImage
+    copy: RGBImage
+    inputs: Inputs
+    places: int
+
+    def resized(self, height: int, width: int) -> ResizedImage:
+        """Return the picture at a size, once."""
+        return self.inputs.pop((height, width), None) or ResizedImage(self.image.pixels, height, width)
+
+
 class _Loop(Generic[S, T]):
-    """Three stages, each with threads of its own. Tasks only wait for those of an earlier stage."""
+    """Four stages, each with threads of its own. Tasks only wait for those of an earlier stage."""
 
     def __init__(self, model: Predictor, scales: Sequence[Scale], fit: Fit, stages: Stages[S, T]) -> None:
         self._model, self._scales, self._fit, self._stages = model, scales, fit, stages
         workers = max(1, memory.cpus() - 1)
         self._ahead = workers + _AHEAD
         self._reader = ThreadPoolExecutor(1, "read")
+        self._preparer = ThreadPoolExecutor(1, "prepare")
         self._network = ThreadPoolExecutor(1, "network")
         self._finishers = ThreadPoolExecutor(workers, "finish")
         self._stopped = threading.Event()
@@ -99,7 +126,8 @@ class _Loop(Generic[S, T]):
         self._alone = Limits.from_env(
             memory_mb=min(free * BYTES_A_PIXEL / _ALONE_BYTES, usual.memory / 2**20)
         )
-        memory.reserve(self._reserved + self._beside.memory / 2**20)
+        self._inputs = Ahead(model, scales, fit, free)
+        memory.reserve(self._reserved + self._beside.memory / 2**20 + self._inputs.reserved_mb)
 
     def results(self, sources: Iterator[S]) -> Iterator[T]:
         pending: deque[Future[T]] = deque()
@@ -115,13 +143,14 @@ class _Loop(Generic[S, T]):
         self._stopped.set()
         for _ in range(_WHOLE):
             self._whole.release()  # for the reader, if it waits
-        for pool in (self._reader, self._network, self._finishers):
+        for pool in (self._reader, self._preparer, self._network, self._finishers):
             pool.shutdown(cancel_futures=True)
         memory.reserve(self._reserved)
 
     def _submit(self, source: S) -> Future[T]:
         read = self._reader.submit(self._read, source)
-        computed = self._network.submit(self._compute, read)
+        ready = self._preparer.submit(self._prepare, read)
+        computed = self._network.submit(self._compute, ready)
         return self._finishers.submit(self._finish, source, computed)
 
     def _read(self, source: S) -> tuple[RGBImage, int]:
@@ -146,15 +175,29 @@ class _Loop(Generic[S, T]):
         if self._stopped.is_set():
             raise Cancelled("Cancelled before the picture was read.")
 
-    def _compute(self, read: Future[tuple[RGBImage, int]]) -> tuple[RGBImage, dict[str, ClassMap]]:
+    def _prepare(self, read: Future[tuple[RGBImage, int]]) -> _Ready:
         image, places = read.result()
         try:
-            found = compute_class_maps(
-                image, self._model, self._scales, self._fit, cancelled=self._stopped.is_set
-            )
-            return working_copy(image), found
-        finally:
+            return _Ready(image, working_copy(image), self._inputs.inputs(image, self._stop), places)
+        except BaseException:
             self._whole.release(places)
+            raise
+
+    def _stop(self) -> None:
+        if self._stopped.is_set():
+            raise Cancelled("Cancelled before the picture was ready for the network.")
+
+    def _compute(self, prepared: Future[_Ready]) -> tuple[RGBImage, dict[str, ClassMap]]:
+        ready = prepared.result()
+        try:
+            model, scales, fit = self._model, self._scales, self._fit
+            cancelled = self._stopped.is_set
+            found = compute_class_maps(
+                ready.image, model, scales, fit, cancelled=cancelled, resized=ready.resized
+            )
+            return ready.copy, found
+        finally:
+            self._whole.release(ready.places)
 
     def _finish(self, source: S, computed: Future[tuple[RGBImage, dict[str, ClassMap]]]) -> T:
         try:

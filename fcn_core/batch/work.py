@@ -73,19 +73,22 @@ class Record:
     rows : int
         Their number.
     error : str or None
+    seconds : float
+        Time of the network and of everything after it.
     """
 
     path: str
     line: str
     rows: int
     error: str | None
+    seconds: float
 
 
 def made_of(task: Task, source: Source, result: PictureResult) -> tuple[Record, dict[str, bytes]]:
     """Return what is kept of a picture, and its files by their names relative to the folder of the batch."""
     rows = rows_of(source, result, task.question.model)
     files = make_files(result, rows, task.write, task.thumbnails)
-    return Record(source.key, json_line(rows), len(rows), result.error), files
+    return Record(source.key, json_line(rows), len(rows), result.error, result.seconds), files
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:

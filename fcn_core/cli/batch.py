@@ -130,7 +130,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.synset and not options.all:
         raise FcnError("Expected --synset or --all. Received neither. Name a synset, such as --synset dog.")
     scales = parse_scales(options.scales)
-    require_own(options.out)
+    require_own(options.out, formats)
     found = sources(options.inputs, shard, options.out)
     own = model_spec(options.model, options.labels, options.preprocessing).given is not None
     model = chosen_predictor(options) if own else None

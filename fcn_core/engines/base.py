@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,6 +183,33 @@ class Predictor(Protocol):
         """Release the memory that was cached after the last pass for the next one."""
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A predictor that can make its input ready in another thread, while it computes something else."""
+
+    def forecast(self, height: int, width: int) -> Forecast:
+        """Return the expected time and memory of a pass; see :class:`Predictor`."""
+
+    def prepared(self, image: ResizedImage) -> ResizedImage:
+        """Return the picture with the input of a pass over the whole, so that `run` does not wait for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage(ResizedImage):
+    """A picture at a network's size, with the network's input.
+
+    Attributes
+    ----------
+    batch : ndarray of float32
+        What a pass over the whole reads.
+    maker : Engine
+        The only one that reads it.
+    """
+
+    batch: Logits
+    maker: Engine
+
+
 class Engine:
     """Base of the engines: a subclass says how to run the whole network and its parts."""
 
@@ -267,7 +294,7 @@ class Engine:
             middle = empty_maps(self._middle, image.height, image.width)
             try:
                 if expected.plan is None:
-                    logits, outputs = self._run_whole(self._batch(image, 0, image.height, 0, image.width))
+                    logits, outputs = self._run_whole(self._whole_batch(image))
                     for each, output in zip(middle, outputs, strict=False):  # no maps of a large picture
                         each.values[:] = channels_last(output, self.axis)[0]
                     del outputs
@@ -333,6 +360,18 @@ class Engine:
         macs = expected.seconds / self._seconds_per_mac
         self._measured = (self._measured[0] / 2 + seconds, self._measured[1] / 2 + macs)
         self._seconds_per_mac = self._measured[0] / self._measured[1]
+
+    def prepared(self, image: ResizedImage) -> PreparedImage:
+        """Return the picture with the input of a pass over the whole, 12 bytes a pixel, so that `run` need not make it.
+
+        A pass does not stop this, and it does not stop a pass: another thread makes the next input meanwhile.
+        """
+        return PreparedImage(image.pixels, image.height, image.width, self._whole_batch(image), self)
+
+    def _whole_batch(self, image: ResizedImage) -> Logits:
+        if isinstance(image, PreparedImage) and image.maker is self:
+            return image.batch
+        return self._batch(image, 0, image.height, 0, image.width)
 
     def _batch(self, image: ResizedImage, top: int, end: int, left: int, right: int) -> Logits:
         """Return the picture between these rows and columns, preprocessed, as a batch of one: (1, 3, rows, columns)."""

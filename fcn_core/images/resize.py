@@ -17,6 +17,10 @@ from scipy import sparse
 
 # Floats of the picture in one step: they fit into a processor's cache, and need little memory.
 _WORK_FLOATS = 2**18
+# Where rows shrink, a step makes at least this number of them, from this number of columns at a time: short steps cost
+# more than what they compute, and a whole row of a large picture does not fit into the cache.
+_LEAST_ROWS = 32
+_WORK_COLUMNS = 2**12
 
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -176,17 +180,18 @@ def _resize_window(
     # The step that reduces the data comes first: the rows if their number shrinks, else the columns.
     shrinks = height < n_rows
     row_floats = max(1, channels * (n_columns if shrinks else width))
-    taps = int(np.diff(A.indptr).max())
-    source_rows = max(
-        _WORK_FLOATS // row_floats, 4 * taps
-    )  # bands overlap by their taps: keep that share small
-    step = max(1, (source_rows - taps) * height // n_rows)
+    if shrinks:
+        step = max(_LEAST_ROWS, _WORK_FLOATS // row_floats)
+    else:
+        taps = int(np.diff(A.indptr).max())
+        source_rows = max(
+            _WORK_FLOATS // row_floats, 4 * taps
+        )  # bands overlap by their taps: keep that share small
+        step = max(1, (source_rows - taps) * height // n_rows)
     for first in range(start, stop, step):
         last = min(first + step, stop)
         weights, source = _band(A, first, last)
-        band = pixels[source].astype(np.float32)
-        if shrinks:
-            band = (weights @ band.reshape(len(band), -1)).reshape(last - first, n_columns, channels)
+        band = _fewer_rows(weights, pixels[source]) if shrinks else pixels[source].astype(np.float32)
         count = len(band)
         columns = B @ band.transpose(1, 2, 0).reshape(n_columns, -1)
         band = columns.reshape(width, channels, count).transpose(2, 1, 0)
@@ -194,6 +199,17 @@ def _resize_window(
             band = (weights @ band.reshape(count, -1)).reshape(last - first, channels, width)
         rows[:, first - start : last - start] = band.transpose(1, 0, 2)
     return rows
+
+
+def _fewer_rows(weights: sparse.csr_array, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the weighted sums of a picture's rows, some columns after the other."""
+    count, columns, channels = weights.shape[0], *pixels.shape[1:]
+    flat = pixels.reshape(len(pixels), columns * channels)
+    sums = np.empty((count, columns * channels), np.float32)
+    for left in range(0, columns * channels, _WORK_COLUMNS):
+        part = slice(left, left + _WORK_COLUMNS)
+        sums[:, part] = weights @ flat[:, part].astype(np.float32)
+    return sums.reshape(count, columns, channels)
 
 
 def _band(matrix: sparse.csr_array, first: int, last: int) -> tuple[sparse.csr_array, slice]:

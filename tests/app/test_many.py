@@ -18,6 +18,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import fcn_core as fcn
+from app import streamlit_patches
 from app.many import choices, downloads
 from app.state import many
 from app.state.many import MOST_PICTURES, Entry, ManyPage
@@ -299,3 +300,26 @@ def test_masks_are_as_large_as_their_photos(rows: list[Row]) -> None:
 def test_photos_of_one_name_are_told_apart() -> None:
     twice = [Entry("1", "a.jpg", None, error="no"), Entry("2", "a.jpg", None, error="no")]  # type: ignore[arg-type]
     assert [row["path"] for row in downloads.rows_of(twice)] == ["a.jpg", "a.jpg (2)"]
+
+
+def test_what_is_said_of_an_unknown_word_goes_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened()
+    unknown = "zzgluk is no word that it knows"
+
+    def typed() -> None:
+        field = next(each for each in page.text_input if each.key.startswith("many-synset-pick"))
+        field.set_value("zzgluk").run()
+        assert unknown in text(page)
+
+    typed()
+    page.run()
+    assert unknown in text(page)
+    with monkeypatch.context() as patch:
+        patch.setattr(streamlit_patches, "is_history_navigation", lambda: True)
+        page.run()
+    assert unknown not in text(page)
+    typed()
+    page.switch_page("app/pages/models.py").run()
+    page.switch_page("app/pages/many.py").run()
+    assert unknown not in text(page)
+    assert not page.exception

@@ -153,7 +153,7 @@ def test_three_nodes_of_which_one_is_lost_give_the_rows_of_this_machine(tmp_path
     out = tmp_path / "out"
     child = subprocess.run(
         [sys.executable, "-m", "tests.batch.on_cluster", str(pictures), str(out), "3", "--lose"],
-        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
     )  # fmt: skip
     assert child.returncode == 0, child.stderr[-3000:]
     summary = json.loads(child.stdout.splitlines()[-1])

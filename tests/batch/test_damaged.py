@@ -278,10 +278,27 @@ def test_a_folder_with_results_of_something_else_is_refused(tmp_path, name):
     mine = tmp_path / name if name.endswith(".json") else tmp_path / name / "mine.txt"
     mine.parent.mkdir(exist_ok=True)
     mine.touch()
-    with pytest.raises(DatasetError, match=rf"Received {tmp_path}: it has {name}\. Choose another --out"):
+    with pytest.raises(
+        DatasetError, match=rf"Received {tmp_path}: it has {name} of something else\. Choose another --out"
+    ):
         require_own(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(WHOLE), encoding="utf-8")
     require_own(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["coco.json", "yolo/data.yaml", "yolo/mine.txt", "yolo/mine/a.txt"])
+def test_a_data_set_of_something_else_in_the_folder_of_a_batch_is_refused(tmp_path, name):
+    (tmp_path / "manifest.json").write_text(json.dumps(WHOLE), encoding="utf-8")
+    formats = ("coco", "yolo")
+    write_derived(tmp_path, PART_FORMATS["jsonl"], formats, "imagenet")
+    require_own(tmp_path, formats)
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine", encoding="utf-8")
+    which = name.partition("/")[0]
+    with pytest.raises(DatasetError, match=rf"it has {which} of something else\. Choose another --out"):
+        require_own(tmp_path, formats)
+    require_own(tmp_path, ("jsonl",))  # what is not replaced may be anything
 
 
 def test_a_new_folder_and_what_a_killed_run_left_are_no_others(tmp_path):

@@ -37,7 +37,7 @@ class Work:
             raise ImageError("Expected a picture. Received none. Choose another.")
         return image_from_array(PIXELS, str(source))
 
-    def network(self, image, model, scales, fit, cancelled):
+    def network(self, image, model, scales, fit, cancelled, resized):
         self.computed.append(image.name)
         assert self.gate.wait(PATIENCE)
         if cancelled():

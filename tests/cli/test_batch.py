@@ -19,7 +19,7 @@ from fcn_core.engines import load
 from fcn_core.export import files
 from fcn_core.export.rle import run_lengths_of
 from tests.batch.tables import names_in, table_of
-from tests.cli.commands import MODEL, one_line
+from tests.cli.commands import MODEL, RECORD, one_line
 from tests.waiting import PATIENCE
 
 SCALES = (*MODEL, "--scales", "64x96,200x320")
@@ -236,7 +236,11 @@ def test_precision_is_asked_of_the_model_and_named(run, loaded, tmp_path, monkey
         (["."], ".", "Choose another --out"),
         ([""], "out", "empty text"),
         (["cat.png"], "cat.png", "Received cat.png, which cannot (it is a file)"),
-        (["cat.png"], "others", "Received others: it has coco.json and yolo. Choose another --out."),
+        (
+            ["cat.png"],
+            "others",
+            "Received others: it has coco.json and yolo of something else. Choose another --out.",
+        ),
         (["cat.png"], "damaged", "damaged/manifest.json"),
     ],
 )
@@ -254,6 +258,51 @@ def test_a_folder_that_results_would_spoil_is_refused_before_a_model_is_loaded(
     assert (status, text) == (2, "")
     assert words in one_line(err)
     assert names_in(tmp_path) == before
+
+
+def test_a_data_set_of_another_is_not_replaced_by_a_later_run(run, loaded, tmp_path, monkeypatch):
+    Image.fromarray(skimage.data.chelsea()[::8, ::8]).save(tmp_path / "cat.png")
+    command = ("batch", tmp_path / "cat.png", "--synset", "cat", *FAST, "--out", tmp_path / "out")
+    assert run(*command)[0] == 0
+    mine = tmp_path / "out" / "yolo" / "mine.txt"
+    mine.parent.mkdir()
+    mine.touch()
+    monkeypatch.setattr(load, "load_model", None)
+    status, _, err = run(*command[:-1], tmp_path / "out", "--format", "jsonl,yolo")
+    assert status == 2
+    assert "it has yolo of something else" in one_line(err)
+    assert mine.is_file()
+
+
+def test_the_log_has_a_record_for_each_picture_that_was_analysed(
+    run, loaded, photographs_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FCN_LOG", "json")
+    command = (
+        "batch",
+        photographs_folder,
+        "--synset",
+        "cat",
+        "--synset",
+        "dog",
+        *FAST,
+        "--out",
+        tmp_path / "out",
+    )
+    status, _, err = run(*command)
+    assert status == 2
+    records = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    rows = {row["path"]: row["seconds"] for row in table_of(tmp_path / "out") if row["error"] is None}
+    assert [record["seconds"] for record in records] == [round(rows[path], 3) for path in sorted(rows)]
+    for record in records:
+        assert set(record) == RECORD
+        assert (record["event"], record["model"], record["scales"]) == (
+            "analysis",
+            "efficientnet-lite0",
+            ["64x96"],
+        )
+    logged = "".join(json.dumps(record) for record in records)
+    assert not any(secret in logged for secret in ("cat", "cup", str(tmp_path)))
 
 
 def test_all_that_a_batch_writes_is_known_as_such(made):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fcn_core.synsets.ontology import Ontology
-from tests.cli.commands import MODEL, SMALL, one_line
+from tests.cli.commands import MODEL, RECORD, SMALL, one_line
 from tests.waiting import PATIENCE
 
 
@@ -48,10 +48,6 @@ def test_an_internal_error_is_logged_without_its_message(run, monkeypatch):
     assert (record["level"], record["event"], record["fault"]) == ("error", "fault", "RuntimeError")
     assert any("test_entry.py" in frame for frame in record["stack"])
     assert "secret" not in err.splitlines()[0]
-
-
-RECORD = {"time", "level", "event", "model", "weights", "engine", "output_stride", "fit", "map", "scales"}
-RECORD |= {"seconds", "peak_rss_mb", "cache_hit"}
 
 
 def test_the_log_has_one_record_per_analysis_without_picture_or_name(run, pictures, tmp_path, monkeypatch):

@@ -105,6 +105,7 @@ def test_the_defaults_in_words_are_the_defaults() -> None:
     assert words["FCN_MODEL"] == f"`{settings.MODEL.default}`"
     assert words["FCN_ENGINE"].startswith(f"`{settings.ENGINE.default}`")
     assert words["FCN_ALLOW_REMOVE"] == f"`{settings.ALLOW_REMOVE.default:d}`"
+    assert words["FCN_ALLOW_ROOMS"] == f"`{settings.ALLOW_ROOMS.default:d}`"
     assert words["FCN_ALLOW_EXPORT"].startswith(f"`{settings.ALLOW_EXPORT.default:d}`,")
     assert words["FCN_MODELS"] == f"`{','.join(settings.MODELS.default)}`"
     assert words["FCN_ALLOW_URLS"] == f"`{settings.ALLOW_URLS.default:d}`"

@@ -55,6 +55,7 @@ def test_pictures_are_resized_as_scikit_image_does(height, width, new_height, ne
         ((1, 500), (32, 40)),
         ((500, 1), (40, 32)),
         ((2, 2), (321, 33)),
+        ((300, 2000), (64, 90)),
         ((64, 64), (64, 64)),
         ((97, 101), (1, 1)),
     ],
