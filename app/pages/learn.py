@@ -202,8 +202,6 @@ def heading(lesson: Lesson) -> None:
 
 def whole_lesson(stage: Stage) -> None:
     """Draw all steps one after another, and offer the handout."""
-    with above():
-        st.caption(_("All on one page"), width="content")
     st.title(_("The whole lesson"))
     with st.container(key="prose-all"):
         st.markdown(
@@ -260,8 +258,6 @@ def room_page(stage: Stage) -> None:
 
 def glossary_page() -> None:
     """Draw all terms, each with an address of its own."""
-    with above():
-        st.caption(_("Terms of the lesson"), width="content")
     st.title(_("Glossary"))
     english = entries()
     for anchor, term in entries(learner().lang).items():
@@ -285,6 +281,9 @@ if state.problem:
 the_stage = Stage(ModelKey(learner().model), source)
 facts.gather(the_stage)
 with st.container(key="lesson"):
+    if here in others:
+        with above():
+            st.caption(_("The lesson"), width="content")
     if here == "glossary":
         glossary_page()
     elif here == EXERCISES:
