@@ -28,6 +28,8 @@ SIZES = tuple(str(scale) for scale in NOTEBOOK_SCALES)
 FITS = ("aspect", "exact")
 TRUTHS = ("outline", "box")
 KINDS = ("evidence", "probability")
+PATHS = ("45", "20")
+"""The ways through the slides, by the minutes they take."""
 TOY_LIMIT = 1000.0
 _SYNSETS = ("synset", "here", "twice")
 
@@ -48,7 +50,13 @@ class Learner:
     lang : str
         Language of the lesson, a key of `LANGUAGES`. A first visit whose address names none begins in the browser's.
     present : bool
-        Whether the lesson is projected.
+        Whether the lesson is projected, as slides.
+    slide : int
+        Number of the slide in the whole deck, counted from 1.
+    path : str
+        Which slides are shown, a key of `PATHS`.
+    notes : bool
+        Whether the speaker notes lie over the slide.
     picture : str
         Name of a sample, URL of a picture, or "" for an uploaded one.
     synset : str
@@ -80,6 +88,9 @@ class Learner:
     step: Annotated[str, address.text(20)] = "1"
     lang: Annotated[str, one_of(*LANGUAGES)] = "en"
     present: Annotated[bool, flag()] = False
+    slide: Annotated[int, whole(99)] = 1
+    path: Annotated[str, one_of(*PATHS)] = PATHS[0]
+    notes: Annotated[bool, flag()] = False
     picture: Annotated[str, address.picture()] = DEFAULT
     synset: Annotated[str, address.synset()] = ""
     model: Annotated[str, address.model()] = "efficientnet-lite2"
@@ -130,6 +141,7 @@ OF_STEP: Mapping[str, tuple[str, ...]] = {
 """The choices of each step, besides the answers of its questions."""
 
 _LEAST = {
+    "slide": 1,
     "grid_height": 32,
     "grid_width": 32,
     "noise_height": 32,

@@ -65,20 +65,10 @@ _STYLE = """
 </style>
 """
 
-_PRESENT = """
-<style>
-html { font-size: 22px !important; }
-[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
-[data-testid="stHeader"], [data-testid="stToolbar"] { display: none !important; }
-[data-testid="stMainBlockContainer"] { padding-top: 1.5rem !important; }
-@media (max-width: 640px) { html { font-size: 18px !important; } }
-</style>
-"""
 
-
-def style(present: bool) -> None:
-    """Add the lesson's style sheet; in present mode with large type and without sidebar and header."""
-    st.html(f"{_STYLE}<style>{charts_style()}</style>{_PRESENT if present else ''}")
+def style() -> None:
+    """Add the lesson's style sheet."""
+    st.html(f"{_STYLE}<style>{charts_style()}</style>")
 
 
 @cache
@@ -172,14 +162,19 @@ def watch(stage: Stage) -> None:
         look()
 
 
+def wait_for(wait: NotReadyError) -> None:
+    """Say what is waited for, in the place of a figure or below an incomplete one."""
+    share = f" · {percent(wait.share)}" if wait.share else ""
+    text = escape(_("Please wait: {what}", what=wait.what))
+    st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
+
+
 def figure(draw_figure: Draw, stage: Stage) -> bool:
     """Draw a figure, or say why it is not there yet; return whether there is something to caption."""
     try:
         return draw_figure(stage) is not False
     except NotReadyError as wait:
-        share = f" · {percent(wait.share)}" if wait.share else ""
-        text = escape(_("Please wait: {what}", what=wait.what))
-        st.html(f'<div class="lesson-wait" data-announce="{text}">{text}{share}</div>')
+        wait_for(wait)
         return False
     except FcnError as error:
         st.error(str(error), icon=":material/error:")

@@ -22,9 +22,9 @@ STATE: Mapping[str, str] = {"lesson_state": "LessonState"}
 
 WIDGETS = (
     "lesson-go-*",  # buttons between the steps
-    *("lesson-present", "lesson-leave", "lesson-reset", "lesson-notebook"),
+    *("lesson-present", "lesson-remote", "lesson-reset", "lesson-notebook"),
     "upload-lesson-*",
-    *("lesson_prove", "lesson_up", "lesson_down", "lesson_word"),
+    *("lesson_prove", "lesson_up", "lesson_down", "lesson_word", "lesson_cells"),
     *("lesson-check-*", "lesson-hint-*", "lesson-name", "lesson-score", "lesson-begin-again"),
     *("lesson-open-room", "lesson-close-room", "lesson-code", "lesson-enter"),
     *("lesson-ask-*", "lesson-reveal", "lesson-counts", "lesson-votes-again", "lesson-vote-*"),
@@ -56,6 +56,8 @@ class LessonState:
         Models whose conversion the user asked to prove.
     geometry : dict
         Geometry of the models used so far.
+    wished : int
+        When the presenter's last wish was made, in milliseconds.
     jobs : dict
         For each purpose what was asked for, and its job.
     attempts : dict
@@ -68,6 +70,8 @@ class LessonState:
         Keys of the rooms in which this session asks, by their codes.
     voter : str
         Token by which rooms know this session.
+    cells : tuple or None
+        What the figure of cells shows, and on what that depends.
     """
 
     choices: Choices[Learner] = field(
@@ -80,12 +84,14 @@ class LessonState:
     problem: str = ""
     proved: set[str] = field(default_factory=set)
     geometry: dict[ModelKey, Geometry] = field(default_factory=dict)
+    wished: int = 0
     jobs: dict[str, tuple[Any, Job]] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     judged: dict[str, tuple[object, ...]] = field(default_factory=dict)
     judging: str = ""
     room_keys: dict[str, str] = field(default_factory=dict)
     voter: str = field(default_factory=secrets.token_hex)
+    cells: tuple[Any, dict[str, Any]] | None = None
 
 
 def lesson_state() -> LessonState:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from app.lesson import pictures
@@ -15,11 +16,11 @@ from app.lesson.language import translated as _
 from app.lesson.session import learner, lesson_state
 from app.state import caches, predictors, shared_queue
 from app.state.pictures import Picture
-from app.state.queue.jobs import Job, ModelKey, Snapshot, Source
+from app.state.queue.jobs import Job, Measurement, ModelKey, Snapshot, Source
 from app.state.session import session_id
 from fcn_core.errors import FcnError
 from fcn_core.images.read import RGBImage
-from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, Scale
+from fcn_core.images.scales import NOTEBOOK_SCALES, Fit, PlannedScale, Scale
 from fcn_core.maps.findings import findings
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.networks.geometry import Geometry
@@ -160,13 +161,19 @@ class Stage:
         FcnError
             They cannot be computed.
         """
+        submit = partial(shared_queue.queue().submit, image, self.model, scales, fit, session=session_id())
+        return self._finished(purpose, (image.sha256, self.model, scales, fit), submit)[1].class_maps
+
+    def measured(self, purpose: str, image: Source, plan: PlannedScale, what: Measurement) -> Any:
+        """Return a measurement of a picture, made by the queue; see `class_maps`."""
+        measure = partial(shared_queue.queue().measure, image, self.model, plan, what, session=session_id())
+        return self._finished(purpose, (image.sha256, self.model, plan, what), measure)[0].result
+
+    def _finished(self, purpose: str, key: Any, submit: Callable[[], Job]) -> tuple[Job, Snapshot]:
+        """Return the finished job of a purpose; submit it if the session has none of this key."""
         kept = lesson_state().jobs
-        key = (image.sha256, self.model, scales, fit)
         if purpose not in kept or kept[purpose][0] != key:
-            kept[purpose] = (
-                key,
-                shared_queue.queue().submit(image, self.model, scales, fit, session=session_id()),
-            )
+            kept[purpose] = (key, submit())
         job = kept[purpose][1]
         shared_queue.queue().keep_alive(job, session=session_id())
         now = shared_queue.queue().look(job)
@@ -179,7 +186,7 @@ class Stage:
         if not now.finished:
             self.waiting.append(job)
             raise NotReadyError(now.share, progress_words(now, self.spec.title))
-        return now.class_maps
+        return job, now
 
     @property
     def busy(self) -> bool:

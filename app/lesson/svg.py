@@ -28,6 +28,17 @@ def reduced(pixels: UInt8, side: int = 640) -> UInt8:
     return stretched(pixels, max(1, round(height * share)), max(1, round(width * share)))
 
 
+def averaged(square: UInt8, side: int) -> UInt8:
+    """Return the mean colours of side × side parts of a square picture."""
+    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.BOX))
+
+
+def enlarged(pixels: UInt8, size: int) -> UInt8:
+    """Enlarge a small picture to about `size` pixels with sharp edges, because browsers blur it."""
+    times = max(1, round(size / pixels.shape[1]))
+    return np.repeat(np.repeat(pixels, times, axis=0), times, axis=1)
+
+
 def picture(
     pixels: UInt8,
     marks: Iterable[str],

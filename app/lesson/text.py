@@ -21,7 +21,7 @@ Teachers can edit or translate them without changing code.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -172,9 +172,31 @@ def parse(source: str, name: str = "1") -> Lesson:
     ValueError
         A mark is unknown, or a question is incomplete; the message quotes the line.
     """
+    keys, body = opened(source)
+    return Lesson(name, keys["title"], keys["short"], keys["goal"], blocks_of(body.splitlines()))
+
+
+def opened(source: str) -> tuple[dict[str, str], str]:
+    """Split a file into the keys with which it opens, and the rest."""
     _, head, body = source.split("---\n", 2)
-    keys = dict(line.split(": ", 1) for line in head.strip().splitlines())
-    lines = body.splitlines()
+    return dict(line.split(": ", 1) for line in head.strip().splitlines()), body
+
+
+def mark_of(line: str) -> tuple[str, str]:
+    """Return what a line marks and its name, as ``("figure", "grid")``; twice "" if it is no mark."""
+    mark = _MARK.fullmatch(line)
+    return (mark[1], mark[2] or "") if mark else ("", "")
+
+
+def blocks_of(lines: Sequence[str]) -> tuple[Block, ...]:
+    """Read lines of Markdown with marks.
+
+    Raises
+    ------
+    ValueError
+        A mark is unknown, or a question is incomplete; the message quotes the line.
+    """
+    lines = list(lines)
     blocks: list[Block] = []
     prose: list[str] = []
 
@@ -220,7 +242,7 @@ def parse(source: str, name: str = "1") -> Lesson:
         else:
             raise ValueError(f"Expected figure, code, check, question or exercise. Received: {line!r}")
     close()
-    return Lesson(name, keys["title"], keys["short"], keys["goal"], tuple(blocks))
+    return tuple(blocks)
 
 
 def _question(name: str, lines: list[str]) -> Question:

@@ -15,6 +15,7 @@ from app.lesson.exercises import page as exercises
 from app.lesson.glossary import entries
 from app.lesson.handout import handout, questions
 from app.lesson.language import translated as _
+from app.lesson.present import notes, remote, screen
 from app.lesson.room import ROOM
 from app.lesson.session import learner, lesson_state
 from app.lesson.stage import Stage
@@ -61,6 +62,7 @@ others = {
     **({ROOM: _("Predict together")} if room.allowed() or learner().step == ROOM else {}),
     "glossary": _("Glossary"),
     "all": _("All on one page"),
+    notes.STEP: _("Speaker notes"),
 }
 asked = learner().step
 known = asked in others or asked in lessons
@@ -70,11 +72,6 @@ here = asked if known else "1"
 def go(step: str) -> None:
     """Go to a step."""
     lesson_state().choices.choose(step=step)
-
-
-def project(large: bool) -> None:
-    """Begin or end to present."""
-    lesson_state().choices.choose(present=large)
 
 
 def link(step: str, label: str, place: str, *, icon: str | None = None, right: bool = False) -> None:
@@ -96,7 +93,7 @@ def label(lesson: Lesson) -> str:
 
 
 def contents() -> None:
-    """Draw the sidebar: the steps, the picture, the model and present mode."""
+    """Draw the sidebar: the steps, the picture, the model, and the way to the slides."""
     widget = state.choices.widget
     with st.sidebar:
         st.header(_("The lesson"), anchor=False)
@@ -128,9 +125,9 @@ def contents() -> None:
             _("Present"),
             key="lesson-present",
             icon=":material/slideshow:",
-            help=_("Large type, without sidebar and header."),
-            on_click=project,
-            args=(True,),
+            help=_("The lesson as slides, for a lecture room."),
+            on_click=remote.begin,
+            args=(here,),
         )
 
 
@@ -150,8 +147,7 @@ def above() -> Iterator[None]:
     ):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             yield
-        if not learner().present:
-            language_switch()
+        language_switch()
 
 
 def one_step(lesson: Lesson, stage: Stage) -> None:
@@ -270,9 +266,11 @@ def glossary_page() -> None:
 
 st.set_page_config(page_title=_("Where does the network see it?"))
 spoken.language(learner().lang)
+presents = learner().present
 frame.arrive(here)
-frame.style(learner().present)
-contents()
+frame.style()
+if not presents:
+    contents()
 state.choices.publish()
 notices.ignored_parameters(ignored or (), _(notices.IGNORED))
 if state.problem:
@@ -281,26 +279,22 @@ if state.problem:
 the_stage = Stage(ModelKey(learner().model), source)
 facts.gather(the_stage)
 with st.container(key="lesson"):
-    if here in others:
+    if here in others and not presents:
         with above():
             st.caption(_("The lesson"), width="content")
-    if here == "glossary":
+    if presents:
+        screen.draw(the_stage)
+    elif here == "glossary":
         glossary_page()
     elif here == EXERCISES:
         exercises_page(the_stage)
     elif here == ROOM:
         room_page(the_stage)
+    elif here == notes.STEP:
+        notes.page(the_stage)
     elif here == "all":
         whole_lesson(the_stage)
     else:
         one_step(lessons[here], the_stage)
     with st.container(key="lesson-end"):
         st.empty()
-    if learner().present:
-        st.button(
-            _("Leave present mode"),
-            key="lesson-leave",
-            icon=":material/close:",
-            on_click=project,
-            args=(False,),
-        )

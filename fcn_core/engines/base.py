@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn_core.engines.bands import Plan, Run, Tap, channels_last, run_in_bands
+from fcn_core.engines.last_layer import LastLayer
 from fcn_core.engines.memory_model import banded_demand, cached_mb, middle_mb, whole_demand
 from fcn_core.errors import EngineError, MemoryBudgetError
 from fcn_core.images.resize import ResizedImage
@@ -176,6 +177,9 @@ class Predictor(Protocol):
     def logits(self, image: ResizedImage, checkpoint: Checkpoint | None = None) -> Logits:
         """Compute the class map of logits alone, shape (h, w, classes), float32."""
 
+    def last_layer(self, image: ResizedImage, classes: Sequence[int]) -> LastLayer:
+        """Compute what goes into the last layer at every cell; return it with the weights of these classes."""
+
     def compute_in(self, precision: Precision) -> None:
         """Compute in another precision from now on."""
 
@@ -321,6 +325,31 @@ class Engine:
             logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
         return Pass(logits, middle)
 
+    def last_layer(self, image: ResizedImage, classes: Sequence[int]) -> LastLayer:
+        """Compute what goes into the last layer at every cell, in one pass over the whole picture.
+
+        Parameters
+        ----------
+        image : ResizedImage
+            The picture at the size of the network's input; a small one, as the pass is not in bands.
+        classes : sequence of int
+            Ids of the classes whose weights are returned.
+
+        Raises
+        ------
+        MemoryBudgetError
+            A pass over the whole picture does not fit into ``FCN_MEMORY_MB``.
+        EngineError
+            The network does not end with a convolution of 1 x 1.
+        """
+        with self._lock:
+            expected = self.forecast(image.height, image.width)
+            if not expected.fits or (expected.plan is not None and not self._in_parts):
+                raise MemoryBudgetError(self._does_not_fit(expected, image))
+            batch = self._batch(image, 0, image.height, 0, image.width)
+            features, kernel, bias = self._run_to_last_layer(batch, classes)
+        return LastLayer(features, kernel, bias, tuple(classes))
+
     def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
         budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
         least = max(MIN_SIDE, self._geometry.smallest)
@@ -383,6 +412,10 @@ class Engine:
 
     def _run_whole(self, batch: Logits) -> tuple[Logits, list[Logits]]:
         """Run the whole network: a batch of one in, a class map (h, w, classes) and batches of the middle out."""
+        raise NotImplementedError
+
+    def _run_to_last_layer(self, batch: Logits, classes: Sequence[int]) -> tuple[Logits, Logits, Logits]:
+        """Return the features (h, w, F), and the weights (F, n) and biases (n,) of n classes."""
         raise NotImplementedError
 
     def _part_runs(self) -> list[Run]:

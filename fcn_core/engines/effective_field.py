@@ -96,6 +96,62 @@ def measure(model: Predictor, checkpoint: Callable[[float], None] | None = None)
     return EffectiveField(side, low, high, round(max([0.0, *shifts])))
 
 
+def measure_cells(
+    model: Predictor, image: ResizedImage, checkpoint: Callable[[float], None] | None = None
+) -> NDArray[np.float32]:
+    """Measure for each cell of one picture how much every part of the picture moves its logits.
+
+    The parts are the squares around the centres of the cells, half-way to the neighbours (`CellAxis.edges`): as many
+    as cells, each with one small pass.
+
+    Parameters
+    ----------
+    model : Predictor
+    image : ResizedImage
+        The picture at the size of the network's input.
+    checkpoint : callable, optional
+        Called with the finished share in [0, 1]; may raise to stop between passes.
+
+    Returns
+    -------
+    (h, w, h, w) float32 ndarray
+        ``[i, j]`` is of the cell in row i and column j: the mean squared gradient of its logits with respect to the
+        pixels of each part, as a share of the sum over all parts. It is zero everywhere if nothing moves the cell.
+    """
+    height, width = image.height, image.width
+    cells = model.cells(height, width)
+    rows = [round(share * height) for share in cells.y.edges()]
+    columns = [round(share * width) for share in cells.x.edges()]
+    picture = np.ascontiguousarray(np.moveaxis(image.rows(0, height), 0, -1))
+    rng = np.random.default_rng(0)
+    noise = (_NOISE * rng.standard_normal(picture.shape)).astype(np.float32)
+    parts = cells.y.size * cells.x.size
+
+    def logits(pixels: NDArray[np.float32], done: int) -> NDArray[np.float32]:
+        if checkpoint is not None:
+            checkpoint(done / (parts + 1))
+        return model.logits(ResizedImage(pixels, height, width))  # type: ignore[arg-type]  # floats, as they are
+
+    plain = logits(picture, 0)
+    moved = np.zeros((*plain.shape[:2], parts), np.float64)
+    for part in range(parts):
+        row, column = divmod(part, cells.x.size)
+        square = slice(rows[row], rows[row + 1]), slice(columns[column], columns[column + 1])
+        if picture[square].size == 0:
+            continue  # the last cell of some sizes looks beyond the border
+        pixels = picture.copy()
+        pixels[square] += noise[square]
+        change = logits(pixels, 1 + part) - plain
+        energy = np.einsum("hwc,hwc->hw", change, change, dtype=np.float64)
+        moved[..., part] = energy / np.square(noise[square], dtype=np.float64).sum()
+    total = moved.sum(axis=-1, keepdims=True)
+    shares = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
+    found: NDArray[np.float32] = shares.reshape(*plain.shape[:2], cells.y.size, cells.x.size).astype(
+        np.float32
+    )
+    return found
+
+
 def sample() -> NDArray[np.float32]:
     """Return the sample picture: the astronaut Eileen Collins, by NASA, of shape (384, 384, 3), 0 to 255."""
     import skimage.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from fcn_core.engines.bands import Run
 from fcn_core.engines.base import Engine, Logits, model_info
+from fcn_core.engines.last_layer import not_a_convolution
 from fcn_core.errors import EngineError
 from fcn_core.images.resize import ResizedImage
 from fcn_core.networks.keras_settings import import_keras, keras_settings
@@ -97,6 +99,18 @@ class TensorFlowEngine(Engine):
     def _run_whole(self, batch: Logits) -> tuple[Logits, list[Logits]]:
         logits, *middle = map(np.asarray, self._tf.nest.flatten(self._traced(batch)))
         return logits[0], middle
+
+    def _run_to_last_layer(self, batch: Logits, classes: Sequence[int]) -> tuple[Logits, Logits, Logits]:
+        import keras
+
+        last = self.network.layers[-1]
+        if not isinstance(last, keras.layers.Conv2D) or last.kernel_size != (1, 1) or not last.use_bias:
+            raise not_a_convolution(self._info.title)
+        with keras_settings():
+            before = keras.Model(self.network.inputs[0], last.input)
+        features = np.asarray(before(batch, training=False))[0]
+        kernel, bias = (np.asarray(each) for each in last.get_weights())
+        return features, kernel[0, 0][:, list(classes)], bias[list(classes)]
 
     @staticmethod
     def _infer(run: Any, batch: Logits) -> Logits:

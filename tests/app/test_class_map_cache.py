@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.state.queue import job_queue, jobs
+from app.state.queue import jobs
 from app.state.queue.class_map_cache import ClassMapCache
 from app.state.queue.job_queue import Queue
+from fcn_core.engines import effective_field
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.errors import MemoryBudgetError
 from fcn_core.images.scales import plan_scales
@@ -123,5 +124,5 @@ def test_class_maps_are_evicted_for_a_measurement(
             raise MemoryBudgetError("does not fit")
         return FIELD
 
-    monkeypatch.setattr(job_queue.effective_field, "measure", measure)
+    monkeypatch.setattr(effective_field, "measure", measure)
     assert queue.field(KEY, session="one").result(20) == FIELD

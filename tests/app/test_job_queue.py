@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from app.state import predictors
-from app.state.queue import job_queue, jobs
+from app.state.queue import jobs
 from app.state.queue.class_map_cache import ClassMapCache
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import ModelKey
+from fcn_core.engines import effective_field
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.errors import FcnError, MemoryBudgetError, WeightsUnavailable
 from fcn_core.images.scales import Scale, plan_scales
@@ -262,7 +263,7 @@ def test_a_field_is_measured_once_and_in_turn(
     queue: Queue, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[Any] = []
-    monkeypatch.setattr(job_queue.effective_field, "measure", lambda *a: measured.append(a[0]) or FIELD)
+    monkeypatch.setattr(effective_field, "measure", lambda *a: measured.append(a[0]) or FIELD)
     network.gate = threading.Event()
     first = queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")
     fields = [queue.field(KEY, session="one") for _ in range(3)]
@@ -288,7 +289,7 @@ def test_a_failed_measurement_is_explained(
     def measure(*_: Any) -> EffectiveField:
         raise error
 
-    monkeypatch.setattr(job_queue.effective_field, "measure", measure)
+    monkeypatch.setattr(effective_field, "measure", measure)
     with pytest.raises(FcnError, match=words):
         queue.field(KEY, session="one").result(20)
     assert finished(queue, queue.submit(picture(), KEY, SCALES[:1], "exact", session="one")).state == "done"
@@ -304,7 +305,7 @@ def test_a_field_is_measured_once_its_model_can_be_loaded(
             raise errors.pop()
         return network
 
-    monkeypatch.setattr(job_queue.effective_field, "measure", lambda *_: FIELD)
+    monkeypatch.setattr(effective_field, "measure", lambda *_: FIELD)
     queue = Queue(load, ClassMapCache(10**7))
     with pytest.raises(FcnError, match="No network"):
         queue.field(KEY, session="one").result(PATIENCE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -134,13 +137,20 @@ def test_only_the_key_controls_a_room(room: Class, key: str) -> None:
 def test_a_room_expires_when_nobody_uses_it(room: Class) -> None:
     room.rooms.vote(room.code, "anna", "order", 0)
     room.clock.now += rooms.UNUSED_AFTER - 1
-    assert room.rooms.look(room.code, "anna") is not None, "to look is no use"
     room.rooms.vote(room.code, "anna", "order", 1)
     room.clock.now += rooms.UNUSED_AFTER - 1
     assert room.counts() == (0, 1, 0)
     room.clock.now += rooms.UNUSED_AFTER + 1
     assert not room.rooms.exists(room.code)
     assert len(room.rooms) == 0
+
+
+def test_a_participant_who_only_looks_does_not_keep_a_room(room: Class) -> None:
+    room.rooms.vote(room.code, "anna", "order", 0)
+    room.clock.now += rooms.UNUSED_AFTER - 1
+    assert room.rooms.look(room.code, "anna") is not None
+    room.clock.now += 2
+    assert room.rooms.look(room.code, "anna") is None
 
 
 def test_a_room_without_votes_expires_soon_after_its_page_is_closed() -> None:
@@ -195,6 +205,16 @@ def test_questions_are_bounded(room: Class, monkeypatch: pytest.MonkeyPatch) -> 
     room.rooms.ask(room.code, room.key, FIRST)
 
 
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as possible."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
 def test_votes_from_many_threads_are_all_counted(room: Class) -> None:
     def votes(voter: int) -> None:
         for choice in (0, 1, 2, voter % 3):
@@ -206,8 +226,15 @@ def test_votes_from_many_threads_are_all_counted(room: Class) -> None:
     assert room.counts() == (100, 100, 100)
 
 
-def test_rooms_from_many_threads_are_bounded() -> None:
-    made = Rooms()
+@pytest.mark.usefixtures("restless")
+def test_rooms_from_many_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, new_code = Rooms(), rooms._new_code
+
+    def slowly() -> str:
+        time.sleep(1e-4)  # others take their turn between the look at the bounds and the new room
+        return new_code()
+
+    monkeypatch.setattr(rooms, "_new_code", slowly)
 
     def opens(n: int) -> bool:
         try:

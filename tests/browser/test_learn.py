@@ -1,4 +1,4 @@
-"""The lesson in Chromium: every step, slider and answer, the handout, present mode."""
+"""The lesson in Chromium: every step, slider and answer, the handout."""
 
 from __future__ import annotations
 
@@ -92,17 +92,6 @@ def test_next_and_previous_change_the_address_and_start_at_the_top(visit: Visit)
     expect(page.locator(".st-key-lesson h1")).to_be_in_viewport()
     page.locator(".st-key-lesson-way button").nth(0).click()
     expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[1].title)
-
-
-def test_present_mode_is_large_and_has_no_sidebar(visit: Visit) -> None:
-    page = _open(visit, step="3")
-    size = "parseFloat(getComputedStyle(document.querySelector('.st-key-lesson p')).fontSize)"
-    plain = page.evaluate(size)
-    page = _open(visit, step="3", present="1")
-    assert page.evaluate(size) > 1.3 * plain
-    expect(page.locator("[data-testid=stSidebar]")).to_be_hidden()
-    page.get_by_role("button", name="Leave present mode").click()
-    expect(page.locator("[data-testid=stSidebar]")).to_be_visible()
 
 
 def test_a_phone_shows_a_step_without_scrolling_sideways(visit: Visit) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from fcn_core.engines import effective_field
 from fcn_core.engines.base import ModelInfo
-from fcn_core.engines.effective_field import SIDE, measure
+from fcn_core.engines.effective_field import SIDE, measure, measure_cells
 from fcn_core.engines.load import load_model
 from fcn_core.errors import EngineError
 from fcn_core.images.resize import ResizedImage
@@ -172,3 +172,76 @@ def test_constant_cells_do_not_count(monkeypatch) -> None:
 
     monkeypatch.setattr(model, "logits", half_dead)
     assert measure(model).side == pytest.approx(measure(Linear(64)).side, abs=3)
+
+
+WIDE = CellGrid(CellAxis(96, 3, 32, 15.5, 96), CellAxis(160, 5, 32, 15.5, 96))
+
+
+class Windows:
+    """A network on 96 x 160 pixels whose cells see the pixels of their square, and half as much of the next one."""
+
+    info = Linear.info
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def cells(self, height: int, width: int) -> CellGrid:
+        assert (height, width) == (96, 160)
+        return WIDE
+
+    def logits(self, image: ResizedImage, checkpoint: object = None) -> np.ndarray:
+        self.passes += 1
+        squares = image.pixels.reshape(3, 32, 5, 32, 3).transpose(0, 2, 1, 3, 4).reshape(3, 5, -1)
+        right = np.concatenate([squares[:, 1:], np.zeros_like(squares[:, :1])], axis=1)
+        return np.concatenate([squares.astype(float), right / 2], axis=-1)
+
+
+def test_the_field_of_each_cell_is_where_it_looks() -> None:
+    model = Windows()
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 160, 3), np.uint8)
+    field = measure_cells(model, ResizedImage(pixels, 96, 160))
+    assert model.passes == 1 + 15
+    assert field.shape == (3, 5, 3, 5)
+    np.testing.assert_allclose(field.sum(axis=(2, 3)), 1, rtol=1e-5)
+    for row in range(3):
+        for column in range(5):
+            expected = np.zeros((3, 5))
+            expected[row, column] = 1
+            if column < 4:
+                expected[row, column], expected[row, column + 1] = 0.8, 0.2  # 1 and 1/2, squared
+            np.testing.assert_allclose(field[row, column], expected, atol=1e-3)
+
+
+def test_the_field_of_a_cell_that_nothing_moves_is_empty() -> None:
+    model = Windows()
+    model.logits = lambda image, checkpoint=None: np.zeros((3, 5, 4), np.float32)
+    assert not measure_cells(model, ResizedImage(np.zeros((96, 160, 3), np.uint8), 96, 160)).any()
+
+
+def test_the_field_of_each_cell_can_be_stopped() -> None:
+    shares = []
+
+    def checkpoint(share: float) -> None:
+        shares.append(share)
+        if len(shares) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        measure_cells(Windows(), ResizedImage(np.zeros((96, 160, 3), np.uint8), 96, 160), checkpoint)
+    assert shares == pytest.approx([0, 1 / 16, 2 / 16])
+
+
+def test_real_cells_are_moved_most_by_what_is_near(lite0, chelsea) -> None:
+    """Which square is the brightest depends on the picture, but it is seldom far away: a grid that is turned fails."""
+    image = ResizedImage(chelsea, 160, 224)
+    field = measure_cells(lite0, image)
+    rows, columns = field.shape[:2]
+    y, x = np.mgrid[:rows, :columns]
+
+    def distance(found: np.ndarray) -> float:
+        middle_y, middle_x = (found * y).sum(axis=(2, 3)), (found * x).sum(axis=(2, 3))
+        return float(np.median(np.hypot(middle_y - y, middle_x - x)))
+
+    assert distance(field) < 1.2
+    assert distance(field[::-1]) > 2
+    assert distance(field[:, ::-1]) > 2

@@ -68,12 +68,13 @@ def _exercise(number: int, task: Task, stage: Stage, known: Facts) -> None:
     attempt = state.attempts.get(task.name, Attempt()).helped(hints, shown)
     place = (stage.chosen.picture or "upload", stage.model.name)
     verdicts: Mapping[str, Verdict] = {}
+    announced = ""
     if state.judging == task.name:
         state.judging = ""
         state.judged[task.name] = (answers, place)
         verdicts = exercise.verdicts(answers, known)
         attempt = attempt.tried(answers, all(v.right for v in verdicts.values()), *place)
-        spoken.announce(_spoken(exercise, verdicts, stage))
+        announced = _spoken(exercise, verdicts, stage)
     elif state.judged.get(task.name) == (answers, place):
         verdicts = exercise.verdicts(answers, known)
     state.attempts[task.name] = attempt
@@ -81,20 +82,31 @@ def _exercise(number: int, task: Task, stage: Stage, known: Facts) -> None:
     st.header(f"{number}\u2002{task.title}", anchor=f"exercise-{task.name}")
     st.caption(_worth(attempt))
     st.markdown(fill(task.text, stage.values))
-    ready = _material(exercise, answers, stage, known)
-    _inputs(exercise, answers, stage, known)
-    _after_inputs(exercise, answers)
-    for n in range(hints):
-        with st.container(key=f"hint-{task.name}-{n}"):
-            st.markdown(f":material/lightbulb: {fill(task.hints[n], stage.values)}")
+    # Each part has a place of its own: what comes or goes must not move the buttons below it to another one.
+    with st.container():
+        ready = _material(exercise, answers, stage, known)
+    with st.container():
+        _inputs(exercise, answers, stage, known)
+    if exercise.name == "gaps":
+        gaps = {part.name: answers[part.name] or "____" for part in exercise.parts}
+        st.code(of_network.GAPS.format(**gaps), language="python", wrap_lines=True)
+    with st.container():
+        for n in range(hints):
+            with st.container(key=f"hint-{task.name}-{n}"):
+                st.markdown(f":material/lightbulb: {fill(task.hints[n], stage.values)}")
     _buttons(task, stage, hints, shown, ready)
-    _say_verdicts(exercise, verdicts, stage)
-    if verdicts and all(v.right for v in verdicts.values()):
-        gained = _("{points} of {of} points", points=attempt.points, of=score.FULL)
-        st.markdown(f":green[:material/check_circle: **{_('All right.')}**] {gained}")
-    if shown or (verdicts and all(v.right for v in verdicts.values())):
-        materials.say_peak(stage, known, answers.get("synset", ""))
-        st.markdown(fill(task.answer, stage.values))
+    with st.container():
+        _in_order(exercise, answers)
+        solved = bool(verdicts) and all(v.right for v in verdicts.values())
+        _say_verdicts(exercise, verdicts, stage)
+        if solved:
+            gained = _("{points} of {of} points", points=attempt.points, of=score.FULL)
+            st.markdown(f":green[:material/check_circle: **{_('All right.')}**] {gained}")
+        if shown or solved:
+            materials.say_peak(stage, known, answers.get("synset", ""))
+            st.markdown(fill(task.answer, stage.values))
+        if announced:
+            spoken.announce(announced)
 
 
 def _worth(attempt: Attempt) -> str:
@@ -178,15 +190,11 @@ def _input(exercise: Exercise, part: Part, answers: Mapping[str, str], stage: St
         )  # fmt: skip
 
 
-def _after_inputs(exercise: Exercise, answers: Mapping[str, str]) -> None:
-    """Draw the code as the learner's answers make it."""
-    if exercise.name == "gaps":
-        gaps = {part.name: answers[part.name] or "____" for part in exercise.parts}
-        st.code(of_network.GAPS.format(**gaps), language="python", wrap_lines=True)
-    elif exercise.name == "lines":
-        lines = [of_network.LINES[c] for c in answers["order"].upper() if c in of_network.LINES]
-        if lines:
-            st.code("\n".join(lines), language="python", wrap_lines=True)
+def _in_order(exercise: Exercise, answers: Mapping[str, str]) -> None:
+    """Draw the lines as the learner has put them in order, below the button: it must not move away while pressed."""
+    lines = [of_network.LINES[c] for c in answers.get("order", "").upper() if c in of_network.LINES]
+    if exercise.name == "lines" and lines:
+        st.code("\n".join(lines), language="python", wrap_lines=True)
 
 
 def _answer(name: str, text: str | None) -> None:

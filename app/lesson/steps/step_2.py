@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.lesson import draw, experiments
+from app.lesson.cell_by_cell import figure
 from app.lesson.choices import TOY_LIMIT
 from app.lesson.experiments import Check
 from app.lesson.facts import grid
@@ -126,4 +127,4 @@ def after(stage: Stage) -> None:
     stage.say(after_class=names[0], after_first=float(first[order[0]]), after_second=float(second[order[0]]))
 
 
-FIGURES = {"toy": toy, "proof": proof, "after": after}
+FIGURES = {"toy": toy, "proof": proof, "cell_by_cell": figure.draw, "after": after}

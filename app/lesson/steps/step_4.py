@@ -47,6 +47,12 @@ def noise(stage: Stage) -> bool:
     """Run the network on the random pixels, and compare the shape of its result with the predicted one."""
     if not st.toggle(_("Run the network on the noise"), **stage.widget("noise_run")):
         return False
+    noise_map(stage)
+    return True
+
+
+def noise_map(stage: Stage) -> None:
+    """Draw the largest probability in each cell of the random pixels."""
     height, width = stage.chosen.noise_height, stage.chosen.noise_width
     class_map = _noise_map(stage)
     probabilities = class_map.probabilities
@@ -74,7 +80,6 @@ def noise(stage: Stage) -> bool:
         float(max(abs(a - b) for a, b in zip(expected, class_map.grid, strict=True))), 0
     )
     stage.checks["cells"] = experiments.sums_check(probabilities)
-    return True
 
 
 def noise_sums(stage: Stage) -> bool:

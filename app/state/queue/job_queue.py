@@ -30,6 +30,7 @@ from app.state.queue.jobs import (
     FINISHED,
     Job,
     JobKey,
+    Measurement,
     ModelKey,
     Snapshot,
     Source,
@@ -39,10 +40,10 @@ from app.state.queue.jobs import (
     megapixels,
 )
 from app.state.queue.loader import Health, Loader
+from app.state.queue.measurements import Measured, work
 from app.state.queue.memory_turns import MemoryTurns
 from app.state.queue.passes import compute_class_map, evict_class_maps, retry_after_eviction
 from app.state.queue.schedule import Schedule, Turn, Waiting
-from fcn_core.engines import effective_field
 from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.engines.effective_field import EffectiveField
 from fcn_core.errors import Cancelled, FcnError
@@ -88,8 +89,7 @@ class Queue:
         self._schedule: Schedule[Job, ModelKey] = Schedule(capacity, cache.max_bytes / 4)
         self._jobs: OrderedDict[JobKey, Job] = OrderedDict()
         self._default: ModelKey | None = None
-        self._fields: dict[ModelKey, Future[EffectiveField]] = {}
-        self._finished = FinishedJobs(cache.max_bytes)
+        self._finished, self._measured = FinishedJobs(cache.max_bytes), Measured()
         self._changed = threading.Condition(threading.RLock())  # a download may report before it returns
         self._closed = False
         self._last_hit: JobKey | None = None
@@ -218,10 +218,24 @@ class Queue:
     def field(self, model: ModelKey, *, session: str) -> Future[EffectiveField]:
         """Measure which input pixels influence a cell of a model, once; the job is never abandoned."""
         with self._changed:
-            if model not in self._fields:
-                self._fields[model] = Future()
+            field, is_new = self._measured.field(model)
+            if is_new:
                 self._add_shared(Job(JobKey("field", model), None, (), "aspect"), session)
-            return self._fields[model]
+            return field
+
+    def measure(
+        self, image: Source, model: ModelKey, plan: PlannedScale, what: Measurement, *, session: str
+    ) -> Job:
+        """Ask for a measurement of a picture; an equal job is shared, and a finished one has its result."""
+        key, now = JobKey("measurement", model, image.sha256, (plan,), what), time.monotonic()
+        with self._changed:
+            known = self._measured.get(key) or self._jobs.get(key)
+            if known is None or (known.state not in FINISHED and known.unwanted(now)):
+                self._admit(known := Job(key, image, (), "aspect"), session, now)
+                self._add(known)
+            known.sessions.add(session)
+            known.alive_at, self._turns = now, None
+            return known
 
     def keep_alive(self, job: Job, *, session: str) -> None:
         """Say that a session still shows a job: it is not abandoned, and its class maps are evicted last."""
@@ -305,7 +319,7 @@ class Queue:
                 job.seconds += now - turn.started
                 self._schedule.record(turn, now - turn.started, load, now)
                 self._under_way = self._turns = None
-                if ending == "done" and job.key.kind != "field":
+                if ending == "done" and job.key.kind in ("analysis", "preparation"):
                     record_run(self._loader.infos[job.key.model], job, cache_hit=False)
                 if ending is not None:
                     self._finish(job, ending)
@@ -338,10 +352,8 @@ class Queue:
         waiting = []
         for job in self._jobs.values():
             if job.state == "queued":
-                model, sizes = job.key.model, job.turns
-                if job.key.kind == "field":
-                    sizes = (effective_field.PASSES * effective_field.SIDE**2 / 1e6,)
-                seconds = tuple(self._schedule.expect(model, size) for size in sizes)
+                model = job.key.model
+                seconds = tuple(self._schedule.expect(model, size) for size in job.turns)
                 sessions, begun = frozenset(job.sessions), job.seconds > 0
                 waiting.append(Waiting(job, sessions, model, seconds, job.since, job.reserved, begun))
         return waiting
@@ -366,10 +378,7 @@ class Queue:
             del self._jobs[job.key]
         self._turns = None
         self._finished.keep(job)
-        if job.key.kind == "field" and not self._fields[job.key.model].done():
-            # The model could not be loaded. The next request makes a new job, which tries again.
-            error = FcnError(job.error or "The measurement was stopped. Open this tab again to repeat it.")
-            self._fields.pop(job.key.model).set_exception(error)
+        self._measured.keep(job)
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Record a failure for the page and in the log."""
@@ -381,7 +390,7 @@ class Queue:
     def _run(self, job: Job, predictor: Predictor) -> bool:
         """Run the next missing scale of a job, or its measurement; return whether the job is done."""
         job.state = "running"
-        if job.key.kind == "field":
+        if job.key.kind in ("field", "measurement"):
             self._measure(job, predictor)
             return True
         image, model = job.image, job.key.model
@@ -420,19 +429,10 @@ class Queue:
     def _measure(self, job: Job, predictor: Predictor) -> None:
         def checkpoint(share: float) -> None:
             job.share = share
-            if job.stop:
-                raise Cancelled("Stopped during the measurement.")
+            job.require_wanted(time.monotonic())
 
-        field = self._fields[job.key.model]
-        size = effective_field.SIDE, effective_field.SIDE
-        compute = partial(effective_field.measure, predictor, checkpoint)
-        try:
-            field.set_result(self._with_memory(job, predictor, size, compute))
-        except Cancelled:
-            raise
-        except Exception as error:
-            field.set_exception(FcnError(message_for_user(error)))
-            raise
+        size, compute = work(job, predictor, checkpoint)
+        self._measured.run(job, partial(self._with_memory, job, predictor, size, compute))
 
     def _with_memory(
         self, job: Job, predictor: Predictor, size: tuple[int, int], compute: Callable[[], _Result]

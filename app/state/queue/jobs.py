@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from fcn_core import settings
-from fcn_core.engines.base import ModelInfo
+from fcn_core.engines import effective_field
+from fcn_core.engines.base import ModelInfo, Predictor
 from fcn_core.errors import Cancelled
 from fcn_core.images.read import RGBImage
+from fcn_core.images.resize import ResizedImage
 from fcn_core.images.scales import Fit, PlannedScale
 from fcn_core.maps.heatmap import ClassMap
 
-Kind = Literal["analysis", "preparation", "field"]
+Kind = Literal["analysis", "preparation", "field", "measurement"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled")
 ABANDONED_AFTER = 20.0  # seconds without a sign of life
@@ -40,6 +42,16 @@ class Source(Protocol):
         """Decode the picture."""
 
 
+class Measurement(Protocol):
+    """One thing to measure; equal measurements of one picture at one size are one job."""
+
+    def passes(self, cells: int) -> int:
+        """Return how many passes of the network it takes."""
+
+    def run(self, predictor: Predictor, image: ResizedImage, checkpoint: Callable[[float], None]) -> Any:
+        """Measure; `checkpoint` may raise `Cancelled` between passes."""
+
+
 @dataclass(frozen=True)
 class ModelKey:
     """Which predictor a job needs; the digest is that of a file of one's own, which may change, or ""."""
@@ -56,20 +68,24 @@ class JobKey:
 
     Attributes
     ----------
-    kind : {"analysis", "preparation", "field"}
+    kind : {"analysis", "preparation", "field", "measurement"}
         An analysis computes class maps for a page. A preparation loads a model, and computes some class maps even if
-        they are cached. A field measures which input pixels influence a cell of a model.
+        they are cached. A field measures which input pixels influence a cell of a model. A measurement is one of
+        :mod:`app.state.queue.measurements`.
     model : ModelKey
     image_sha256 : str or None
-        Of an analysis; a model has one preparation and one field, whatever the picture.
+        Of an analysis or a measurement; a model has one preparation and one field, whatever the picture.
     plans : tuple of PlannedScale
-        Of an analysis.
+        Of an analysis; of a measurement one.
+    measurement : Measurement or None
+        What is measured.
     """
 
     kind: Kind
     model: ModelKey
     image_sha256: str | None = None
     plans: tuple[PlannedScale, ...] = ()
+    measurement: Measurement | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +158,8 @@ class Job:
         The download of its model's weights, if there was one.
     seconds : float
         Total duration of its turns so far.
+    result : object
+        Of a measurement that is done.
     """
 
     key: JobKey
@@ -160,6 +178,7 @@ class Job:
     stop: bool = False
     download: Future[Any] | None = None
     seconds: float = 0.0
+    result: Any = None
 
     @property
     def nbytes(self) -> int:
@@ -174,6 +193,14 @@ class Job:
     @property
     def turns(self) -> tuple[float, ...]:
         """Megapixels of the network's input in each remaining turn; there is at least one turn."""
+        if self.key.kind == "field":
+            return (effective_field.PASSES * effective_field.SIDE**2 / 1e6,)
+        if self.key.measurement is not None:
+            (plan,) = self.key.plans
+            cells = -(-plan.height // self.key.model.output_stride) * -(
+                -plan.width // self.key.model.output_stride
+            )
+            return (self.key.measurement.passes(cells) * megapixels([plan]),)
         return tuple(megapixels([plan]) for plan in self.missing) or (0.0,)
 
     @property

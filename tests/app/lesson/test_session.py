@@ -27,7 +27,9 @@ def keys(path: Path) -> set[str]:
     """Return the keys of widgets and of ``st.session_state`` in a file; containers keep no state."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):  # the component of a figure
+            found |= {pattern(word.value) for word in node.keywords if word.arg == "key"}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr not in ("container", "fragment"):
                 found |= {pattern(word.value) for word in node.keywords if word.arg == "key"}
             of = node.func.value

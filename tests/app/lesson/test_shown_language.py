@@ -16,6 +16,7 @@ from streamlit.testing.v1.element_tree import Block as Branch
 from streamlit.testing.v1.element_tree import Element
 
 from app.lesson import experiments, language, resnet50
+from app.lesson.present import notes
 from app.lesson.text import LANGUAGES, read_lesson
 from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
@@ -190,7 +191,7 @@ _QUOTED = re.compile(  # code, formulas, words of WordNet's, and the titles of p
     re.DOTALL | re.MULTILINE,
 )
 
-STEPS = [*(each.name for each in read_lesson("en")), "exercises", "room", "glossary", "all"]
+STEPS = [*(each.name for each in read_lesson("en")), "exercises", "room", "glossary", "all", notes.STEP]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The lesson as slides: their text, their own figures, the screen and the speaker notes."""
