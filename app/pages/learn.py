@@ -147,8 +147,7 @@ def above() -> Iterator[None]:
     ):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             yield
-        if not learner().present:
-            language_switch()
+        language_switch()
 
 
 def one_step(lesson: Lesson, stage: Stage) -> None:
@@ -199,8 +198,6 @@ def heading(lesson: Lesson) -> None:
 
 def whole_lesson(stage: Stage) -> None:
     """Draw all steps one after another, and offer the handout."""
-    with above():
-        st.caption(_("All on one page"), width="content")
     st.title(_("The whole lesson"))
     with st.container(key="prose-all"):
         st.markdown(
@@ -257,8 +254,6 @@ def room_page(stage: Stage) -> None:
 
 def glossary_page() -> None:
     """Draw all terms, each with an address of its own."""
-    with above():
-        st.caption(_("Terms of the lesson"), width="content")
     st.title(_("Glossary"))
     english = entries()
     for anchor, term in entries(learner().lang).items():
@@ -284,6 +279,9 @@ if state.problem:
 the_stage = Stage(ModelKey(learner().model), source)
 facts.gather(the_stage)
 with st.container(key="lesson"):
+    if here in others and not presents:
+        with above():
+            st.caption(_("The lesson"), width="content")
     if presents:
         screen.draw(the_stage)
     elif here == "glossary":

@@ -26,7 +26,9 @@ from app.lesson.text import (
     Prose,
     Question,
     Snippet,
+    Task,
     names_of,
+    read_exercises,
     read_handout,
     read_lesson,
 )
@@ -135,6 +137,8 @@ def shape(block: Block) -> tuple[Any, ...]:
             found = (name,)
         case Question(name, _, answers, right, answer, depends):
             found = (name, len(answers), right, len(answer.split("\n\n")), depends)
+        case Task(name, _, text, hints, answer):
+            found = (name, len(text.split("\n\n")), len(hints), len(answer.split("\n\n")))
         case Snippet(when, needs, _):
             found = (when, needs, code_of(block))
     # "the dog" or "of the dog": which of them depends on the grammar
@@ -145,8 +149,8 @@ def shape(block: Block) -> tuple[Any, ...]:
 PAIRS = [
     pytest.param(one, other, id=f"{lang}-{one.name}")
     for lang in OTHERS
-    for one in (*read_lesson("en"), read_handout("en"))
-    for other in (*read_lesson(lang), read_handout(lang))
+    for one in (*read_lesson("en"), read_exercises("en"), read_handout("en"))
+    for other in (*read_lesson(lang), read_exercises(lang), read_handout(lang))
     if one.name == other.name
 ]
 
@@ -173,6 +177,8 @@ def sentences(lesson: Lesson) -> Iterator[str]:
                 yield text
             case Question(_, text, answers, _, answer, _):
                 yield from (text, *answers, *answer.split("\n\n"))
+            case Task(_, title, text, hints, answer):
+                yield from (title, *text.split("\n\n"), *hints, *answer.split("\n\n"))
 
 
 NAMES = {"SoftmaxMap"}  # of a step

@@ -16,6 +16,7 @@ from streamlit.testing.v1.element_tree import Block as Branch
 from streamlit.testing.v1.element_tree import Element
 
 from app.lesson import experiments, language, resnet50
+from app.lesson.present import notes
 from app.lesson.text import LANGUAGES, read_lesson
 from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
@@ -111,11 +112,26 @@ def shown(node: Element | Branch) -> Iterator[str]:
         yield from (each for column in table.columns for each in table[column] if isinstance(each, str))
         yield node.proto.alt
         yield from _config(json.loads(node.proto.columns or "{}"))
+    elif node.type == "bidi_component":  # it gets its words from Python
+        yield from _words_in(json.loads(node.proto.json or node.proto.mixed.json or "null"))
     elif node.type == "vega_lite_chart":
         yield node.proto.alt
         yield from _in_chart(json.loads(node.proto.spec))
     else:
         yield from _strings(node.proto)
+
+
+def _words_in(data: Any) -> Iterator[str]:
+    """The values of all mappings called "words" in the data of a component."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            if name == "words" and isinstance(value, Mapping):
+                yield from (each for each in value.values() if isinstance(each, str))
+            else:
+                yield from _words_in(value)
+    elif isinstance(data, list):
+        for each in data:
+            yield from _words_in(each)
 
 
 def _config(columns: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -154,6 +170,7 @@ def _texts(lang: str, step: str, **query: str) -> set[str]:
 
 SAME = {  # in all languages
     "Dense", "softmax", "logit", "Labrador", "Synset", "IoU", "q", "SoftmaxMap", "wnid", "Language · Langue",
+    "20 minutes", "45 minutes", "classes",
     "Artefact", "Convolution", "Logit", "Saturation", "Softmax", "Veto", "Wnid", "WordNet",
     *LANGUAGES.values(), *(model.title for model in MODELS.values() if "," not in model.title),
 }  # fmt: skip
@@ -167,16 +184,21 @@ def _same() -> set[str]:
     words |= {synset.gloss for synset in ontology} | {", ".join(synset.words) for synset in ontology}
     layers = {name for stage in resnet50.STAGES for name in (stage.name, stage.kind)} | {"stem", "head"}
     code = {text for old in experiments.old_lines() for text in (old.line, old.today, old.error)}
+    code |= {"include_top", "input_shape", "filters", "kernel_size", "axis", "True", "False"}  # to fill in
     return SAME | words | layers | code
 
 
 _LAYER = re.compile(r"\bNone\b|\bblock\d+_\w+")
+_FIELD = re.compile(r"\{\w+\}")  # which a component fills in
 
 
 def is_the_same(text: str) -> bool:
     """Whether a text is the same in all languages: a name, a number, a formula, code or a word of WordNet's."""
-    bare = re.sub(r"^\d\W|\$\$.*\$\$|:\w+\[|:material/\w+:|\*\*|\]$", "", text.strip(), flags=re.DOTALL)
-    parts = [bare, *re.split(r"\n\n| · ", bare.strip().removeprefix("## "))]
+    bare = re.sub(
+        r"^\d\W|\$\$.*\$\$|:\w+\[|:material/\w+:|\*\*|\]$", "", _FIELD.sub("", text).strip(), flags=re.DOTALL
+    )
+    bare = bare.strip()
+    parts = [bare, *re.split(r"\n\n| · ", bare.removeprefix("## "))]
     named = [part in _same() or not re.search(r"[A-Za-zÀ-ÿ]{2}", _LAYER.sub("", part)) for part in parts]
     return named[0] or all(named[1:])
 
@@ -185,11 +207,11 @@ _ENGLISH = re.compile(
     r"\b(the|of|and|is|are|was|with|from|this|that|each|every|not|its|picture|cells?|means?|peak|size|row|which)\b"
 )
 _QUOTED = re.compile(  # code, formulas, words of WordNet's, and the titles of papers
-    r"```.*?```|`.*?`|\$.*?\$|«.*?»|\*[A-Z][^*]*\*|^- [^\n]*\(\d{4}\)(?:[^\n]|\n  )*",
+    r"```.*?```|`.*?`|\{\w+\}|\$.*?\$|«.*?»|\*[A-Z][^*]*\*|^- [^\n]*\(\d{4}\)(?:[^\n]|\n  )*",
     re.DOTALL | re.MULTILINE,
 )
 
-STEPS = [*(each.name for each in read_lesson("en")), "glossary", "all"]
+STEPS = [*(each.name for each in read_lesson("en")), "exercises", "room", "glossary", "all", notes.STEP]
 
 
 @pytest.fixture
