@@ -56,7 +56,7 @@ def handout(
         The software that computed the numbers, with versions.
     """
     return _template().render(
-        text=text, blocks=[_filled(block, values) for block in text.blocks], figures=figures, asked=asked,
+        lesson=text, blocks=[_filled(block, values) for block in text.blocks], figures=figures, asked=asked,
         computed_with=computed_with, charts=charts_style(), lang=language, _=partial(translated_to, language),
     )  # fmt: skip
 

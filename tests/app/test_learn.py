@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,8 +24,8 @@ from fcn_core.pipeline import compute_class_maps, interpret
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system import memory
 from fcn_core.system.installed import versions
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.app.lesson.page import html_of, opened, settled, texts, widget
+from tests.waiting import wait_until
 
 LESSONS = read_lesson("en")
 
@@ -35,138 +34,93 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def _site(page: str) -> None:
-    """The smallest app that holds the page."""
-    import streamlit as st
-
-    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
-
-
-def _html(app: AppTest) -> str:
-    return "".join(str(each.proto.body) for each in app.get("html"))
-
-
-def _settled(app: AppTest) -> AppTest:
-    """Run until no figure waits for the network."""
-
-    def drawn() -> bool:
-        html = _html(app.run())
-        assert not app.exception
-        return 'class="lesson-wait"' not in html
-
-    wait_until(drawn, lambda: _html(app), pause=0.1)
-    assert not app.error, app.error[0].value
-    return app
-
-
-@pytest.fixture
-def opened() -> Callable[..., AppTest]:
-    def opened(**query: str) -> AppTest:
-        app = AppTest.from_function(
-            _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
-        )
-        for name, value in query.items():
-            app.query_params[name] = value
-        return _settled(app)
-
-    return opened
-
-
-def _said(app: AppTest) -> list[str]:
-    return [each.value for each in app.markdown] + [each.value for each in app.caption]
-
-
 def _checks(app: AppTest) -> list[str]:
-    return [each for each in _said(app) if "**Check" in each]
+    return [each for each in texts(app) if "**Check" in each]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
-def test_a_step_draws_and_its_checks_pass(opened: Callable[..., AppTest], lesson: Lesson) -> None:
+def test_a_step_draws_and_its_checks_pass(lesson: Lesson) -> None:
     app = opened(step=lesson.name)
     assert app.title[0].value == lesson.title
     for toggle in app.toggle:
         toggle.set_value(True)
-    _settled(app)
+    settled(app)
     wanted = [b.name for b in lesson.blocks if isinstance(b, CheckBlock) and b.name != "proof"]
     checks = [check for check in _checks(app) if "not run yet" not in check]
     assert len(checks) == len(wanted)
     assert all("Check passed" in check for check in checks), checks
-    unfilled = [text for text in _said(app) if UNKNOWN in text and "not run yet" not in text]
+    unfilled = [text for text in texts(app) if UNKNOWN in text and "not run yet" not in text]
     assert unfilled == []
-    assert not any("{{" in text for text in _said(app))
+    assert not any("{{" in text for text in texts(app))
 
 
-def test_an_answer_is_judged(opened: Callable[..., AppTest]) -> None:
+def test_an_answer_is_judged() -> None:
     app = opened(step="1")
     question = next(b for b in LESSONS[0].blocks if isinstance(b, Question))
     app.radio[0].set_value(question.right)
     reveal = next(t for t in app.toggle if t.label == "Show the answer")
     reveal.set_value(True)
-    _settled(app)
-    assert any("Correct" in text for text in _said(app))
+    settled(app)
+    assert any("Correct" in text for text in texts(app))
     app.radio[0].set_value(0)
-    _settled(app)
-    assert not any("Correct" in text for text in _said(app))
-    assert any("7 × 10" in text and "arrow_forward" in text for text in _said(app))
+    settled(app)
+    assert not any("Correct" in text for text in texts(app))
+    assert any("7 × 10" in text and "arrow_forward" in text for text in texts(app))
 
 
 @pytest.mark.parametrize("step", ["0", "10", "-1", "two", "", "1.5", "²", "<script>"])
-def test_an_unknown_step_shows_the_first_and_says_so(opened: Callable[..., AppTest], step: str) -> None:
+def test_an_unknown_step_shows_the_first_and_says_so(step: str) -> None:
     app = opened(step=step)
     assert app.title[0].value == LESSONS[0].title
     assert "This is the first step" in app.info[0].value
 
 
-def test_the_glossary_is_a_page(opened: Callable[..., AppTest]) -> None:
+def test_the_glossary_is_a_page() -> None:
     app = opened(step="glossary")
     assert "Receptive field" in [each.value for each in app.header]
 
 
-def _slider(app: AppTest, label: str) -> Any:
-    return next(each for each in [*app.slider, *app.select_slider] if each.label == label)
-
-
-def test_the_plain_softmax_overflows_on_the_page(opened: Callable[..., AppTest]) -> None:
+def test_the_plain_softmax_overflows_on_the_page() -> None:
     app = opened(step="3")
-    assert any("fails in 0 of 120 cells, the stable one in 0" in text for text in _said(app))
-    _slider(app, "Multiply all logits by").set_value(1000)
-    _settled(app)
+    assert any("fails in 0 of 120 cells, the stable one in 0" in text for text in texts(app))
+    widget(app, "Multiply all logits by").set_value(1000)
+    settled(app)
     broken = (~np.isfinite(naive_softmax(random_logits() * np.float32(1000))).all(axis=-1)).sum()
     assert broken > 100
-    assert any(f"fails in {broken} of 120 cells, the stable one in 0" in text for text in _said(app))
+    assert any(f"fails in {broken} of 120 cells, the stable one in 0" in text for text in texts(app))
 
 
-def test_the_grid_follows_the_sliders(opened: Callable[..., AppTest]) -> None:
+def test_the_grid_follows_the_sliders() -> None:
     app = opened(step="1")
-    _slider(app, "Height, in pixels").set_value(33)
-    _slider(app, "Width, in pixels").set_value(32)
-    _settled(app)
-    assert any("33 × 32 pixels give 2 × 1 cells" in text for text in _said(app))
+    widget(app, "Height, in pixels").set_value(33)
+    widget(app, "Width, in pixels").set_value(32)
+    settled(app)
+    assert any("33 × 32 pixels give 2 × 1 cells" in text for text in texts(app))
 
 
-def test_random_pixels_of_another_size_give_the_predicted_shape(opened: Callable[..., AppTest]) -> None:
+def test_random_pixels_of_another_size_give_the_predicted_shape() -> None:
     app = opened(step="4")
-    _slider(app, "Height, in pixels").set_value(65)
+    widget(app, "Height, in pixels").set_value(65)
     next(t for t in app.toggle if t.label.startswith("Run")).set_value(True)
-    _settled(app)
-    assert any("shape (1, 3, 10, 1000)" in text for text in _said(app))
+    settled(app)
+    assert any("shape (1, 3, 10, 1000)" in text for text in texts(app))
     assert all("Check passed" in check for check in _checks(app))
 
 
-def test_the_effective_field_is_stated_as_measured(opened: Callable[..., AppTest], lite2: Any) -> None:
+def test_the_effective_field_is_stated_as_measured(lite2: Any) -> None:
     app = opened(step="6", picture="cat")
     field = shared_queue.queue().field(ModelKey("efficientnet-lite2"), session="test").result(60)
-    (said,) = [text for text in _said(app) if "Frames:" in text]
+    (said,) = [text for text in texts(app) if "Frames:" in text]
     assert f"{field.side} pixels a side around the cell" in said
     assert f"it takes {field.low} to {field.high}" in said
     assert f"which are {lite2.cells(413, 620).y.extent} pixels a side" in said
-    assert any(f"up to {field.inward} pixels on average" in text.replace("\n", " ") for text in _said(app))
+    assert any(f"up to {field.inward} pixels on average" in text.replace("\n", " ") for text in texts(app))
 
 
-def test_repetitions_are_counted(opened: Callable[..., AppTest]) -> None:
+def test_repetitions_are_counted() -> None:
     app = opened(step="5")
     next(t for t in app.toggle if t.label == "Show the answer").set_value(True)
-    (said,) = [text for text in _said(_settled(app)) if "repetitions:" in text]
+    (said,) = [text for text in texts(settled(app)) if "repetitions:" in text]
     assert (
         "The other 135 entries are repetitions: 131 classes listed 2 times and 2 classes listed 3 times."
         in (said.replace("\n", " "))
@@ -174,11 +128,9 @@ def test_repetitions_are_counted(opened: Callable[..., AppTest]) -> None:
     assert "even lists one class 5 times" in said.replace("\n", " ")
 
 
-def test_the_mean_of_the_logits_is_stated_as_computed(
-    opened: Callable[..., AppTest], lite2: Any, chelsea: Any, resized: Any
-) -> None:
+def test_the_mean_of_the_logits_is_stated_as_computed(lite2: Any, chelsea: Any, resized: Any) -> None:
     logits = lite2.logits(resized(chelsea, 206, 310))
-    (said,) = [text for text in _said(opened(step="8", picture="cat")) if "nearly centred" in text]
+    (said,) = [text for text in texts(opened(step="8", picture="cat")) if "nearly centred" in text]
     assert f"mean of {logits.mean():.2f} on average" in said.replace("\n", " ")
     assert f"they spread by {logits.std(axis=-1).mean():.2f}" in said.replace("\n", " ")
 
@@ -200,58 +152,56 @@ def test_the_handout_names_the_engine_that_ran(
     assert ("TensorFlow" in said) is (engine == "tensorflow")
 
 
-def test_settings_persist_between_steps_and_on_the_page_of_all(opened: Callable[..., AppTest]) -> None:
+def test_settings_persist_between_steps_and_on_the_page_of_all() -> None:
     app = opened(step="7", picture="cat")
-    _slider(app, "q").set_value(-1.0)
-    _settled(app)
+    widget(app, "q").set_value(-1.0)
+    settled(app)
     app.button("lesson-go-contents-8").click()
-    _settled(app)
+    settled(app)
     next(g for g in app.button_group if g.label == "Ground truth").set_value("box")
-    _settled(app)
+    settled(app)
     app.button("lesson-go-contents-7").click()
-    assert _slider(_settled(app), "q").value == -1.0
+    assert widget(settled(app), "q").value == -1.0
     app.button("lesson-go-contents-all").click()
-    _settled(app)
-    assert _slider(app, "q").value == -1.0
-    said = _said(app)
+    settled(app)
+    assert widget(app, "q").value == -1.0
+    said = texts(app)
     assert any("the harmonic mean" in text for text in said)
     assert any("a box. It covers" in text for text in said)
     assert any("as you have set them" in text for text in said)
 
 
-def test_the_synsets_below_are_listed(opened: Callable[..., AppTest]) -> None:
+def test_the_synsets_below_are_listed() -> None:
     app = opened(step="5")
     down = next(p for p in app.button_group if p.label == "Below")
     corgi = next(o for o in down.options if "corgi" in str(o))
     assert "· 2" in str(getattr(corgi, "content", corgi))
 
 
-def test_a_box_can_be_the_ground_truth(opened: Callable[..., AppTest]) -> None:
+def test_a_box_can_be_the_ground_truth() -> None:
     app = opened(step="8", picture="cat")
     next(g for g in app.button_group if g.label == "Ground truth").set_value("box")
-    _settled(app)
-    _slider(app, "From left to right, in pixels").set_value((0, 451))
-    _slider(app, "From top to bottom, in pixels").set_value((0, 150))
-    _settled(app)
-    assert any("a box. It covers 50% of the picture" in text for text in _said(app))
-    _slider(app, "Threshold").set_value(0.0)
-    _settled(app)
-    assert any("Threshold 0.00: IoU 0.50" in text for text in _said(app))
+    settled(app)
+    widget(app, "From left to right, in pixels").set_value((0, 451))
+    widget(app, "From top to bottom, in pixels").set_value((0, 150))
+    settled(app)
+    assert any("a box. It covers 50% of the picture" in text for text in texts(app))
+    widget(app, "Threshold").set_value(0.0)
+    settled(app)
+    assert any("Threshold 0.00: IoU 0.50" in text for text in texts(app))
 
 
 def _shown(app: AppTest) -> AppTest:
     for toggle in app.toggle:
         if toggle.label == "Show the answer":
             toggle.set_value(True)
-    return _settled(app)
+    return settled(app)
 
 
 @pytest.mark.parametrize(
     ("picture", "synset"), [("dog", ""), ("hens", ""), ("cat", ""), ("dog", "n02106662")]
 )
-def test_the_question_of_the_sizes_is_answered_by_the_picture(
-    opened: Callable[..., AppTest], lite2: Any, picture: str, synset: str
-) -> None:
+def test_the_question_of_the_sizes_is_answered_by_the_picture(lite2: Any, picture: str, synset: str) -> None:
     chosen = {"synset": synset} if synset else {}
     app = _shown(opened(step="6", picture=picture, **chosen))
     source = caches.sample(picture)
@@ -271,18 +221,16 @@ def test_the_question_of_the_sizes_is_answered_by_the_picture(
         spread = place(heatmap, *truth.shape).astype(float)
         shares[key] = spread[truth].sum() / spread.sum()
     best = max(shares, key=lambda key: shares[key]).replace("x", " × ")
-    assert any(f"arrow_forward: **{best}**" in text for text in _said(app))
-    (answer,) = [text.replace("\n", " ") for text in _said(app) if "the shares are" in text]
+    assert any(f"arrow_forward: **{best}**" in text for text in texts(app))
+    (answer,) = [text.replace("\n", " ") for text in texts(app) if "the shares are" in text]
     for value in shares.values():
         assert f"{100 * value:.0f}%" in answer
     assert f"A map that knows nothing would have {100 * truth.mean():.0f}% there" in answer
     guess = "No outline was drawn for this picture"
-    assert any(guess in text for text in _said(app)) is bool(synset)
+    assert any(guess in text for text in texts(app)) is bool(synset)
 
 
-def test_marking_everything_is_compared_with_the_programs_mask(
-    opened: Callable[..., AppTest], lite2: Any
-) -> None:
+def test_marking_everything_is_compared_with_the_programs_mask(lite2: Any) -> None:
     app = opened(step="8", picture="cat")
     source, ontology = caches.sample("cat"), Ontology.load()
     cat = ontology.find("cat")
@@ -290,55 +238,53 @@ def test_marking_everything_is_compared_with_the_programs_mask(
     (outline,) = pictures.outlines()["cat"]
     truth = polygon_mask(outline, *mask.shape)
     program = (mask & truth).sum() / (mask | truth).sum()
-    (said,) = [text.replace("\n", " ") for text in _said(app) if text.startswith("Marking everything")]
+    (said,) = [text.replace("\n", " ") for text in texts(app) if text.startswith("Marking everything")]
     assert f"Marking everything scores {truth.mean():.2f}. The program's own mask" in said
     assert f"scores {program:.2f}. Here that is better than every other row" in said
 
 
-def test_a_word_of_ones_own_is_asked_everywhere(opened: Callable[..., AppTest]) -> None:
+def test_a_word_of_ones_own_is_asked_everywhere() -> None:
     app = opened(step="9", picture="dog")
     field = next(each for each in app.text_input if each.label == "Look for")
     assert field.value == "dog"
     field.set_value("cat")
-    _shown(_settled(app))
-    said = _said(app)
+    _shown(settled(app))
+    said = texts(app)
     assert any('The network looks for "cat": ' in text for text in said)
     assert any("arrow_forward: **No**" in text for text in said)
     assert any("which covers 0% of the picture" in text for text in said)
     app.button("lesson-go-contents-7").click()
-    _settled(app)
-    assert any('Both means of "cat"' in text for text in _said(app))
+    settled(app)
+    assert any('Both means of "cat"' in text for text in texts(app))
 
 
-def test_the_last_step_says_where_the_peak_is_highest(opened: Callable[..., AppTest]) -> None:
+def test_the_last_step_says_where_the_peak_is_highest() -> None:
     assert any(
         "arrow_forward: **At more than one, equally**" in text
-        for text in _said(_shown(opened(step="9", picture="dog")))
+        for text in texts(_shown(opened(step="9", picture="dog")))
     )
-    said = _said(_shown(opened(step="9", picture="duck")))
+    said = texts(_shown(opened(step="9", picture="duck")))
     assert any("arrow_forward: **400 × 640**" in text for text in said)
 
 
 @pytest.mark.tensorflow
-def test_the_proof_names_both_engines(opened: Callable[..., AppTest]) -> None:
+def test_the_proof_names_both_engines() -> None:
     app = opened(step="2")
     app.button("lesson_prove").click()
-    _settled(app)
+    settled(app)
     (check,) = [check for check in _checks(app) if "logarithms" in check]
     assert "Check passed" in check
-    (caption,) = [text for text in _said(app) if "The converted network runs in" in text]
+    (caption,) = [text for text in texts(app) if "The converted network runs in" in text]
     assert "runs in OpenVINO at the classifier's own size" in caption
     assert "the answer of the classifier in TensorFlow" in caption.replace("\n", " ")
 
 
-def test_without_memory_the_proof_is_refused_with_a_message(
-    opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_memory_the_proof_is_refused_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(step="2")
     caches.proof_of.clear()  # proved already
     monkeypatch.setenv("FCN_MEMORY_MB", f"{memory.rss_mb() + 900:.0f}")
     app.button("lesson_prove").click()
-    wait_until(lambda: 'class="lesson-wait"' not in _html(app.run()), pause=0.1)
+    wait_until(lambda: 'class="lesson-wait"' not in html_of(app.run()), pause=0.1)
     assert not app.exception
     assert "Expected 1000 MB of free memory" in app.error[0].value
 

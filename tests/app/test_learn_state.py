@@ -17,7 +17,7 @@ from app.state import caches
 from app.state.queue.job_queue import Queue
 from fcn_core.networks.zoo import find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
-from tests.app.lesson.page import opened, said, settled, widget
+from tests.app.lesson.page import opened, settled, texts, widget
 from tests.places import ROOT
 
 needs_weights = pytest.mark.skipif(
@@ -90,7 +90,8 @@ def test_every_choice_of_a_step_is_set_back_and_no_other() -> None:
 def test_every_choice_belongs_to_one_step_or_to_the_whole_lesson() -> None:
     of_steps = [name for names in OF_STEP.values() for name in names]
     assert len(of_steps) == len(set(of_steps))
-    whole = {"step", "lang", "present", "picture", "synset", "model", "answers", "shown"}
+    whole = {"step", "lang", "picture", "synset", "model", "answers", "shown"}
+    whole |= {"present", "slide", "path", "notes"} | {"typed", "helped"} | {"room", "room_key"}
     assert set(of_steps) | whole == set(Learner.__dataclass_fields__)
 
 
@@ -129,7 +130,7 @@ def test_choices_made_by_widgets_are_in_the_address_and_an_address_makes_them() 
     }  # fmt: skip
     again = opened(**query)
     assert (widget(again, "Sample").value, widget(again, "Temperature T").value) == (4, 2.5)
-    assert again.radio[0].value == 1 and any("Correct." in text for text in said(again))
+    assert again.radio[0].value == 1 and any("Correct." in text for text in texts(again))
     again.button("lesson-reset").click()
     settled(again)
     assert dict(again.query_params) == {"step": "3"}
@@ -159,7 +160,7 @@ def opened_toy() -> AppTest:
 @pytest.mark.parametrize("picture", ["dog", "cow", "hens", "cat"])
 def test_the_numbers_follow_the_picture(picture: str) -> None:
     app = opened(step="8", picture=picture)
-    covers = [text for text in said(app) if "It covers" in text]
+    covers = [text for text in texts(app) if "It covers" in text]
     mask = caches.sample(picture).working
     ontology = Ontology.load()
     assert first_synset(picture, ontology) in ontology

@@ -45,7 +45,7 @@ def opened(**query: str) -> AppTest:
     return settled(app)
 
 
-def said(app: AppTest) -> list[str]:
+def texts(app: AppTest) -> list[str]:
     """Return all text and captions of the page."""
     return [each.value for each in app.markdown] + [each.value for each in app.caption]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,8 @@ from app.lesson.text import LANGUAGES, UNKNOWN, Prose, Task, names_of, parse, re
 from fcn_core.errors import FcnError
 from fcn_core.networks.zoo import find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
-from tests.app.test_learn import _said, _settled, _site
+from tests.app.lesson.page import html_of, opened, settled, texts
 from tests.maps.pictures import class_map
-from tests.places import ROOT
-from tests.waiting import PATIENCE
 
 MAP = ((0.1, 0.2, 0.3), (0.1, 0.9, 0.2))
 FACTS = Facts(
@@ -440,79 +438,69 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def opened() -> Callable[..., AppTest]:
-    def opened(**query: str) -> AppTest:
-        learn = str(ROOT / "app" / "pages" / "learn.py")
-        app = AppTest.from_function(_site, args=(learn,), default_timeout=PATIENCE)
-        for name, value in query.items():
-            app.query_params[name] = value
-        return _settled(app)
-
-    return opened
-
-
 def _type(app: AppTest, label: str, text: str) -> None:
     next(each for each in app.text_input if each.label == label).set_value(text)
 
 
 @needs_weights
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_the_page_draws_all_exercises_with_their_answers(opened: Callable[..., AppTest], lang: str) -> None:
+def test_the_page_draws_all_exercises_with_their_answers(lang: str) -> None:
     shown = ",".join(f"{each.name}.2,{each.name}.answer" for each in EXERCISES)
     app = opened(step="exercises", lang=lang, helped=shown)
     titles = [each.value.partition("\u2002")[2] for each in app.header]
     assert titles[: len(EXERCISES)] == [task.title for task in tasks(lang)]
-    assert [text for text in _said(app) if UNKNOWN in text or "{" in text] == []
-    assert sum(":material/lightbulb:" in text for text in _said(app)) == 2 * len(EXERCISES)
+    assert [text for text in texts(app) if UNKNOWN in text or "{" in text] == []
+    assert sum(":material/lightbulb:" in text for text in texts(app)) == 2 * len(EXERCISES)
 
 
 @needs_weights
-def test_points_are_given_and_survive_another_step(opened: Callable[..., AppTest]) -> None:
+def test_points_are_given_and_survive_another_step() -> None:
     app = opened(step="exercises")
     _type(app, "Kernel for ResNet50", "(2048, 1000)")
     _type(app, "Kernel for EfficientNet-Lite2", "(1, 1, 1280, 1000)")
     app.button("lesson-check-kernel").click()
-    _settled(app)
-    assert any("This is the Dense kernel" in text for text in _said(app))
+    settled(app)
+    assert any("This is the Dense kernel" in text for text in texts(app))
     assert "kernel.course:(2048, 1000)" in str(app.query_params["typed"])
     app.button("lesson-hint-kernel").click()
-    _settled(app)
+    settled(app)
     _type(app, "Kernel for ResNet50", "(1, 1, 2048, 1000)")
     app.button("lesson-check-kernel").click()
-    _settled(app)
-    assert any("Solved: 3 of 4 points" in text for text in _said(app))
-    assert any("3 of 36 points" in text for text in _said(app))
+    settled(app)
+    assert any("Solved: 3 of 4 points" in text for text in texts(app))
+    assert any("3 of 36 points" in text for text in texts(app))
     app.button("lesson-go-contents-1").click()
-    _settled(app)
+    settled(app)
     app.button("lesson-go-contents-exercises").click()
-    _settled(app)
-    assert any("3 of 36 points" in text for text in _said(app))
+    settled(app)
+    assert any("3 of 36 points" in text for text in texts(app))
     attempt = app.session_state["lesson_state"].attempts["kernel"]
     assert (attempt.tries, attempt.hints, attempt.picture) == (2, 1, "dog")
     app.button("lesson-begin-again").click()
-    _settled(app)
-    assert any("0 of 36 points" in text for text in _said(app))
+    settled(app)
+    assert any("0 of 36 points" in text for text in texts(app))
     assert "typed" not in app.query_params
 
 
 @needs_weights
-def test_a_heatmap_of_the_learners_picture_is_judged(opened: Callable[..., AppTest]) -> None:
+def test_a_heatmap_of_the_learners_picture_is_judged() -> None:
     app = opened(step="exercises", picture="cat")
     (look,) = [each for each in app.selectbox if each.label == "What to look for"]
     assert "cat" not in look.options
     look.select_index(0)
-    _settled(app)
+    settled(app)
     state = app.session_state["lesson_state"]
     (wnid,) = [text for name, text in state.choices.now.typed if name == "heat.synset"]
-    known = next(table for table in app.dataframe if "row" in table.value.columns).value
-    cells = known.drop(columns="row").astype(float).to_numpy()
+    html = html_of(app)
+    (table,) = re.findall(r"<table[^>]*>(?:(?!</table>).)*>row<.*?</table>", html, re.DOTALL)
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", line)[1:] for line in table.split("<tr>")[2:]]
+    cells = np.array(rows, float)
     row, column = divmod(int(cells.argmax()), cells.shape[1])
     _type(app, "Peak", f"{cells.max():g}")
     _type(app, "Row of the peak", str(row + 1))
     _type(app, "Column of the peak", str(column + 1))
     app.button("lesson-check-heat").click()
-    _settled(app)
+    settled(app)
     label = Ontology.load().label(wnid)
-    assert any("All right." in text for text in _said(app))
-    assert any(f"For “{label}”, the peak is" in text for text in _said(app))
+    assert any("All right." in text for text in texts(app))
+    assert any(f"For “{label}”, the peak is" in text for text in texts(app))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.lesson.text import Question, read_lesson
 from app.state import caches, rooms
 from fcn_core.networks.zoo import find_weights, model_spec
-from tests.app.test_learn import _said, _settled, _site
-from tests.places import ROOT
-from tests.waiting import PATIENCE
+from tests.app.lesson.page import opened, settled, texts
 
 pytestmark = pytest.mark.skipif(
     find_weights(model_spec()) is None, reason="the built-in weights are not installed"
@@ -34,21 +32,9 @@ def _no_rooms() -> Iterator[None]:
     caches.rooms.clear()
 
 
-@pytest.fixture
-def opened() -> Callable[..., AppTest]:
-    def opened(**query: str) -> AppTest:
-        learn = str(ROOT / "app" / "pages" / "learn.py")
-        app = AppTest.from_function(_site, args=(learn,), default_timeout=PATIENCE)
-        for name, value in query.items():
-            app.query_params[name] = value
-        return _settled(app)
-
-    return opened
-
-
 def _press(app: AppTest, key: str) -> AppTest:
     app.button(key).click()
-    return _settled(app)
+    return settled(app)
 
 
 def _keys(app: AppTest) -> set[str]:
@@ -56,7 +42,7 @@ def _keys(app: AppTest) -> set[str]:
 
 
 @pytest.fixture
-def teacher(opened: Callable[..., AppTest]) -> AppTest:
+def teacher() -> AppTest:
     return _press(opened(step="room"), "lesson-open-room")
 
 
@@ -70,27 +56,27 @@ def _progress(app: AppTest) -> list[str]:
     return [str(each.proto.text) for each in app.get("progress")]
 
 
-def test_a_class_votes_and_sees_the_answer(teacher: AppTest, opened: Callable[..., AppTest]) -> None:
+def test_a_class_votes_and_sees_the_answer(teacher: AppTest) -> None:
     first, second = opened(room=_code(teacher)), opened(room=_code(teacher))
     assert "first question" in first.info[0].value
     _press(teacher, "lesson-ask-order")
     for student, choice in ((first, ORDER.right), (second, 0)):
-        _settled(student)
-        assert any(ORDER.text in text for text in _said(student))
+        settled(student)
+        assert any(ORDER.text in text for text in texts(student))
         student.radio[0].set_value(choice)
-        _settled(student)
-        assert any("Your vote counts" in text for text in _said(student))
+        settled(student)
+        assert any("Your vote counts" in text for text in texts(student))
         assert _progress(student) == [], "participants see counts with the answer only"
-        assert not any(ORDER.answer in text for text in _said(student))
-    assert ["· **1** (50%)" in text for text in _progress(_settled(teacher))] == [True, False, True]
+        assert not any(ORDER.answer in text for text in texts(student))
+    assert ["· **1** (50%)" in text for text in _progress(settled(teacher))] == [True, False, True]
     second.radio[0].set_value(ORDER.right)
-    _settled(second)
-    assert [
-        f"· **{n}**" in text for n, text in zip((0, 0, 2), _progress(_settled(teacher)), strict=True)
-    ] == ([True] * 3)
+    settled(second)
+    assert [f"· **{n}**" in text for n, text in zip((0, 0, 2), _progress(settled(teacher)), strict=True)] == (
+        [True] * 3
+    )
     _press(teacher, "lesson-reveal")
-    assert any("Correct." in text for text in _said(_settled(first)))
-    assert any(ORDER.answer in text for text in _said(first))
+    assert any("Correct." in text for text in texts(settled(first)))
+    assert any(ORDER.answer in text for text in texts(first))
     assert ["check_circle" in text for text in _progress(first)] == [False, False, True]
     assert not first.radio
 
@@ -99,48 +85,43 @@ def test_the_counts_can_be_hidden_until_the_answer(teacher: AppTest) -> None:
     _press(teacher, "lesson-ask-order")
     assert len(_progress(teacher)) == 3
     assert _progress(_press(teacher, "lesson-counts")) == []
-    assert any("0 votes" in text for text in _said(teacher))
+    assert any("0 votes" in text for text in texts(teacher))
     assert len(_progress(_press(teacher, "lesson-reveal"))) == 3
 
 
-def test_a_question_is_asked_from_its_step_with_its_values(
-    teacher: AppTest, opened: Callable[..., AppTest]
-) -> None:
+def test_a_question_is_asked_from_its_step_with_its_values(teacher: AppTest) -> None:
     student = opened(room=_code(teacher), lang="fr")
     assert "lesson-ask-noise" not in _keys(teacher), "its choices come from a figure"
     _press(teacher, "lesson-go-contents-4")
-    (ask,) = [key for key in _keys(teacher) if key.startswith("lesson-ask-")]
-    _press(teacher, ask)
+    _press(teacher, "lesson-ask-noise")
     assert "lesson-reveal" in _keys(teacher)
-    assert "(1, 7, 10, 1000)" in _settled(student).radio[0].options
+    assert "(1, 7, 10, 1000)" in settled(student).radio[0].options
     assert "lesson-reveal" not in _keys(student)
     student.radio[0].set_value(0)
-    _settled(student)
-    assert any("**1 vote**" in text for text in _said(_settled(teacher)))
+    settled(student)
+    assert any("**1 vote**" in text for text in texts(settled(teacher)))
 
 
-def test_votes_are_forgotten_when_asked_again(teacher: AppTest, opened: Callable[..., AppTest]) -> None:
+def test_votes_are_forgotten_when_asked_again(teacher: AppTest) -> None:
     student = opened(room=_code(teacher))
     _press(teacher, "lesson-ask-order")
-    _settled(student).radio[0].set_value(0)
-    _settled(student)
+    settled(student).radio[0].set_value(0)
+    settled(student)
     _press(teacher, "lesson-votes-again")
-    assert _settled(student).radio[0].value is None
-    assert any("0 votes" in text for text in _said(_settled(teacher)))
+    assert settled(student).radio[0].value is None
+    assert any("0 votes" in text for text in texts(settled(teacher)))
 
 
-def test_a_room_is_closed_for_all(teacher: AppTest, opened: Callable[..., AppTest]) -> None:
+def test_a_room_is_closed_for_all(teacher: AppTest) -> None:
     code = _code(teacher)
     student = opened(room=code)
     _press(teacher, "lesson-close-room")
     assert len(caches.rooms()) == 0
     assert "room" not in teacher.query_params
-    assert f"The room {code} is closed" in _settled(student).info[0].value
+    assert f"The room {code} is closed" in settled(student).info[0].value
 
 
-def test_the_key_controls_from_another_device_and_leaves_the_address(
-    teacher: AppTest, opened: Callable[..., AppTest]
-) -> None:
+def test_the_key_controls_from_another_device_and_leaves_the_address(teacher: AppTest) -> None:
     code = _code(teacher)
     key = teacher.session_state["lesson_state"].room_keys[code]
     assert any(key in each.value for each in teacher.code)
@@ -152,7 +133,7 @@ def test_the_key_controls_from_another_device_and_leaves_the_address(
     assert "room_key" not in thief.query_params
 
 
-def test_a_code_can_be_typed(teacher: AppTest, opened: Callable[..., AppTest]) -> None:
+def test_a_code_can_be_typed(teacher: AppTest) -> None:
     app = opened(step="room")
     app.text_input("lesson-code").set_value(" 12345 ")
     app.button("lesson-enter").click()
@@ -160,23 +141,23 @@ def test_a_code_can_be_typed(teacher: AppTest, opened: Callable[..., AppTest]) -
     assert "a code has five letters" in app.error[0].value
     app.text_input("lesson-code").set_value(_code(teacher).lower())
     app.button("lesson-enter").click()
-    assert "first question" in _settled(app).info[0].value
+    assert "first question" in settled(app).info[0].value
 
 
-def test_one_session_opens_few_rooms(opened: Callable[..., AppTest]) -> None:
+def test_one_session_opens_few_rooms() -> None:
     app = opened(step="room")
     for _ in range(rooms.MOST_OWN):
         _press(app, "lesson-open-room")
         app.query_params.clear()
         app.session_state["lesson_state"].choices.choose(room="", step="room")
-        _settled(app)
+        settled(app)
     app.button("lesson-open-room").click()
     app.run()
     assert "Close one of your rooms first" in app.error[0].value
     assert len(caches.rooms()) == rooms.MOST_OWN
 
 
-def test_rooms_can_be_switched_off(opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rooms_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     code, key = caches.rooms().open("before")
     monkeypatch.setenv("FCN_ALLOW_ROOMS", "0")
     app = opened()
@@ -188,7 +169,7 @@ def test_rooms_can_be_switched_off(opened: Callable[..., AppTest], monkeypatch: 
 
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
-def test_all_questions_that_can_be_asked_are_filled_in(opened: Callable[..., AppTest], lang: str) -> None:
+def test_all_questions_that_can_be_asked_are_filled_in(lang: str) -> None:
     app: Any = _press(opened(step="room", lang=lang), "lesson-open-room")
     assert sum(key.startswith("lesson-ask-") for key in _keys(app)) >= 5
-    assert [text for text in _said(app) if "{{" in text or "…}" in text] == []
+    assert [text for text in texts(app) if "{{" in text or "…}" in text] == []

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block as Branch
 from streamlit.testing.v1.element_tree import Element
 
@@ -20,16 +19,9 @@ from app.lesson.present import notes
 from app.lesson.text import LANGUAGES, read_lesson
 from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.app.lesson.page import opened, settled
 
 OTHERS = [each for each in LANGUAGES if each != "en"]
-
-
-def _site(page: str) -> None:
-    import streamlit as st
-
-    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
 
 
 class _Words(HTMLParser):
@@ -139,32 +131,13 @@ def _config(columns: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield from (column[name] for name in ("label", "help") if column.get(name))
 
 
-def _waits(app: AppTest) -> bool:
-    return any('class="lesson-wait"' in str(each.proto.body) for each in app.get("html"))
-
-
-def _settled(app: AppTest) -> None:
-    def drawn() -> bool:
-        app.run()
-        assert not app.exception
-        return not _waits(app)
-
-    wait_until(drawn, pause=0.1)
-    assert not app.error, app.error[0].value
-
-
 def _texts(lang: str, step: str, **query: str) -> set[str]:
     """All texts of a step, with everything on it switched on."""
-    app = AppTest.from_function(
-        _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
-    )
-    for name, value in {"step": step, "lang": lang, **query}.items():
-        app.query_params[name] = value
-    _settled(app)
+    app = opened(step=step, lang=lang, **query)
     found = {text for branch in (app.main, app.sidebar) for text in shown(branch)}
     for toggle in app.toggle:
         toggle.set_value(True)
-    _settled(app)
+    settled(app)
     return found | {text for branch in (app.main, app.sidebar) for text in shown(branch)}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,8 +16,7 @@ from app.lesson.present.deck import Position, Slide, parse_deck, read_deck
 from app.lesson.present.figures import FIGURES, WHERE
 from app.lesson.text import LANGUAGES, UNKNOWN, Formula, Question, fill, read_lesson
 from fcn_core.networks.zoo import find_weights, model_spec
-from tests.places import ROOT
-from tests.waiting import PATIENCE, wait_until
+from tests.app.lesson.page import opened
 
 DECK = read_deck("en")
 LONG, SHORT = PATHS
@@ -112,6 +110,8 @@ def test_all_languages_have_the_same_slides(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_slide_has_one_idea_and_few_words(language: str) -> None:
     steps = [lesson.name for lesson in read_lesson(language)]
+    names = [slide.name for slide in read_deck(language).slides]
+    assert len(set(names)) == len(names)
     places = [steps.index(slide.step) for slide in read_deck(language).slides]
     assert places == sorted(places)
     for slide in read_deck(language).slides:
@@ -184,32 +184,6 @@ weights = pytest.mark.skipif(
 )
 
 
-def _site(page: str) -> None:
-    import streamlit as st
-
-    st.navigation([st.Page(page, title="Learn", url_path="learn", default=True)]).run()
-
-
-@pytest.fixture
-def opened() -> Callable[..., AppTest]:
-    def opened(**query: str) -> AppTest:
-        page = str(ROOT / "app" / "pages" / "learn.py")
-        app = AppTest.from_function(_site, args=(page,), default_timeout=PATIENCE)
-        for name, value in query.items():
-            app.query_params[name] = value
-
-        def drawn() -> bool:
-            app.run()
-            assert not app.exception
-            return not any('class="lesson-wait"' in str(each.proto.body) for each in app.get("html"))
-
-        wait_until(drawn, pause=0.1)
-        assert not app.error, app.error[0].value
-        return app
-
-    return opened
-
-
 def _said(app: AppTest) -> list[str]:
     return [each.value for each in (*app.title, *app.markdown, *app.caption, *app.subheader)]
 
@@ -217,7 +191,7 @@ def _said(app: AppTest) -> list[str]:
 @weights
 @pytest.mark.parametrize(("picture", "language"), [("dog", "en"), ("cow", "fr")])
 @pytest.mark.parametrize("slide", DECK.slides, ids=lambda slide: slide.name)
-def test_a_slide_is_drawn(opened: Callable[..., AppTest], slide: Slide, picture: str, language: str) -> None:
+def test_a_slide_is_drawn(slide: Slide, picture: str, language: str) -> None:
     query = {"present": "1", "slide": str(slide.number), "picture": picture, "lang": language, "notes": "1"}
     app = opened(**query, **({"shown": slide.question} if slide.question else {}))
     assert len(app.title) == 1
@@ -232,7 +206,7 @@ def test_a_slide_is_drawn(opened: Callable[..., AppTest], slide: Slide, picture:
 @weights
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_notes_are_a_page(opened: Callable[..., AppTest], path: str, language: str) -> None:
+def test_the_notes_are_a_page(path: str, language: str) -> None:
     app = opened(step="notes", path=path, lang=language)
     deck = read_deck(language)
     assert app.title[0].value == deck.title
@@ -245,7 +219,7 @@ def test_the_notes_are_a_page(opened: Callable[..., AppTest], path: str, languag
 
 
 @weights
-def test_a_question_waits_for_the_room(opened: Callable[..., AppTest]) -> None:
+def test_a_question_waits_for_the_room() -> None:
     slide = next(s for s in DECK.slides if any(isinstance(block, Question) for block in s.blocks))
     (question,) = [block for block in slide.blocks if isinstance(block, Question)]
     end = question.answer.rsplit(" ", 1)[1]
