@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -234,14 +235,13 @@ def test_notes_lie_over_the_slide(visit: Visit) -> None:
 
 
 def test_the_short_path_leaves_slides_out(visit: Visit) -> None:
-    page = _open(visit, present="1", notes="1", slide="6")
+    numbers = [slide.number for slide in DECK.on(SHORT)]
+    here, following = next(pair for pair in pairwise(numbers) if pair[1] > pair[0] + 1)
+    page = _open(visit, present="1", notes="1", slide=str(here))
     page.locator(".st-key-slide-notes-head").get_by_text("20 minutes").click()
-    _is_at(page, 6, SHORT)
+    _is_at(page, here, SHORT)
     assert _query(page)["path"] == SHORT
     page.locator(".st-key-slide-deck").get_by_role("button", name="Next slide").click()
-    numbers = [slide.number for slide in DECK.on(SHORT)]
-    following = numbers[numbers.index(6) + 1]
-    assert following > 7
     _is_at(page, following, SHORT)
 
 

@@ -167,7 +167,7 @@ export default function (component) {
     }
     line("on", `M${sign.x + sign.radius} ${sign.y}H${logit.left}`)
     draw("circle", { class: "sign", cx: sign.x, cy: sign.y, r: sign.radius })
-    draw("text", { class: "sigma", x: sign.x, y: sign.y, "font-size": 12.5 * unit }).textContent = "Σ"
+    draw("text", { class: "sigma", x: sign.x, y: sign.y, "font-size": (data.large ? 14.5 : 12.5) * unit }).textContent = "Σ"
     line("on", `M${logit.x} ${logit.bottom}V${heat.top - 6 * unit}`)
     line("tip", `M${heat.x - 4 * unit} ${heat.top - 9 * unit}h${8 * unit}l${-4 * unit} ${8 * unit}z`)
   }
