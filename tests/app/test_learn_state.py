@@ -199,3 +199,11 @@ print("complete", flush=True)
 import os; os._exit(0)
 """
     assert fresh_python(code, PYTHONPATH=str(ROOT)).stdout.splitlines()[-1] == "complete"
+
+
+@needs_weights
+@pytest.mark.parametrize(("synset", "is_there"), [("German shepherd", True), ("boat", False)])
+def test_a_place_is_not_called_the_best_guess_where_nothing_is(synset: str, is_there: bool) -> None:
+    said = " ".join(texts(opened(step="6", synset=synset))).replace("\n", " ")
+    assert ("only the best guess at hand" in said) is is_there
+    assert ("The program thinks that it is not in the picture" in said) is not is_there

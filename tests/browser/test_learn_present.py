@@ -245,6 +245,19 @@ def test_the_short_path_leaves_slides_out(visit: Visit) -> None:
     _is_at(page, following, SHORT)
 
 
+def test_the_figure_of_cells_keeps_its_arrow_keys_and_can_be_left(visit: Visit) -> None:
+    walk = next(slide.number for slide in DECK.slides if "cell_by_cell" in slide.figures)
+    page = _open(visit, present="1", slide=str(walk))
+    photo = page.get_by_role("application")
+    place = page.locator(".st-key-slide-room .where")
+    before = place.inner_text()
+    photo.press("ArrowLeft")
+    expect(place).not_to_have_text(before)
+    _is_at(page, walk)
+    photo.press("PageDown")
+    _is_at(page, walk + 1)
+
+
 def test_presenting_begins_and_ends_at_the_step(visit: Visit) -> None:
     page = visit("/learn?step=6", wait=False)
     page.locator(".st-key-lesson-present button:visible").click()

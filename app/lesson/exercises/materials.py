@@ -76,7 +76,7 @@ def _say(stage: Stage, known: Facts, title: str) -> None:
     (height, width), cells = of_network.ASKED, of_maps.CELLS
     grids = [known.grid(scale.height, scale.width) for scale in NOTEBOOK_SCALES]
     product = math.prod(cells)
-    between = "; " if number(0.5, "g") != "0.5" else ", "
+    between = "\N{NO-BREAK SPACE}; " if number(0.5, "g") != "0.5" else ", "
     stage.say(
         ex_course_network="ResNet50",
         ex_course_features=course,

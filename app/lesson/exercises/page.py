@@ -251,7 +251,8 @@ def _say_verdicts(exercise: Exercise, verdicts: Mapping[str, Verdict], stage: St
             continue
         verdict = verdicts[part.name]
         icon = ":green[:material/check:]" if verdict.right else ":red[:material/close:]"
-        lines.append(f"{icon} **{_label(part, stage)}**: {_sentence(verdict)}")
+        said = _("**{part}**: {verdict}", part=_label(part, stage), verdict=_sentence(verdict))
+        lines.append(f"{icon} {said}")
     if lines:
         with st.container(key=f"verdict-{exercise.name}"):
             st.markdown("  \n".join(lines))

@@ -7,7 +7,8 @@ const app = () => document.querySelector("[data-testid=stApp]")
 
 // What uses a key itself keeps it.
 const ARROWS = "input[type=range], [role=slider], [role=radio], [role=radiogroup], [role=tab], [role=listbox], select, " +
-  "[role=combobox], input[type=number], input[type=text], input[type=search], textarea, [contenteditable=true]"
+  "[role=combobox], [role=application], input[type=number], input[type=text], input[type=search], textarea, " +
+  "[contenteditable=true]"
 const TYPING = "input[type=number], input[type=text], input[type=search], textarea, [contenteditable=true], [role=combobox]"
 const PRESSED = "button, a[href], summary, input, select, textarea, [role=switch], [role=checkbox], [role=radio], " +
   "[role=button], [role=option], [contenteditable=true]"

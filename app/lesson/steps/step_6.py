@@ -11,7 +11,7 @@ from app.lesson.experiments import Check
 from app.lesson.facts import grid
 from app.lesson.language import listed, marked, number, percent
 from app.lesson.language import translated as _
-from app.lesson.located import Located, agreement, locate, object_mask
+from app.lesson.located import Located, agreement, locate, object_mask, program_analysis
 from app.lesson.stage import Stage
 from app.state import shared_queue
 from app.state.session import session_id
@@ -66,12 +66,7 @@ def pyramid(stage: Stage) -> None:
     first, last = heatmaps[0], heatmaps[-1]
     stage.say(
         fit_word=_(_FITS[fit]),
-        truth_source=_("The outline was drawn by hand.")
-        if drawn
-        else _(
-            "No outline was drawn for this picture and word. So the program's own mask takes its place: it is not the "
-            "truth, only the best guess at hand."
-        ),
+        truth_source=_truth_source(stage, drawn),
         object_share=percent(float(truth.mean())),
         on_object_shares=listed(percent(each.on) for each in located.values()),
         on_object_scale=max(located, key=lambda name: located[name].on),
@@ -121,6 +116,21 @@ def located_bars(stage: Stage, located: Mapping[str, Located]) -> None:
         },
         _("value"),
         _("Bars: for each map, the share of its sum on the object, and its highest value beside it."),
+    )
+
+
+def _truth_source(stage: Stage, drawn: bool) -> str:
+    """Say what is taken for the true place of the object."""
+    if drawn:
+        return _("The outline was drawn by hand.")
+    if program_analysis(stage).present:
+        return _(
+            "No outline was drawn for this picture and word. So the program's own mask takes its place: it is not the "
+            "truth, only the best guess at hand."
+        )
+    return _(
+        "The program thinks that it is not in the picture. So that there is something to compare with, the place that "
+        "looks most like it is marked: read the numbers as those of a false alarm."
     )
 
 
