@@ -76,7 +76,7 @@ def test_a_step_by_its_address(visit: Visit, lesson: Lesson) -> None:
     formulas = page.locator(".st-key-lesson .katex").count()
     assert formulas or lesson.name in ("4", APPENDIX)
     expect(page.locator(".st-key-lesson .katex-error")).to_have_count(0)
-    pictures = page.locator(".st-key-lesson img")
+    pictures = page.locator(".st-key-lesson img:not(.thumb, [role=application] img)")
     for k in range(pictures.count()):
         assert pictures.nth(k).get_attribute("alt")
         assert pictures.nth(k).evaluate("async i => { await i.decode(); return i.naturalWidth }") > 0
