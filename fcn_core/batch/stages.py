@@ -203,7 +203,12 @@ class _Loop(Generic[S, T]):
         try:
             image, class_maps = computed.result()
             return self._stages.finish(source, image, class_maps)
-        except (Cancelled, CancelledError, OutputError, StorageError):  # the second one is of an earlier stage
+        except (
+            Cancelled,
+            CancelledError,
+            OutputError,
+            StorageError,
+        ):  # the second one is of an earlier stage
             raise
         except FcnError as error:
             return self._stages.failed(source, error)
