@@ -70,8 +70,6 @@ class LessonState:
         Keys of the rooms in which this session asks, by their codes.
     voter : str
         Token by which rooms know this session.
-    cells : tuple or None
-        What the figure of cells shows, and on what that depends.
     """
 
     choices: Choices[Learner] = field(
@@ -91,7 +89,6 @@ class LessonState:
     judging: str = ""
     room_keys: dict[str, str] = field(default_factory=dict)
     voter: str = field(default_factory=secrets.token_hex)
-    cells: tuple[Any, dict[str, Any]] | None = None
 
 
 def lesson_state() -> LessonState:

@@ -172,8 +172,11 @@ class Stage:
     def _finished(self, purpose: str, key: Any, submit: Callable[[], Job]) -> tuple[Job, Snapshot]:
         """Return the finished job of a purpose; submit it if the session has none of this key."""
         kept = lesson_state().jobs
-        if purpose not in kept or kept[purpose][0] != key:
+        before = kept.get(purpose)
+        if before is None or before[0] != key:
             kept[purpose] = (key, submit())
+            if before is not None:
+                _leave(*before, now=key)
         job = kept[purpose][1]
         shared_queue.queue().keep_alive(job, session=session_id())
         now = shared_queue.queue().look(job)
@@ -199,6 +202,21 @@ class Stage:
             self.futures.append(future)
             raise NotReadyError(0.0, what)
         return future.result()
+
+
+def _leave(key: Any, job: Job, now: Any) -> None:
+    """Leave a job whose purpose has another one now, unless another purpose has it, too.
+
+    If that is of another picture or model, nobody waits for the measurements of this one: they would hold up the class
+    maps that come before the next measurements.
+    """
+    kept, left = lesson_state().jobs, [job]
+    if key[:2] != now[:2]:
+        of_it = [each for each, (k, j) in kept.items() if j.key.kind == "measurement" and k[:2] == key[:2]]
+        left += [kept.pop(each)[1] for each in of_it]
+    for each in left:
+        if all(other is not each for _key, other in kept.values()):
+            shared_queue.queue().leave(each, session=session_id())
 
 
 def progress_words(now: Snapshot, title: str) -> str:

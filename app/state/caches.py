@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -126,6 +127,12 @@ def rooms() -> Rooms:
     return Rooms()
 
 
+@st.cache_resource(show_spinner=False, max_entries=8)  # 1.2 MB each
+def cells_of_sample(key: tuple[object, ...], _make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Make what the lesson's figure of cells sends to the browser, once; `key` is all that it depends on."""
+    return _make()
+
+
 def limits() -> Limits:
     """Return the limits of an upload: it is decoded in the memory that is kept free beside a running network."""
     return Limits.from_env(memory_mb=memory.reserved_mb() or None)
@@ -147,6 +154,12 @@ def fetch(url: str) -> Picture:
 
     name = name_of(url)
     return open_picture(picture_files.keep(fetch_image_bytes(url), name), name, url, limits())
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=1)
+def cells_of_own_picture(key: tuple[object, ...], _make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Make what `cells_of_sample` makes, of a user's picture."""
+    return _make()
 
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=6)

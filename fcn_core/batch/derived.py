@@ -74,7 +74,7 @@ def write_coco(path: Path, rows: Rows, vocabulary: str) -> None:
     """
 
     def write(part: Path) -> None:
-        with part.open("w", encoding="utf-8") as file:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
             write_coco_to(file, rows, vocabulary)
 
     replace_with(path, write)
@@ -183,7 +183,7 @@ def write_yolo(folder: Path, rows: Rows) -> None:
         f"  {number}: {json.dumps(name)}  # {wnid}\n" for number, (wnid, name) in enumerate(synsets.items())
     )
     text = YOLO_BEGINS + (f"path: .\nnames:\n{names}" if names else "path: .\nnames: {}\n")
-    replace_with(new / "data.yaml", lambda path: path.write_text(text, encoding="utf-8"))
+    replace_with(new / "data.yaml", lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
     try:
         shutil.rmtree(folder, ignore_errors=True)
         new.replace(folder)

@@ -28,6 +28,7 @@ YOLO_BEGINS = "# Written by fcn batch, and replaced by it.\n"
 YOLO_ENTRIES = ("labels", "images.txt", "data.yaml")
 
 _NUMBERED = re.compile(r"(?:part|journal)-(\d+)-of-(\d+)-(\d+)\.\w+")
+_LONGEST = 1 << 16  # bytes of a line
 _PAUSE = 0.1  # seconds between two attempts to get a lock
 
 
@@ -209,20 +210,33 @@ def _is_filled(path: Path) -> bool:
 
 
 def _is_own_coco(path: Path) -> bool:
-    return _begins(path, COCO_BEGINS)
+    return _first_lines(path, 1) == [COCO_BEGINS.rstrip()]
 
 
 def _is_own_yolo(path: Path) -> bool:
-    if path.is_symlink() or not path.is_dir() or {each.name for each in path.iterdir()} - {*YOLO_ENTRIES}:
+    if path.is_symlink() or not path.is_dir():
         return False
-    return _begins(path / "data.yaml", YOLO_BEGINS)
+    if any(each.name not in YOLO_ENTRIES and not _is_by_the_way(each) for each in path.iterdir()):
+        return False
+    first, second = (*_first_lines(path / "data.yaml", 2), "", "")[:2]
+    if first == YOLO_BEGINS.rstrip():
+        return True
+    # Earlier versions of this program wrote no mark; the index is a kind of their own.
+    index = "".join(_first_lines(path / "images.txt", 1))
+    return first == "path: ." and second in ("names:", "names: {}") and "\tlabels/" in index
 
 
-def _begins(path: Path, text: str) -> bool:
+def _is_by_the_way(path: Path) -> bool:
+    """Return whether a file is one that file managers and trainers leave in a data set."""
+    return path.is_file() and (path.name.startswith(".") or path.suffix == ".cache")
+
+
+def _first_lines(path: Path, count: int) -> list[str]:
+    """Return the first lines of a file without their ends; none if it is no file. A long line is cut."""
     if not path.is_file():
-        return False
+        return []
     with path.open("rb") as file:
-        return file.read(len(text)) == text.encode()
+        return [file.readline(_LONGEST).decode(errors="replace").rstrip() for _ in range(count)]
 
 
 #: The data sets that a batch makes of its table: format, name in the folder, and whether it is that of a batch.

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -203,7 +203,12 @@ class _Loop(Generic[S, T]):
         try:
             image, class_maps = computed.result()
             return self._stages.finish(source, image, class_maps)
-        except (Cancelled, OutputError, StorageError):
+        except (
+            Cancelled,
+            CancelledError,
+            OutputError,
+            StorageError,
+        ):  # the second one is of an earlier stage
             raise
         except FcnError as error:
             return self._stages.failed(source, error)

@@ -252,13 +252,16 @@ class Engine:
         The forecast of the memory is within 20 % of the measured memory. That of the time is within a factor of two
         after the first pass; a first pass over a new size takes up to twice as long.
         """
+        return self._forecast(height, width, self._geometry.bandable)
+
+    def _forecast(self, height: int, width: int, bandable: bool) -> Forecast:
         rss = memory.rss_mb()
         base = rss - self._cached_mb + self._unpacked_mb
         budget = memory.pass_budget_mb(base)
         kept = middle_mb(self._middle, height, width)
         best = whole_demand(self._geometry, height, width, self._middle)
         peak = base + kept + best.mb * self._memory_factor
-        if self._geometry.bandable and (self._in_parts or peak > budget):
+        if bandable and (self._in_parts or peak > budget):
             available = (budget - base - kept) / self._memory_factor
             best = banded_demand(self._geometry, height, width, available)
             peak = base + kept + best.mb * self._memory_factor
@@ -291,7 +294,7 @@ class Engine:
         with self._lock:
             expected = self.forecast(image.height, image.width)
             if not expected.fits:
-                raise MemoryBudgetError(self._does_not_fit(expected, image))
+                raise MemoryBudgetError(self._does_not_fit(expected, image, self._geometry.bandable))
             if checkpoint is not None:
                 checkpoint(0.0)
             start = time.perf_counter()
@@ -343,19 +346,19 @@ class Engine:
             The network does not end with a convolution of 1 x 1.
         """
         with self._lock:
-            expected = self.forecast(image.height, image.width)
-            if not expected.fits or (expected.plan is not None and not self._in_parts):
-                raise MemoryBudgetError(self._does_not_fit(expected, image))
+            expected = self._forecast(image.height, image.width, bandable=False)
+            if not expected.fits:
+                raise MemoryBudgetError(self._does_not_fit(expected, image, bandable=False))
             batch = self._batch(image, 0, image.height, 0, image.width)
             features, kernel, bias = self._run_to_last_layer(batch, classes)
         return LastLayer(features, kernel, bias, tuple(classes))
 
-    def _does_not_fit(self, expected: Forecast, image: ResizedImage) -> str:
+    def _does_not_fit(self, expected: Forecast, image: ResizedImage, bandable: bool) -> str:
         budget, used = memory.budget_mb(), memory.rss_mb() - self._cached_mb
         least = max(MIN_SIDE, self._geometry.smallest)
-        if self.forecast(least, least).fits:
-            how = "even in bands" if self._geometry.bandable else "and cannot be run in bands"
-            height, width = self._largest_that_fits(image.height, image.width, least)
+        if self._forecast(least, least, bandable).fits:
+            how = "even in bands" if bandable else "and cannot be run in bands"
+            height, width = self._largest_that_fits(image.height, image.width, least, bandable)
             return (
                 f"Expected a scale that fits into the budget of {memory.pass_budget_mb():.0f} MB. Received "
                 f"{image.height}x{image.width}, which needs about {expected.memory_mb:.0f} MB {how}. Choose "
@@ -369,7 +372,7 @@ class Engine:
             f"{self._leaner}."
         )
 
-    def _largest_that_fits(self, height: int, width: int, least: int) -> tuple[int, int]:
+    def _largest_that_fits(self, height: int, width: int, least: int, bandable: bool) -> tuple[int, int]:
         """Return the largest size of about these proportions whose forecast fits; a square of side `least` does."""
         fitting, failing = (least, least), max(height, width)
         while failing - max(fitting) > 1:
@@ -378,7 +381,7 @@ class Engine:
                 max(least, height * longest // max(height, width)),
                 max(least, width * longest // max(height, width)),
             )
-            if self.forecast(*size).fits:
+            if self._forecast(*size, bandable).fits:
                 fitting = size
             else:
                 failing = longest

@@ -185,7 +185,7 @@ class OpenVINOEngine(Engine):
         finally:
             if not self._in_parts:
                 self._read(self._graph)
-                self._unpacked_mb = len(self._graph.weights) / 2**20
+            self._unpacked_mb = len(self._graph.weights) / 2**20
             self._trim()
             self._cached_mb = 0.0
         return found, kernel, bias

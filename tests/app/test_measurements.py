@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from app.lesson import stage as lesson_stage
+from app.lesson.session import LessonState
+from app.lesson.stage import NotReadyError, Stage
 from app.state.queue import jobs, measurements
 from app.state.queue.job_queue import Queue
 from app.state.queue.jobs import Job
@@ -56,6 +59,61 @@ def test_a_measurement_is_made_once_for_all_sessions(queue: Queue, network: Netw
     finished(queue, _ask(queue, Counted(2)))
     finished(queue, _ask(queue, seed=1))
     assert len(network.runs) == 3 + 2 + 3, "another measurement, another picture"
+
+
+def test_later_sessions_get_the_result_and_are_not_remembered(queue: Queue, network: Network) -> None:
+    job = _ask(queue)
+    finished(queue, job)
+    for n in range(10):
+        assert _ask(queue, session=f"later {n}") is job
+    assert job.sessions == {"one"}
+
+
+@pytest.fixture
+def stage(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """One session of the lesson."""
+    state = LessonState()
+    monkeypatch.setattr(lesson_stage, "lesson_state", lambda: state)
+    monkeypatch.setattr(lesson_stage, "session_id", lambda: "one")
+    monkeypatch.setattr(lesson_stage, "_", lambda text, **_: text)
+    monkeypatch.setattr(lesson_stage.shared_queue, "queue", lambda: queue)
+    yield Stage(KEY, picture())  # type: ignore[arg-type]
+
+
+def _waits(ask: Callable[..., Any], *arguments: Any) -> None:
+    with pytest.raises(NotReadyError):
+        ask(*arguments)
+
+
+def test_a_picture_that_is_left_is_measured_no_further(stage: Stage, queue: Queue, network: Network) -> None:
+    """Its measurement would run before the class maps of the next picture."""
+    network.gate = threading.Event()
+    _waits(stage.measured, "field", picture(0), PLAN, Counted())
+    _waits(stage.class_maps, "cells", picture(0), SCALES[:1])
+    _waits(stage.class_maps, "other", picture(0), SCALES[:1])
+    field, cells, other = stage.waiting
+    assert cells is other
+    shared = queue.measure(picture(0), KEY, PLAN, Counted(2), session="two")
+    _waits(stage.measured, "shared", picture(0), PLAN, Counted(2))
+    wait_until(lambda: queue.look(field).state == "running")
+    _waits(stage.class_maps, "cells", picture(1), SCALES[:1])
+    wait_until(lambda: queue.look(field).state == "cancelled")
+    assert shared.sessions == {"two"} and not shared.stop
+    assert other.sessions == {"one"} and not other.stop, "another purpose has it"
+    _waits(stage.class_maps, "other", picture(1), SCALES[:1])
+    assert not other.sessions
+    network.gate.set()
+    assert finished(queue, stage.waiting[-1]).state == "done"
+
+
+def test_a_purpose_leaves_the_measurement_that_it_had(stage: Stage, queue: Queue, network: Network) -> None:
+    network.gate = threading.Event()
+    _waits(stage.measured, "field", picture(0), PLAN, Counted())
+    _waits(stage.measured, "field", picture(0), PLAN, Counted(2))
+    first, second = stage.waiting
+    wait_until(lambda: queue.look(first).state == "cancelled")
+    network.gate.set()
+    assert finished(queue, second).state == "done"
 
 
 def test_one_that_nobody_waits_for_is_given_up(

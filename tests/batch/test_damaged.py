@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from fcn_core.batch.checked import checked_row
 from fcn_core.batch.derived import write_derived, write_yolo
 from fcn_core.batch.inputs import Source
-from fcn_core.batch.layout import ENTRIES, digest, require_own, table_format
+from fcn_core.batch.layout import ENTRIES, YOLO_BEGINS, digest, require_own, table_format
 from fcn_core.batch.parts import PART_FORMATS, write_parquet
 from fcn_core.batch.picture_files import FOLDERS
 from fcn_core.errors import DatasetError, OutputError
@@ -299,6 +300,57 @@ def test_a_data_set_of_something_else_in_the_folder_of_a_batch_is_refused(tmp_pa
     with pytest.raises(DatasetError, match=rf"it has {which} of something else\. Choose another --out"):
         require_own(tmp_path, formats)
     require_own(tmp_path, ("jsonl",))  # what is not replaced may be anything
+
+
+@pytest.fixture
+def derived(tmp_path, monkeypatch):
+    """A batch with its data sets, written where lines end with two characters unless it is said how."""
+    opened = Path.open
+
+    def on_windows(path, mode="r", buffering=-1, encoding=None, errors=None, newline=None):
+        ends = "\r\n" if mode == "w" and newline is None else newline
+        return opened(path, mode, buffering, encoding, errors, ends)
+
+    (tmp_path / "manifest.json").write_text(json.dumps(WHOLE), encoding="utf-8")
+    part = tmp_path / PART
+    part.parent.mkdir(exist_ok=True)
+    PART_FORMATS["jsonl"].write(part, [row("a.png")])
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", on_windows)
+        write_derived(tmp_path, PART_FORMATS["jsonl"], ("coco", "yolo"), "imagenet")
+    return tmp_path
+
+
+def test_the_data_sets_of_a_batch_are_its_own_on_every_system(derived):
+    require_own(derived, ("coco", "yolo"))
+    for name in ("coco.json", "yolo/data.yaml"):
+        written = (derived / name).read_bytes()
+        assert b"\r" not in written
+        (derived / name).write_bytes(written.replace(b"\n", b"\r\n"))  # by an editor
+    require_own(derived, ("coco", "yolo"))
+
+
+def test_what_others_leave_in_a_data_set_does_not_matter(derived):
+    for name in (".DS_Store", "labels.cache"):
+        (derived / "yolo" / name).write_bytes(b"\x00")
+    require_own(derived, ("yolo",))
+    (derived / "yolo" / ".git").mkdir()
+    with pytest.raises(DatasetError, match="it has yolo"):
+        require_own(derived, ("yolo",))
+
+
+def test_a_data_set_of_an_earlier_version_is_ones_own(derived):
+    names = derived / "yolo" / "data.yaml"
+    names.write_text(names.read_text(encoding="utf-8").removeprefix(YOLO_BEGINS), encoding="utf-8")
+    assert names.read_text(encoding="utf-8").startswith("path: .\nnames:")
+    require_own(derived, ("yolo",))
+    index = derived / "yolo" / "images.txt"
+    index.write_text("./images/a.png\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="it has yolo"):
+        require_own(derived, ("yolo",))
+    index.unlink()
+    with pytest.raises(DatasetError, match="it has yolo"):
+        require_own(derived, ("yolo",))
 
 
 def test_a_new_folder_and_what_a_killed_run_left_are_no_others(tmp_path):

@@ -83,6 +83,38 @@ def test_a_fault_is_logged_with_its_place(work, caplog):
     assert "in finish" in caplog.text
 
 
+def test_pictures_that_wait_when_a_run_is_stopped_are_no_faults(work, monkeypatch, caplog):
+    """As when the user stops it: they wait before every stage, with enough threads that wait for them."""
+    monkeypatch.setattr(memory, "cpus", lambda: 8)
+    waiting, shut_down, network = [], stages.ThreadPoolExecutor.shutdown, work.network
+
+    def finishing(loop, source, computed):
+        waiting.append(source)
+        return finish(loop, source, computed)
+
+    def shut(pool, **options):
+        if pool._thread_name_prefix == "network":
+            threading.Timer(0.2, work.gate.set).start()
+        shut_down(pool, **options)
+
+    def stopping(image, *arguments, **options):
+        if image.name == "0":
+            return network(image, *arguments, **options)
+        work.gate.clear()
+        return network(image, *arguments, **options)
+
+    finish = stages._Loop._finish
+    monkeypatch.setattr(stages._Loop, "_finish", finishing)
+    monkeypatch.setattr(stages.ThreadPoolExecutor, "shutdown", shut)
+    monkeypatch.setattr(stages, "compute_class_maps", stopping)
+    results = work.results(range(100))
+    assert next(results) == "0 done"
+    wait_until(lambda: len(waiting) >= 5, lambda: waiting)
+    results.close()
+    assert work.finished == [0]
+    assert "fault" not in caplog.text
+
+
 def test_a_full_disk_ends_the_run(work):
     results = work.results(["a", "full", "b"])
     assert next(results) == "a done"

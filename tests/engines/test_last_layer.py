@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -60,6 +61,27 @@ def test_too_little_memory_is_said(
     monkeypatch.setattr(memory, "pass_budget_mb", lambda _: 0.0)
     with pytest.raises(MemoryBudgetError, match="memory"):
         lite0.last_layer(resized(chelsea, 130, 200), CLASSES)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_it_needs_the_memory_of_a_pass_over_the_whole(
+    lite0: Any, chelsea: Any, resized: Any, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    """Whether earlier passes were in bands or not: this one is never."""
+    monkeypatch.setattr(memory, "rss_mb", lambda: 300.0)
+    monkeypatch.setenv("FCN_MEMORY_MB", "600")
+    monkeypatch.setattr(lite0, "_in_parts", in_parts)
+    monkeypatch.setattr(lite0, "_run_to_last_layer", lambda *_: pytest.fail("It runs beyond the budget."))
+    bands = lite0.forecast(1600, 2560)
+    assert bands.plan is not None and bands.fits
+    with pytest.raises(MemoryBudgetError, match="cannot be run in bands") as refusal:
+        lite0.last_layer(resized(chelsea, 1600, 2560), CLASSES)
+    named = re.search(r"Choose (\d+)x(\d+) or a smaller scale", str(refusal.value))
+    assert named is not None
+    height, width = map(int, named.groups())
+    assert 400 < height < 1600, "the largest that fits as a whole"
+    monkeypatch.setattr(lite0, "_run_to_last_layer", lambda *_: (np.zeros(0),) * 3)
+    assert lite0.last_layer(resized(chelsea, height, width), CLASSES).classes == CLASSES
 
 
 def _node(kind: str, *inputs: Any, shape: tuple[int, ...] = ()) -> SimpleNamespace:

@@ -20,9 +20,10 @@ from app.lesson.cell_by_cell.words import words
 from app.lesson.facts import grid
 from app.lesson.language import current
 from app.lesson.language import translated as _
-from app.lesson.session import lesson_state
 from app.lesson.stage import NotReadyError, Stage
+from app.state import caches
 from app.state.queue.measurements import FieldOfEachCell, LastLayerOf
+from app.state.samples import SAMPLES
 from app.ui import figures
 from fcn_core import render
 from fcn_core.engines.last_layer import LastLayer
@@ -62,11 +63,11 @@ def draw(stage: Stage, *, large: bool = False) -> None:
         field = stage.measured("field of each cell", stage.source, class_map.scale, FieldOfEachCell())
     except NotReadyError as not_ready:
         wait = not_ready
-    key = (id(class_map.logits), id(last), id(field), stage.synset, current(), large)
-    kept = lesson_state()
-    if kept.cells is None or kept.cells[0] != key:
-        kept.cells = key, {**payload(stage, cells, last, field), "large": large}
-    _component(key="lesson_cells", data=[kept.cells[1]])
+    source, synset = stage.source, stage.synset
+    key = (source.sha256, stage.model, class_map.scale, synset, current(), large, field is not None)
+    kept = caches.cells_of_sample if source.address in SAMPLES else caches.cells_of_own_picture
+    sent = kept(key, lambda: {**payload(stage, cells, last, field), "large": large})
+    _component(key="lesson_cells", data=[sent])
     if wait is not None:
         frame.wait_for(NotReadyError(wait.share, _("the fields of all cells are being measured")))
     stage.paper.append(still(stage, cells, last, field))

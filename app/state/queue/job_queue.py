@@ -229,8 +229,10 @@ class Queue:
         """Ask for a measurement of a picture; an equal job is shared, and a finished one has its result."""
         key, now = JobKey("measurement", model, image.sha256, (plan,), what), time.monotonic()
         with self._changed:
-            known = self._measured.get(key) or self._jobs.get(key)
-            if known is None or (known.state not in FINISHED and known.unwanted(now)):
+            if (measured := self._measured.get(key)) is not None:
+                return measured
+            known = self._jobs.get(key)
+            if known is None or known.unwanted(now):
                 self._admit(known := Job(key, image, (), "aspect"), session, now)
                 self._add(known)
             known.sessions.add(session)
@@ -349,14 +351,8 @@ class Queue:
             return turn
 
     def _waiting(self) -> list[Waiting[Job, ModelKey]]:
-        waiting = []
-        for job in self._jobs.values():
-            if job.state == "queued":
-                model = job.key.model
-                seconds = tuple(self._schedule.expect(model, size) for size in job.turns)
-                sessions, begun = frozenset(job.sessions), job.seconds > 0
-                waiting.append(Waiting(job, sessions, model, seconds, job.since, job.reserved, begun))
-        return waiting
+        queued = [job for job in self._jobs.values() if job.state == "queued"]
+        return [job.waiting(self._schedule.expect) for job in queued]
 
     def _ahead(self, job: Job) -> list[Job]:
         """Return the jobs whose turns come before a job's next one."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from app.state.queue.schedule import Waiting
 from fcn_core import settings
 from fcn_core.engines import effective_field
 from fcn_core.engines.base import ModelInfo, Predictor
@@ -209,6 +210,13 @@ class Job:
         cells = sum(plan.height * plan.width for plan in self.missing[:-1]) / self.key.model.output_stride**2
         done = sum(m.grid[0] * m.grid[1] for m in list(self.class_maps.values()))
         return self.nbytes + cells * (self.nbytes / done if done else _CELL_BYTES)
+
+    def waiting(self, expect: Callable[[ModelKey, float], float]) -> Waiting[Job, ModelKey]:
+        """Describe it to the schedule; `expect` returns the seconds that a model takes for some megapixels."""
+        model = self.key.model
+        seconds = tuple(expect(model, size) for size in self.turns)
+        sessions, begun = frozenset(self.sessions), self.seconds > 0
+        return Waiting(self, sessions, model, seconds, self.since, self.reserved, begun)
 
     def has(self, maps: Mapping[str, ClassMap]) -> bool:
         """Return whether it has these very class maps; it may have more, which were too large for the cache."""

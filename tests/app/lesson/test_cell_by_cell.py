@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 
 from app.lesson import language
 from app.lesson.cell_by_cell import figure, still
 from app.lesson.cell_by_cell.numbers import Cells, apportion, strongest, thousandths
 from app.lesson.experiments import softmax
+from app.lesson.stage import NotReadyError
+from app.state.queue.jobs import ModelKey
+from app.state.queue.measurements import LastLayerOf
 from fcn_core.engines.last_layer import LastLayer
 from fcn_core.images.read import read_image
 from fcn_core.images.scales import NOTEBOOK_SCALES, plan_scales
@@ -182,6 +186,67 @@ def test_the_field_may_come_later(network: tuple[Cells, LastLayer], monkeypatch:
     monkeypatch.setattr(figure, "words", dict)
     sent = figure.payload(_page(), *network, None)
     assert sent["field"] is None and sent["comma"]
+
+
+@pytest.fixture
+def drawn(network: tuple[Cells, LastLayer], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Draws the figure of a picture, and returns what the browser gets of it."""
+    st.cache_resource.clear()
+    sent: list[Any] = []
+    monkeypatch.setattr(figure, "_component", lambda *, data, **_: sent.append(data[0]))
+    monkeypatch.setattr(figure, "payload", lambda *arguments: {"of": arguments})
+    monkeypatch.setattr(figure, "still", lambda *_: "")
+    monkeypatch.setattr(figure, "_", str)
+    monkeypatch.setattr(figure.frame, "wait_for", lambda _: None)
+
+    def draw(
+        sha256: str = "0",
+        name: str = "efficientnet-lite2",
+        word: str = "cat",
+        spoken: str = "en",
+        address: str = "dog",
+        has_field: bool = True,
+        large: bool = False,
+    ) -> Any:
+        def measured(_purpose: str, _source: Any, _plan: Any, what: Any) -> Any:
+            if isinstance(what, LastLayerOf):
+                return network[1]
+            if not has_field:
+                raise NotReadyError(0.5, "measuring")
+            return np.zeros(1, np.float32)
+
+        page = _page()
+        page.source, page.model = SimpleNamespace(sha256=sha256, address=address), ModelKey(name, "openvino")
+        page.synset, page.paper, page.say = page.ontology.find(word).wnid, [], lambda **_: None
+        page.class_maps, page.measured = lambda *_: {"one": network[0].class_map}, measured
+        monkeypatch.setattr(figure, "current", lambda: spoken)
+        figure.draw(page, large=large)
+        return sent[-1]
+
+    yield draw
+    st.cache_resource.clear()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"sha256": "1"}, {"name": "resnet50"}, {"word": "dog"}, {"spoken": "fr"}, {"large": True}, {"has_field": False}],
+    ids=str,
+)  # fmt: skip
+def test_it_is_made_once_for_all_that_it_depends_on(drawn: Any, other: dict[str, Any]) -> None:
+    """Also where another picture's numbers are in the same place in memory."""
+    first = drawn()
+    assert drawn() is first, "another session makes it again"
+    assert drawn(**other) is not first
+    assert drawn() is first
+
+
+def test_that_of_ones_own_picture_is_not_kept_for_others(drawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr(figure.caches, "cells_of_own_picture", lambda key, make: kept.append(key) or make())
+    drawn()
+    assert not kept
+    assert drawn(address="") is not drawn(address="")
+    assert [key[0] for key in kept] == ["0", "0"]
 
 
 def test_cells_and_classes_are_in_the_order_of_the_map(
