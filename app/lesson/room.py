@@ -210,23 +210,29 @@ def _do(change: Callable[[], None]) -> None:
         lesson_state().problem = str(error)
 
 
-def under(stage: Stage, question: Question) -> None:
+def under(stage: Stage, question: Question, complete: bool) -> None:
     """Draw below a question of the lesson what whoever asks needs: a button that asks the class, or the counts.
 
     Parameters
     ----------
     question : Question
         With its values filled in.
+    complete : bool
+        Whether all its values are known; until then the class cannot be asked.
     """
     if not asks():
         return
     if _is_asked(question.name):
         draw_counts(stage, question.name)
         return
-    st.button(
-        _("Ask the class"), key=f"lesson-ask-{question.name}", icon=":material/groups:",
-        on_click=_ask, args=(question,),
-    )  # fmt: skip
+    ready = complete and question.right >= 0
+    with st.container(horizontal=True, vertical_alignment="center", key=f"room-under-{question.name}"):
+        st.button(
+            _("Ask the class"), key=f"lesson-ask-{question.name}", icon=":material/groups:",
+            disabled=not ready, on_click=_ask, args=(question,),
+        )  # fmt: skip
+        if not ready:
+            st.caption(_("The network is still running."))
 
 
 def _is_asked(name: str) -> bool:

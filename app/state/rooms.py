@@ -169,8 +169,13 @@ class Rooms:
         Raises
         ------
         FcnError
-            The room is gone, or has been asked too many questions.
+            The room is gone, or has been asked too many questions, or none of the choices is right.
         """
+        if not 0 <= asked.right < len(asked.choices):
+            raise FcnError(
+                f"Expected a question with a right choice among its {len(asked.choices)}. Received one whose right "
+                "choice is not known yet. Ask it when the network has run."
+            )
         with self._lock:
             room = self._own(code, key)
             if asked.name not in room.votes and len(room.votes) >= MOST_QUESTIONS:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -195,6 +196,15 @@ def test_votes_are_bounded(room: Class, monkeypatch: pytest.MonkeyPatch) -> None
         room.rooms.vote(code, "b", "size", 0)
     room.rooms.close(room.code, room.key)
     assert room.rooms.vote(code, "b", "size", 0)
+
+
+@pytest.mark.parametrize("right", [-1, 3])
+def test_a_question_without_its_right_choice_is_not_asked(room: Class, right: int) -> None:
+    with pytest.raises(FcnError, match="right choice is not known yet"):
+        room.rooms.ask(room.code, room.key, replace(FIRST, name="later", right=right))
+    view = room.rooms.look(room.code)
+    assert view is not None
+    assert view.asked == FIRST
 
 
 def test_questions_are_bounded(room: Class, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.lesson.text import Question, read_lesson
 from app.state import caches, rooms
 from fcn_core.networks.zoo import find_weights, model_spec
-from tests.app.lesson.page import opened, settled, texts
+from tests.app.lesson.page import html_of, opened, settled, texts
 
 pytestmark = pytest.mark.skipif(
     find_weights(model_spec()) is None, reason="the built-in weights are not installed"
@@ -100,6 +100,23 @@ def test_a_question_is_asked_from_its_step_with_its_values(teacher: AppTest) -> 
     student.radio[0].set_value(0)
     settled(student)
     assert any("**1 vote**" in text for text in texts(settled(teacher)))
+
+
+def _go(app: AppTest, **chosen: str) -> AppTest:
+    """Choose as widgets would; return the page before its figures are complete."""
+    app.session_state["lesson_state"].choices.choose(**chosen)
+    app.query_params.clear()
+    return app.run()
+
+
+def test_a_question_is_not_asked_before_its_values_are_there(teacher: AppTest) -> None:
+    _go(teacher, picture="cow", step="9")
+    assert 'class="lesson-wait"' in html_of(teacher)
+    assert teacher.button("lesson-ask-there").disabled
+    assert any("still running" in text for text in texts(teacher))
+    settled(teacher)
+    assert not teacher.button("lesson-ask-there").disabled
+    assert not any("still running" in text for text in texts(teacher))
 
 
 def test_votes_are_forgotten_when_asked_again(teacher: AppTest) -> None:
