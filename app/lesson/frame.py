@@ -252,7 +252,7 @@ def _question(question: Question, stage: Stage) -> None:
                 st.markdown(f":primary[:material/arrow_forward: **{answers[right]}**]")
                 spoken.announce(_("The answer: {answer}", answer=answers[right]))
             st.markdown(question.answer)
-        room.under(stage, question, complete)
+        room.under(question, complete)
 
 
 def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:

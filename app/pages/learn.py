@@ -249,7 +249,7 @@ def room_page(stage: Stage) -> None:
         ]
         for lesson in lessons.values()
     }
-    room.page(stage, listed)
+    room.page(listed)
 
 
 def glossary_page() -> None:

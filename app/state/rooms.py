@@ -90,12 +90,14 @@ class _Room:
     hidden: bool = False
     revealed: bool = False
     turn: int = 0
-    votes: dict[str, dict[str, int]] = field(default_factory=dict)
+    votes: dict[str, tuple[Asked, dict[str, int]]] = field(
+        default_factory=dict
+    )  # by the name of the question
 
     @property
     def count(self) -> int:
         """Votes on all questions."""
-        return sum(map(len, self.votes.values()))
+        return sum(len(votes) for _, votes in self.votes.values())
 
 
 class Rooms:
@@ -164,7 +166,9 @@ class Rooms:
             return self._owned(code, key) is not None
 
     def ask(self, code: str, key: str, asked: Asked) -> None:
-        """Make a question that of the moment; its answer is not shown yet. Votes on it that there are stay.
+        """Make a question that of the moment; its answer is not shown yet.
+
+        Votes on it that there are stay if it is the same in all that the class sees; else they meant something else.
 
         Raises
         ------
@@ -182,10 +186,8 @@ class Rooms:
                 raise FcnError(
                     f"Expected at most {MOST_QUESTIONS} questions in one room. Received one more. Open another room."
                 )
-            before = room.asked
-            if before is not None and before.name == asked.name and before.choices != asked.choices:
-                room.votes.pop(asked.name, None)  # the answers mean something else now
-            room.votes.setdefault(asked.name, {})
+            if asked.name not in room.votes or room.votes[asked.name][0] != asked:
+                room.votes[asked.name] = (asked, {})
             room.asked, room.revealed = asked, False
             room.turn += 1
 
@@ -213,7 +215,7 @@ class Rooms:
         with self._lock:
             room = self._own(code, key)
             if room.asked is not None:
-                room.votes[room.asked.name] = {}
+                room.votes[room.asked.name] = (room.asked, {})
             room.revealed = False
             room.turn += 1
 
@@ -223,20 +225,20 @@ class Rooms:
             if self._owned(code, key) is not None:
                 del self._rooms[code]
 
-    def vote(self, code: str, voter: str, question: str, choice: int) -> bool:
+    def vote(self, code: str, voter: str, turn: int, choice: int) -> bool:
         """Choose an answer, or another one.
 
         Parameters
         ----------
         voter : str
             Token of the participant.
-        question : str
-            Name of the question that the participant saw.
+        turn : int
+            Of the view that the participant saw.
 
         Returns
         -------
         bool
-            Whether it counts. It does not if the room is gone, another question is asked now, or the answer is shown.
+            Whether it counts. It does not if the room is gone, it is another turn now, or the answer is shown.
 
         Raises
         ------
@@ -245,11 +247,11 @@ class Rooms:
         """
         with self._lock:
             room = self._room(code)
-            if room is None or room.asked is None or room.asked.name != question or room.revealed:
+            if room is None or room.asked is None or room.turn != turn or room.revealed:
                 return False
             if not 0 <= choice < len(room.asked.choices):
                 return False
-            votes = room.votes[question]
+            _, votes = room.votes[room.asked.name]
             if voter not in votes:
                 if len(votes) >= MOST_VOTERS:
                     raise FcnError(
@@ -278,7 +280,7 @@ class Rooms:
                 room.used = self._clock()
             if room.asked is None:
                 return View(None, None, 0, (), room.hidden, room.revealed, room.turn)
-            votes = room.votes[room.asked.name]
+            _, votes = room.votes[room.asked.name]
             counted = Counter(votes.values())
             counts = tuple(counted[n] for n in range(len(room.asked.choices)))
             return View(

@@ -119,6 +119,17 @@ def test_a_question_is_not_asked_before_its_values_are_there(teacher: AppTest) -
     assert not any("still running" in text for text in texts(teacher))
 
 
+def test_with_another_picture_the_question_can_be_asked_again(teacher: AppTest) -> None:
+    settled(_go(teacher, picture="cow", step="9"))
+    _press(teacher, "lesson-ask-there")
+    assert "lesson-reveal" in _keys(teacher)
+    assert "lesson-ask-there" not in _keys(teacher)
+    settled(_go(teacher, picture="dog"))
+    assert "lesson-reveal" not in _keys(teacher)
+    _press(teacher, "lesson-ask-there")
+    assert "lesson-reveal" in _keys(teacher)
+
+
 def test_votes_are_forgotten_when_asked_again(teacher: AppTest) -> None:
     student = opened(room=_code(teacher))
     _press(teacher, "lesson-ask-order")
