@@ -6,6 +6,7 @@ made for this room. Whoever has the room's key asks the questions.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -26,6 +27,8 @@ MOST_VOTES = 50_000  # of all rooms: 10 MB
 
 UNUSED_AFTER = 3 * 3600.0  # seconds without a vote, and without the page of whoever asks
 EMPTY_AFTER = 600.0  # the same for a room in which nobody has voted yet
+IDLE_AFTER = 120.0  # the same if the server has no room left; open pages say more often that they are there
+_SWEEP_EVERY = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,19 @@ class _Room:
     hidden: bool = False
     revealed: bool = False
     turn: int = 0
-    votes: dict[str, tuple[Asked, dict[str, int]]] = field(
-        default_factory=dict
-    )  # by the name of the question
+    # The question and its votes, by its name.
+    votes: dict[str, tuple[Asked, dict[str, int]]] = field(default_factory=dict)
+    count: int = 0  # votes on all questions
 
-    @property
-    def count(self) -> int:
-        """Votes on all questions."""
-        return sum(len(votes) for _, votes in self.votes.values())
+    def begin(self, asked: Asked) -> None:
+        """Forget the votes on a question."""
+        if asked.name in self.votes:
+            self.count -= len(self.votes[asked.name][1])
+        self.votes[asked.name] = (asked, {})
+
+    def is_unused(self, now: float) -> bool:
+        """Whether the room can be forgotten."""
+        return now - self.used > (UNUSED_AFTER if self.count else EMPTY_AFTER)
 
 
 class Rooms:
@@ -113,6 +121,7 @@ class Rooms:
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._lock = threading.Lock()
+        self._swept = -math.inf
 
     def __len__(self) -> int:
         with self._lock:
@@ -135,7 +144,7 @@ class Rooms:
         Raises
         ------
         FcnError
-            The session, or all sessions, have too many rooms.
+            The session, or all sessions, have too many rooms, and none of them is idle.
         """
         with self._lock:
             self._drop_unused()
@@ -144,7 +153,7 @@ class Rooms:
                 raise FcnError(
                     f"Expected at most {MOST_OWN} rooms of one page. Received one more. Close one of your rooms first."
                 )
-            if len(self._rooms) >= MOST_ROOMS:
+            if len(self._rooms) >= MOST_ROOMS and not self._drop_idle():
                 raise FcnError(
                     f"Expected at most {MOST_ROOMS} rooms on this server. Received one more. Try again in some minutes."
                 )
@@ -187,7 +196,7 @@ class Rooms:
                     f"Expected at most {MOST_QUESTIONS} questions in one room. Received one more. Open another room."
                 )
             if asked.name not in room.votes or room.votes[asked.name][0] != asked:
-                room.votes[asked.name] = (asked, {})
+                room.begin(asked)
             room.asked, room.revealed = asked, False
             room.turn += 1
 
@@ -215,7 +224,7 @@ class Rooms:
         with self._lock:
             room = self._own(code, key)
             if room.asked is not None:
-                room.votes[room.asked.name] = (room.asked, {})
+                room.begin(room.asked)
             room.revealed = False
             room.turn += 1
 
@@ -262,6 +271,7 @@ class Rooms:
                         f"Expected at most {MOST_VOTES} votes in all rooms of this server. Received one more. Try "
                         "again when other rooms are closed."
                     )
+                room.count += 1
             votes[voter] = choice
             room.used = self._clock()
             return True
@@ -290,7 +300,8 @@ class Rooms:
 
     def _room(self, code: str) -> _Room | None:
         self._drop_unused()
-        return self._rooms.get(code)
+        room = self._rooms.get(code)
+        return None if room is None or room.is_unused(self._clock()) else room
 
     def _owned(self, code: str, key: str) -> _Room | None:
         room = self._room(code)
@@ -306,9 +317,23 @@ class Rooms:
 
     def _drop_unused(self) -> None:
         now = self._clock()
-        for code, room in list(self._rooms.items()):
-            if now - room.used > (UNUSED_AFTER if room.count else EMPTY_AFTER):
-                del self._rooms[code]
+        if now - self._swept < _SWEEP_EVERY:
+            return
+        self._swept = now
+        for code in [code for code, room in self._rooms.items() if room.is_unused(now)]:
+            del self._rooms[code]
+
+    def _drop_idle(self) -> bool:
+        """Forget the room without votes that was left longest; return whether there was one."""
+        now = self._clock()
+        idle = [
+            (room.used, code)
+            for code, room in self._rooms.items()
+            if not room.count and now - room.used >= IDLE_AFTER
+        ]
+        if idle:
+            del self._rooms[min(idle)[1]]
+        return bool(idle)
 
 
 def _new_code() -> str:

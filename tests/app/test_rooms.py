@@ -211,6 +211,69 @@ def test_a_page_has_few_rooms_and_so_has_the_server(monkeypatch: pytest.MonkeyPa
     assert len(room.rooms) == 1
 
 
+def test_a_full_server_closes_the_room_that_was_left_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "MOST_ROOMS", 4)
+    voted = Class()
+    voted.rooms.ask(voted.code, voted.key, FIRST)
+    assert voted.vote("anna", 0)
+    clock, made = voted.clock, voted.rooms
+    clock.now += 1
+    kept, key = made.open("kept")
+    oldest, _ = made.open("oldest")
+    clock.now += 1
+    younger, _ = made.open("younger")
+    with pytest.raises(FcnError, match="at most 4 rooms on this server"):
+        made.open("too early")
+    clock.now += rooms.IDLE_AFTER
+    made.look(kept, key=key)
+    made.look(oldest, "a participant")
+    new = made.open("new")[0]
+    assert [made.exists(code) for code in (voted.code, kept, oldest, younger, new)] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    made.open("newer")
+    assert not made.exists(younger)
+    with pytest.raises(FcnError, match="at most 4 rooms on this server"):
+        made.open("no idle room is left")
+
+
+def test_the_count_of_votes_follows_all_changes(room: Class) -> None:
+    def count() -> int:
+        return room.rooms._rooms[room.code].count
+
+    assert [room.vote("anna", 0), room.vote("anna", 1), room.vote("ben", 1)] == [True] * 3
+    assert count() == 2
+    room.rooms.ask(room.code, room.key, SECOND)
+    room.vote("anna", 1)
+    assert count() == 3
+    room.rooms.clear(room.code, room.key)
+    assert count() == 2
+    room.rooms.ask(room.code, room.key, replace(FIRST, text="?"))
+    assert count() == 0
+
+
+def test_rooms_are_swept_once_a_second(room: Class) -> None:
+    class Counted(dict[str, Any]):
+        walks = 0
+
+        def items(self) -> Any:
+            self.walks += 1
+            return super().items()
+
+    room.rooms._rooms = counted = Counted(room.rooms._rooms)
+    for _ in range(50):
+        room.counts()
+    assert counted.walks == 0
+    room.clock.now += 1
+    for _ in range(50):
+        room.counts()
+    assert counted.walks == 1
+
+
 def test_votes_are_bounded(room: Class, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "MOST_VOTERS", 3)
     for voter in "abc":
