@@ -23,6 +23,7 @@ ROOM = "room"
 """The name of this part of the page in the address."""
 
 _EVERY = 2.0  # seconds between two looks at a room
+_KEPT_EVERY = 30.0  # seconds between two signs of life of whoever asks, on any part of the lesson
 
 _STYLE = """
 <style>
@@ -57,6 +58,19 @@ def arrive(read: bool) -> None:
         record.choose(room_key="")
     if read and now.room and not asks():
         record.choose(step=ROOM)
+
+
+def keep() -> None:
+    """Keep the rooms of this session while a page of the lesson is open; call it where the page does not change."""
+    if not lesson_state().room_keys:
+        return
+
+    @st.fragment(run_every=_KEPT_EVERY)
+    def stay() -> None:
+        for code, key in lesson_state().room_keys.items():
+            caches.rooms().look(code, key=key)
+
+    stay()
 
 
 def asks() -> bool:
@@ -97,8 +111,9 @@ def _door() -> None:
         st.markdown(
             _(
                 "Ask your class the questions of the lesson, and see live how many chose which answer. Nobody needs an "
-                "account. The room keeps counts only, in the memory of the server, and forgets them when it is closed "
-                "or was not used for three hours."
+                "account. The room keeps counts only, in the memory of the server, and forgets them when you close it, "
+                "or three hours after the last vote and after you left the lesson. Without votes, ten minutes are "
+                "enough, or fewer if the server is full."
             )
         )
     with st.container(border=True):

@@ -298,3 +298,4 @@ with st.container(key="lesson"):
         one_step(lessons[here], the_stage)
     with st.container(key="lesson-end"):
         st.empty()
+        room.keep()

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app.lesson.text import Question, read_lesson
 from app.state import caches, rooms
 from fcn_core.networks.zoo import find_weights, model_spec
 from tests.app.lesson.page import html_of, opened, settled, texts
+from tests.waiting import Clock
 
 pytestmark = pytest.mark.skipif(
     find_weights(model_spec()) is None, reason="the built-in weights are not installed"
@@ -128,6 +130,32 @@ def test_with_another_picture_the_question_can_be_asked_again(teacher: AppTest) 
     assert "lesson-reveal" not in _keys(teacher)
     _press(teacher, "lesson-ask-there")
     assert "lesson-reveal" in _keys(teacher)
+
+
+@pytest.mark.parametrize("step", ["2", "glossary", "exercises"])
+def test_any_open_page_of_the_lesson_keeps_the_room(
+    teacher: AppTest, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every: dict[str, float] = {}
+    fragment = st.fragment
+
+    def recorded(**given: Any) -> Any:
+        def wrap(function: Any) -> Any:
+            every[function.__name__] = given["run_every"]
+            return fragment(**given)(function)
+
+        return wrap
+
+    monkeypatch.setattr(st, "fragment", recorded)
+    code, clock = _code(teacher), Clock()
+    monkeypatch.setattr(caches.rooms(), "_clock", clock.monotonic)
+    clock.now = caches.rooms()._rooms[code].used
+    _go(teacher, step=step)
+    assert every["stay"] <= rooms.IDLE_AFTER / 2
+    for _ in range(3):
+        clock.now += rooms.EMPTY_AFTER - 1
+        teacher.run()
+    assert caches.rooms().exists(code)
 
 
 def test_votes_are_forgotten_when_asked_again(teacher: AppTest) -> None:
