@@ -405,7 +405,25 @@ def test_answers_and_hints_are_in_the_address() -> None:
     assert choices.read(choices.write(long)) == (long, ())
 
 
-@pytest.mark.parametrize("typed", ["", "a", "a:", ":b", "a:b;", "a:b;a:c", "a:" + "x" * 61, "a:b\x00"])
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "0", "-1", "²", "٣", "", "1e3", "1_0"], ids=lambda text: text[:9]
+)
+def test_a_number_in_the_address_that_no_page_writes_counts_as_none(number: str) -> None:
+    learner = replace(choices.plain(), answers=(f"order.{number}",), helped=(f"kernel.{number}",))
+    assert choices.answer_of(learner, "order") is None
+    assert answers.hints_of(learner, "kernel") == 0
+
+
+@pytest.mark.parametrize("name", ["answers", "shown", "helped"])
+def test_words_of_the_address_are_short(name: str) -> None:
+    assert choices.read({name: "x" * 40})[1] == ()
+    learner, ignored = choices.read({name: "a," + "x" * 41})
+    assert (learner, len(ignored)) == (choices.plain(), 1)
+
+
+@pytest.mark.parametrize(
+    "typed", ["x" * 41 + ":a", "", "a", "a:", ":b", "a:b;", "a:b;a:c", "a:" + "x" * 61, "a:b\x00"]
+)
 def test_a_damaged_address_is_ignored(typed: str) -> None:
     learner, ignored = choices.read({"typed": typed})
     assert learner == choices.plain()
