@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from urllib.parse import urlencode
 
@@ -317,7 +318,7 @@ def _participant(code: str) -> None:
 
     @st.fragment(run_every=_EVERY)
     def follow() -> None:
-        view = caches.rooms().look(code, lesson_state().voter)
+        view = caches.rooms().look(code, voter(code))
         if view is None:
             st.rerun()  # the room was closed, and the page says so
         if view.asked is None:
@@ -331,6 +332,11 @@ def _participant(code: str) -> None:
     with st.container(border=True, key="room-student"):
         follow()
     st.caption(_("Nobody sees who chose what: the room counts the votes only."))
+
+
+def voter(code: str) -> str:
+    """Return the token by which a room knows this session; no two rooms know the same one."""
+    return sha256(f"{lesson_state().voter} {code}".encode()).hexdigest()
 
 
 def _question(code: str, view: View, asked: Asked) -> None:
@@ -361,6 +367,6 @@ def _vote(turn: int, code: str) -> None:
     if chosen is None:
         return
     try:
-        caches.rooms().vote(code, lesson_state().voter, turn, chosen)
+        caches.rooms().vote(code, voter(code), turn, chosen)
     except FcnError as error:
         lesson_state().problem = str(error)

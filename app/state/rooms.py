@@ -1,7 +1,7 @@
 """Rooms in which a class predicts together: what is asked, and how many chose which answer.
 
-A room lives in the memory of one process, and keeps no names. Who votes is known by a random token that their session
-made for this room. Whoever has the room's key asks the questions.
+A room lives in the memory of one process, and keeps no names. Who votes is known by a token that their session
+derives for this room alone. Whoever has the room's key asks the questions.
 """
 
 from __future__ import annotations

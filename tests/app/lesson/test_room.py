@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,7 +105,11 @@ def test_a_question_is_asked_from_its_step_with_its_values(teacher: AppTest) -> 
     assert any("**1 vote**" in text for text in texts(settled(teacher)))
 
 
-def _go(app: AppTest, **chosen: str) -> AppTest:
+def _key_of(teacher: AppTest) -> str:
+    return str(teacher.session_state["lesson_state"].room_keys[_code(teacher)])
+
+
+def _go(app: AppTest, **chosen: Any) -> AppTest:
     """Choose as widgets would; return the page before its figures are complete."""
     app.session_state["lesson_state"].choices.choose(**chosen)
     app.query_params.clear()
@@ -156,6 +161,35 @@ def test_any_open_page_of_the_lesson_keeps_the_room(
         clock.now += rooms.EMPTY_AFTER - 1
         teacher.run()
     assert caches.rooms().exists(code)
+
+
+def test_the_notes_in_a_window_of_their_own_do_not_lead_into_the_room(teacher: AppTest) -> None:
+    code = _code(teacher)
+    settled(_go(teacher, present=True, notes=True, slide=3))
+    assert "room" in teacher.query_params
+    (link,) = re.findall(r'href="(learn[^"]*step=notes[^"]*)"', html_of(teacher))
+    assert code not in link
+    settled(_go(teacher, present=False, notes=False, step="notes"))
+    links = re.findall(r"\(learn\?[^)]*\)", " ".join(texts(teacher)))
+    assert len(links) > 10
+    assert not any(code in each for each in links)
+
+
+def test_rooms_know_a_session_by_different_tokens(teacher: AppTest) -> None:
+    first = _code(teacher)
+    student = opened(room=first)
+    _press(teacher, "lesson-ask-order")
+    settled(student).radio[0].set_value(0)
+    settled(student)
+    second, key = caches.rooms().open("another")
+    view = caches.rooms().look(first, key=_key_of(teacher))
+    assert view is not None and view.asked is not None
+    caches.rooms().ask(second, key, view.asked)
+    settled(_go(student, room=second, step="room")).radio[0].set_value(0)
+    settled(student)
+    voters = [set(room.votes["order"][1]) for room in caches.rooms()._rooms.values()]
+    assert [len(each) for each in voters] == [1, 1]
+    assert not voters[0] & voters[1]
 
 
 def test_votes_are_forgotten_when_asked_again(teacher: AppTest) -> None:
