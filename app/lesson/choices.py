@@ -5,6 +5,7 @@ A choice is one line of :class:`Learner`, and a widget that is drawn with :meth:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -31,6 +32,7 @@ KINDS = ("evidence", "probability")
 PATHS = ("45", "20")
 """The ways through the slides, by the minutes they take."""
 TOY_LIMIT = 1000.0
+_SERIAL = re.compile("[1-9][0-9]?")  # Python refuses to read a number of thousands of digits
 _SYNSETS = ("synset", "here", "twice")
 
 
@@ -94,10 +96,10 @@ class Learner:
     picture: Annotated[str, address.picture()] = DEFAULT
     synset: Annotated[str, address.synset()] = ""
     model: Annotated[str, address.model()] = "efficientnet-lite2"
-    answers: Annotated[tuple[str, ...], address.words(99)] = ()
-    shown: Annotated[tuple[str, ...], address.words(99)] = ()
+    answers: Annotated[tuple[str, ...], address.words(99, address.MOST_NAME)] = ()
+    shown: Annotated[tuple[str, ...], address.words(99, address.MOST_NAME)] = ()
     typed: Annotated[tuple[tuple[str, str], ...], address.pairs(99, MOST_CHARACTERS)] = ()
-    helped: Annotated[tuple[str, ...], address.words(99)] = ()
+    helped: Annotated[tuple[str, ...], address.words(99, address.MOST_NAME)] = ()
     room: Annotated[str, code()] = ""
     room_key: Annotated[str, address.text(40)] = ""
     all_layers: Annotated[bool, flag()] = False
@@ -213,7 +215,7 @@ def answer_of(learner: Learner, question: str) -> int | None:
     """Return the chosen answer of a question, counted from 0, or None."""
     for each in learner.answers:
         name, _, number = each.rpartition(".")
-        if name == question and number.isdecimal() and int(number) > 0:
+        if name == question and _SERIAL.fullmatch(number):
             return int(number) - 1
     return None
 

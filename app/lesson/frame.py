@@ -224,6 +224,7 @@ def filled(question: Question, values: Mapping[str, str]) -> Question:
 
 
 def _question(question: Question, stage: Stage) -> None:
+    complete = names_of(question) <= stage.values.keys()
     question = filled(question, stage.values)
     answers, right = question.choices, question.right
     chosen = choices.answer_of(stage.chosen, question.name)
@@ -251,7 +252,7 @@ def _question(question: Question, stage: Stage) -> None:
                 st.markdown(f":primary[:material/arrow_forward: **{answers[right]}**]")
                 spoken.announce(_("The answer: {answer}", answer=answers[right]))
             st.markdown(question.answer)
-        room.under(stage, question)
+        room.under(question, complete)
 
 
 def right_answer(question: Question, answers: Sequence[str], values: Mapping[str, str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from urllib.parse import urlencode
 
@@ -11,7 +12,6 @@ import streamlit as st
 from app.lesson.language import current, percent
 from app.lesson.language import translated as _
 from app.lesson.session import learner, lesson_state
-from app.lesson.stage import Stage
 from app.lesson.text import Question
 from app.state import caches
 from app.state.rooms import Asked, View, read_code
@@ -24,6 +24,7 @@ ROOM = "room"
 """The name of this part of the page in the address."""
 
 _EVERY = 2.0  # seconds between two looks at a room
+_KEPT_EVERY = 30.0  # seconds between two signs of life of whoever asks, on any part of the lesson
 
 _STYLE = """
 <style>
@@ -60,6 +61,19 @@ def arrive(read: bool) -> None:
         record.choose(step=ROOM)
 
 
+def keep() -> None:
+    """Keep the rooms of this session while a page of the lesson is open; call it where the page does not change."""
+    if not lesson_state().room_keys:
+        return
+
+    @st.fragment(run_every=_KEPT_EVERY)
+    def stay() -> None:
+        for code, key in lesson_state().room_keys.items():
+            caches.rooms().look(code, key=key)
+
+    stay()
+
+
 def asks() -> bool:
     """Whether this session asks in the room of its address."""
     code = learner().room
@@ -70,7 +84,7 @@ def _key() -> str:
     return lesson_state().room_keys.get(learner().room, "")
 
 
-def page(stage: Stage, questions: Mapping[str, Sequence[Question]]) -> None:
+def page(questions: Mapping[str, Sequence[Question]]) -> None:
     """Draw the room, or its door.
 
     Parameters
@@ -84,7 +98,7 @@ def page(stage: Stage, questions: Mapping[str, Sequence[Question]]) -> None:
     if not allowed():
         st.info(_("This server has no rooms: FCN_ALLOW_ROOMS is 0."), icon=":material/info:")
     elif asks():
-        _teacher(stage, code, questions)
+        _teacher(code, questions)
     elif code and caches.rooms().exists(code):
         _participant(code)
     else:
@@ -98,8 +112,9 @@ def _door() -> None:
         st.markdown(
             _(
                 "Ask your class the questions of the lesson, and see live how many chose which answer. Nobody needs an "
-                "account. The room keeps counts only, in the memory of the server, and forgets them when it is closed "
-                "or was not used for three hours."
+                "account. The room keeps counts only, in the memory of the server, and forgets them when you close it, "
+                "or three hours after the last vote and after you left the lesson. Without votes, ten minutes are "
+                "enough, or fewer if the server is full."
             )
         )
     with st.container(border=True):
@@ -136,7 +151,7 @@ def _enter() -> None:
 # --- Whoever asks -----------------------------------------------------------------------------------------------
 
 
-def _teacher(stage: Stage, code: str, questions: Mapping[str, Sequence[Question]]) -> None:
+def _teacher(code: str, questions: Mapping[str, Sequence[Question]]) -> None:
     st.html(
         f'<div class="lesson-room"><div class="lesson-room-code">{code}</div>'
         f'<div class="lesson-room-address">{escape(address(code))}</div></div>'
@@ -145,10 +160,10 @@ def _teacher(stage: Stage, code: str, questions: Mapping[str, Sequence[Question]
     if view is not None and view.asked is not None:
         with st.container(border=True, key="room-question"):
             st.markdown(view.asked.text)
-            draw_counts(stage, view.asked.name)
+            draw_counts(view.asked)
             if view.revealed:
                 st.markdown(view.asked.answer)
-    asked = view.asked.name if view is not None and view.asked is not None else ""
+    asked = view.asked if view is not None else None
     st.header(_("Ask a question"), anchor=False)
     st.caption(
         _("Those that depend on a figure are asked from their step, with the button below the question.")
@@ -156,11 +171,12 @@ def _teacher(stage: Stage, code: str, questions: Mapping[str, Sequence[Question]
     for step, listed in questions.items():
         for question in listed:
             with st.container(horizontal=True, vertical_alignment="center", key=f"room-ask-{question.name}"):
+                same = _as_asked(question) == asked
                 st.button(
-                    _("Ask"), key=f"lesson-ask-{question.name}", disabled=question.name == asked,
+                    _("Ask"), key=f"lesson-ask-{question.name}", disabled=same,
                     on_click=_ask, args=(question,),
                 )  # fmt: skip
-                mark = ":primary[:material/arrow_forward:] " if question.name == asked else ""
+                mark = ":primary[:material/arrow_forward:] " if same else ""
                 st.markdown(f"{mark}**{step}** · {_first_line(question.text)}")
     st.divider()
     with st.container(horizontal=True):
@@ -190,9 +206,12 @@ def _close(code: str) -> None:
     state.choices.choose(room="")
 
 
+def _as_asked(question: Question) -> Asked:
+    return Asked(question.name, question.text, question.choices, question.right, question.answer)
+
+
 def _ask(question: Question) -> None:
-    asked = Asked(question.name, question.text, question.choices, question.right, question.answer)
-    _do(lambda: caches.rooms().ask(learner().room, _key(), asked))
+    _do(lambda: caches.rooms().ask(learner().room, _key(), _as_asked(question)))
 
 
 def _show(*, counts: bool | None = None, answer: bool | None = None) -> None:
@@ -210,36 +229,42 @@ def _do(change: Callable[[], None]) -> None:
         lesson_state().problem = str(error)
 
 
-def under(stage: Stage, question: Question) -> None:
+def under(question: Question, complete: bool) -> None:
     """Draw below a question of the lesson what whoever asks needs: a button that asks the class, or the counts.
 
     Parameters
     ----------
     question : Question
         With its values filled in.
+    complete : bool
+        Whether all its values are known; until then the class cannot be asked.
     """
     if not asks():
         return
-    if _is_asked(question.name):
-        draw_counts(stage, question.name)
+    if _is_asked(_as_asked(question)):
+        draw_counts(_as_asked(question))
         return
-    st.button(
-        _("Ask the class"), key=f"lesson-ask-{question.name}", icon=":material/groups:",
-        on_click=_ask, args=(question,),
-    )  # fmt: skip
+    ready = complete and question.right >= 0
+    with st.container(horizontal=True, vertical_alignment="center", key=f"room-under-{question.name}"):
+        st.button(
+            _("Ask the class"), key=f"lesson-ask-{question.name}", icon=":material/groups:",
+            disabled=not ready, on_click=_ask, args=(question,),
+        )  # fmt: skip
+        if not ready:
+            st.caption(_("The network is still running."))
 
 
-def _is_asked(name: str) -> bool:
+def _is_asked(asked: Asked) -> bool:
     view = caches.rooms().look(learner().room, key=_key())
-    return view is not None and view.asked is not None and view.asked.name == name
+    return view is not None and view.asked == asked
 
 
-def draw_counts(stage: Stage, question_name: str) -> None:  # noqa: ARG001 - it is drawn like a figure
+def draw_counts(asked: Asked) -> None:
     """Draw live how many chose which answer, with what whoever asks can do.
 
     Nothing is drawn if this session asks nothing now, or another question.
     """
-    if not asks() or not _is_asked(question_name):
+    if not asks() or not _is_asked(asked):
         return
     code, key = learner().room, _key()
     first = caches.rooms().look(code, key=key)
@@ -260,7 +285,7 @@ def draw_counts(stage: Stage, question_name: str) -> None:  # noqa: ARG001 - it 
         if not view.hidden or view.revealed:
             _bars(view)
 
-    with st.container(key=f"room-votes-{question_name}"):
+    with st.container(key=f"room-votes-{asked.name}"):
         follow()
     with st.container(horizontal=True, key="room-controls"):
         st.button(
@@ -293,7 +318,7 @@ def _participant(code: str) -> None:
 
     @st.fragment(run_every=_EVERY)
     def follow() -> None:
-        view = caches.rooms().look(code, lesson_state().voter)
+        view = caches.rooms().look(code, voter(code))
         if view is None:
             st.rerun()  # the room was closed, and the page says so
         if view.asked is None:
@@ -309,13 +334,18 @@ def _participant(code: str) -> None:
     st.caption(_("Nobody sees who chose what: the room counts the votes only."))
 
 
+def voter(code: str) -> str:
+    """Return the token by which a room knows this session; no two rooms know the same one."""
+    return sha256(f"{lesson_state().voter} {code}".encode()).hexdigest()
+
+
 def _question(code: str, view: View, asked: Asked) -> None:
     st.markdown(asked.text)
     if not view.revealed:
         st.radio(
             _("Your prediction"), range(len(asked.choices)), view.own, format_func=asked.choices.__getitem__,
             label_visibility="collapsed", key=f"lesson-vote-{code}-{view.turn}",
-            on_change=_vote, args=(view.turn, code, asked.name),
+            on_change=_vote, args=(view.turn, code),
         )  # fmt: skip
         chosen = _("Your vote counts. You can change it until the answer is shown.")
         st.caption(_("Choose an answer.") if view.own is None else f":green[:material/check:] {chosen}")
@@ -332,11 +362,11 @@ def _question(code: str, view: View, asked: Asked) -> None:
     st.markdown(asked.answer)
 
 
-def _vote(turn: int, code: str, question: str) -> None:
+def _vote(turn: int, code: str) -> None:
     chosen = st.session_state.get(f"lesson-vote-{code}-{turn}")
     if chosen is None:
         return
     try:
-        caches.rooms().vote(code, lesson_state().voter, question, chosen)
+        caches.rooms().vote(code, voter(code), turn, chosen)
     except FcnError as error:
         lesson_state().problem = str(error)

@@ -69,7 +69,7 @@ class LessonState:
     room_keys : dict
         Keys of the rooms in which this session asks, by their codes.
     voter : str
-        Token by which rooms know this session.
+        Secret of this session, from which it derives a token for each room.
     """
 
     choices: Choices[Learner] = field(

@@ -249,7 +249,7 @@ def room_page(stage: Stage) -> None:
         ]
         for lesson in lessons.values()
     }
-    room.page(stage, listed)
+    room.page(listed)
 
 
 def glossary_page() -> None:
@@ -298,3 +298,4 @@ with st.container(key="lesson"):
         one_step(lessons[here], the_stage)
     with st.container(key="lesson-end"):
         st.empty()
+        room.keep()

@@ -29,6 +29,7 @@ else:
 UPLOAD = "upload"
 #: Stands in the address for an empty choice of scales.
 NO_SCALES = "none"
+MOST_NAME = 40  # characters of the name of something on a page
 
 
 @dataclass(frozen=True)
@@ -195,12 +196,12 @@ def synset() -> Form:
     return Form(str)
 
 
-def words(most: int) -> Form:
-    """Return the form of a few words, with commas between."""
+def words(most: int, longest: int) -> Form:
+    """Return the form of a few words of so many characters at most, with commas between."""
 
     def read_words(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-        if not 0 < len(found) <= most:
+        if not 0 < len(found) <= most or max(map(len, found)) > longest:
             raise ValueError(text)
         return found
 
@@ -226,7 +227,7 @@ def pairs(most: int, longest: int) -> Form:
         names = {name for name, _ in found}
         if not text.isprintable() or not len(found) == len(names) <= most:
             raise ValueError(text)
-        if not all(name and 0 < len(typed) <= longest for name, typed in found):
+        if not all(0 < len(name) <= MOST_NAME and 0 < len(typed) <= longest for name, typed in found):
             raise ValueError(text)
         return found
 

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 MOST_PICTURES = 50
 MOST_SYNSETS = 8
+MOST_WORD = 100  # characters of one in an address
 ORDERS = ("As added", "Name", "Presence", "Area")
 KINDS = ("All", "Found", "Not found", "Not opened")
 _AHEAD = 2  # pictures of a session with the queue: while one is read out, the network has the next
@@ -55,7 +56,7 @@ class Asked:
         How the table is sorted, which pictures it shows, and which word it shows the pictures of.
     """
 
-    synsets: Annotated[tuple[str, ...], address.words(MOST_SYNSETS)] = ()
+    synsets: Annotated[tuple[str, ...], address.words(MOST_SYNSETS, MOST_WORD)] = ()
     model: Annotated[str, address.model()] = "efficientnet-lite2"
     scales: Annotated[tuple[Scale, ...], address.scales()] = NOTEBOOK_SCALES[:3]
     fit: Annotated[str, one_of(*FITS)] = "Aspect"

@@ -1,11 +1,12 @@
 """Rooms in which a class predicts together: what is asked, and how many chose which answer.
 
-A room lives in the memory of one process, and keeps no names. Who votes is known by a random token that their session
-made for this room. Whoever has the room's key asks the questions.
+A room lives in the memory of one process, and keeps no names. Who votes is known by a token that their session
+derives for this room alone. Whoever has the room's key asks the questions.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -26,6 +27,8 @@ MOST_VOTES = 50_000  # of all rooms: 10 MB
 
 UNUSED_AFTER = 3 * 3600.0  # seconds without a vote, and without the page of whoever asks
 EMPTY_AFTER = 600.0  # the same for a room in which nobody has voted yet
+IDLE_AFTER = 120.0  # the same if the server has no room left; open pages say more often that they are there
+_SWEEP_EVERY = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,19 @@ class _Room:
     hidden: bool = False
     revealed: bool = False
     turn: int = 0
-    votes: dict[str, dict[str, int]] = field(default_factory=dict)
+    # The question and its votes, by its name.
+    votes: dict[str, tuple[Asked, dict[str, int]]] = field(default_factory=dict)
+    count: int = 0  # votes on all questions
 
-    @property
-    def count(self) -> int:
-        """Votes on all questions."""
-        return sum(map(len, self.votes.values()))
+    def begin(self, asked: Asked) -> None:
+        """Forget the votes on a question."""
+        if asked.name in self.votes:
+            self.count -= len(self.votes[asked.name][1])
+        self.votes[asked.name] = (asked, {})
+
+    def is_unused(self, now: float) -> bool:
+        """Whether the room can be forgotten."""
+        return now - self.used > (UNUSED_AFTER if self.count else EMPTY_AFTER)
 
 
 class Rooms:
@@ -111,6 +121,7 @@ class Rooms:
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._lock = threading.Lock()
+        self._swept = -math.inf
 
     def __len__(self) -> int:
         with self._lock:
@@ -133,7 +144,7 @@ class Rooms:
         Raises
         ------
         FcnError
-            The session, or all sessions, have too many rooms.
+            The session, or all sessions, have too many rooms, and none of them is idle.
         """
         with self._lock:
             self._drop_unused()
@@ -142,7 +153,7 @@ class Rooms:
                 raise FcnError(
                     f"Expected at most {MOST_OWN} rooms of one page. Received one more. Close one of your rooms first."
                 )
-            if len(self._rooms) >= MOST_ROOMS:
+            if len(self._rooms) >= MOST_ROOMS and not self._drop_idle():
                 raise FcnError(
                     f"Expected at most {MOST_ROOMS} rooms on this server. Received one more. Try again in some minutes."
                 )
@@ -164,23 +175,28 @@ class Rooms:
             return self._owned(code, key) is not None
 
     def ask(self, code: str, key: str, asked: Asked) -> None:
-        """Make a question that of the moment; its answer is not shown yet. Votes on it that there are stay.
+        """Make a question that of the moment; its answer is not shown yet.
+
+        Votes on it that there are stay if it is the same in all that the class sees; else they meant something else.
 
         Raises
         ------
         FcnError
-            The room is gone, or has been asked too many questions.
+            The room is gone, or has been asked too many questions, or none of the choices is right.
         """
+        if not 0 <= asked.right < len(asked.choices):
+            raise FcnError(
+                f"Expected a question with a right choice among its {len(asked.choices)}. Received one whose right "
+                "choice is not known yet. Ask it when the network has run."
+            )
         with self._lock:
             room = self._own(code, key)
             if asked.name not in room.votes and len(room.votes) >= MOST_QUESTIONS:
                 raise FcnError(
                     f"Expected at most {MOST_QUESTIONS} questions in one room. Received one more. Open another room."
                 )
-            before = room.asked
-            if before is not None and before.name == asked.name and before.choices != asked.choices:
-                room.votes.pop(asked.name, None)  # the answers mean something else now
-            room.votes.setdefault(asked.name, {})
+            if asked.name not in room.votes or room.votes[asked.name][0] != asked:
+                room.begin(asked)
             room.asked, room.revealed = asked, False
             room.turn += 1
 
@@ -208,7 +224,7 @@ class Rooms:
         with self._lock:
             room = self._own(code, key)
             if room.asked is not None:
-                room.votes[room.asked.name] = {}
+                room.begin(room.asked)
             room.revealed = False
             room.turn += 1
 
@@ -218,20 +234,20 @@ class Rooms:
             if self._owned(code, key) is not None:
                 del self._rooms[code]
 
-    def vote(self, code: str, voter: str, question: str, choice: int) -> bool:
+    def vote(self, code: str, voter: str, turn: int, choice: int) -> bool:
         """Choose an answer, or another one.
 
         Parameters
         ----------
         voter : str
             Token of the participant.
-        question : str
-            Name of the question that the participant saw.
+        turn : int
+            Of the view that the participant saw.
 
         Returns
         -------
         bool
-            Whether it counts. It does not if the room is gone, another question is asked now, or the answer is shown.
+            Whether it counts. It does not if the room is gone, it is another turn now, or the answer is shown.
 
         Raises
         ------
@@ -240,11 +256,11 @@ class Rooms:
         """
         with self._lock:
             room = self._room(code)
-            if room is None or room.asked is None or room.asked.name != question or room.revealed:
+            if room is None or room.asked is None or room.turn != turn or room.revealed:
                 return False
             if not 0 <= choice < len(room.asked.choices):
                 return False
-            votes = room.votes[question]
+            _, votes = room.votes[room.asked.name]
             if voter not in votes:
                 if len(votes) >= MOST_VOTERS:
                     raise FcnError(
@@ -255,6 +271,7 @@ class Rooms:
                         f"Expected at most {MOST_VOTES} votes in all rooms of this server. Received one more. Try "
                         "again when other rooms are closed."
                     )
+                room.count += 1
             votes[voter] = choice
             room.used = self._clock()
             return True
@@ -273,7 +290,7 @@ class Rooms:
                 room.used = self._clock()
             if room.asked is None:
                 return View(None, None, 0, (), room.hidden, room.revealed, room.turn)
-            votes = room.votes[room.asked.name]
+            _, votes = room.votes[room.asked.name]
             counted = Counter(votes.values())
             counts = tuple(counted[n] for n in range(len(room.asked.choices)))
             return View(
@@ -283,7 +300,8 @@ class Rooms:
 
     def _room(self, code: str) -> _Room | None:
         self._drop_unused()
-        return self._rooms.get(code)
+        room = self._rooms.get(code)
+        return None if room is None or room.is_unused(self._clock()) else room
 
     def _owned(self, code: str, key: str) -> _Room | None:
         room = self._room(code)
@@ -299,9 +317,23 @@ class Rooms:
 
     def _drop_unused(self) -> None:
         now = self._clock()
-        for code, room in list(self._rooms.items()):
-            if now - room.used > (UNUSED_AFTER if room.count else EMPTY_AFTER):
-                del self._rooms[code]
+        if now - self._swept < _SWEEP_EVERY:
+            return
+        self._swept = now
+        for code in [code for code, room in self._rooms.items() if room.is_unused(now)]:
+            del self._rooms[code]
+
+    def _drop_idle(self) -> bool:
+        """Forget the room without votes that was left longest; return whether there was one."""
+        now = self._clock()
+        idle = [
+            (room.used, code)
+            for code, room in self._rooms.items()
+            if not room.count and now - room.used >= IDLE_AFTER
+        ]
+        if idle:
+            del self._rooms[min(idle)[1]]
+        return bool(idle)
 
 
 def _new_code() -> str:

@@ -9,6 +9,7 @@ from app.lesson.exercises.exercise import Exercise
 from app.lesson.exercises.reading import MOST_CHARACTERS
 
 _ANSWER = "answer"
+_NUMBERS = tuple(map(str, range(10)))
 
 
 def answers_of(learner: Learner, exercise: Exercise) -> dict[str, str]:
@@ -27,7 +28,7 @@ def with_answer(learner: Learner, name: str, text: str | None) -> Learner:
 def hints_of(learner: Learner, name: str) -> int:
     """Return how many hints of an exercise are shown."""
     numbers = [each.rpartition(".")[2] for each in learner.helped if each.rpartition(".")[0] == name]
-    return max((int(number) for number in numbers if number.isascii() and number.isdecimal()), default=0)
+    return max((int(number) for number in numbers if number in _NUMBERS), default=0)
 
 
 def is_answer_shown(learner: Learner, name: str) -> bool:

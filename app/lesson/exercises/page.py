@@ -282,7 +282,7 @@ def _hand_in() -> None:
             key="lesson-score", icon=":material/download:", on_click="ignore", disabled=not name.strip(),
         )  # fmt: skip
         with st.popover(_("Begin again"), icon=":material/restart_alt:"):
-            st.markdown(_("This forgets all answers, hints and points of the exercises."))
+            st.markdown(_("This forgets all answers and points. What hints and shown answers cost stays."))
             st.button(_("Forget them"), key="lesson-begin-again", on_click=_begin_again)
     st.caption(
         _(
@@ -303,6 +303,6 @@ def _file(name: str, now: Learner, attempts: Mapping[str, Attempt]) -> str:
 
 def _begin_again() -> None:
     state = lesson_state()
-    state.attempts.clear()
+    state.attempts = {name: attempt.again() for name, attempt in state.attempts.items()}
     state.judged.clear()
     state.choices.choose(typed=(), helped=())

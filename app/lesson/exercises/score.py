@@ -12,10 +12,14 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from fcn_core.errors import FcnError
+
+NAMES = ("kernel", "gaps", "lines", "shape", "smaller", "heat", "which", "means", "resized")
+"""Names of the exercises in their order; they stand here, too, because the table is made without the app."""
 
 FULL = 4  # points of an exercise
 HINT_COSTS = 1
@@ -72,6 +76,10 @@ class Attempt:
             self, answers=dict(answers), tries=self.tries + 1, solved=right, picture=picture, model=model
         )
 
+    def again(self) -> Attempt:
+        """Return a new attempt; what was shown stays known, so its price stays."""
+        return Attempt(hints=self.hints, shown=self.shown)
+
 
 def worth(hints: int, shown: bool) -> int:
     """Return the points of an exercise that is solved with so many hints."""
@@ -102,7 +110,7 @@ def write(heading: Heading, attempts: Mapping[str, Attempt]) -> str:
         "kind": KIND,
         "format": FORMAT,
         **vars(heading),
-        "name": heading.name.strip()[:_MOST_NAME],
+        "name": _encodable(heading.name.strip()[:_MOST_NAME]),
         "points": sum(attempt.points for attempt in attempts.values()),
         "of": FULL * len(attempts),
         "exercises": [
@@ -148,10 +156,25 @@ class Score:
 
     @property
     def row(self) -> dict[str, Any]:
-        """One line of the table."""
-        named = {each["exercise"]: each["points"] for each in self.content["exercises"]}
-        about = {name: self.content[name] for name in ("name", "points", "of", "written", "picture", "model")}
-        return about | {"unchanged": "yes" if self.unchanged else "NO"} | named
+        """One line of the table; the total is that of the exercises, whatever the file says.
+
+        Raises
+        ------
+        ValueError
+            The file says what no score says.
+        """
+        about = {name: self.content[name] for name in ("name", "written", "picture", "model")}
+        if not all(isinstance(text, str) for text in about.values()):
+            raise ValueError(about)
+        points: dict[str, int] = {}
+        for each in self.content["exercises"]:
+            name, gained = each["exercise"], each["points"]
+            if name not in NAMES or name in points or type(gained) is not int or not 0 <= gained <= FULL:
+                raise ValueError(name)
+            points[name] = gained
+        total = {"points": sum(points.values()), "of": FULL * len(NAMES)}
+        changed = {"unchanged": "yes" if self.unchanged else "NO"}
+        return {"name": about.pop("name")} | total | about | changed | points
 
 
 def read(data: bytes, file: str) -> Score:
@@ -170,7 +193,7 @@ def read(data: bytes, file: str) -> Score:
     try:
         content: Any = json.loads(data) if len(data) <= MOST_BYTES else None
         score = Score(content, content["checksum"] == checksum(content))
-        if (content["kind"], content["format"]) != (KIND, FORMAT) or not isinstance(score.row["points"], int):
+        if (content["kind"], content["format"]) != (KIND, FORMAT) or not score.row:
             raise ValueError(file)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FcnError(
@@ -184,13 +207,20 @@ def table(scores: Sequence[Score], out: TextIO) -> None:
     rows = [score.row for score in scores]
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _plain(name) for name in names})
     writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
 
 
 def _plain(value: Any) -> Any:
-    text = " ".join(value.split()) if isinstance(value, str) else value
-    return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@")) else text
+    if not isinstance(value, str):
+        return value
+    text = _encodable(" ".join(value.split()))
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _encodable(text: str) -> str:
+    """Replace halves of characters, which JSON can hold and no file can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def main(paths: Sequence[str]) -> int:
@@ -204,9 +234,12 @@ def main(paths: Sequence[str]) -> int:
     scores, problems = [], []
     for path in paths:
         try:
-            scores.append(read(Path(path).read_bytes(), path))
+            with Path(path).open("rb") as file:
+                scores.append(read(file.read(MOST_BYTES + 1), path))
         except (FcnError, OSError) as error:
             problems.append(str(error))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not know the letters of all names
     table(scores, sys.stdout)
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     return 2 if problems or not paths else 0

@@ -31,7 +31,8 @@ def panel(deck: Deck, slide: Slide, stage: Stage) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="slide-notes-head"):
         st.markdown(f"**{_timing(deck, slide, now.path)}**")
         _choose_path()
-        address = choices.write(replace(now, present=False, notes=False, step=STEP))
+        # An address with a room leads a new session into the room, as a participant.
+        address = choices.write(replace(now, present=False, notes=False, step=STEP, room=""))
         link = f"learn?{urlencode(address)}"
         st.html(
             f'<a href="{escape(link)}" target="_blank">{escape(_("All notes in a window of their own"))}</a>'
@@ -80,7 +81,7 @@ def page(stage: Stage) -> None:
         with st.container(key=f"prose-notes-{slide.name}"):
             st.subheader(f"{place}\u2002{fill(slide.title, stage.values)}", anchor=slide.name)
             address = choices.write(
-                replace(learner(), present=True, notes=False, slide=slide.number, step=slide.step)
+                replace(learner(), present=True, notes=False, slide=slide.number, step=slide.step, room="")
             )
             st.caption(f"{_timing(deck, slide, path)} · [{_('Show this slide')}](learn?{urlencode(address)})")
             st.markdown(fill(slide.notes, stage.values))

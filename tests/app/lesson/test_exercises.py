@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,13 +319,46 @@ def test_a_change_is_told_and_mere_spaces_are_none() -> None:
     [
         *(b"", b"{}", b"[]", b"null", b"\xff", b"[" * 10**5, b"x" * 10**6),
         handed_in(kind="other"), handed_in(format=2), handed_in(exercises=[1]), handed_in(exercises=[{}]),
-        handed_in(points="=1"),
+        handed_in(name=1), handed_in(written=None), handed_in(picture=["x"]), handed_in(model={}),
+        *(handed_in(exercises=[{"exercise": "kernel", "points": wrong}]) for wrong in ("=1", 5, -1, True, 1.0, 10**9)),
+        *(handed_in(exercises=[{"exercise": name, "points": 1}]) for name in ("=1", "unchanged", "name", "points", 1)),
+        handed_in(exercises=[{"exercise": "kernel", "points": 1}] * 2),
+        handed_in(exercises=[{"exercise": [], "points": 1}]),
     ],
     ids=lambda data: repr(data[:12]) + str(len(data)),
 )  # fmt: skip
 def test_what_is_no_score_is_refused(data: bytes) -> None:
     with pytest.raises(FcnError, match=r"Received 'bad\.json', which is none\. Leave it out\."):
         score.read(data, "bad.json")
+
+
+def test_the_names_of_the_score_are_those_of_the_exercises() -> None:
+    assert tuple(BY_NAME) == score.NAMES
+
+
+def test_half_a_character_does_not_stop_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    half = json.loads('"Zo\\ud800"')
+    path = tmp_path / "half.json"
+    path.write_bytes(handed_in(name=half))
+    assert score.main([str(path)]) == 0
+    assert "Zo?,3,36," in capsys.readouterr().out
+    assert "Zo?" in score.write(replace(HEADING, name=half), {}).encode().decode()
+
+
+def test_a_large_file_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    got = []
+    monkeypatch.setattr(score, "read", lambda data, path: got.append(len(data)))
+    monkeypatch.setattr(score, "table", lambda *_: None)
+    (tmp_path / "large.json").write_bytes(b" " * (score.MOST_BYTES * 3))
+    score.main([str(tmp_path / "large.json")])
+    assert got == [score.MOST_BYTES + 1]
+
+
+def test_to_begin_again_keeps_the_price_of_help() -> None:
+    first = Attempt().helped(1, False).tried({"a": "right"}, True, "dog", "m").again()
+    assert (first.points, first.tries, first.solved, dict(first.answers)) == (0, 0, False, {})
+    assert first.tried({}, True, "dog", "m").points == 3
+    assert Attempt().helped(0, True).again().tried({}, True, "dog", "m").points == 0
 
 
 def test_scores_become_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,7 +371,7 @@ def test_scores_become_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     first, second, third = out.splitlines()
     assert first.startswith("name,points,of,written,picture,model,unchanged,kernel,gaps")
     assert second.startswith("Zoë =1+1,3,36,2020-01-01T00:00:00+00:00,dog,efficientnet-lite2,yes,3,0")
-    assert third.startswith('"\'=HYPERLINK(""x"")",36,36,') and ",NO," in third
+    assert third.startswith('"\'=HYPERLINK(""x"")",3,36,') and ",NO," in third
     assert len(err.splitlines()) == 2
     assert score.main(files[:1]) == 0
 
@@ -371,7 +405,25 @@ def test_answers_and_hints_are_in_the_address() -> None:
     assert choices.read(choices.write(long)) == (long, ())
 
 
-@pytest.mark.parametrize("typed", ["", "a", "a:", ":b", "a:b;", "a:b;a:c", "a:" + "x" * 61, "a:b\x00"])
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "0", "-1", "²", "٣", "", "1e3", "1_0"], ids=lambda text: text[:9]
+)
+def test_a_number_in_the_address_that_no_page_writes_counts_as_none(number: str) -> None:
+    learner = replace(choices.plain(), answers=(f"order.{number}",), helped=(f"kernel.{number}",))
+    assert choices.answer_of(learner, "order") is None
+    assert answers.hints_of(learner, "kernel") == 0
+
+
+@pytest.mark.parametrize("name", ["answers", "shown", "helped"])
+def test_words_of_the_address_are_short(name: str) -> None:
+    assert choices.read({name: "x" * 40})[1] == ()
+    learner, ignored = choices.read({name: "a," + "x" * 41})
+    assert (learner, len(ignored)) == (choices.plain(), 1)
+
+
+@pytest.mark.parametrize(
+    "typed", ["x" * 41 + ":a", "", "a", "a:", ":b", "a:b;", "a:b;a:c", "a:" + "x" * 61, "a:b\x00"]
+)
 def test_a_damaged_address_is_ignored(typed: str) -> None:
     learner, ignored = choices.read({"typed": typed})
     assert learner == choices.plain()
@@ -480,6 +532,7 @@ def test_points_are_given_and_survive_another_step() -> None:
     settled(app)
     assert any("0 of 36 points" in text for text in texts(app))
     assert "typed" not in app.query_params
+    assert any("Worth 3 points" in text for text in texts(app)), "the hint was seen"
 
 
 @needs_weights

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app.lesson.text import Question, read_lesson
 from app.state import caches, rooms
 from fcn_core.networks.zoo import find_weights, model_spec
-from tests.app.lesson.page import opened, settled, texts
+from tests.app.lesson.page import html_of, opened, settled, texts
+from tests.waiting import Clock
 
 pytestmark = pytest.mark.skipif(
     find_weights(model_spec()) is None, reason="the built-in weights are not installed"
@@ -100,6 +103,93 @@ def test_a_question_is_asked_from_its_step_with_its_values(teacher: AppTest) -> 
     student.radio[0].set_value(0)
     settled(student)
     assert any("**1 vote**" in text for text in texts(settled(teacher)))
+
+
+def _key_of(teacher: AppTest) -> str:
+    return str(teacher.session_state["lesson_state"].room_keys[_code(teacher)])
+
+
+def _go(app: AppTest, **chosen: Any) -> AppTest:
+    """Choose as widgets would; return the page before its figures are complete."""
+    app.session_state["lesson_state"].choices.choose(**chosen)
+    app.query_params.clear()
+    return app.run()
+
+
+def test_a_question_is_not_asked_before_its_values_are_there(teacher: AppTest) -> None:
+    _go(teacher, picture="cow", step="9")
+    assert 'class="lesson-wait"' in html_of(teacher)
+    assert teacher.button("lesson-ask-there").disabled
+    assert any("still running" in text for text in texts(teacher))
+    settled(teacher)
+    assert not teacher.button("lesson-ask-there").disabled
+    assert not any("still running" in text for text in texts(teacher))
+
+
+def test_with_another_picture_the_question_can_be_asked_again(teacher: AppTest) -> None:
+    settled(_go(teacher, picture="cow", step="9"))
+    _press(teacher, "lesson-ask-there")
+    assert "lesson-reveal" in _keys(teacher)
+    assert "lesson-ask-there" not in _keys(teacher)
+    settled(_go(teacher, picture="dog"))
+    assert "lesson-reveal" not in _keys(teacher)
+    _press(teacher, "lesson-ask-there")
+    assert "lesson-reveal" in _keys(teacher)
+
+
+@pytest.mark.parametrize("step", ["2", "glossary", "exercises"])
+def test_any_open_page_of_the_lesson_keeps_the_room(
+    teacher: AppTest, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every: dict[str, float] = {}
+    fragment = st.fragment
+
+    def recorded(**given: Any) -> Any:
+        def wrap(function: Any) -> Any:
+            every[function.__name__] = given["run_every"]
+            return fragment(**given)(function)
+
+        return wrap
+
+    monkeypatch.setattr(st, "fragment", recorded)
+    code, clock = _code(teacher), Clock()
+    monkeypatch.setattr(caches.rooms(), "_clock", clock.monotonic)
+    clock.now = caches.rooms()._rooms[code].used
+    _go(teacher, step=step)
+    assert every["stay"] <= rooms.IDLE_AFTER / 2
+    for _ in range(3):
+        clock.now += rooms.EMPTY_AFTER - 1
+        teacher.run()
+    assert caches.rooms().exists(code)
+
+
+def test_the_notes_in_a_window_of_their_own_do_not_lead_into_the_room(teacher: AppTest) -> None:
+    code = _code(teacher)
+    settled(_go(teacher, present=True, notes=True, slide=3))
+    assert "room" in teacher.query_params
+    (link,) = re.findall(r'href="(learn[^"]*step=notes[^"]*)"', html_of(teacher))
+    assert code not in link
+    settled(_go(teacher, present=False, notes=False, step="notes"))
+    links = re.findall(r"\(learn\?[^)]*\)", " ".join(texts(teacher)))
+    assert len(links) > 10
+    assert not any(code in each for each in links)
+
+
+def test_rooms_know_a_session_by_different_tokens(teacher: AppTest) -> None:
+    first = _code(teacher)
+    student = opened(room=first)
+    _press(teacher, "lesson-ask-order")
+    settled(student).radio[0].set_value(0)
+    settled(student)
+    second, key = caches.rooms().open("another")
+    view = caches.rooms().look(first, key=_key_of(teacher))
+    assert view is not None and view.asked is not None
+    caches.rooms().ask(second, key, view.asked)
+    settled(_go(student, room=second, step="room")).radio[0].set_value(0)
+    settled(student)
+    voters = [set(room.votes["order"][1]) for room in caches.rooms()._rooms.values()]
+    assert [len(each) for each in voters] == [1, 1]
+    assert not voters[0] & voters[1]
 
 
 def test_votes_are_forgotten_when_asked_again(teacher: AppTest) -> None:
