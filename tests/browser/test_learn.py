@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -81,6 +82,22 @@ def test_a_step_by_its_address(visit: Visit, lesson: Lesson) -> None:
         assert pictures.nth(k).get_attribute("alt")
         assert pictures.nth(k).evaluate("async i => { await i.decode(); return i.naturalWidth }") > 0
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 1280
+
+
+def test_a_walk_through_all_steps_in_french_with_another_picture(visit: Visit) -> None:
+    lessons = read_lesson("fr")
+    page = _open(visit, step="1", lang="fr", picture="cow")
+    for n, lesson in enumerate(lessons):
+        expect(page.locator(".st-key-lesson h1")).to_contain_text(lesson.title)
+        _settle(page)
+        for block in lesson.blocks:
+            check = page.locator(f".st-key-check-{block.name}") if isinstance(block, CheckBlock) else None
+            if check is not None and block.name not in ("proof", "shape", "cells"):  # these wait for a button
+                expect(check).to_contain_text("Vérification réussie.")
+        query = parse_qs(urlsplit(page.url).query)
+        assert (query["lang"], query["picture"]) == (["fr"], ["cow"])
+        if n + 1 < len(lessons):
+            page.locator(".st-key-lesson-way button").last.click()
 
 
 def test_next_and_previous_change_the_address_and_start_at_the_top(visit: Visit) -> None:
