@@ -140,7 +140,7 @@ def select(where: str) -> None:
 def uploader(where: str) -> None:
     """Draw the place for a file of the learner's own; `where` is one of "sidebar" and "step"."""
     st.file_uploader(
-        _("Your own photo"),
+        _("Your own photo") if where == "sidebar" else _("A photo for your question"),
         key=f"upload-lesson-{where}-{lesson_state().uploader}",
         help=_("It stays in the memory of the server, for you only."),
     )

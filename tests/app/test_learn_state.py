@@ -18,7 +18,6 @@ from app.state.queue.job_queue import Queue
 from fcn_core.networks.zoo import find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
 from tests.app.lesson.page import opened, settled, texts, widget
-from tests.places import ROOT
 
 needs_weights = pytest.mark.skipif(
     find_weights(model_spec()) is None, reason="the built-in weights are not installed"
@@ -187,6 +186,14 @@ def test_a_class_costs_the_network_nothing_beyond_the_first_learner(monkeypatch:
 
 
 @needs_weights
+@pytest.mark.parametrize(("synset", "is_there"), [("German shepherd", True), ("boat", False)])
+def test_a_place_is_not_called_the_best_guess_where_nothing_is(synset: str, is_there: bool) -> None:
+    said = " ".join(texts(opened(step="6", synset=synset))).replace("\n", " ")
+    assert ("only the best guess at hand" in said) is is_there
+    assert ("The program thinks that it is not in the picture" in said) is not is_there
+
+
+@needs_weights
 def test_the_whole_lesson_loads_no_tables_and_no_charts_of_others(fresh_python: Any) -> None:
     """They take 110 MB of a container that may have 690."""
     code = """
@@ -198,12 +205,4 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print("complete", flush=True)
 import os; os._exit(0)
 """
-    assert fresh_python(code, PYTHONPATH=str(ROOT)).stdout.splitlines()[-1] == "complete"
-
-
-@needs_weights
-@pytest.mark.parametrize(("synset", "is_there"), [("German shepherd", True), ("boat", False)])
-def test_a_place_is_not_called_the_best_guess_where_nothing_is(synset: str, is_there: bool) -> None:
-    said = " ".join(texts(opened(step="6", synset=synset))).replace("\n", " ")
-    assert ("only the best guess at hand" in said) is is_there
-    assert ("The program thinks that it is not in the picture" in said) is not is_there
+    assert fresh_python(code).stdout.splitlines()[-1] == "complete"

@@ -25,7 +25,7 @@ class Class:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self.rooms = Rooms(self.clock.monotonic)
+        self.rooms = Rooms(lambda: self.clock.now)
         self.code, self.key = self.rooms.open("teacher")
 
     def turn(self) -> int:

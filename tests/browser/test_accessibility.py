@@ -134,7 +134,7 @@ def test_axe_finds_nothing(visit: Visit, place: Place) -> None:
 
     spoken = page.locator("body").aria_snapshot()
     raw = re.findall(r"""^.*"[^"\n]*(?:\*\*|:[a-z]+\[|:material/)[^"\n]*".*$""", spoken, re.MULTILINE)
-    assert not raw, "a name is Markdown"
+    assert not [line for line in raw if not line.lstrip().startswith("- code:")], "a name is Markdown"
     assert not re.findall(r'slider "(.+) \1"', spoken), "a name is read twice"
     assert spoken.count("[level=1]") == (9 + 1 if place.name == "lesson" else 1)
 

@@ -135,7 +135,7 @@ def test_a_phone_shows_it_stacked(visit: Visit, address: str, language: str) -> 
     _adds_up(figure)
     point = "," if language == "fr" else "."
     assert point in (figure.locator(".heat .span b").text_content() or "")
-    expect(figure.locator(".features h4")).to_have_text(
+    expect(figure.locator(".features h3")).to_have_text(
         "Cartes de caractéristiques" if language == "fr" else "Feature maps"
     )
 
@@ -148,10 +148,3 @@ def test_the_shade_can_be_taken_away(visit: Visit, address: str) -> None:
     expect(figure.locator(".veil")).to_be_hidden()
     figure.locator(".photo").press("ArrowLeft")
     expect(figure.locator(".veil")).to_be_hidden()
-
-
-def test_it_fills_a_projected_page(visit: Visit, address: str) -> None:
-    page = visit("/_stcore/health", 1920, 1080, wait=False)
-    size = "e => parseFloat(getComputedStyle(e).fontSize)"
-    plain = _open(page, address).locator(".stage").evaluate(size)
-    assert _open(page, address, present="1").locator(".stage").evaluate(size) > plain

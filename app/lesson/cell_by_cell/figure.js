@@ -196,7 +196,7 @@ export default function (component) {
   }
   const showSum = here => {
     const sum = find(".sum dl"), others = data.count - here.parts.length
-    find(".sum h4").textContent = say("sum", data)
+    find(".sum h3").textContent = say("sum", data)
     find(".sum .note").textContent = data.count === 1 ? words.sum_one : say("sum_note", data)
     sum.replaceChildren()
     const add = (name, label, value) => {
@@ -207,7 +207,8 @@ export default function (component) {
     here.parts.forEach(([label, part], n) => add("", (n ? "+ " : "") + label, part))
     if (others > 0) add("other", "+ " + say("more_classes", { count: others }), here.rest)
     add("total", "= " + data.synset, here.total)
-    const track = element("div", "track", "", sum)
+    const track = find(".sum .track") ?? element("div", "track", "", find(".sum"))
+    track.replaceChildren()
     for (const value of [...here.parts.map(part => part[1]), here.rest]) element("i", "", "", track).style.width = value / 10 + "%"
   }
 

@@ -153,7 +153,7 @@ def test_any_open_page_of_the_lesson_keeps_the_room(
 
     monkeypatch.setattr(st, "fragment", recorded)
     code, clock = _code(teacher), Clock()
-    monkeypatch.setattr(caches.rooms(), "_clock", clock.monotonic)
+    monkeypatch.setattr(caches.rooms(), "_clock", lambda: clock.now)
     clock.now = caches.rooms()._rooms[code].used
     _go(teacher, step=step)
     assert every["stay"] <= rooms.IDLE_AFTER / 2
