@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from app.lesson.text import LANGUAGES
 from fcn_core.errors import FcnError
 from fcn_core.system.assets import asset
-
-LANGUAGES = ("en", "fr")
 
 
 def course_notebook(language: str) -> bytes:

@@ -13,7 +13,8 @@ import pytest
 from scipy.io import savemat
 
 import fcn_core as fcn
-from app.lesson.course_notebook import LANGUAGES, course_notebook
+from app.lesson.course_notebook import course_notebook
+from app.lesson.text import LANGUAGES
 from scripts import make_course_notebook
 from tests.places import ROOT
 from tests.waiting import PATIENCE
