@@ -216,10 +216,9 @@ def _drop_expired_sessions() -> None:
                 running._get_async_objs().eventloop.call_soon_threadsafe(
                     _drop_expired, running._session_mgr, running.uploaded_file_mgr
                 )
-        except (
-            AttributeError,
-            RuntimeError,
-        ) as error:  # another version of Streamlit, or it is shutting down
+        except RuntimeError:  # the server has not started yet, or is shutting down
+            continue
+        except AttributeError as error:  # another version of Streamlit
             logger.warning(
                 "Expired sessions are dropped only when other sessions close: %s", type(error).__name__
             )

@@ -224,6 +224,25 @@ def test_an_expired_session_is_dropped_with_its_files(held: Held) -> None:
     assert held.files.file_storage == {}
 
 
+def test_a_server_that_starts_late_is_swept_too(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept = []
+    started = SimpleNamespace(
+        eventloop=SimpleNamespace(call_soon_threadsafe=lambda *call: swept.append(call[0]))
+    )
+    states = iter([RuntimeError("Runtime hasn't started yet!"), started, AttributeError("another version")])
+
+    def state() -> Any:
+        now = next(states)
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    held.runtime._get_async_objs = state
+    monkeypatch.setattr(streamlit_patches, "_SWEEP_SECONDS", 0.0)
+    streamlit_patches._drop_expired_sessions()
+    assert swept == [streamlit_patches._drop_expired]
+
+
 def test_files_without_a_session_are_removed(held: Held) -> None:
     held.open("one")
     held.upload("one")
