@@ -18,7 +18,8 @@ import pytest
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Debian's headless shell first: without the windows of a browser, a page takes half of the processor's time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 MISSING = (
     f"the pages in a browser: none of {', '.join(NAMES)} is on the PATH. Install Chromium (Debian: apt install "
@@ -182,18 +183,32 @@ def is_forbidden(said: str) -> bool:
     return "Content Security Policy" in said
 
 
-def settle(page: Any) -> None:
-    """Wait until the script has ended and all pictures are there."""
-    page.wait_for_function(
-        """() => {
-            const app = document.querySelector('[data-testid="stApp"]')
-            const done = () => app && app.getAttribute('data-test-script-state') === 'notRunning'
-                && document.querySelector('.fcn-card, .fcn-figure, h1:not(.fcn-hidden)')
-                && !document.querySelector('.st-key-progress, .fcn-wait, [data-testid="stSkeleton"]')
-            if (!done()) { window._since = 0; return false }
-            window._since = window._since || performance.now()
-            return performance.now() - window._since > 250
-        }""",
-        timeout=1000 * PATIENCE,
-        polling=50,
-    )
+def settle(page: Any, rest: int = 250) -> None:
+    """Wait until the script has ended and all figures and pictures are there, for `rest` milliseconds."""
+    from playwright.sync_api import TimeoutError as WaitedTooLong
+
+    try:
+        page.wait_for_function(_IS_SETTLED, arg=rest, timeout=1000 * PATIENCE, polling=50)
+    except WaitedTooLong:
+        pytest.fail(f"the page is not complete: {page.evaluate(_LACKS)}")
+
+
+_LACKS = """() => {
+    const app = document.querySelector("[data-testid=stApp]"), lacks = []
+    const state = app?.getAttribute("data-test-script-state")
+    if (state !== "notRunning") lacks.push(`the script: ${state}`)
+    if (!document.querySelector(".fcn-card, .fcn-figure, .st-key-lesson-end, .st-key-slide-deck, h1:not(.fcn-hidden)"))
+        lacks.push(`no content: ${app?.innerText}`)
+    for (const each of document.querySelectorAll(
+        ".st-key-progress, .fcn-wait, .lesson-wait, [data-testid=stSkeleton]"
+    )) lacks.push(`waits: ${each.className}: ${each.innerText}`)
+    for (const image of document.images) if (!image.complete) lacks.push(`a picture: ${image.alt}`)
+    return lacks.join("; ")
+}"""
+
+_IS_SETTLED = f"""rest => {{
+    const lacks = {_LACKS}
+    if (lacks()) {{ window._since = 0; return false }}
+    window._since = window._since || performance.now()
+    return performance.now() - window._since >= rest
+}}"""

@@ -71,19 +71,13 @@ def opened(visit: Visit, place: Place) -> Page:
     """Go there, and open all that is folded."""
     page = visit(place.address, wait=False)
     page.add_style_tag(content=STILL)
-    quiet(page)
+    settle(page)
     if place.tab:
         page.get_by_role("tab", name=place.tab).click()
-        quiet(page)
+        settle(page)
     page.locator("details:not([open]) > summary").evaluate_all("folds => folds.forEach(fold => fold.click())")
-    quiet(page)
-    return page
-
-
-def quiet(page: Page) -> None:
-    """Wait until the page is complete."""
     settle(page)
-    page.wait_for_function("() => !document.querySelector('.lesson-wait')", timeout=1000 * PATIENCE)
+    return page
 
 
 def look(page: Page, theme: Any, width: int) -> None:
@@ -96,7 +90,7 @@ def look(page: Page, theme: Any, width: int) -> None:
         arg=[theme, width],
         timeout=1000 * PATIENCE,
     )
-    quiet(page)
+    settle(page)
 
 
 def violations(page: Page) -> Iterator[str]:
@@ -186,7 +180,7 @@ NAME = "(element => element.getAttribute('aria-label') || element.innerText.trim
 @pytest.mark.parametrize("press", PRESSES, ids=lambda press: press.name)
 def test_the_focus_stays(visit: Visit, press: Press) -> None:
     page = visit(press.address, wait=False)
-    quiet(page)
+    settle(page)
     if press.first:
         page.get_by_role("button", name=press.first).click()
     control = page.locator(press.control).first
@@ -195,7 +189,7 @@ def test_the_focus_stays(visit: Visit, press: Press) -> None:
         document.querySelector("[data-testid=stApp]"), { attributeFilter: ["data-test-script-state"] })""")
     control.press(press.key)  # with the focus, in one step: a page that is drawn anew may replace it
     page.wait_for_function("() => window.ran", timeout=1000 * PATIENCE)
-    quiet(page)
+    settle(page)
     at = page.evaluate(f"[document.activeElement.localName, {NAME}(document.activeElement)]")
     assert (press.then or name) in at
 
@@ -222,7 +216,7 @@ def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:
 def test_fingers_find_what_they_touch(phone: Page, address: str, path: str) -> None:
     """What axe-core requires are 24 pixels; on a touch screen buttons have 44."""
     phone.goto(address + path)
-    quiet(phone)
+    settle(phone)
     small = phone.evaluate(
         """notOurs => [...document.querySelectorAll("main button, main [role=tab], main [role=radio]")]
             .filter(each => each.checkVisibility() && !each.matches(notOurs))

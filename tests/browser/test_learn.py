@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.lesson.text import APPENDIX, CheckBlock, Lesson, Question, read_lesson
-from tests.waiting import PATIENCE
+from tests.browser.lesson import settle
 
 pytestmark = pytest.mark.browser
 
@@ -24,28 +24,8 @@ def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
     """Go to an address of the lesson and wait until all figures are drawn."""
     page = visit("/learn?" + "&".join(f"{k}={v}" for k, v in query.items()), width, wait=False)
     expect(page.locator(".st-key-lesson-end")).to_be_attached()
-    _settle(page)
+    settle(page)
     return page
-
-
-def _settle(page: Page, rest: int = 300) -> None:
-    """Wait until the script has ended and all figures are drawn, for `rest` milliseconds."""
-    page.wait_for_function(
-        """rest => {
-            const app = document.querySelector("[data-testid=stApp]")
-            const done = app?.getAttribute("data-test-script-state") === "notRunning"
-                && document.querySelector(".st-key-lesson-end")
-                && !document.querySelector(".lesson-wait, [data-testid=stSkeleton]")
-            if (!done) { window._rest = 0; return false }
-            window._rest = window._rest || performance.now()
-            return performance.now() - window._rest > rest
-        }""",
-        arg=rest,
-        timeout=1000 * PATIENCE,
-        polling=50,
-    )
-    expect(page.locator("[data-testid=stException]")).to_have_count(0)
-    expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
@@ -58,19 +38,19 @@ def test_a_step_by_its_address(visit: Visit, lesson: Lesson) -> None:
         sliders.nth(k).focus()
         at_its_end = sliders.nth(k).evaluate("slider => slider.value === slider.max")
         page.keyboard.press("ArrowLeft" if at_its_end else "ArrowRight")
-        _settle(page, rest=0)
+        settle(page, rest=0)
         expect(sliders.nth(k)).not_to_have_value(before)
     toggles = page.locator(".st-key-lesson [data-testid=stCheckbox]")
     for k in range(toggles.count()):
         toggles.nth(k).locator("label").first.click()
-        _settle(page, rest=0)
+        settle(page, rest=0)
         expect(toggles.nth(k).get_by_role("switch")).to_be_checked()
     for n, block in enumerate(lesson.blocks):
         if isinstance(block, Question) and not block.depends:
             asked = page.locator(f".st-key-question-{lesson.name}-{n}")
             asked.locator("[role=radiogroup] label").nth(block.right).click()
             expect(asked.get_by_text("Correct.")).to_be_visible()
-    _settle(page)
+    settle(page)
     for block in lesson.blocks:
         if isinstance(block, CheckBlock) and block.name != "proof":
             expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Check passed.")
@@ -89,7 +69,7 @@ def test_a_walk_through_all_steps_in_french_with_another_picture(visit: Visit) -
     page = _open(visit, step="1", lang="fr", picture="cow")
     for n, lesson in enumerate(lessons):
         expect(page.locator(".st-key-lesson h1")).to_contain_text(lesson.title)
-        _settle(page)
+        settle(page)
         for block in lesson.blocks:
             check = page.locator(f".st-key-check-{block.name}") if isinstance(block, CheckBlock) else None
             if check is not None and block.name not in ("proof", "shape", "cells"):  # these wait for a button
@@ -105,7 +85,7 @@ def test_next_and_previous_change_the_address_and_start_at_the_top(visit: Visit)
     page.locator(".st-key-lesson-way button").nth(1).click()
     expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[2].title)
     expect(page).to_have_url(re.compile("step=3"))
-    _settle(page)
+    settle(page)
     expect(page.locator(".st-key-lesson h1")).to_be_in_viewport()
     page.locator(".st-key-lesson-way button").nth(0).click()
     expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[1].title)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.test_learn import _settle
+from tests.browser.lesson import settle
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ def _open(page: Page, address: str, **query: str) -> Locator:
     page.goto(address + "/learn?" + "&".join(f"{k}={v}" for k, v in {"step": "2", **query}.items()))
     figure = page.locator(".st-key-figure-cell_by_cell")
     expect(figure.locator(".switch input")).to_be_enabled()
-    _settle(page)
+    settle(page)
     figure.evaluate("figure => figure.scrollIntoView({ block: 'start' })")
     return figure
 
@@ -117,7 +117,7 @@ def test_another_choice_on_the_page_keeps_the_cell(visit: Visit, address: str) -
     figure.locator(".list button").nth(1).click()
     name = figure.locator(".result dt").text_content()
     page.locator(".st-key-lesson [data-testid=stCheckbox] label").first.click()
-    _settle(page)
+    settle(page)
     expect(page.locator(".st-key-lesson").get_by_role("switch").first).to_be_checked()
     expect(figure.locator(".where")).to_have_text(where or "?")
     expect(figure.locator(".result dt")).to_have_text(name or "?")

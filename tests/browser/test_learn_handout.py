@@ -10,16 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.lesson.text import UNKNOWN, Figure, Prose, read_handout
-from tests.waiting import PATIENCE
+from tests.browser.lesson import settle
 
 pytestmark = pytest.mark.browser
-
-_DRAWN = """() => {
-    const app = document.querySelector("[data-testid=stApp]")
-    return app?.getAttribute("data-test-script-state") === "notRunning"
-        && document.querySelector(".st-key-lesson-end")
-        && !document.querySelector(".lesson-wait, [data-testid=stSkeleton]")
-}"""
 
 
 @pytest.mark.parametrize(("language", "picture"), [("en", "dog"), ("fr", "hens")])
@@ -28,7 +21,7 @@ def test_the_handout_prints_on_four_pages_and_needs_no_network(
 ) -> None:
     page = visit(f"/learn?step=all&lang={language}&picture={picture}", wait=False)
     expect(page.locator(".st-key-lesson-end")).to_be_attached()
-    page.wait_for_function(_DRAWN, timeout=1000 * PATIENCE)
+    settle(page)
     button = page.locator(".st-key-lesson [data-testid=stDownloadButton] button")
     expect(button).to_be_enabled()
     with page.expect_download() as download:

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from app.lesson.choices import PATHS
 from app.lesson.present.deck import read_deck
 from app.lesson.text import LANGUAGES
-from tests.waiting import PATIENCE
+from tests.browser.lesson import settle
 
 pytestmark = pytest.mark.browser
 
@@ -81,7 +81,7 @@ FAULTS = """(least) => {
 def _open(visit: Visit, height: int = 720, width: int = 1280, **query: str) -> Page:
     page = visit("/learn?" + "&".join(f"{k}={v}" for k, v in query.items()), width, height, wait=False)
     expect(_heading(page)).to_be_visible()
-    _settle(page)
+    settle(page)
     return page
 
 
@@ -89,28 +89,10 @@ def _heading(page: Page) -> Locator:
     return page.locator(".st-key-slide-deck h1")
 
 
-def _settle(page: Page, rest: int = 300) -> None:
-    """Wait until the slide is complete for `rest` milliseconds."""
-    page.wait_for_function(
-        """rest => {
-            const app = document.querySelector("[data-testid=stApp]")
-            const done = app?.getAttribute("data-test-script-state") === "notRunning"
-                && !document.querySelector(".lesson-wait, [data-testid=stSkeleton]")
-            if (!done) { window._rest = 0; return false }
-            window._rest = window._rest || performance.now()
-            return performance.now() - window._rest > rest
-        }""",
-        arg=rest,
-        timeout=1000 * PATIENCE,
-        polling=50,
-    )
-    expect(page.locator("[data-testid=stException], [data-testid=stAlert]")).to_have_count(0)
-
-
 def _is_at(page: Page, number: int, path: str = LONG) -> None:
     numbers = [slide.number for slide in DECK.on(path)]
     expect(page.locator(COUNT)).to_have_text(f"{numbers.index(number) + 1} / {len(numbers)}")
-    _settle(page, rest=0)
+    settle(page, rest=0)
 
 
 def _query(page: Page) -> dict[str, str]:
@@ -123,7 +105,7 @@ def test_every_slide_can_be_read_from_the_last_row(visit: Visit, language: str) 
     positions, faults = DECK.positions(LONG), []
     for n, position in enumerate(positions):
         _is_at(page, position.slide)
-        _settle(page)
+        settle(page)
         expect(_heading(page)).to_be_in_viewport()
         expect(_heading(page)).to_have_count(1)
         progress = page.get_by_role("progressbar").first
@@ -193,15 +175,15 @@ def test_a_slider_keeps_its_arrow_keys(visit: Visit) -> None:
     slider = page.locator(".st-key-slide-figure-power").get_by_role("slider")
     slider.focus()
     page.keyboard.press("ArrowRight")
-    expect(slider).to_have_value("1.25")
-    expect(page.locator(".st-key-slide-room")).to_contain_text("1.25")
+    expect(slider).to_have_value("0.75")
+    expect(page.locator(".st-key-slide-room")).to_contain_text("0.75")
     _is_at(page, slide.number)
     slider.focus()
     page.keyboard.press("PageDown")
     _is_at(page, slide.number + 1)
     page.keyboard.press("PageUp")
     _is_at(page, slide.number)
-    expect(page.locator(".st-key-slide-figure-power").get_by_role("slider")).to_have_value("1.25")
+    expect(page.locator(".st-key-slide-figure-power").get_by_role("slider")).to_have_value("0.75")
 
 
 def test_a_field_keeps_its_letters(visit: Visit) -> None:
@@ -223,7 +205,7 @@ def test_notes_lie_over_the_slide(visit: Visit) -> None:
     expect(notes).to_have_count(0)
     page.keyboard.press("n")
     expect(notes.first).to_be_visible()
-    _settle(page)
+    settle(page)
     assert page.evaluate(FAULTS, LEAST) == []
     page.keyboard.press("ArrowRight")
     _is_at(page, 4)
@@ -271,7 +253,7 @@ def test_presenting_begins_and_ends_at_the_step(visit: Visit) -> None:
     expect(page.locator(".st-key-slide-deck")).to_have_count(0)
     assert _query(page)["step"] == DECK.at(first.number - 1).step
     page.keyboard.press("ArrowRight")
-    _settle(page)
+    settle(page)
     assert "present" not in _query(page)
 
 
