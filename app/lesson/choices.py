@@ -121,7 +121,7 @@ class Learner:
     twice: Annotated[str, address.synset()] = ""
     fit: Annotated[str, one_of(*FITS)] = FITS[0]
     centres: Annotated[str, one_of(*SIZES[:3])] = SIZES[0]
-    power: Annotated[float, between(-5, 5)] = 1.0
+    power: Annotated[float, between(-5, 5)] = 0.5
     truth: Annotated[str, one_of(*TRUTHS)] = TRUTHS[0]
     box_x: Annotated[tuple[float, ...], numbers(0, 100_000)] = ()
     box_y: Annotated[tuple[float, ...], numbers(0, 100_000)] = ()

@@ -5,6 +5,7 @@ Charts and tables are HTML of one's own: those of Streamlit load pandas, PyArrow
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -177,11 +178,19 @@ def _chart(
     values = [value for _name, bars in rows for value, _colour in bars]
     low, high = min(0.0, *values), max(top or 0.0, *values, 1e-12)
     zero, span = -100 * low / (high - low), 100 / (high - low)
+    largest = max(map(abs, values)) or 1.0
+    decimals = min(
+        3, max(0, 2 - math.floor(math.log10(largest)))
+    )  # the same for all: the points stand in line
+
+    def said(value: float) -> str:
+        return number(value, f".{decimals}f" if value == 0 or abs(value) >= 10**-decimals else ".0e")
+
     lines = "".join(
         f'<div role="row"><span role="rowheader">{escape(name)}</span><span role="cell" class="bars">'
         + "".join(
             f'<span class="bar"><i style="left:{zero + min(0.0, value) * span:.2f}%;width:{abs(value) * span:.2f}%;'
-            f'background:{colour}"></i></span><b>{number(value, ".3g")}</b>'
+            f'background:{colour}"></i></span><b>{said(value)}</b>'
             for value, colour in bars
         )
         + "</span></div>"

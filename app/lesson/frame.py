@@ -191,11 +191,7 @@ def verdict(check: Check) -> str:
 
 def scientific(value: float) -> str:
     """Format a small error in scientific notation."""
-    if value == 0:
-        return "0"
-    mantissa, _sign, exponent = f"{value:.1e}".partition("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{number(float(mantissa), 'g')} × 10{raised}"
+    return number(value, ".1e") if value else "0"
 
 
 def _check(name: str, claim: str, check: Check | None) -> None:

@@ -14,6 +14,7 @@ from app.lesson.session import lesson_state
 from app.lesson.text import FOLDER
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def current() -> str:
@@ -59,12 +60,14 @@ def number(value: float, digits: str = "") -> str:
     Returns
     -------
     str
-        With a decimal comma in French.
+        With a minus sign, a power of ten where the format gives one, and a decimal comma in French.
     """
-    if digits:
-        text = format(value, digits)
-    else:
-        text = f"{value:.3g}" if 0 < abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.2f}"
+    if not digits:
+        digits = ".3g" if 0 < abs(value) < 0.1 or abs(value) >= 1000 else ".2f"
+    text, _sign, exponent = format(value, digits).partition("e")
+    if exponent:
+        text += f" × 10{str(int(exponent)).translate(_RAISED)}".replace(" ", NO_BREAK)
+    text = text.replace("-", "\N{MINUS SIGN}")
     return text.replace(".", ",") if current() == "fr" else text
 
 

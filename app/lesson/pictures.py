@@ -65,10 +65,10 @@ def open_chosen() -> Picture:
             return state.uploaded
         state.problem = _("Your photo is not in this session any more. Open it again.")
     except FcnError as error:
-        state.problem = str(error)
+        state.problem = _refused(error)
     except Exception:
         logger.exception("A picture could not be read")
-        state.problem = INTERNAL_ERROR
+        state.problem = _(INTERNAL_ERROR)
     state.choices.choose(picture=DEFAULT, synset="", box_x=(), box_y=(), cut=None)
     return caches.sample(DEFAULT)
 
@@ -105,10 +105,15 @@ def _open(state: LessonState, file: Any) -> None:
         state.uploaded = caches.read_upload(file.file_id, file.name, picture_files.uploaded(file))
         choose("")
     except FcnError as error:
-        state.problem = str(error)
+        state.problem = _refused(error)
     except Exception:
         logger.exception("A picture could not be read")
-        state.problem = INTERNAL_ERROR
+        state.problem = _(INTERNAL_ERROR)
+
+
+def _refused(error: FcnError) -> str:
+    """Say in the learner's language that a picture could not be opened, and why in the program's English."""
+    return _("The picture could not be opened. {reason}", reason=error)
 
 
 def draw() -> None:

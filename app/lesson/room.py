@@ -179,6 +179,9 @@ def _teacher(code: str, questions: Mapping[str, Sequence[Question]]) -> None:
                 mark = ":primary[:material/arrow_forward:] " if same else ""
                 st.markdown(f"{mark}**{step}** · {_first_line(question.text)}")
     st.divider()
+    st.caption(
+        _("Keep this page open: after a reload, only the address for another device controls the room.")
+    )
     with st.container(horizontal=True):
         with st.popover(_("Control it from another device"), icon=":material/key:"):
             st.markdown(_("Whoever has this address controls the room. Do not show it to the class."))

@@ -80,7 +80,7 @@ def test_every_choice_of_a_step_is_set_back_and_no_other() -> None:
         answers=("veto.1", "cells.2"), shown=("veto", "cells"),
     )  # fmt: skip
     back = choices.reset(changed, "7", ("veto",))
-    assert back.power == 1.0
+    assert back.power == 0.5
     assert (back.answers, back.shown) == (("cells.2",), ("cells",))
     assert (back.lang, back.picture, back.fit, back.cut, back.truth) == ("fr", "cow", "exact", 0.5, "box")
     assert choices.is_changed(changed, "7", ("veto",)) and not choices.is_changed(back, "7", ("veto",))

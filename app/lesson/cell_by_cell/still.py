@@ -169,4 +169,4 @@ def _text(
 
 
 def _number(value: int) -> str:
-    return number(value / 1000, ".3f").replace("-", "\N{MINUS SIGN}")
+    return number(value / 1000, ".3f")

@@ -16,7 +16,7 @@ from app.lesson import draw
 from app.lesson.exercises import of_maps, of_network
 from app.lesson.exercises.exercise import Facts, Map
 from app.lesson.facts import CLASSES, COLOURS, grid, shape
-from app.lesson.language import number
+from app.lesson.language import listed, number
 from app.lesson.language import translated as _
 from app.lesson.stage import NotReadyError, Stage
 from fcn_core import render
@@ -76,7 +76,6 @@ def _say(stage: Stage, known: Facts, title: str) -> None:
     (height, width), cells = of_network.ASKED, of_maps.CELLS
     grids = [known.grid(scale.height, scale.width) for scale in NOTEBOOK_SCALES]
     product = math.prod(cells)
-    between = "\N{NO-BREAK SPACE}; " if number(0.5, "g") != "0.5" else ", "
     stage.say(
         ex_course_network="ResNet50",
         ex_course_features=course,
@@ -99,7 +98,7 @@ def _say(stage: Stage, known: Facts, title: str) -> None:
         ex_own_size=grid(*known.picture),
         ex_own_result=shape(1, *known.grid(*known.picture), CLASSES),
         ex_area=stride**2,
-        ex_cells=between.join(number(value, ".2f") for value in cells),
+        ex_cells=listed(number(value, ".2f") for value in cells),
         ex_cell_count=len(cells),
         ex_sum=number(sum(cells), ".2f"),
         ex_product=number(product, ".5f"),

@@ -138,7 +138,11 @@ def centres(stage: Stage) -> None:
     """Draw the centres of the cells at one size, and where an even grid would put them."""
     choices = [str(s) for s in NOTEBOOK_SCALES[:3]]
     chosen = st.segmented_control(
-        _("Size"), choices, required=True, **stage.widget("centres", initial="default")
+        _("Size"),
+        choices,
+        required=True,
+        format_func=lambda size: size.replace("x", " × "),
+        **stage.widget("centres", initial="default"),
     )
     geometry = stage.geometry()
     scale = NOTEBOOK_SCALES[choices.index(chosen)]

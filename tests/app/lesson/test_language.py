@@ -32,6 +32,7 @@ from app.lesson.text import (
     read_handout,
     read_lesson,
 )
+from app.state.queue.job_log import INTERNAL_ERROR
 from app.state.samples import SAMPLES
 from app.ui import notices, synset_picker
 from fcn_core.networks.zoo import MODELS
@@ -59,7 +60,7 @@ def from_elsewhere() -> set[str]:
     titles = {each.title for each in SAMPLES.values()}
     models = {each.title for each in MODELS.values() if "," in each.title}
     picker = {synset_picker.PLACEHOLDER, synset_picker.HELP, synset_picker.WNID_HELP}
-    return titles | models | picker | {notices.UNDELIVERED, notices.IGNORED}
+    return titles | models | picker | {notices.UNDELIVERED, notices.IGNORED, INTERNAL_ERROR}
 
 
 def in_the_code() -> set[str]:
