@@ -53,6 +53,7 @@ _STYLE = """
 .st-key-lesson [class*="st-key-prose"] .katex { font-size: 1.08em; }
 .st-key-lesson [class*="st-key-figure"] { margin: 1rem 0 1.25rem; }
 .st-key-lesson [class*="st-key-formula"] { overflow-x: auto; overflow-y: hidden; }
+@media (max-width: 640px) { .st-key-lesson .katex-display { font-size: .85em; } }
 .st-key-lesson [class*="st-key-question"] { margin: 1rem 0; }
 .st-key-lesson [data-testid="stImage"] img { border-radius: 4px; max-width: 100%; }
 .st-key-lesson [class*="st-key-before"] { opacity: .75; }
