@@ -37,12 +37,17 @@ def settled(app: AppTest) -> AppTest:
 
 def opened(**query: str) -> AppTest:
     """Open the page in a new session at an address, and wait until it is complete."""
+    return settled(begun(**query))
+
+
+def begun(**query: str) -> AppTest:
+    """Make a new session at an address; the page does not run yet."""
     app = AppTest.from_function(
         _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
     )
     for name, value in query.items():
         app.query_params[name] = value
-    return settled(app)
+    return app
 
 
 def texts(app: AppTest) -> list[str]:
