@@ -21,6 +21,7 @@ from app.lesson.language import translated as _
 from app.lesson.stage import Stage
 from app.lesson.svg import ACCENT
 from app.ui import figures
+from fcn_core import render
 
 QUIET = "#8a94a6"
 _CELL_PIXELS = 560  # cells are enlarged to about this width, because browsers blur enlarged pictures
@@ -46,8 +47,7 @@ def photo(
     width: int | Literal["stretch"] = "stretch",
 ) -> None:
     """Draw a picture."""
-    place.image(pixels, width=width, caption=caption, output_format="JPEG", alt=alt_text)
-    _on_paper(stage, figures.uri(pixels), alt_text, caption)
+    _picture(stage, pixels, "jpeg", alt_text, place, caption, width)
 
 
 def cells(
@@ -62,11 +62,22 @@ def cells(
     """Draw a map of coloured cells, each a sharp square."""
     times = max(1, _CELL_PIXELS // colours.shape[1])
     large = np.repeat(np.repeat(colours, times, axis=0), times, axis=1)
-    place.image(large, width=width, caption=caption, output_format="PNG", alt=alt_text)
-    _on_paper(stage, figures.uri(large, lossless=True), alt_text, caption)
+    _picture(stage, large, "png", alt_text, place, caption, width)
 
 
-def _on_paper(stage: Stage, uri: str, alt_text: str, caption: str | None) -> None:
+def _picture(
+    stage: Stage,
+    pixels: npt.NDArray[np.uint8],
+    kind: render.Format,
+    alt_text: str,
+    place: Place,
+    caption: str | None,
+    width: int | Literal["stretch"],
+) -> None:
+    """Encode a picture once, for the page and for the handout."""
+    data = render.encode(pixels, kind, 88)
+    place.image(data, width=width, caption=caption, output_format=kind.upper(), alt=alt_text)
+    uri = render.data_uri(data, kind)
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     stage.paper.append(f'<figure><img src="{uri}" alt="{escape(alt_text)}">{below}</figure>')
 

@@ -150,12 +150,13 @@ def _repeats_in_words(found: dict[int, int]) -> str:
     )
 
 
+_library_versions = cache(library_versions)
 _ENGINES = {"openvino": "OpenVINO", "tensorflow": "TensorFlow"}
 
 
 def computed_with(stage: Stage) -> str:
     """Name the engine that ran the network and the other libraries, with versions."""
-    found, info = library_versions(), shared_queue.queue().info(stage.model)
+    found, info = _library_versions(), shared_queue.queue().info(stage.model)
     libraries = _(
         "NumPy {numpy}, SciPy {scipy} and scikit-image {image}",
         numpy=found["numpy"], scipy=found["scipy"], image=found["scikit-image"],
@@ -172,6 +173,12 @@ def computed_with(stage: Stage) -> str:
 
 def versions() -> str:
     """Return the versions of the libraries named in the last step."""
+    found = _titles_and_versions()
+    return ", ".join(found[:-1]) + _(" and ") + found[-1]
+
+
+@cache
+def _titles_and_versions() -> tuple[str, ...]:
     found = []
     for title, package in (
         ("Keras", "keras"),
@@ -185,4 +192,4 @@ def versions() -> str:
             found.append(f"{title} {version(package)}")
         except PackageNotFoundError:
             continue
-    return ", ".join(found[:-1]) + _(" and ") + found[-1]
+    return tuple(found)

@@ -37,11 +37,11 @@ class Located:
 
 def locate(heatmap: Heatmap, truth: Mask) -> Located:
     """Measure how well a heatmap finds the object whose pixels are True in `truth` (H, W)."""
-    spread = place(heatmap, *truth.shape).astype(np.float64)
-    inside = np.where(truth, spread, 0.0)
-    highest, beside = float(inside.max()), float(np.where(truth, 0.0, spread).max())
-    total = float(spread.sum())
-    return Located(float(inside.sum()) / total if total else 0.0, beside / highest if highest else np.inf)
+    spread = place(heatmap, *truth.shape)
+    inside, outside = spread[truth], spread[~truth]
+    highest, beside = float(inside.max(initial=0.0)), float(outside.max(initial=0.0))
+    on, off = (float(part.sum(dtype=np.float64)) for part in (inside, outside))
+    return Located(on / (on + off) if on + off else 0.0, beside / highest if highest else np.inf)
 
 
 def agreement(heatmaps: Iterable[Heatmap], truth: Mask, sure: float = 0.5) -> tuple[float, float]:

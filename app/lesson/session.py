@@ -93,7 +93,10 @@ class LessonState:
 
 def lesson_state() -> LessonState:
     """Return the record of this session's lesson."""
-    state: LessonState = st.session_state.setdefault("lesson_state", LessonState())
+    # Not by `setdefault`: to make a record looks for the weights of all models, and a run asks for it 200 times.
+    if "lesson_state" not in st.session_state:
+        st.session_state["lesson_state"] = LessonState()
+    state: LessonState = st.session_state["lesson_state"]
     return state
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import textwrap
+from functools import cache
 from pathlib import Path
 
 
+@cache  # parsed anew, the code of the whole lesson takes longer than the rest of its text
 def source_of(name: str, docstring: bool = False) -> str:
     """Return the source of a function or class, without importing its module.
 

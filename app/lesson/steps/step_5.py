@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from html import escape
 from itertools import pairwise
 
@@ -130,20 +132,27 @@ def _count_twice(wnid: str) -> None:
     lesson_state().choices.choose(twice=wnid)
 
 
+@cache
+def _entries(ontology: Ontology) -> Mapping[str, int]:
+    """Count what the notebook's search lists below each synset for which it repeats classes, largest synset first."""
+    twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
+    return {w: len(ontology.naive_class_ids(w)) for w in twice}
+
+
 def double(stage: Stage) -> None:
     """Draw one heatmap with each class counted once, and one as the notebook's search counts."""
     ontology = stage.ontology
-    twice = sorted(experiments.counted_again(ontology), key=lambda w: (-ontology.count(w), w))
+    twice = list(_entries(ontology))
     asked = stage.chosen.twice
     wnid = asked if asked in twice else ontology.find("animal").wnid
     titles = {
         w: _(
             "{synset} · {entries} entries, {classes} classes",
             synset=ontology.label(w),
-            entries=len(ontology.naive_class_ids(w)),
+            entries=entries,
             classes=ontology.count(w),
         )
-        for w in twice
+        for w, entries in _entries(ontology).items()
     }
     st.selectbox(
         _("Synset"), twice, twice.index(wnid),

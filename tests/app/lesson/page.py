@@ -6,6 +6,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from app.state import shared_queue
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
@@ -22,11 +23,27 @@ def html_of(app: AppTest) -> str:
     return "".join(str(each.proto.body) for each in app.get("html"))
 
 
+def _wait_for_jobs(app: AppTest) -> None:
+    """Wait for what the page asked of the network; to draw the page meanwhile would hold the network up."""
+    if "session" not in app.session_state:
+        return  # it asked for nothing
+    queue, session = shared_queue.queue(), app.session_state["session"]
+
+    def finished() -> bool:
+        asked = [job for job in list(queue._jobs.values()) if session in job.sessions]
+        for job in asked:
+            queue.keep_alive(job, session=session)
+        return not asked
+
+    wait_until(finished)
+
+
 def settled(app: AppTest) -> AppTest:
     """Run until no figure waits for the network."""
 
     def drawn() -> bool:
         html = html_of(app.run())
+        _wait_for_jobs(app)
         assert not app.exception
         return 'class="lesson-wait"' not in html
 
@@ -37,12 +54,17 @@ def settled(app: AppTest) -> AppTest:
 
 def opened(**query: str) -> AppTest:
     """Open the page in a new session at an address, and wait until it is complete."""
+    return settled(begun(**query))
+
+
+def begun(**query: str) -> AppTest:
+    """Make a new session at an address; the page does not run yet."""
     app = AppTest.from_function(
         _site, args=(str(ROOT / "app" / "pages" / "learn.py"),), default_timeout=PATIENCE
     )
     for name, value in query.items():
         app.query_params[name] = value
-    return settled(app)
+    return app
 
 
 def texts(app: AppTest) -> list[str]:

@@ -116,7 +116,9 @@ def _go(app: AppTest, **chosen: Any) -> AppTest:
     return app.run()
 
 
-def test_a_question_is_not_asked_before_its_values_are_there(teacher: AppTest) -> None:
+def test_a_question_is_asked_when_its_values_are_there_and_again_with_another_picture(
+    teacher: AppTest,
+) -> None:
     _go(teacher, picture="cow", step="9")
     assert 'class="lesson-wait"' in html_of(teacher)
     assert teacher.button("lesson-ask-there").disabled
@@ -124,10 +126,6 @@ def test_a_question_is_not_asked_before_its_values_are_there(teacher: AppTest) -
     settled(teacher)
     assert not teacher.button("lesson-ask-there").disabled
     assert not any("still running" in text for text in texts(teacher))
-
-
-def test_with_another_picture_the_question_can_be_asked_again(teacher: AppTest) -> None:
-    settled(_go(teacher, picture="cow", step="9"))
     _press(teacher, "lesson-ask-there")
     assert "lesson-reveal" in _keys(teacher)
     assert "lesson-ask-there" not in _keys(teacher)
@@ -137,9 +135,8 @@ def test_with_another_picture_the_question_can_be_asked_again(teacher: AppTest) 
     assert "lesson-reveal" in _keys(teacher)
 
 
-@pytest.mark.parametrize("step", ["2", "glossary", "exercises"])
 def test_any_open_page_of_the_lesson_keeps_the_room(
-    teacher: AppTest, step: str, monkeypatch: pytest.MonkeyPatch
+    teacher: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every: dict[str, float] = {}
     fragment = st.fragment
@@ -155,12 +152,14 @@ def test_any_open_page_of_the_lesson_keeps_the_room(
     code, clock = _code(teacher), Clock()
     monkeypatch.setattr(caches.rooms(), "_clock", lambda: clock.now)
     clock.now = caches.rooms()._rooms[code].used
-    _go(teacher, step=step)
-    assert every["stay"] <= rooms.IDLE_AFTER / 2
-    for _ in range(3):
+    for step in ("2", "glossary", "exercises"):
+        every.clear()
+        clock.now += rooms.EMPTY_AFTER - 1
+        _go(teacher, step=step)
+        assert every["stay"] <= rooms.IDLE_AFTER / 2, step
         clock.now += rooms.EMPTY_AFTER - 1
         teacher.run()
-    assert caches.rooms().exists(code)
+        assert caches.rooms().exists(code), step
 
 
 def test_the_notes_in_a_window_of_their_own_do_not_lead_into_the_room(teacher: AppTest) -> None:

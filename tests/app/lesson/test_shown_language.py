@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block as Branch
 from streamlit.testing.v1.element_tree import Element
 
 from app.lesson import experiments, language, resnet50
 from app.lesson.present import notes
-from app.lesson.text import LANGUAGES, read_lesson
+from app.lesson.text import APPENDIX, LANGUAGES
 from fcn_core.networks.zoo import MODELS, find_weights, model_spec
 from fcn_core.synsets.ontology import Ontology
 from tests.app.lesson.page import opened, settled
@@ -131,14 +132,25 @@ def _config(columns: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield from (column[name] for name in ("label", "help") if column.get(name))
 
 
-def _texts(lang: str, step: str, **query: str) -> set[str]:
-    """All texts of a step, with everything on it switched on."""
+def _texts(lang: str, step: str, **query: str) -> dict[str, str]:
+    """All texts of a page, before and after everything on it is switched on, and the title below which each stands."""
     app = opened(step=step, lang=lang, **query)
-    found = {text for branch in (app.main, app.sidebar) for text in shown(branch)}
-    for toggle in app.toggle:
-        toggle.set_value(True)
-    settled(app)
-    return found | {text for branch in (app.main, app.sidebar) for text in shown(branch)}
+    found = _below_titles(app)
+    if app.toggle:
+        for toggle in app.toggle:
+            toggle.set_value(True)
+        settled(app)
+    return found | _below_titles(app)
+
+
+def _below_titles(app: AppTest) -> dict[str, str]:
+    found, title = {}, ""
+    titles = {each.value for each in app.title}
+    for branch in (app.sidebar, app.main):
+        for text in shown(branch):
+            title = text if text in titles else title
+            found[text] = title
+    return found
 
 
 SAME = {  # in all languages
@@ -184,11 +196,12 @@ _QUOTED = re.compile(  # code, formulas, words of WordNet's, and the titles of p
     re.DOTALL | re.MULTILINE,
 )
 
-STEPS = [*(each.name for each in read_lesson("en")), "exercises", "room", "glossary", "all", notes.STEP]
+# "all" has what all steps show; the first and the last have what is around a step, too.
+STEPS = ["1", APPENDIX, "exercises", "room", "glossary", "all", notes.STEP]
 
 
 @pytest.fixture
-def texts() -> Callable[..., set[str]]:
+def texts() -> Callable[..., dict[str, str]]:
     if find_weights(model_spec()) is None:
         pytest.skip("the built-in weights are not installed")
     return _texts
@@ -212,11 +225,15 @@ def test_names_and_numbers_are_told_from_text(text: str, same: bool) -> None:
 
 @pytest.mark.parametrize("lang", OTHERS)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_shows_nothing_in_english(texts: Callable[..., set[str]], step: str, lang: str) -> None:
-    english, there = texts("en", step), texts(lang, step)
+def test_a_page_shows_nothing_in_english(texts: Callable[..., dict[str, str]], step: str, lang: str) -> None:
+    english, found = texts("en", step), texts(lang, step)
     names = language.labels(lang)["In English: {term}"].partition("{")[0]  # below the terms of the glossary
-    there = {text for text in there if not is_the_same(text) and not text.startswith(names)}
-    assert sorted(there & (english | set(language.labels(lang)))) == []
-    assert sorted(text for text in there if _ENGLISH.search(_QUOTED.sub("", text))) == []
+    there = {text for text in found if not is_the_same(text) and not text.startswith(names)}
+
+    def below(wrong: Iterable[str]) -> list[tuple[str, str]]:
+        return sorted((found[text], text) for text in wrong)
+
+    assert below(there & (english.keys() | language.labels(lang).keys())) == []
+    assert below(text for text in there if _ENGLISH.search(_QUOTED.sub("", text))) == []
     # Numbers: not a part of a version, such as 2.5.1.
-    assert sorted(text for text in there if re.search(r"(?<![\d.])\d+\.\d+(?![\d.])|\d%", text)) == []
+    assert below(text for text in there if re.search(r"(?<![\d.])\d+\.\d+(?![\d.])|\d%", text)) == []
