@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from app.state.samples import SAMPLES
 from tests.browser.conftest import settle
 from tests.browser.explore import (
     COFFEE,
@@ -43,6 +43,7 @@ def test_the_first_paint_is_the_answer(visit: Visit) -> None:
         "[...document.querySelectorAll('img')].filter(i => !i.hasAttribute('alt')).length"
     )
     assert without == 0
+    the_answer_is_on_the_first_screen_of_a_phone(page)
 
 
 def test_ones_own_photo_is_answered_and_one_thing_can_be_asked_for(visit: Visit) -> None:
@@ -72,34 +73,17 @@ def test_ones_own_photo_is_answered_and_one_thing_can_be_asked_for(visit: Visit)
     asks(page, where(word))
 
 
-def test_a_name_on_the_photo_asks_for_that_thing(visit: Visit) -> None:
-    page = visit("/?picture=astronaut")
+def test_a_name_on_the_photo_asks_for_that_thing_and_its_map_can_be_drawn_aside(visit: Visit) -> None:
+    page = visit("/?picture=astronaut&scales=200x320,400x640,800x1280")
     assert len(named(page)) >= 2
     large(page).locator(".names button", has_text="person").click()
     asks(page, where("person"))
     settle(page)
     assert named(page) == ["person"]
     expect(page).to_have_url(re.compile("synset=person"))
-
-
-def test_a_file_that_is_dropped_anywhere_or_pasted_is_opened(visit: Visit) -> None:
-    page = visit("/?scales=200x320")
-    give = """([type, name, kind, bytes]) => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File([new Uint8Array(bytes)], name, { type: kind }))
-        const event = type === "paste" ? new ClipboardEvent(type, { clipboardData: transfer, bubbles: true })
-            : new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true })
-        document.querySelector("h1").dispatchEvent(event)
-    }"""
-    for event, path in (("drop", COFFEE), ("paste", SAMPLES["rocket"].path)):
-        kind = "image/png" if path.suffix == ".png" else "image/jpeg"
-        page.evaluate(give, [event, path.name, kind, list(path.read_bytes())])
-        expect(page.locator(".st-key-about-picture")).to_contain_text(path.name)
-        settle(page)
-
-
-def test_the_map_can_be_drawn_aside_with_the_keyboard(visit: Visit) -> None:
-    page = visit("/?scales=200x320&view=Heatmap")
+    view = page.locator("[class*=st-key-view]")
+    view.get_by_role("radio", name="Heatmap").click()
+    settle(page)
     over, slider = large(page).locator("img.over"), page.locator(".st-key-stage input[type=range]")
     assert over.evaluate("image => image.style.clipPath") == ""
     slider.focus()
@@ -109,13 +93,15 @@ def test_the_map_can_be_drawn_aside_with_the_keyboard(visit: Visit) -> None:
         page.keyboard.press("ArrowRight")
     assert "60%" in over.evaluate("image => image.style.clipPath")
     assert slider.get_attribute("aria-valuetext") == "40 % of the width shows the map"
-    page.locator("[class*=st-key-view]").get_by_role("radio", name="Outline").click()
+    view.get_by_role("radio", name="Outline").click()
     large(page).locator(".names button").wait_for()
     expect(slider).to_be_hidden()
 
 
-def test_on_a_phone_the_answer_is_on_the_first_screen(visit: Visit) -> None:
-    page = visit(width=390, height=844)
+def the_answer_is_on_the_first_screen_of_a_phone(page: Any) -> None:
+    """And two taps lead to that of one's own photo."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    settle(page)
     own, photo, first = (
         each.bounding_box()
         for each in (page.locator(".st-key-own-photo button"), large(page), found(page).first)
@@ -127,16 +113,16 @@ def test_on_a_phone_the_answer_is_on_the_first_screen(visit: Visit) -> None:
         page.locator(".st-key-own-photo button").click()
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
-def test_on_a_phone_nothing_scrolls_sideways_but_rows_of_pictures(
-    visit: Visit, width: int, height: int
-) -> None:
-    page = visit("/?how=true", width=width, height=height)
-    assert large(page).bounding_box()["height"] < height, "a lying phone shows the whole photo"
+def test_on_a_phone_nothing_scrolls_sideways_but_rows_of_pictures(visit: Visit) -> None:
+    page = visit("/?how=true&scales=200x320,400x640", width=390, height=844)
     wide = (
         "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
     )
-    assert max(page.evaluate(wide)) <= width
-    for name in ("Mask", "Inspect", "Export"):
-        tab(page, name)
-        assert max(page.evaluate(wide)) <= width, name
+    for name in ("", "Mask", "Inspect", "Export"):
+        if name:
+            tab(page, name)
+        for width, height in ((390, 844), (844, 390)):
+            page.set_viewport_size({"width": width, "height": height})
+            settle(page)
+            assert large(page).bounding_box()["height"] < height, "a lying phone shows the whole photo"
+            assert max(page.evaluate(wide)) <= width, name

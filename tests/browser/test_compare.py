@@ -13,9 +13,7 @@ from tests.browser.explore import Visit
 
 pytestmark = pytest.mark.browser
 
-WIDTHS = (1280, 390)
 SYNSETS = "/compare?compare=Synsets&synset=dog&other=cat&scales=200x320"
-PICTURES = "/compare?compare=Pictures&synset=dog&picture=dog&other_picture=horses&scales=200x320"
 FIRST, SECOND, DIFFERENCE = ".st-key-compare-stage-0", ".st-key-compare-stage-1", ".st-key-compare-difference"
 
 
@@ -54,10 +52,23 @@ def together(page: Any) -> list[float]:
     return first
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("view", ["Outline", "Heatmap"])
-def test_the_mouse_frames_a_place_in_all_pictures(visit: Visit, width: int, view: str) -> None:
-    page = visit(f"{SYNSETS}&view={view}", width=width)
+def test_mouse_and_arrow_keys_frame_a_place_in_all_pictures(visit: Visit) -> None:
+    page = visit(SYNSETS)
+    for width, view in ((1280, "Outline"), (1280, "Heatmap"), (390, "Heatmap"), (390, "Outline")):
+        page.set_viewport_size({"width": width, "height": 900})
+        choice = page.get_by_role("radio", name=view)
+        if not choice.is_checked():
+            choice.click()
+        expect(choice).to_be_checked()
+        settle(page)
+        assert page.url.endswith("view=Heatmap") == (view == "Heatmap")
+        the_mouse_frames_a_place(page)
+        if view == "Outline":
+            arrow_keys_walk(page)
+
+
+def the_mouse_frames_a_place(page: Any) -> None:
+    """In one picture after the other, and nowhere when the mouse has left them."""
     places = []
     for where, x, y in ((FIRST, 0.8, 0.3), (SECOND, 0.2, 0.6), (DIFFERENCE, 0.5, 0.9)):
         target = figure(page, where)
@@ -72,15 +83,14 @@ def test_the_mouse_frames_a_place_in_all_pictures(visit: Visit, width: int, view
     page.mouse.move(2, 2)
     expect(said(page, FIRST)).to_be_hidden()
     assert frames(page, FIRST, SECOND, DIFFERENCE) == [None, None, None]
-    assert page.url.endswith(f"view={view}") or view == "Outline"
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_arrow_keys_walk_over_all_pictures(visit: Visit, width: int) -> None:
-    page = visit(SYNSETS, width=width)
+def arrow_keys_walk(page: Any) -> None:
+    """From cell to cell, in one picture after the other, until the focus leaves them."""
     for where in (FIRST, SECOND):
         figure(page, where).focus()
-        page.keyboard.press("ArrowLeft")
+        for key in ["ArrowLeft"] * 10 + ["ArrowUp"] * 7:  # from the cell where the mouse was last
+            page.keyboard.press(key)
         start = together(page)
         page.keyboard.press("ArrowRight")
         right = together(page)
@@ -106,18 +116,10 @@ def test_a_finger_frames_a_place_and_it_stays(phone: Any, address: str) -> None:
     assert places[0] != places[1]
 
 
-def test_two_pictures_frame_no_place_together(visit: Visit) -> None:
-    page = visit(PICTURES)
-    figure(page, FIRST).focus()
-    page.keyboard.press("ArrowLeft")
-    expect(said(page, FIRST)).to_be_visible()
-    expect(said(page, SECOND)).to_be_hidden()
-    expect(page.locator(DIFFERENCE)).to_have_count(0)
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_choice_changes_the_page_and_its_address(visit: Visit, width: int) -> None:
-    page = visit(SYNSETS, width=width)
+def test_a_choice_changes_the_page_and_its_address(visit: Visit) -> None:
+    page = visit(SYNSETS)
+    assert page.url.endswith(SYNSETS), "an address is obeyed, and stays"
+    expect(page.locator("[class*='st-key-compare-synset-pick'] input").first).to_have_value("dog")
     expect(page.locator("h1")).to_have_text("Dog or cat: where, and how much?")
     page.get_by_role("radio", name="Heatmap").click()
     page.get_by_text("arithmetic mean of probability").wait_for()
@@ -132,5 +134,19 @@ def test_a_choice_changes_the_page_and_its_address(visit: Visit, width: int) -> 
     settle(page)
     expect(page.get_by_role("radio", name="Heatmap")).to_be_checked()
     expect(page.locator("h1")).to_have_text("Where is the dog in these two photos?")
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= width, "nothing makes the page scroll sideways"
+    two_pictures_frame_no_place_together(page)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+        wide = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+        assert wide[0] == width >= wide[1], "nothing makes the page scroll sideways"
+
+
+def two_pictures_frame_no_place_together(page: Any) -> None:
+    """Nor has their difference a picture."""
+    expect(page.locator("[class*='st-key-compare-stage'] figure")).to_have_count(2)
+    figure(page, FIRST).focus()
+    page.keyboard.press("ArrowLeft")
+    expect(said(page, FIRST)).to_be_visible()
+    expect(said(page, SECOND)).to_be_hidden()
+    expect(page.locator(DIFFERENCE)).to_have_count(0)

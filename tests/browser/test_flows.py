@@ -1,4 +1,4 @@
-"""Visits by mouse, by finger and by keyboard, at both widths: every way through Explore and Compare."""
+"""Visits by mouse, by finger and by keyboard: every way through Explore and Compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.explore import COFFEE, WHAT, asks, changed, found, large, nam
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
-WIDTHS = {1280: 900, 390: 844}
+HANDS = [("mouse", 1280), ("finger", 390), ("keyboard", 1280)]
 _MOST_STOPS = 150  # of the Tab key on the way to a control
 
 
@@ -75,15 +75,13 @@ class Hand:
         chooser.value.set_files(COFFEE)
 
 
-@pytest.fixture(
-    params=[(kind, width) for kind in ("mouse", "finger", "keyboard") for width in WIDTHS], ids=str
-)
+@pytest.fixture(params=HANDS, ids=lambda hand: hand[0])
 def hand(chromium_browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Hand]:
     """A visitor on the first page."""
     kind, width = request.param
     touch = {"has_touch": True, "is_mobile": width < 600} if kind == "finger" else {}
     context = chromium_browser.new_context(
-        viewport={"width": width, "height": WIDTHS[width]}, accept_downloads=True, **touch
+        viewport={"width": width, "height": 900}, accept_downloads=True, **touch
     )
     context.set_default_timeout(1000 * PATIENCE)
     page, faults = context.new_page(), list[str]()
@@ -104,7 +102,14 @@ def button(page: Any, name: str | re.Pattern[str]) -> Any:
     return page.get_by_role("button", name=name).locator("visible=true").first
 
 
-def test_from_the_first_answer_to_ones_own_and_back(hand: Hand) -> None:
+def test_from_the_first_answer_to_ones_own_and_how_it_works_and_compare(hand: Hand) -> None:
+    ones_own_and_back(hand)
+    how_it_works(hand)
+    compare(hand)
+
+
+def ones_own_and_back(hand: Hand) -> None:
+    """From the first answer to one's own photo, to one thing, to a word, to files, and back in the history."""
     page = hand.page
     asks(page, WHAT)
     assert named(page) == ["German shepherd"]
@@ -148,7 +153,8 @@ def test_from_the_first_answer_to_ones_own_and_back(hand: Hand) -> None:
     expect(view(page, "Outline")).to_be_checked()
 
 
-def test_how_it_works_and_compare(hand: Hand) -> None:
+def how_it_works(hand: Hand) -> None:
+    """Unfold how it works, open every tab, and ask for all scales."""
     page = hand.page
     hand.press(page.locator(".st-key-how summary").first)
     expect(page.get_by_role("tab", name="Maps")).to_be_visible()
@@ -159,6 +165,10 @@ def test_how_it_works_and_compare(hand: Hand) -> None:
     hand.press(button(page, re.compile("Notebook view")))
     expect(page).to_have_url(re.compile("1600x2560"))
 
+
+def compare(hand: Hand) -> None:
+    """Compare two pictures, then their heatmaps."""
+    page = hand.page
     page.goto(re.sub(r"\?.*", "compare?scales=200x320", page.url))
     settle(page)
     hand.press(page.locator(".st-key-compare-compare").get_by_role("radio", name="Pictures"))

@@ -104,9 +104,3 @@ def test_the_threshold_moves_by_keyboard_and_back_returns_it(visit: Visit) -> No
     page.go_back()
     at(page, START)
     expect(threshold(page)).to_have_value(suggested)
-
-
-def test_an_address_of_compare_is_obeyed(visit: Visit) -> None:
-    page = visit("/compare?synset=dog")
-    expect(page.locator("[class*='st-key-compare-synset-pick'] input").first).to_have_value("dog")
-    assert page.url.endswith("/compare?synset=dog")

@@ -38,7 +38,7 @@ def _adds_up(figure: Locator) -> None:
     assert sum(parts) == total == _number(figure.locator(".heat .span b").text_content())
 
 
-def test_walking_asks_nothing_of_the_server(visit: Visit, address: str) -> None:
+def test_the_figure_answers_in_the_browser(visit: Visit, address: str) -> None:
     page = visit("/_stcore/health", wait=False)
     sent: list[Any] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
@@ -46,8 +46,24 @@ def test_walking_asks_nothing_of_the_server(visit: Visit, address: str) -> None:
     assert sent, "the listener hears what the page sends"
     page.on("request", lambda request: sent.append(request.url))
     sent.clear()
+    expect(figure.locator(".features h3")).to_have_text("Feature maps")
+    assert "." in (figure.locator(".heat .span b").text_content() or "")
+    _walks(figure)
+    _chooses(page, figure)
+    _takes_the_shade_away(figure)
+    _draws_lines(figure)
+    assert sent == [], "the server is asked nothing"
+    _keeps_the_cell(page, figure)
+    page.set_viewport_size({"width": 390, "height": 900})
+    settle(page)
+    _is_stacked(page, figure)
+
+
+def _walks(figure: Locator) -> None:
+    """Keys and pointer go from cell to cell."""
     photo, where = figure.locator(".photo"), figure.locator(".where")
     photo.focus()
+    page = figure.page
     for key in ["Home"] + ["ArrowUp"] * 7:
         page.keyboard.press(key)
     expect(where).to_have_text("row 1, column 1")
@@ -75,6 +91,10 @@ def test_walking_asks_nothing_of_the_server(visit: Visit, address: str) -> None:
         _adds_up(figure)
     figure.locator(".heat .cells").click(position={"x": 3, "y": 3})
     expect(where).to_have_text("row 1, column 1")
+
+
+def _chooses(page: Page, figure: Locator) -> None:
+    """Another class of the list is explained."""
     figure.locator(".list button").nth(2).focus()
     page.keyboard.press("Enter")
     chosen = figure.locator(".list button[aria-pressed=true]")
@@ -82,11 +102,10 @@ def test_walking_asks_nothing_of_the_server(visit: Visit, address: str) -> None:
     expect(chosen).to_be_focused()
     expect(figure.locator(".result dt")).to_contain_text(chosen.locator(".label").text_content() or "?")
     _adds_up(figure)
-    assert sent == []
 
 
-def test_lines_link_the_patch_with_the_same_cell_of_every_map(visit: Visit, address: str) -> None:
-    figure = _open(visit("/_stcore/health", wait=False), address)
+def _draws_lines(figure: Locator) -> None:
+    """Lines link the patch with the same cell of every map."""
     ends = """root => {
         const flow = root.querySelector('.flow').getBoundingClientRect()
         const box = each => {
@@ -102,16 +121,15 @@ def test_lines_link_the_patch_with_the_same_cell_of_every_map(visit: Visit, addr
                 bottom - marks[k].bottom].map(Math.abs))
         })
     }"""
-    for key in ("ArrowDown", "ArrowLeft"):
+    for key in ("End", "ArrowDown", "ArrowLeft"):
         figure.locator(".photo").press(key)
         distances = figure.locator(".root").evaluate(ends)
         assert len(distances) == 5
         assert max(distances) < 1.5
 
 
-def test_another_choice_on_the_page_keeps_the_cell(visit: Visit, address: str) -> None:
-    page = visit("/_stcore/health", wait=False)
-    figure = _open(page, address)
+def _keeps_the_cell(page: Page, figure: Locator) -> None:
+    """Another choice on the page, which the server answers, changes nothing in the figure."""
     figure.locator(".photo").press("Home")
     where = figure.locator(".where").text_content()
     figure.locator(".list button").nth(1).click()
@@ -123,28 +141,28 @@ def test_another_choice_on_the_page_keeps_the_cell(visit: Visit, address: str) -
     expect(figure.locator(".result dt")).to_have_text(name or "?")
 
 
-@pytest.mark.parametrize("language", ["en", "fr"])
-def test_a_phone_shows_it_stacked(visit: Visit, address: str, language: str) -> None:
-    page = visit("/_stcore/health", 390, wait=False)
-    figure = _open(page, address, lang=language, picture="hens")
+def _takes_the_shade_away(figure: Locator) -> None:
+    expect(figure.locator(".veil")).to_be_visible()
+    expect(figure.locator(".field")).to_contain_text("Half of what moves this cell")
+    figure.get_by_role("checkbox").uncheck()
+    expect(figure.locator(".veil")).to_be_hidden()
+    figure.locator(".photo").press("ArrowRight")
+    expect(figure.locator(".veil")).to_be_hidden()
+
+
+def _is_stacked(page: Page, figure: Locator) -> None:
+    """On a phone its parts are one below the other."""
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
     tops = [
         (figure.locator(name).bounding_box() or {"y": 0})["y"] for name in (".seen", ".features", ".outcome")
     ]
     assert tops == sorted(tops) and len(set(tops)) == 3
     _adds_up(figure)
-    point = "," if language == "fr" else "."
-    assert point in (figure.locator(".heat .span b").text_content() or "")
-    expect(figure.locator(".features h3")).to_have_text(
-        "Cartes de caractéristiques" if language == "fr" else "Feature maps"
-    )
 
 
-def test_the_shade_can_be_taken_away(visit: Visit, address: str) -> None:
-    figure = _open(visit("/_stcore/health", wait=False), address)
-    expect(figure.locator(".veil")).to_be_visible()
-    expect(figure.locator(".field")).to_contain_text("Half of what moves this cell")
-    figure.get_by_role("checkbox").uncheck()
-    expect(figure.locator(".veil")).to_be_hidden()
-    figure.locator(".photo").press("ArrowLeft")
-    expect(figure.locator(".veil")).to_be_hidden()
+def test_a_phone_shows_it_in_french(visit: Visit, address: str) -> None:
+    page = visit("/_stcore/health", 390, wait=False)
+    figure = _open(page, address, lang="fr", picture="hens")
+    _is_stacked(page, figure)
+    assert "," in (figure.locator(".heat .span b").text_content() or "")
+    expect(figure.locator(".features h3")).to_have_text("Cartes de caractéristiques")

@@ -21,6 +21,7 @@ LONG, SHORT = PATHS
 DECK = read_deck("en")
 LEAST = 18  # pixels: the smallest letters on a slide of 1280 × 720
 COUNT = ".count"
+ENLARGED = ("what", "order", "softmax", "mask")  # looked at on a large screen, too
 
 Visit = Callable[..., Page]
 
@@ -106,15 +107,18 @@ def test_every_slide_can_be_read_from_the_last_row(visit: Visit, language: str) 
     for n, position in enumerate(positions):
         _is_at(page, position.slide)
         settle(page)
+        name = DECK.at(position.slide).name
         expect(_heading(page)).to_be_in_viewport()
         expect(_heading(page)).to_have_count(1)
         progress = page.get_by_role("progressbar").first
         expect(progress).to_have_attribute("aria-valuenow", str(position.slide))
         expect(page.locator(".katex-error")).to_have_count(0)
-        faults += [f"{DECK.at(position.slide).name}: {each}" for each in page.evaluate(FAULTS, LEAST)]
+        faults += [f"{name}: {each}" for each in page.evaluate(FAULTS, LEAST)]
         shown = page.locator("[class*=st-key-slide-choice-right]").count() > 0
         asks = page.locator(".st-key-slide-choices").count() > 0
         assert shown == (asks and position.revealed)
+        if language == "en" and name in ENLARGED and not position.revealed:
+            faults += [f"{name}, enlarged: {each}" for each in _enlarged(page)]
         if n + 1 < len(positions):
             page.keyboard.press("PageDown")
             if positions[n + 1].revealed:
@@ -124,31 +128,50 @@ def test_every_slide_can_be_read_from_the_last_row(visit: Visit, language: str) 
     _is_at(page, len(DECK.slides))
 
 
-def test_a_large_screen_enlarges_everything(visit: Visit) -> None:
-    for slide in (s for s in DECK.slides if s.name in ("what", "order", "softmax", "mask")):
-        page = _open(visit, 1080, 1920, present="1", slide=str(slide.number))
-        assert page.evaluate(FAULTS, LEAST) == []  # of letters before they are enlarged
-        enlarged = "document.querySelector('.st-key-slide-deck').getBoundingClientRect().width / %s"
-        assert page.evaluate(enlarged % "document.querySelector('.st-key-slide-deck').offsetWidth") == 1.5
+def _enlarged(page: Page) -> list[str]:
+    """Look at the slide on a large screen, which enlarges everything; letters are measured before."""
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    settle(page)
+    faults: list[str] = page.evaluate(FAULTS, LEAST)
+    times = "deck => deck.getBoundingClientRect().width / deck.offsetWidth"
+    if (found := page.locator(".st-key-slide-deck").evaluate(times)) != 1.5:
+        faults.append(f"{found} times, not 1.5")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    settle(page)
+    return faults
 
 
-@pytest.mark.parametrize(
-    ("forwards", "back"),
-    [("ArrowRight", "ArrowLeft"), ("PageDown", "PageUp"), ("Space", "Shift+Space"), ("End", "Home")],
-)
-def test_keys_turn_the_slides(visit: Visit, forwards: str, back: str) -> None:
+def test_keys_are_listed_and_turn_the_slides_and_back_returns(visit: Visit) -> None:
     page = _open(visit, present="1")
-    page.keyboard.press(forwards)
-    _is_at(page, len(DECK.slides) if forwards == "End" else 2)
-    page.keyboard.press(back)
+    page.keyboard.press("?")
+    listed = page.get_by_role("dialog", name="Keys")
+    expect(listed).to_be_visible()
+    assert page.evaluate(FAULTS, LEAST) == []
+    page.keyboard.press("Escape")
+    expect(listed).to_be_hidden()
     _is_at(page, 1)
-
-
-def test_no_key_is_lost_where_many_follow_each_other(visit: Visit) -> None:
-    page = _open(visit, present="1")
-    for _ in range(4):
+    for forwards, back in (
+        ("End", "Home"),
+        ("ArrowRight", "ArrowLeft"),
+        ("PageDown", "PageUp"),
+        ("Space", "Shift+Space"),
+    ):
+        page.keyboard.press(forwards)
+        _is_at(page, len(DECK.slides) if forwards == "End" else 2)
+        page.keyboard.press(back)
+        _is_at(page, 1)
+    for _ in range(4):  # none of them is lost where many follow each other
         page.keyboard.press("ArrowRight")
     _is_at(page, DECK.positions(LONG)[4].slide)
+    page.keyboard.press("Home")
+    _is_at(page, 1)
+    for number in (2, 3):
+        page.keyboard.press("ArrowRight")
+        _is_at(page, number)
+    page.go_back()
+    _is_at(page, 2)
+    page.keyboard.press("ArrowRight")
+    _is_at(page, 3)
 
 
 def test_an_answer_is_revealed_by_the_next_key_and_hidden_by_the_one_before(visit: Visit) -> None:
@@ -186,21 +209,10 @@ def test_a_slider_keeps_its_arrow_keys(visit: Visit) -> None:
     expect(page.locator(".st-key-slide-figure-power").get_by_role("slider")).to_have_value("0.75")
 
 
-def test_a_field_keeps_its_letters(visit: Visit) -> None:
-    slide = next(slide for slide in DECK.slides if slide.name == "order")
-    page = _open(visit, present="1", slide=str(slide.number))
-    field = page.locator("[class*=st-key-lesson-toy] input").first
-    field.focus()
-    for key in ("ArrowLeft", "Home", "n", "f", "Space"):
-        page.keyboard.press(key)
-    _is_at(page, slide.number)
-    assert "notes" not in _query(page)
-    page.keyboard.press("PageDown")
-    _is_at(page, slide.number + 1)
-
-
-def test_notes_lie_over_the_slide(visit: Visit) -> None:
-    page = _open(visit, present="1", slide="3")
+def test_notes_lie_over_the_slide_and_the_short_path_leaves_slides_out(visit: Visit) -> None:
+    numbers = [slide.number for slide in DECK.on(SHORT)]
+    here, following = next(pair for pair in pairwise(numbers) if pair[0] > 1 and pair[1] > pair[0] + 1)
+    page = _open(visit, present="1", slide=str(here - 1))
     notes = page.locator(".st-key-slide-notes p")
     expect(notes).to_have_count(0)
     page.keyboard.press("n")
@@ -208,26 +220,20 @@ def test_notes_lie_over_the_slide(visit: Visit) -> None:
     settle(page)
     assert page.evaluate(FAULTS, LEAST) == []
     page.keyboard.press("ArrowRight")
-    _is_at(page, 4)
+    _is_at(page, here)
     expect(notes.first).to_be_visible()
     own = page.get_by_role("link", name="All notes in a window of their own")
     assert "step=notes" in str(own.get_attribute("href"))
-    page.keyboard.press("n")
-    expect(notes).to_have_count(0)
-
-
-def test_the_short_path_leaves_slides_out(visit: Visit) -> None:
-    numbers = [slide.number for slide in DECK.on(SHORT)]
-    here, following = next(pair for pair in pairwise(numbers) if pair[1] > pair[0] + 1)
-    page = _open(visit, present="1", notes="1", slide=str(here))
     page.locator(".st-key-slide-notes-head").get_by_text("20 minutes").click()
     _is_at(page, here, SHORT)
     assert _query(page)["path"] == SHORT
     page.locator(".st-key-slide-deck").get_by_role("button", name="Next slide").click()
     _is_at(page, following, SHORT)
+    page.keyboard.press("n")
+    expect(notes).to_have_count(0)
 
 
-def test_the_figure_of_cells_keeps_its_arrow_keys_and_can_be_left(visit: Visit) -> None:
+def test_the_figure_of_cells_keeps_its_arrow_keys_and_a_field_its_letters(visit: Visit) -> None:
     walk = next(slide.number for slide in DECK.slides if "cell_by_cell" in slide.figures)
     page = _open(visit, present="1", slide=str(walk))
     photo = page.get_by_role("application")
@@ -238,6 +244,15 @@ def test_the_figure_of_cells_keeps_its_arrow_keys_and_can_be_left(visit: Visit) 
     _is_at(page, walk)
     photo.press("PageDown")
     _is_at(page, walk + 1)
+    assert DECK.at(walk + 1).name == "order"
+    field = page.locator("[class*=st-key-lesson-toy] input").first
+    field.focus()
+    for key in ("ArrowLeft", "Home", "n", "f", "Space"):
+        page.keyboard.press(key)
+    _is_at(page, walk + 1)
+    assert "notes" not in _query(page)
+    page.keyboard.press("PageDown")
+    _is_at(page, walk + 2)
 
 
 def test_presenting_begins_and_ends_at_the_step(visit: Visit) -> None:
@@ -255,28 +270,6 @@ def test_presenting_begins_and_ends_at_the_step(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     settle(page)
     assert "present" not in _query(page)
-
-
-def test_back_returns_to_the_slide_before(visit: Visit) -> None:
-    page = _open(visit, present="1")
-    for number in (2, 3):
-        page.keyboard.press("ArrowRight")
-        _is_at(page, number)
-    page.go_back()
-    _is_at(page, 2)
-    page.keyboard.press("ArrowRight")
-    _is_at(page, 3)
-
-
-def test_keys_are_listed(visit: Visit) -> None:
-    page = _open(visit, present="1")
-    listed = page.get_by_role("dialog", name="Keys")
-    page.keyboard.press("?")
-    expect(listed).to_be_visible()
-    assert page.evaluate(FAULTS, LEAST) == []
-    page.keyboard.press("Escape")
-    expect(listed).to_be_hidden()
-    _is_at(page, 1)
 
 
 def test_fingers_turn_the_slides_on_a_phone(phone: Page, address: str) -> None:

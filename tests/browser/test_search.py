@@ -35,9 +35,21 @@ def look_for(page: Any, word: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_search_widen_narrow(visit: Visit) -> None:
-    page = visit("/?how=true")
+def test_a_word_nobody_knows_changes_nothing_and_others_are_widened_and_narrowed(visit: Visit) -> None:
+    page = visit("/?how=true&scales=200x320")
     expect(picker(page)).to_have_value("")
+    look_for(page, "qqxzzv")
+    page.get_by_role("status").get_by_text("qqxzzv is no word that it knows.").wait_for()
+    settle(page)
+    asks(page, WHAT)
+    look_for(page, "women")
+    page.get_by_role("status").get_by_text("The network never learned woman. Nearest: person.").wait_for()
+    page.keyboard.press("Tab")  # the cross that clears the field
+    near = page.locator("[class*='st-key-synset-sense-']").get_by_role("button", name="person")
+    near.press("Enter")
+    asks(page, where("person"))
+    expect(near).to_be_focused()
+
     look_for(page, "hunting dogs")
     asks(page, where("hunting dog"))
     expect(picker(page)).to_have_value("hunting dog")
@@ -52,29 +64,15 @@ def test_search_widen_narrow(visit: Visit) -> None:
     asks(page, where("working dog"))
 
 
-def test_a_word_nobody_knows_is_answered_and_changes_nothing(visit: Visit) -> None:
-    page = visit()
-    look_for(page, "qqxzzv")
-    page.get_by_role("status").get_by_text("qqxzzv is no word that it knows.").wait_for()
-    settle(page)
-    asks(page, WHAT)
-    look_for(page, "women")
-    page.get_by_role("status").get_by_text("The network never learned woman. Nearest: person.").wait_for()
-    page.keyboard.press("Tab")  # the cross that clears the field
-    near = page.locator("[class*='st-key-synset-sense-']").get_by_role("button", name="person")
-    near.press("Enter")
-    asks(page, where("person"))
-    expect(near).to_be_focused()
-
-
-@pytest.mark.parametrize("away", ["Models", "Compare", "Learn"])
-def test_the_field_shows_the_synset_of_the_map_after_a_visit_to_another_page(visit: Visit, away: str) -> None:
+def test_the_field_shows_the_synset_of_the_map_after_a_visit_to_another_page(visit: Visit) -> None:
     page = visit("/?scales=200x320&synset=dog&how=true")
     expect(picker(page)).to_have_value("dog")
-    page.get_by_role("link", name=away).first.click()
-    page.wait_for_url(re.compile(away.lower()))
-    settle(page)
-    page.get_by_role("link", name="Explore").first.click()
-    expect(page.locator(".st-key-crumbs-explore strong")).to_have_text("dog")
-    asks(page, where("dog"))
-    expect(picker(page)).to_have_value("dog")
+    for away in ("Models", "Compare", "Learn"):
+        page.get_by_role("link", name=away).first.click()
+        page.wait_for_url(re.compile(away.lower()))
+        settle(page)
+        page.get_by_role("link", name="Explore").first.click()
+        expect(page.locator(".st-key-crumbs-explore strong"), away).to_have_text("dog")
+        asks(page, where("dog"))
+        expect(picker(page), away).to_have_value("dog")
+        settle(page)

@@ -19,10 +19,10 @@ from urllib.parse import quote, urlencode, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from app.state.selection import Selection
-from tests.browser.conftest import is_forbidden
+from tests.browser.conftest import is_forbidden, leave
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
@@ -121,27 +121,39 @@ def app(tmp_path_factory: pytest.TempPathFactory, lite2: Any, chromium_browser: 
 
 
 @pytest.fixture
-def visit(app: App, context: BrowserContext) -> Iterator[Callable[[str], Page]]:
+def visit(app: App, context: BrowserContext, tabs: list[Page]) -> Iterator[Callable[[str], Page]]:
     """Open pages, and check their requests, dialogs and policy violations at the end of the test."""
     pages: list[Page] = []
     asked: list[str] = []
     dialogs: list[str] = []
     forbidden: list[str] = []
 
+    def dismiss(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "request": lambda request: asked.append(request.url),
+        "dialog": dismiss,
+        "console": lambda said: forbidden.append(said.text) if is_forbidden(said.text) else None,
+        "websocket": lambda socket: asked.append(socket.url),
+    }
+
     def open_page(path: str) -> Page:
-        page = context.new_page()
+        page = tabs.pop() if tabs else context.new_page()
         pages.append(page)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        page.on("console", lambda said: forbidden.append(said.text) if is_forbidden(said.text) else None)
-        page.on("websocket", lambda socket: asked.append(socket.url))
+        for event, listener in listeners.items():
+            page.on(event, listener)
         page.goto(app.origin + path)
         settle(page)
         return page
 
     yield open_page
     for page in pages:
-        page.close()
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        leave(page, app.origin)
+        tabs.append(page)
     foreign = [
         url
         for url in asked
