@@ -143,8 +143,7 @@ PALE = """() => {
 SMALL = """() => [...document.querySelectorAll("main button, main [role=tab], main [role=radio]")]
     .filter(each => each.checkVisibility() && !each.matches(
         ".stTooltipIcon *, [aria-label=Open], [aria-label^=Fullscreen], [aria-label^=Clear], " +
-        "[data-testid^=stNumberInputStep], .stCode button, .st-key-many-photos button, " +
-        ".st-key-lesson [data-testid^=stFileUploader] button"
+        "[data-testid^=stNumberInputStep], .stCode button"
     )).map(each => [each.innerText, each.getBoundingClientRect().height]).filter(([, high]) => high < 43.5)"""
 
 

@@ -32,8 +32,9 @@ def test_an_export_is_chosen_watched_and_stopped_by_keyboard_and_a_phone_has_a_m
     expect(row.get_by_role("button", name="Export")).to_be_visible()
 
     page.set_viewport_size({"width": 390, "height": 844})  # where another menu leads from page to page
-    hand.press(page.get_by_role("button", name="Expand sidebar"))
     menu = page.get_by_test_id("stSidebar")
+    expect(menu.get_by_text("Models")).to_be_hidden()  # nor does the Tab key go through it
+    hand.press(page.get_by_role("button", name="Expand sidebar"))
     expect(menu.get_by_role("link", name="Models")).to_be_in_viewport()
     hand.press(menu.get_by_role("link", name="Many"))
     expect(page).to_have_url(re.compile("/many$"))
