@@ -9,12 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.lesson.language import translated_to
 from app.lesson.text import APPENDIX, CheckBlock, Lesson, Question, read_lesson
 from tests.browser.lesson import settle
 
 pytestmark = pytest.mark.browser
-
-LESSONS = read_lesson("fr")
 
 Visit = Callable[..., Page]
 
@@ -27,31 +26,32 @@ def _open(visit: Visit, width: int = 1280, **query: str) -> Page:
     return page
 
 
-def test_a_walk_through_all_steps_in_french_with_another_picture(visit: Visit) -> None:
-    page = _open(visit, step="1", lang="fr", picture="cow")
-    for n, lesson in enumerate(LESSONS):
+@pytest.mark.parametrize(("lang", "picture", "widths"), [("en", "dog", [1280]), ("fr", "cow", [1280, 390])])
+def test_a_walk_through_all_steps(visit: Visit, lang: str, picture: str, widths: list[int]) -> None:
+    page, lessons = _open(visit, step="1", lang=lang, picture=picture), read_lesson(lang)
+    for n, lesson in enumerate(lessons):
         expect(page.locator(".st-key-lesson h1")).to_contain_text(lesson.title)
         expect(page).to_have_url(re.compile(f"step={lesson.name}(&|$)"))
         settle(page)
         expect(page.locator(".st-key-lesson h1")).to_be_in_viewport()
         _controls_answer(page)
-        _questions_and_checks_answer(page, lesson)
+        _questions_and_checks_answer(page, lesson, lang)
         formulas = page.locator(".st-key-lesson .katex").count()
         assert formulas or lesson.name in ("4", APPENDIX)
         expect(page.locator(".st-key-lesson .katex-error")).to_have_count(0)
         _pictures_are_whole(page)
-        for width in (1280, 390):
+        for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
             settle(page)
             wide = page.evaluate("[innerWidth, document.querySelector('[data-testid=stMain]').scrollWidth]")
             assert wide[0] == width >= wide[1], lesson.name
         page.set_viewport_size({"width": 1280, "height": 900})
         query = parse_qs(urlsplit(page.url).query)
-        assert (query["lang"], query["picture"]) == (["fr"], ["cow"])
-        if n + 1 < len(LESSONS):
+        assert (query.get("lang", ["en"]), query.get("picture", ["dog"])) == ([lang], [picture])
+        if n + 1 < len(lessons):
             page.locator(".st-key-lesson-way button").last.click()
     page.locator(".st-key-lesson-way button").first.click()
-    expect(page.locator(".st-key-lesson h1")).to_contain_text(LESSONS[-2].title)
+    expect(page.locator(".st-key-lesson h1")).to_contain_text(lessons[-2].title)
 
 
 def _controls_answer(page: Page) -> None:
@@ -71,17 +71,20 @@ def _controls_answer(page: Page) -> None:
         expect(toggles.nth(k).get_by_role("switch")).to_be_checked()
 
 
-def _questions_and_checks_answer(page: Page, lesson: Lesson) -> None:
+def _questions_and_checks_answer(page: Page, lesson: Lesson, lang: str) -> None:
     """Choose each right answer, and wait until all checks have passed but that which waits for a button."""
+    settle(page)
     for n, block in enumerate(lesson.blocks):
         if isinstance(block, Question) and not block.depends:
             asked = page.locator(f".st-key-question-{lesson.name}-{n}")
             asked.locator("[role=radiogroup] label").nth(block.right).click()
-            expect(asked.get_by_text("Exact.")).to_be_visible()
+            expect(asked.get_by_text(translated_to(lang, "Correct."))).to_be_visible()
     settle(page)
     for block in lesson.blocks:
         if isinstance(block, CheckBlock) and block.name != "proof":
-            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text("Vérification réussie.")
+            expect(page.locator(f".st-key-check-{block.name}")).to_contain_text(
+                translated_to(lang, "Check passed.")
+            )
 
 
 def _pictures_are_whole(page: Page) -> None:

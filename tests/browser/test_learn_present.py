@@ -14,6 +14,7 @@ from app.lesson.choices import PATHS
 from app.lesson.present.deck import read_deck
 from app.lesson.text import LANGUAGES
 from tests.browser.lesson import settle
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -131,11 +132,15 @@ def test_every_slide_can_be_read_from_the_last_row(visit: Visit, language: str) 
 def _enlarged(page: Page) -> list[str]:
     """Look at the slide on a large screen, which enlarges everything; letters are measured before."""
     page.set_viewport_size({"width": 1920, "height": 1080})
+    page.wait_for_function(
+        """() => {
+            const deck = document.querySelector(".st-key-slide-deck")
+            return deck.getBoundingClientRect().width / deck.offsetWidth === 1.5
+        }""",
+        timeout=1000 * PATIENCE,
+    )
     settle(page)
     faults: list[str] = page.evaluate(FAULTS, LEAST)
-    times = "deck => deck.getBoundingClientRect().width / deck.offsetWidth"
-    if (found := page.locator(".st-key-slide-deck").evaluate(times)) != 1.5:
-        faults.append(f"{found} times, not 1.5")
     page.set_viewport_size({"width": 1280, "height": 720})
     settle(page)
     return faults
