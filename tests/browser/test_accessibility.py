@@ -235,7 +235,7 @@ NAME = "(element => element.getAttribute('aria-label') || element.innerText.trim
 @pytest.mark.parametrize("start", PRESSES)
 def test_the_focus_stays(visit: Visit, start: str) -> None:
     page = visit(start, wait=False)
-    settle(page)
+    settle(page, rest=1500)  # parts of the page that look again, once a second, have seen that all is there
     page.evaluate("""() => new MutationObserver(() => { window.ran = true }).observe(
         document.querySelector("[data-testid=stApp]"), { attributeFilter: ["data-test-script-state"] })""")
     for each in PRESSES[start]:
