@@ -27,6 +27,7 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util, runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import (
@@ -55,6 +56,7 @@ def apply() -> None:
     _keep_uploads_in_memory()
     _set_upload_limit()
     _keep_upload_addresses()
+    _keep_last_messages()
     _disable_address_lookups()
     threading.Thread(target=_drop_expired_sessions, name="expired-sessions", daemon=True).start()
 
@@ -125,6 +127,37 @@ def _keep_upload_addresses() -> None:
             queue._queue += [message for message in answers if id(message) not in kept]
 
     setattr(ForwardMsgQueue, "clear", clear_others)  # noqa: B010
+
+
+def _keep_last_messages() -> None:
+    """Deliver the last messages of a run before a part of the page runs again.
+
+    A run is over in its thread some moments before the event loop has its last messages. If just then a part that looks
+    again and again (``run_every``) asks for its next run, Streamlit 1.67 starts a new runner for it, and drops what the
+    old one still had to say: what a click brought, or that the part is to look again. The page then stayed as it was,
+    for ever. Streamlit knows this and helps itself only for parts that are gone.
+    """
+    create = AppSession._create_scriptrunner
+
+    @wraps(create)
+    def create_after_messages(session: Any, rerun_data: Any) -> None:
+        ended = session._scriptrunner
+        if ended is None or not rerun_data.fragment_id:
+            create(session, rerun_data)
+            return
+
+        def later() -> None:
+            now = session._scriptrunner
+            if session._state is AppSessionState.SHUTDOWN_REQUESTED:
+                return
+            if now is None or now is ended:
+                create(session, rerun_data)
+            elif not now.request_rerun(rerun_data):  # of a run that began meanwhile, and has ended, too
+                create_after_messages(session, rerun_data)
+
+        session._event_loop.call_soon(later)  # all that the ended run has to say is in the loop before it
+
+    setattr(AppSession, "_create_scriptrunner", create_after_messages)  # noqa: B010
 
 
 def here() -> tuple[UploadedFileManager, str]:

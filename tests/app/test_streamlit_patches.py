@@ -205,6 +205,53 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     return Held(monkeypatch)
 
 
+LAST_MESSAGES = """
+import asyncio, sys
+from app import streamlit_patches
+streamlit_patches.apply()
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime import Runtime, RuntimeConfig
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.script_data import ScriptData
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+
+async def main(script):
+    files = MemoryUploadedFileManager("/upload")
+    Runtime(RuntimeConfig(script, MemoryMediaFileStorage("/media"), files))
+    session = AppSession(ScriptData(script, False), files, ScriptCache(), lambda: None, {})
+    session.request_rerun(None)
+    session._scriptrunner._script_thread.join()  # the run has ended, and the event loop has heard nothing of it
+    (part,) = session._fragment_storage._fragments
+    session.request_rerun(ClientState(fragment_id=part, is_auto_rerun=True))
+    said = []
+    while not any(message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY for message in said):
+        await asyncio.sleep(0)
+        said += session.flush_browser_queue()
+    print(*(message.WhichOneof("type") for message in said))
+    print("last words" in str(said))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_part_that_looks_again_loses_no_message_of_the_run_before(
+    fresh_python: Any, tmp_path: Path
+) -> None:
+    script = tmp_path / "page.py"
+    script.write_text(
+        "import streamlit as st\n@st.fragment(run_every=1)\ndef part():\n    st.write('part')\n"
+        "part()\nst.write('last words')\n",
+        encoding="utf-8",
+    )
+    kinds, complete = fresh_python(LAST_MESSAGES, str(script)).stdout.splitlines()[-2:]
+    assert complete == "True"
+    assert kinds.split().count("new_session") == kinds.split().count("script_finished") == 2
+    assert "auto_rerun" in kinds
+
+
 def test_an_expired_session_is_dropped_with_its_files(held: Held) -> None:
     session = held.open("one")
     held.upload("one")
