@@ -4,12 +4,14 @@ window.fcnAssist ||= (() => {
   const resting = () => app.getAttribute("data-test-script-state") === "notRunning"
   const FOCUSABLE = "a[href], button, input, select, textarea, [tabindex]"
   const seen = (element) => element.isConnected && !element.disabled && element.checkVisibility()
+  const holds = (element) => seen(element) && element.matches(FOCUSABLE)
   const name = (element) => element.getAttribute("aria-label") || element.innerText
   const within = (box) => [...box.querySelectorAll(FOCUSABLE)].filter(seen)
 
   // A rerun may replace, remove, disable or hide what has the focus: then the browser lets it fall to the body.
   // It goes to what has the same key and name, else to what is nearest in the same box with a key, else to the page.
-  // A key may end in a serial number, which is another after the widget was made anew.
+  // A key may end in a serial number, which is another after the widget was made anew. What is disabled for a moment
+  // only, as tabs are while a run draws them anew, gets it back itself.
   let last = null
   const remember = (element) => {
     const boxes = []
@@ -31,13 +33,14 @@ window.fcnAssist ||= (() => {
     return document.getElementById("stMain")
   }
   const mend = () => {
-    if (!last || document.activeElement !== document.body || seen(last.element)) return
-    const found = successor()
+    if (!last || document.activeElement !== document.body || (seen(last.element) && !last.robbed)) return
+    const found = holds(last.element) ? last.element : successor()
     if (!found) return
     if (found.id === "stMain") found.tabIndex = -1
     found.focus({ preventScroll: true })
   }
   document.addEventListener("focusin", (event) => { if (app.contains(event.target)) remember(event.target) })
+  document.addEventListener("focusout", (event) => { if (last && !holds(event.target)) last.robbed = true })
   document.addEventListener("pointerdown", () => { last = null }, true)
 
   // A live region must be there before its text: one for all texts in "data-announce".
@@ -99,7 +102,7 @@ window.fcnAssist ||= (() => {
   let asked = setTimeout(tend, 50)  // the page may be complete already
   const observer = new MutationObserver(() => { asked ||= setTimeout(tend, 50) })
   observer.observe(app, { childList: true, subtree: true, characterData: true,
-    attributeFilter: ["data-test-script-state", "disabled"] })
+    attributeFilter: ["data-test-script-state", "disabled", "aria-disabled"] })
   addEventListener("resize", reachable)
   return observer
 })()

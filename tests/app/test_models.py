@@ -112,6 +112,9 @@ def test_only_what_is_offered_can_be_prepared_and_chosen(
 ) -> None:
     monkeypatch.setenv("FCN_MODELS", models)
     monkeypatch.setattr(predictors.memory, "budget_mb", lambda: 1e6)
+    wait_until(
+        lambda: not any(shared_queue.queue().works_with(name) for name in offers)
+    )  # what earlier tests began
     page = models_page()
     loaded = {key.name for key in predictors.predictors().loaded()}
     assert buttons(page, "prepare") == [name for name in offers if name not in loaded]

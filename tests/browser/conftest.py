@@ -111,11 +111,30 @@ def chromium_browser() -> Iterator[Any]:
         yield browser
 
 
+# A page asks for a run with a message that begins with this field of Streamlit's BackMsg (rerun_script, 11).
+_NOTES = """(() => {
+    const send = WebSocket.prototype.send
+    WebSocket.prototype.send = function (data) {
+        if (data[0] === 0x5a) window._asked = performance.now()
+        return send.call(this, data)
+    }
+    new MutationObserver(() => { window._ran = performance.now() })
+        .observe(document, { subtree: true, attributeFilter: ["data-test-script-state"] })
+})()"""
+
+
+def a_context(browser: Any, **options: Any) -> Any:
+    """Return a browser context that waits patiently and notes what `settle` waits for."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(1000 * PATIENCE)
+    context.add_init_script(_NOTES)
+    return context
+
+
 @pytest.fixture(scope="module")
 def context(chromium_browser: Any) -> Iterator[Any]:
     """A browser context that all pages share, so that scripts are loaded once."""
-    context = chromium_browser.new_context(accept_downloads=True)
-    context.set_default_timeout(1000 * PATIENCE)
+    context = a_context(chromium_browser, accept_downloads=True)
     yield context
     context.close()
 
@@ -161,10 +180,8 @@ def visit(address: str, context: Any, tabs: list[Any]) -> Iterator[Callable[...,
 @pytest.fixture(scope="module")
 def phone(chromium_browser: Any) -> Iterator[Any]:
     """A tab of a browser that is touched."""
-    context = chromium_browser.new_context(
-        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
-    )
-    context.set_default_timeout(1000 * PATIENCE)
+    options = {"has_touch": True, "is_mobile": True, "viewport": {"width": 390, "height": 844}}
+    context = a_context(chromium_browser, **options)
     yield context.new_page()
     context.close()
 
@@ -197,6 +214,8 @@ _LACKS = """() => {
     const app = document.querySelector("[data-testid=stApp]"), lacks = []
     const state = app?.getAttribute("data-test-script-state")
     if (state !== "notRunning") lacks.push(`the script: ${state}`)
+    const unanswered = window._asked > window._ran && performance.now() - window._asked < 5000
+    if (unanswered) lacks.push("the run that was asked for")
     if (!document.querySelector(".fcn-card, .fcn-figure, .st-key-lesson-end, .st-key-slide-deck, h1:not(.fcn-hidden)"))
         lacks.push(`no content: ${app?.innerText}`)
     for (const each of document.querySelectorAll(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from app.lesson.text import read_lesson
 from tests.browser.conftest import settle
@@ -247,8 +247,33 @@ def test_the_focus_stays(visit: Visit, start: str) -> None:
         control.press(each.key)  # with the focus, in one step: a page that is drawn anew may replace it
         page.wait_for_function("() => window.ran", timeout=1000 * PATIENCE)
         settle(page)
-        at = page.evaluate(f"[document.activeElement.localName, {NAME}(document.activeElement)]")
-        assert (each.then or name) in at, each.name
+        page.wait_for_function(  # a page that was drawn anew gets the focus back some moments later
+            f"name => [document.activeElement.localName, {NAME}(document.activeElement)].includes(name)",
+            arg=each.then or name,
+            timeout=1000 * PATIENCE,
+        )
+
+
+def test_a_tab_that_is_disabled_for_a_moment_gets_the_focus_back(visit: Visit) -> None:
+    """As Streamlit does with tabs, in the middle of a run that lasts."""
+    page = visit("/?picture=coffee&scales=200x320&how=true")
+    tab = page.locator("[role=tab]").first
+    tab.press("Home")
+    settle(page)
+    tab.evaluate("tab => { tab.setAttribute('aria-disabled', true); tab.removeAttribute('tabindex') }")
+    page.wait_for_function("() => document.activeElement === document.body")
+    tab.evaluate("tab => { tab.tabIndex = 0; tab.removeAttribute('aria-disabled') }")
+    expect(tab).to_be_focused()
+
+
+def test_what_one_leaves_is_left(visit: Visit) -> None:
+    page = visit("/?picture=coffee&scales=200x320")
+    button = page.locator("main button:visible").first
+    button.focus()
+    button.evaluate("button => button.blur()")
+    page.evaluate("document.querySelector('[data-testid=stApp]').append(document.createElement('i'))")
+    page.wait_for_timeout(300)  # longer than the page waits before it mends
+    assert page.evaluate("document.activeElement === document.body")
 
 
 def test_a_change_is_said_in_an_element_that_stays(visit: Visit) -> None:

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import settle
+from tests.browser.conftest import a_context, settle
 from tests.deploy.conftest import Site, certificate, graphs, site  # noqa: F401 - fixtures
-from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(os.name == "nt", reason="nginx as on Debian")]
 
@@ -22,8 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(os.name == "nt", reason="n
 def page(site: Site, chromium_browser: Browser) -> Iterator[Page]:  # noqa: F811
     """A page without script errors and failed requests."""
     faults: list[str] = []
-    context = chromium_browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(1000 * PATIENCE)
+    context = a_context(chromium_browser, ignore_https_errors=True)
     page = context.new_page()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("response", lambda answer: faults.append(answer.url) if answer.status >= 400 else None)

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import is_forbidden, settle
+from tests.browser.conftest import a_context, is_forbidden, settle
 from tests.browser.explore import COFFEE, WHAT, asks, changed, found, large, named, picker, source_of, where
-from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
 HANDS = [("mouse", 1280), ("finger", 390), ("keyboard", 1280)]
@@ -80,10 +79,9 @@ def hand(chromium_browser: Any, address: str, request: pytest.FixtureRequest) ->
     """A visitor on the first page."""
     kind, width = request.param
     touch = {"has_touch": True, "is_mobile": width < 600} if kind == "finger" else {}
-    context = chromium_browser.new_context(
-        viewport={"width": width, "height": 900}, accept_downloads=True, **touch
+    context = a_context(
+        chromium_browser, viewport={"width": width, "height": 900}, accept_downloads=True, **touch
     )
-    context.set_default_timeout(1000 * PATIENCE)
     page, faults = context.new_page(), list[str]()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if is_forbidden(said.text) else None)

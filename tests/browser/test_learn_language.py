@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from app.lesson import glossary
 from app.lesson.text import read_lesson
-from tests.waiting import PATIENCE
+from tests.browser.conftest import a_context
 
 pytestmark = pytest.mark.browser
 
@@ -21,8 +21,7 @@ TITLE = {lang: read_lesson(lang)[2].title for lang in ("en", "fr")}
 @pytest.fixture
 def french(chromium_browser: Any) -> Iterator[Page]:
     """A tab of a browser that is set to French."""
-    context = chromium_browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(1000 * PATIENCE)
+    context = a_context(chromium_browser, locale="fr-FR", viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
 

@@ -9,8 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.lesson.text import Question, read_lesson
-from tests.browser.conftest import is_forbidden
-from tests.waiting import PATIENCE
+from tests.browser.conftest import a_context, is_forbidden
 
 pytestmark = pytest.mark.browser
 
@@ -30,10 +29,13 @@ def phones(chromium_browser: Any, address: str) -> Iterator[Callable[..., Page]]
     contexts, faults = [], []
 
     def opened(path: str, scheme: str = "light") -> Page:
-        context = chromium_browser.new_context(
-            has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}, color_scheme=scheme
+        context = a_context(
+            chromium_browser,
+            has_touch=True,
+            is_mobile=True,
+            viewport={"width": 390, "height": 844},
+            color_scheme=scheme,
         )
-        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))

@@ -22,7 +22,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from app.state.selection import Selection
-from tests.browser.conftest import is_forbidden, leave
+from tests.browser.conftest import a_context, is_forbidden, leave
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_until
 
@@ -218,8 +218,7 @@ def test_pages_request_nothing_from_other_hosts(visit: Callable[[str], Page], pa
 
 def test_foreign_scripts_and_frames_are_blocked(app: App, chromium_browser: Browser) -> None:
     """Scripts added to the page, and the page in a frame of another site."""
-    context = chromium_browser.new_context()
-    context.set_default_timeout(1000 * PATIENCE)
+    context = a_context(chromium_browser)
     page = context.new_page()
     page.goto(app.origin)
     settle(page)
@@ -306,8 +305,7 @@ def test_addresses_of_the_local_network_are_refused_with_a_message(
 
 
 def test_uploads_stay_in_memory_and_are_removed_with_the_session(app: App, chromium_browser: Browser) -> None:
-    context = chromium_browser.new_context()
-    context.set_default_timeout(1000 * PATIENCE)
+    context = a_context(chromium_browser)
     page = context.new_page()
     page.goto(app.origin)
     settle(page)
