@@ -33,7 +33,7 @@ _READY = """() => {
 class Server:
     """The app as a process, and the memory of it and its children."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, log: str = "", **settings: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -42,9 +42,8 @@ class Server:
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
         command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
         environment = {**os.environ, "FCN_LOG": "json", **settings}
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with Path(log or os.devnull).open("wb") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         self.peak = 0.0
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -83,9 +82,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(**settings: str) -> Iterator[Server]:
-    """A server that is stopped afterwards."""
-    made = Server(**settings)
+def server(log: str = "", **settings: str) -> Iterator[Server]:
+    """A server that is stopped afterwards; what it logs goes to the file `log`."""
+    made = Server(log, **settings)
     try:
         made.wait()
         yield made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from app.lesson.language import translated as _
 from app.lesson.session import lesson_state
 from app.lesson.stage import Stage
 from app.state import caches, shared_queue
+from app.state.samples import SAMPLES
 from fcn_core.errors import FcnError
 from fcn_core.images.scales import NOTEBOOK_SCALES
 from fcn_core.maps.heatmap import Heatmap, place
@@ -71,12 +73,13 @@ def program_analysis(stage: Stage, always_mark: bool = False) -> Analysis:
     if info is None:
         raise AssertionError("The queue has class maps of a model that it does not know.")
     identity, wnid, picture = caches.identity(maps), stage.synset, stage.picture
+    fine = partial(caches.fine, key, identity, wnid, "evidence", True, picture, maps)
     return interpret(
         picture,
         maps,
         stage.ontology[wnid],
         info,
-        fine=lambda: caches.fine(key, identity, wnid, "evidence", True, picture, maps),
+        fine=partial(caches.fine_of_sample, key, wnid, fine) if stage.source.address in SAMPLES else fine,
         ontology=stage.ontology,
         always_mark=always_mark,
     )

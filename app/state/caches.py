@@ -133,6 +133,12 @@ def cells_of_sample(key: tuple[object, ...], _make: Callable[[], dict[str, Any]]
     return _make()
 
 
+@st.cache_resource(show_spinner=False, max_entries=4)  # at most 4 MB each
+def fine_of_sample(key: JobKey, wnid: str, _make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Make the fine map that masks a sample in the lesson, once for all learners."""
+    return _make()
+
+
 def limits() -> Limits:
     """Return the limits of an upload: it is decoded in the memory that is kept free beside a running network."""
     return Limits.from_env(memory_mb=memory.reserved_mb() or None)

@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from app.lesson import located
 from app.lesson.experiments import iou_curve, notebook_means
 from app.lesson.located import agreement, locate
+from app.state import caches
 from fcn_core.evaluation.metrics import iou
 from fcn_core.maps.heatmap import Heatmap, combine
 from fcn_core.maps.region import normalise, threshold_mask
 from fcn_core.networks.geometry import CellAxis, CellGrid
+from tests.app.lesson.page import opened
 
 
 def heatmap(values: npt.ArrayLike) -> Heatmap:
@@ -70,3 +73,21 @@ def test_the_curve_of_iou_is_that_of_masks_one_by_one(seed: int) -> None:
     assert scores == pytest.approx([iou(threshold_mask(normalise(fine), t), truth) for t in thresholds])
     assert scores[0] == pytest.approx(truth.mean())
     assert iou_curve(fine, np.zeros_like(truth))[1].max() == 0
+
+
+@pytest.mark.usefixtures("lite2")
+@pytest.mark.parametrize("is_sample", [True, False], ids=["a sample", "an own picture"])
+def test_only_a_sample_is_masked_once_for_all_learners(
+    is_sample: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    describe = caches.describe
+    monkeypatch.setattr(caches, "describe", lambda *known: made.append(known) or describe(*known))
+    for name in ("fine", "scene"):  # kept for a session, and all tests have the same
+        monkeypatch.setattr(caches, name, getattr(caches, name).__wrapped__)
+    if not is_sample:
+        monkeypatch.setattr(located, "SAMPLES", {})
+    caches.fine_of_sample.clear()
+    for _learner in range(2):
+        opened(step="8")
+    assert (len(made) == 1) == is_sample
