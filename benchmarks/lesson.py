@@ -81,8 +81,8 @@ class Passes:
 
     def since(self) -> int:
         """How many there are since this was asked the last time."""
-        lines = [json.loads(line) for line in self._log.read_text().splitlines() if '"cache_hit"' in line]
-        total = sum(not line["cache_hit"] for line in lines)
+        lines = self._log.read_text(encoding="utf-8").splitlines()
+        total = sum(not json.loads(line)["cache_hit"] for line in lines if '"cache_hit"' in line)
         self._before, new = total, total - self._before
         return new
 

@@ -112,7 +112,8 @@ def test_a_run_that_was_interrupted_after_it_asked_leaves_nothing_behind(
     page.file_uploader("upload").set_value(("new.png", png(coffee[:-24]), "image/png"))
     page.run()
     session, shown = page.session_state["session"], page.session_state["explore"].picture
-    queue = shared_queue.queue()
+    queue, own = shared_queue.queue(), page.session_state["explore"].job
+    wait_until(lambda: own.state == "running")  # so that none of the others is under way, which ends later
     model = ModelKey("efficientnet-lite2")
     lost = [queue.submit(shown, model, scales, "aspect", session=session) for scales in six(4)]
     try:

@@ -175,6 +175,7 @@ def the_threshold_draws_the_mask_and_its_boxes(page: Any) -> None:
 
 
 def download(page: Any, label: str) -> tuple[str, bytes]:
+    settle(page)  # a new run replaces the file
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label, exact=True).click()
     return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
