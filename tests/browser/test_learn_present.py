@@ -293,3 +293,19 @@ def test_the_notes_lead_to_their_slides(visit: Visit) -> None:
     assert f"slide={last.number}" in address
     page = _open(visit, **dict(part.split("=") for part in address.split("?")[1].split("&")))
     _is_at(page, last.number, SHORT)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1024, 768), (1920, 1080)])
+def test_lines_end_where_they_should_on_a_slide_of_any_size(visit: Visit, width: int, height: int) -> None:
+    slide = next(slide for slide in DECK.slides if "cell_by_cell" in slide.figures)
+    page = _open(visit, height, width, present="1", slide=str(slide.number))
+    figure = page.locator(".st-key-slide-deck .flow")
+    gaps = figure.evaluate("""flow => {
+        const box = each => each.getBoundingClientRect()
+        const patch = box(flow.querySelector(".photo .mark"))
+        const marks = [...flow.querySelectorAll(".rows .mark")].map(box)
+        return [...flow.querySelectorAll(".beam")].map(box)
+            .flatMap((beam, k) => [beam.left - patch.right, beam.right - marks[k].left].map(Math.abs))
+    }""")
+    assert gaps
+    assert max(gaps) < 2

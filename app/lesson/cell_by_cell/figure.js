@@ -142,12 +142,15 @@ export default function (component) {
   const connect = () => {
     // All places are read before anything is drawn: the browser then computes the layout once.
     const origin = flow.getBoundingClientRect()
+    const zoom = origin.width / flow.offsetWidth || 1  // a slide is enlarged, and the lines with it
     const rect = each => {
-      const found = each.getBoundingClientRect(), left = found.left - origin.left, top = found.top - origin.top
-      return { left, top, right: left + found.width, bottom: top + found.height, x: left + found.width / 2, y: top + found.height / 2 }
+      const found = each.getBoundingClientRect()
+      const left = (found.left - origin.left) / zoom, right = (found.right - origin.left) / zoom
+      const top = (found.top - origin.top) / zoom, bottom = (found.bottom - origin.top) / zoom
+      return { left, top, right, bottom, x: (left + right) / 2, y: (top + bottom) / 2 }
     }
     const from = rect(find(".photo .mark")), to = [...rows.querySelectorAll(".mark")].map(rect)
-    const logit = rect(find(".logits .mark")), heat = rect(find(".heat .mark")), unit = origin.width / 900
+    const logit = rect(find(".logits .mark")), heat = rect(find(".heat .mark")), unit = flow.offsetWidth / 900
     const products = [...rows.querySelectorAll(".text"), find(".more")].map(rect)
     const sign = { x: rect(find(".logits .cells")).left - 17 * unit, y: logit.y, radius: 9.5 * unit }
     const stacked = rect(find(".features")).left < rect(find(".seen")).right
