@@ -33,14 +33,14 @@ window.fcnAssist ||= (() => {
     return document.getElementById("stMain")
   }
   const mend = () => {
-    if (!last || document.activeElement !== document.body || (seen(last.element) && !last.robbed)) return
+    if (!last || document.activeElement !== document.body || (seen(last.element) && !last.lost)) return
     const found = holds(last.element) ? last.element : successor()
     if (!found) return
     if (found.id === "stMain") found.tabIndex = -1
     found.focus({ preventScroll: true })
   }
   document.addEventListener("focusin", (event) => { if (app.contains(event.target)) remember(event.target) })
-  document.addEventListener("focusout", (event) => { if (last && !holds(event.target)) last.robbed = true })
+  document.addEventListener("focusout", (event) => { if (last && !holds(event.target)) last.lost = true })
   document.addEventListener("pointerdown", () => { last = null }, true)
 
   // A live region must be there before its text: one for all texts in "data-announce".
