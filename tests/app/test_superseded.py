@@ -100,10 +100,11 @@ def test_a_run_that_was_interrupted_after_it_asked_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray
 ) -> None:
     """Streamlit interrupts a run at any access of the session's state: the page then does not know its job."""
-    goes_on = threading.Event()
+    busy, goes_on = threading.Event(), threading.Event()
     compute = job_queue.compute_class_map
 
     def held(*arguments: Any) -> Any:
+        busy.set()
         assert goes_on.wait(PATIENCE)
         return compute(*arguments)
 
@@ -112,8 +113,8 @@ def test_a_run_that_was_interrupted_after_it_asked_leaves_nothing_behind(
     page.file_uploader("upload").set_value(("new.png", png(coffee[:-24]), "image/png"))
     page.run()
     session, shown = page.session_state["session"], page.session_state["explore"].picture
-    queue, own = shared_queue.queue(), page.session_state["explore"].job
-    wait_until(lambda: own.state == "running")  # so that none of the others is under way, which ends later
+    queue = shared_queue.queue()
+    assert busy.wait(PATIENCE)  # whatever comes first: none of the others is then under way, which ends later
     model = ModelKey("efficientnet-lite2")
     lost = [queue.submit(shown, model, scales, "aspect", session=session) for scales in six(4)]
     try:
