@@ -1,11 +1,12 @@
 """Throughput of ``fcn batch`` as a ratio to bare passes of OpenVINO, and its memory.
 
     python -m benchmarks.batch [INPUT ...] [--count N] [--minutes M] [--scales HxW,...] [--precision f32|bf16]
-                               [--model NAME]
+                               [--model NAME] [--block N]
     python -m benchmarks.batch --memory [--count N]
 
-The first measures blocks of pictures in turn, so that a busy machine slows all ways alike: the passes alone, with
-inputs that are ready; a batch in which next to nothing is marked; and a batch in which every picture gets a fine mask.
+The first measures blocks of pictures in turn, so that a busy machine slows all ways alike (a batch cannot overlap the
+beginning of its first picture and the end of its last, so small blocks cost it more): the passes alone, with inputs
+that are ready; a batch in which next to nothing is marked; and a batch in which every picture gets a fine mask.
 A batch is all of it: reading, decoding, passes, rows, thumbnails, the table on the disk. Loading the model is not
 counted. Without INPUT, pictures are made of scikit-image's, from 0.1 to 12 megapixels. ``--minutes`` ends the rounds
 early. The last column is the ratio of processor seconds, which programs beside this one change less than the clock.
@@ -36,7 +37,6 @@ from PIL import Image
 
 SIZES = (0.1, 0.2, 0.3, 0.5, 0.5, 1.0, 2.0, 3.0, 8.0, 12.0)  # megapixels
 PICTURES = ("astronaut", "chelsea", "coffee", "rocket")
-BLOCK = 10  # pictures that one way does before the next
 NOWHERE, SOMEWHERE = "wooden spoon", "animal"
 
 
@@ -97,7 +97,9 @@ def batch_of(model: Any, scales: Any, word: str, always_mark: bool) -> Callable[
     return run
 
 
-def throughput(paths: list[str], name: str, scales: Any, precision: str, minutes: float) -> dict[str, Any]:
+def throughput(
+    paths: list[str], name: str, scales: Any, precision: str, minutes: float, block: int
+) -> dict[str, Any]:
     """Return pictures a second and processor seconds a picture of each way, and the ratios to the bare passes."""
     from fcn_core.engines.load import load_model
 
@@ -114,14 +116,14 @@ def throughput(paths: list[str], name: str, scales: Any, precision: str, minutes
     seconds, processor = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
     rounds: list[dict[str, float]] = []  # seconds of each way
     count = 0
-    for first in range(0, len(paths), BLOCK):
+    for first in range(0, len(paths), block):
         if rounds and time.monotonic() > end:
             break
         before = dict(seconds)
-        count += len(paths[first : first + BLOCK])
+        count += len(paths[first : first + block])
         for way, run in ways.items():
             begin, used = time.perf_counter(), time.process_time()
-            run(paths[first : first + BLOCK])
+            run(paths[first : first + block])
             seconds[way] += time.perf_counter() - begin
             processor[way] += time.process_time() - used
         rounds.append({way: seconds[way] - before[way] for way in ways})
@@ -170,6 +172,7 @@ def main() -> None:
     parser.add_argument("--model", default="efficientnet-lite2")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--block", type=int, default=10, help="pictures that one way does before the next")
     options = parser.parse_args()
     from fcn_core.batch.inputs import sources
     from fcn_core.images.scales import parse_scales
@@ -190,7 +193,12 @@ def main() -> None:
         else:
             paths = make_pictures(Path(place) / "pictures", options.count or 500)
         found = throughput(
-            paths, options.model, parse_scales(options.scales), options.precision, options.minutes
+            paths,
+            options.model,
+            parse_scales(options.scales),
+            options.precision,
+            options.minutes,
+            options.block,
         )
     print(
         f"{found['pictures']} pictures, {found['model']}, {found['precision']}, {', '.join(found['scales'])}\n"

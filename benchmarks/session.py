@@ -275,11 +275,11 @@ class Session:
             self.tally.seconds.append(time.monotonic() - started)
 
 
-def picture(height: int, width: int, seed: int) -> bytes:
-    """Coloured patches, as a PNG."""
+def picture(height: int, width: int, seed: int, format: str = "PNG") -> bytes:
+    """Coloured patches, as a file of this format."""
     patches = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     file = io.BytesIO()
-    Image.fromarray(patches).resize((width, height)).save(file, "PNG")
+    Image.fromarray(patches).resize((width, height)).save(file, format)
     return file.getvalue()
 
 
