@@ -4,9 +4,9 @@
                                [--model NAME] [--block N]
     python -m benchmarks.batch --memory [--count N]
 
-The first measures blocks of pictures in turn, so that a busy machine slows all ways alike (a batch cannot overlap the
-beginning of its first picture and the end of its last, so small blocks cost it more): the passes alone, with inputs
-that are ready; a batch in which next to nothing is marked; and a batch in which every picture gets a fine mask.
+The first measures blocks of pictures in turn, so that a busy machine slows all ways alike: the passes alone, with
+inputs that are ready; a batch in which next to nothing is marked; and a batch in which every picture gets a fine mask.
+At the beginning and at the end of a block nothing overlaps, so small blocks cost a batch more than large ones.
 A batch is all of it: reading, decoding, passes, rows, thumbnails, the table on the disk. Loading the model is not
 counted. Without INPUT, pictures are made of scikit-image's, from 0.1 to 12 megapixels. ``--minutes`` ends the rounds
 early. The last column is the ratio of processor seconds, which programs beside this one change less than the clock.
