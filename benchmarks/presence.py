@@ -3,9 +3,10 @@
 The index has the columns ``image`` (relative to it), ``synset_wnid``, ``present`` (0 or 1) and ``largest`` (share of
 the picture of the largest object), a row for each pair of a photograph and a synset. It prints, for the shipped
 weights, the average precision and the expected calibration error of the presence (and, for comparison, the average
-precision of the peak of the mean map), how many findings are right, and how many objects larger than 5 % of the picture
-they name; see `fcn_core.evaluation.presence`. Photographs that the weights were learned from flatter them: the figures
-of ``assets/presence.json`` come from photographs kept apart.
+precision of the peak of the mean map, and the error that exact answers would show by chance), how many findings are
+right, and how many objects larger than 5 % of the picture they name; see `fcn_core.evaluation.presence`. Photographs
+that the weights were learned from flatter them: the figures of ``assets/presence.json`` come from photographs kept
+apart.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from pathlib import Path
 import numpy as np
 
 import fcn_core as fcn
-from fcn_core.evaluation.presence import Truth, average_precision, calibration_error, judge
+from fcn_core.evaluation.presence import (
+    Truth,
+    average_precision,
+    calibration_error,
+    calibration_error_by_chance,
+    judge,
+)
 from fcn_core.maps.presence import presences
 from fcn_core.pipeline import PRESENCE_FLOOR
 
@@ -65,6 +72,7 @@ def main() -> None:
     answer, truth, size = np.array(answers), np.array(present), np.array(largest)
     seen = (size >= SMALL) | ~truth
     above = answer >= PRESENCE_FLOOR
+    by_chance = calibration_error_by_chance(answer)
     lines = (
         ("photographs, pairs, present", f"{len(photographs)}, {truth.size}, {truth.sum()}"),
         ("average precision", f"{average_precision(answer, truth):.3f}"),
@@ -72,6 +80,7 @@ def main() -> None:
         ("  of the mean map's peak", f"{average_precision(peaks, truth):.3f}"),
         ("  the same, at least 1 %", f"{average_precision(np.array(peaks)[seen], truth[seen]):.3f}"),
         ("calibration error above 0.1", f"{calibration_error(answer, truth):.3f}"),
+        ("  of exact answers, by chance", "{:.3f} ({:.3f} to {:.3f})".format(*by_chance)),
         (f"absent, but at least {PRESENCE_FLOOR:g}", f"{above[~truth].mean():.3f}"),
         (f"present (1 %), but below {PRESENCE_FLOOR:g}", f"{(~above)[truth & (size >= SMALL)].mean():.3f}"),
         ("findings, those of categories", f"{chips}, {len(right)}"),

@@ -76,6 +76,36 @@ def calibration_error(answers: npt.ArrayLike, truth: npt.ArrayLike, above: float
     return float(differences.sum() / values.size)
 
 
+def calibration_error_by_chance(
+    answers: npt.ArrayLike, above: float = 0.1, *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the calibration error that these answers would show if they were exactly the probabilities.
+
+    With few answers, how often something is true differs from its probability by chance alone. An error within this
+    range says nothing against the answers.
+
+    Parameters
+    ----------
+    answers : (n,) array_like
+        Probabilities.
+    above : float
+        As for `calibration_error`.
+    draws : int
+        How often the truth is drawn from the answers.
+    seed : int
+
+    Returns
+    -------
+    mean, low, high : float
+        Over the draws; 90 % of them lie from `low` to `high`.
+    """
+    values = np.asarray(answers, np.float64)
+    random = np.random.default_rng(seed)
+    errors = [calibration_error(values, random.random(values.size) < values, above) for _ in range(draws)]
+    low, high = np.quantile(errors, (0.05, 0.95))
+    return float(np.mean(errors)), float(low), float(high)
+
+
 def judge(
     found: Iterable[Sequence[int]], truths: Sequence[Truth], large: float = 0.05
 ) -> tuple[list[bool], list[bool]]:

@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from fcn_core.evaluation.presence import Truth, average_precision, calibration_error, judge
+from fcn_core.evaluation.presence import (
+    Truth,
+    average_precision,
+    calibration_error,
+    calibration_error_by_chance,
+    judge,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,21 @@ def test_calibration_error(answers, truth, expected):
 
 def test_calibration_error_of_nothing_above_is_nan():
     assert math.isnan(calibration_error(np.zeros(3), np.ones(3)))
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([1.0] * 10, (0, 0, 0)),
+        ([0.5], (0.5, 0.5, 0.5)),
+        ([0.9], (2 * 0.9 * 0.1, 0.1, 0.9)),  # off by 0.1 with probability 0.9, else by 0.9
+        ([0.5] * 10_000, (math.sqrt(2 / math.pi) * 0.005, 0.0003, 0.0098)),  # as a normal distribution
+        ([0.5] * 10_000 + [0.05], (math.sqrt(2 / math.pi) * 0.005, 0.0003, 0.0098)),
+    ],
+)
+def test_exact_answers_show_an_error_by_chance(answers, expected):
+    found = calibration_error_by_chance(answers)
+    assert found == pytest.approx(expected, abs=0.001 if len(answers) != 1 else 0.03)
 
 
 DOG, CAT, ROAD = frozenset({1, 2, 3}), frozenset({4, 5}), frozenset({8, 9})
