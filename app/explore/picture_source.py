@@ -105,6 +105,10 @@ def draw() -> None:
             _camera()
             _link()
         _samples()
+    scripts = page_scripts.element(page_scripts.PICTURES_FIRST) + page_scripts.element(
+        page_scripts.DROP_AND_PASTE
+    )
+    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
 
 
 def _uploader() -> None:
@@ -118,10 +122,6 @@ def _uploader() -> None:
         )
     if isinstance(st.session_state.get(key), DeletedFile):  # not known before it was drawn
         st.rerun()
-    scripts = page_scripts.element(page_scripts.PICTURES_FIRST) + page_scripts.element(
-        page_scripts.DROP_AND_PASTE
-    )
-    st.html(scripts + notices.undelivered(Limits.from_env()), unsafe_allow_javascript=True)
 
 
 def _camera() -> None:

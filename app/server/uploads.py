@@ -22,6 +22,8 @@ from fcn_core.system import memory
 
 logger = logging.getLogger(__name__)
 
+REFUSED = "X-Refused"  # header of an answer that says in words, to users, why a file was refused
+_FULL = "Refused, because the server is receiving more than it has memory for. Choose again in a minute."
 _PATH = re.compile(streamlit_patches.UPLOAD_PATH)
 _TIMEOUT = 30.0  # seconds without data after which an upload is aborted
 _LARGE = 4 * 2**20  # bytes
@@ -81,9 +83,7 @@ class UploadGuard(HTTPMiddleware):
             upload.bytes += len(message.get("body", b""))
             self._evict()
             if upload.evicted.is_set():
-                raise _UploadRefusedError(
-                    503, "Too many files are being uploaded. Send this one again in a minute."
-                )
+                raise _UploadRefusedError(503, _FULL)
             return message
 
         async def send_after_storing(message: Message) -> None:
@@ -98,7 +98,7 @@ class UploadGuard(HTTPMiddleware):
         except _UploadRefusedError as refused:
             logger.warning("An upload was refused (%d): %s", refused.status, refused.reason)
             if not started:
-                headers = {"Connection": "close"} if refused.status == 408 else None
+                headers = {REFUSED: "1"} | ({"Connection": "close"} if refused.status == 408 else {})
                 await PlainTextResponse(refused.reason, refused.status, headers)(scope, receive, send)
         except ClientDisconnect:
             pass  # there is nobody to answer
@@ -123,7 +123,7 @@ class UploadGuard(HTTPMiddleware):
                 return {"type": "http.request", "body": b"", "more_body": True}
             if not part.done():
                 raise _UploadRefusedError(
-                    408, f"No data of the file arrived for {_TIMEOUT:.0f} seconds. Send it again."
+                    408, f"Nothing of it arrived for {_TIMEOUT:.0f} seconds. Choose it again."
                 )
             return part.result()
         finally:
@@ -154,7 +154,7 @@ class UploadGuard(HTTPMiddleware):
         store = streamlit_patches.upload_store()
         if not streamlit_patches.is_known(session):
             store.remove_session_files(session)
-            raise _UploadRefusedError(410, "The session has ended. Reload the page and send the file again.")
+            raise _UploadRefusedError(410, "The session has ended. Reload the page and choose it again.")
         picture_files.evict_files(store, session, file)
 
 

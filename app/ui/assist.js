@@ -3,7 +3,7 @@ window.fcnAssist ||= (() => {
   const app = document.querySelector("[data-testid=stApp]")
   const resting = () => app.getAttribute("data-test-script-state") === "notRunning"
   const FOCUSABLE = "a[href], button, input, select, textarea, [tabindex]"
-  const seen = (element) => element.isConnected && !element.disabled && element.checkVisibility()
+  const seen = (element) => element.isConnected && !element.disabled && element.checkVisibility({ visibilityProperty: true })
   const holds = (element) => seen(element) && element.matches(FOCUSABLE)
   const name = (element) => element.getAttribute("aria-label") || element.innerText
   const within = (box) => [...box.querySelectorAll(FOCUSABLE)].filter(seen)
@@ -11,7 +11,8 @@ window.fcnAssist ||= (() => {
   // A rerun may replace, remove, disable or hide what has the focus: then the browser lets it fall to the body.
   // It goes to what has the same key and name, else to what is nearest in the same box with a key, else to the page.
   // A key may end in a serial number, which is another after the widget was made anew. What is disabled for a moment
-  // only, as tabs are while a run draws them anew, gets it back itself.
+  // only, as tabs are while a run draws them anew, gets it back itself. The button that opens the menu of a phone gives
+  // way to the one that closes it, and the other way round: both control the same.
   let last = null
   const remember = (element) => {
     const boxes = []
@@ -30,7 +31,9 @@ window.fcnAssist ||= (() => {
       const near = [...all.slice(0, place + 1).reverse(), ...all.slice(place + 1)].find((each) => each.tabIndex >= 0)
       if (near) return near
     }
-    return document.getElementById("stMain")
+    const controls = last.element.getAttribute("aria-controls")
+    const twin = controls && [...app.querySelectorAll(`[aria-controls="${CSS.escape(controls)}"]`)].find(seen)
+    return twin || document.getElementById("stMain")
   }
   const mend = () => {
     if (!last || document.activeElement !== document.body || (seen(last.element) && !last.lost)) return

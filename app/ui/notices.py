@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.state.pictures import Refusal
 from app.state.queue.job_log import INTERNAL_ERROR
+from app.ui import page_scripts
 from fcn_core.errors import FcnError
 from fcn_core.images.limits import Limits
 
@@ -86,10 +87,14 @@ def undelivered(limits: Limits, text: str = UNDELIVERED) -> str:
     """Return HTML that says what to do when an upload fails; `text` may be in another language.
 
     Streamlit offers no way to change its own message. So the page always contains this one, and the style sheet shows
-    it while the uploader reports an error and has no complete file.
+    it while the uploader reports an error. A script names the files, and puts what the server
+    said in place of the possible reasons, if it said why.
     """
     said = html.escape(text.format(size=f"{limits.max_bytes / 2**20:.4g}"))
-    return f'<div class="fcn-undelivered" role="alert">{said}</div>'
+    return (
+        f'<div class="fcn-undelivered" role="alert"><b></b> <span>{said}</span></div>'
+        f"{page_scripts.element(page_scripts.UNDELIVERED)}"
+    )
 
 
 def ignored_parameters(parameters: tuple[str, ...], text: str = IGNORED) -> None:

@@ -33,6 +33,10 @@ window.fcnDropAndPaste ||= (() => {
 })()
 """
 
+# What became of files that did not arrive. Streamlit tells the user a status, and keeps each failed file in its list:
+# here the message names them and says what the server said, and a field for one file forgets the failed ones before.
+UNDELIVERED = Path(__file__).with_name("undelivered.js").read_text(encoding="utf-8")
+
 # Streamlit keeps the scroll position when the page changes. Who pressed a button of the old content goes on at the top.
 SCROLL_TO_TOP = """
 ((main) => {
@@ -104,6 +108,7 @@ ASSIST = Path(__file__).with_name("assist.js").read_text(encoding="utf-8")
 ALL = (
     PICTURES_FIRST,
     DROP_AND_PASTE,
+    UNDELIVERED,
     SCROLL_TO_TOP,
     RERUN_ON_RECONNECT,
     ENTRY_PER_GESTURE,

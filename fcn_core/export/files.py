@@ -271,18 +271,18 @@ def zip_all(analysis: Analysis, picture: bytes | None = None) -> bytes:
     stem = file_stem(analysis.image.name)
     notes = filter(None, (_description(analysis), rename_note(analysis)))
     command = "".join(f"# {note}\n" for note in notes) + f"{command_line(analysis)}\n"
-    files = {
-        **{name: make(analysis) for name, make in FILES.items()},
-        "report.html": html_report(analysis),
-        "coco.json": coco_json(analysis),
-        "notebook.ipynb": notebook(analysis, picture),
-        "command.sh": command.encode(),
-        "snippet.py": python_snippet(analysis).encode(),
+    files: dict[str, Callable[[Analysis], bytes]] = {
+        **FILES,
+        "report.html": html_report,
+        "coco.json": coco_json,
+        "notebook.ipynb": lambda a: notebook(a, picture),
+        "command.sh": lambda _: command.encode(),
+        "snippet.py": lambda a: python_snippet(a).encode(),
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
+        for name, make in files.items():  # one in memory at a time
             packed = name.endswith((".png", ".npz"))
             how = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-            archive.writestr(f"{stem}/{name}", content, how)
+            archive.writestr(f"{stem}/{name}", make(analysis), how)
     return buffer.getvalue()

@@ -125,6 +125,7 @@ _VAGUE = frozenset(
         "n03076708",  # commodity
         "n03078287",  # communication system
         "n03093574",  # consumer goods
+        "n03094503",  # container, which vehicles are, too
         "n03096960",  # control
         "n03100490",  # conveyance
         "n03122748",  # covering
@@ -157,6 +158,7 @@ _VAGUE = frozenset(
         "n03748162",  # mercantile establishment
         "n03795580",  # movable barrier
         "n03863923",  # overgarment
+        "n03916720",  # peripheral
         "n03932670",  # piece of cloth
         "n04014297",  # protective covering
         "n04015204",  # protective garment
@@ -178,6 +180,7 @@ _VAGUE = frozenset(
         "n04474466",  # trap
         "n04531098",  # vessel: a container
         "n04571292",  # weight
+        "n04580493",  # white goods
         "n07556970",  # course
         "n07566340",  # foodstuff
         "n07566863",  # starches

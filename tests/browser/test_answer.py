@@ -123,5 +123,7 @@ def test_on_a_phone_nothing_scrolls_sideways_but_rows_of_pictures(visit: Visit) 
         for width, height in ((390, 844), (844, 390)):
             page.set_viewport_size({"width": width, "height": height})
             settle(page)
-            assert large(page).bounding_box()["height"] < height, "a lying phone shows the whole photo"
+            photo, panel = large(page).bounding_box(), page.locator(".st-key-panel").bounding_box()
+            assert photo["height"] < height, "a lying phone shows the whole photo"
+            assert panel["x"] - photo["x"] - photo["width"] < width / 4, "and the panel near it"
             assert max(page.evaluate(wide)) <= width, name

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from app.server.uploads import REFUSED
 from app.state.samples import SAMPLES
 from tests.browser.conftest import free_port, serve, settle
 from tests.waiting import PATIENCE
@@ -127,11 +128,52 @@ def test_a_picture_that_does_not_arrive_is_explained(visit: Visit) -> None:
         page.route("**/_stcore/upload_file/**", refuse)
         chooser(page).set_input_files(COFFEE)
         expect(explained, str(fault)).to_be_visible()
+        expect(explained).to_contain_text("coffee.png: ")
         expect(explained).to_contain_text("25 MB")
-        expect(page.locator("[data-testid=stFileChip][aria-invalid=true]").last).to_be_attached()
+        expect(page.locator("[data-testid=stFileChip][aria-invalid=true]")).to_have_count(1)
         expect(page.locator("[data-testid=stFileChip]:not([aria-invalid=true])")).to_have_count(0)
         page.unroute("**/_stcore/upload_file/**")
         chooser(page).set_input_files(ROCKET)
         shows(page, "rocket.jpg")
         expect(explained, str(fault)).to_have_count(0)
         settle(page)
+
+
+def test_what_the_server_said_of_a_refused_file_is_told_and_forgotten(visit: Visit) -> None:
+    """Failed files do not pile up, and leave the row of pictures as it was."""
+    page = visit("/?scales=200x320")
+    row = page.locator(".st-key-pictures")
+    chooser(page).wait_for(state="attached")
+    before = row.bounding_box()
+    said = page.locator(".fcn-undelivered")
+    page.route(
+        "**/_stcore/upload_file/**",
+        lambda route: route.fulfill(status=503, body="The server sleeps.", headers={REFUSED: "1"}),
+    )
+    for file in (COFFEE, ROCKET):
+        chooser(page).set_input_files(file)
+        expect(said).to_have_text(f"{file.name}: The server sleeps.")
+        expect(page.locator("[data-testid=stFileChip][aria-invalid=true]")).to_have_count(1)
+    assert row.bounding_box() == before
+    page.locator(".st-key-pictures [role=radio]").nth(2).click()
+    expect(said).to_be_hidden()
+    expect(page.get_by_test_id("stFileChip")).to_have_count(0)
+
+
+def test_of_several_files_those_that_did_not_arrive_are_named(visit: Visit) -> None:
+    page = visit("/many?scales=200x320", wait=False)
+    chooser(page).wait_for(state="attached")
+    some = iter([True, False])
+
+    def refuse_one(route: Any) -> None:
+        if route.request.method == "PUT" and next(some):
+            route.fulfill(status=503, body="The server sleeps.", headers={REFUSED: "1"})
+        else:
+            route.continue_()
+
+    page.route("**/_stcore/upload_file/**", refuse_one)
+    chooser(page).set_input_files([COFFEE, ROCKET])
+    said = page.locator(".fcn-undelivered")
+    expect(said).to_have_text(re.compile(r"^(coffee.png|rocket.jpg): The server sleeps\.$"))
+    expect(page.locator("[class*=st-key-many-row-]").first).to_be_visible()
+    expect(said).to_be_visible()

@@ -167,6 +167,23 @@ def test_the_archive_holds_all_files_in_one_folder(analysis, picture):
         assert {n.partition("/")[2] for n in names} == expected
 
 
+def test_the_archive_is_made_of_one_file_after_another(analysis, monkeypatch):
+    """They may be as large as the pixels of the picture."""
+    alive, most = [0], [0]
+
+    class Made(bytes):
+        def __init__(self, _: bytes) -> None:
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+
+        def __del__(self) -> None:
+            alive[0] -= 1
+
+    monkeypatch.setattr(files, "FILES", {f"{i}.png": lambda _: Made(b"pixels") for i in range(4)})
+    files.zip_all(analysis)
+    assert most == [1]
+
+
 @pytest.mark.parametrize(
     ("name", "stem"),
     [

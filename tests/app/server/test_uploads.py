@@ -185,6 +185,7 @@ def test_too_many_bytes_in_progress_evict_the_oldest_upload_of_the_largest_sende
         for client in greedy:
             await client.part(15)
         assert [client.status for client in greedy] == [503, None, None]
+        assert greedy[0].headers[uploads.REFUSED.lower()] and b"Choose again" in greedy[0].body
         await honest.part(1, more=False)
         assert honest.status == 204
         for client in greedy[1:]:
