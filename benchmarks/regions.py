@@ -1,6 +1,6 @@
 """How well the named regions of whole pictures cover the objects that are there: everything at once.
 
-    python -m benchmarks.regions INDEX.csv [--presence PRESENCE.csv] [--out regions.json]
+    python -m benchmarks.regions INDEX.csv [--presence PRESENCE.csv] [--cross-validate] [--out regions.json]
 
 The index is that of ``python -m fcn_core evaluate``; only its rows with masks count. Each picture is divided once by
 `fcn_core.label_regions`, which knows none of the rows' synsets. The measure of a row is the IoU between the object's
@@ -15,6 +15,10 @@ left out on both sides. A row without such a segment counts 0. A name is right i
 maps; the rest, by names that are missing, wrong, or win regions of others. ``--presence`` reads a file with the columns
 image, synset_wnid and present (1 or 0), and counts, of the segments whose name concerns at least one of these
 synsets, how many have a right name of one that is present.
+
+The shipped read-out of regions was learned from such photographs, which flatters it. ``--cross-validate`` measures each
+picture with one that was learned from the others alone; it needs scripts/requirements.txt and takes some minutes.
+Findings are the shipped ones both times.
 
 The spread is the standard deviation over pictures that are drawn anew with replacement.
 """
@@ -34,13 +38,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcn_core.engines.base import Predictor
 from fcn_core.engines.load import load_model
 from fcn_core.evaluation.evaluate import EVALUATION_SCALES
 from fcn_core.evaluation.index import Case, read_index
 from fcn_core.evaluation.masks import exif_orientation, read_mask
 from fcn_core.images.read import RGBImage, read_image
 from fcn_core.maps.findings import Finding
-from fcn_core.maps.segmentation import Segmentation, label_regions
+from fcn_core.maps.fine_map import describe
+from fcn_core.maps.heatmap import ClassMap
+from fcn_core.maps.region_features import Scene, region_features
+from fcn_core.maps.segmentation import RegionScores, Segmentation, label_regions
 from fcn_core.maps.superpixels import segment
 from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
@@ -159,12 +167,45 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+ReadOut = Callable[[Scene, Sequence[int]], NDArray[np.float64]]
+
+
+def read_outs_of_others(cases: Sequence[Case], model: Predictor) -> dict[str, ReadOut]:
+    """Return by name of a picture the read-out that was learned from other pictures alone."""
+    from scripts.train_read_out import examples, kept_apart
+
+    def read_out(trees: Any, columns: list[int]) -> ReadOut:
+        def probability(scene: Scene, class_ids: Sequence[int]) -> NDArray[np.float64]:
+            table = np.stack(list(region_features(scene, class_ids).values()), axis=1)
+            return np.asarray(trees.predict(table[:, columns]), np.float64)
+
+        return probability
+
+    _, rows = examples(cases, model, middle=True, fewer_scales=False)
+    return {
+        image: read_out(trees, columns)
+        for images, trees, columns in kept_apart(rows, 5, seed=0)
+        for image in images
+    }
+
+
+def scores_by(read_out: ReadOut, image: RGBImage, class_maps: Mapping[str, ClassMap]) -> RegionScores:
+    """Return the function by which `label_regions` scores its regions."""
+    scene = describe(image.pixels, list(class_maps.values()))
+    ontology = Ontology.load()
+    return lambda synset: read_out(scene, ontology.class_ids(synset.wnid))
+
+
 def measure(
     cases: Sequence[Case],
-    class_maps_of: Callable[[RGBImage], Any],
+    class_maps_of: Callable[[RGBImage], Mapping[str, ClassMap]],
     presence: Mapping[Path, Mapping[str, bool]] | None = None,
+    read_outs: Mapping[str, ReadOut] | None = None,
 ) -> dict[str, Any]:
-    """Measure all rows; `class_maps_of` runs the network on a picture."""
+    """Measure all rows.
+
+    `class_maps_of` runs the network on a picture; `read_outs` are those of `read_outs_of_others`, or the shipped one.
+    """
     ontology = Ontology.load()
     rows: dict[str, list[Row]] = {FOUND: [], GIVEN: []}
     concerned = right = segments = 0
@@ -173,11 +214,13 @@ def measure(
     for done, path in enumerate(pictures, start=1):
         image, own = read_image(path), [case for case in cases if case.image == path]
         class_maps = class_maps_of(image)
+        scores = None if read_outs is None else scores_by(read_outs[path.name], image, class_maps)
         start = time.perf_counter()
-        found = label_regions(image, class_maps)
+        found = label_regions(image, class_maps, scores=scores)
         seconds += time.perf_counter() - start
         true = [Finding(ontology[w], 1.0) for w in dict.fromkeys(ontology.find(c.synset).wnid for c in own)]
-        given = label_regions(image, class_maps, candidates=true, regions=segment(image.pixels))
+        regions = segment(image.pixels)
+        given = label_regions(image, class_maps, candidates=true, scores=scores, regions=regions)
         for way, segmentation in ((FOUND, found), (GIVEN, given)):
             rows[way] += [score(case, image, segmentation, ontology) for case in own]
         segments += len(found.segments)
@@ -198,17 +241,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("index", type=Path)
     parser.add_argument("--presence", type=Path, help="which synsets are in which pictures")
+    parser.add_argument(
+        "--cross-validate", action="store_true", help="learn and measure on different pictures"
+    )
     parser.add_argument("--model")
     parser.add_argument("--out", type=Path, help="all figures as JSON")
     options = parser.parse_args()
     model = load_model(options.model)
     cases = [case for case in read_index(options.index) if case.mask is not None]
     presence = read_presence(options.presence, Ontology.load()) if options.presence else None
-    found = measure(cases, lambda image: compute_class_maps(image, model, EVALUATION_SCALES), presence)
-    print(table(found["ways"]))
-    print(
-        f"{found['segments_a_picture']:.2f} segments a picture, {found['seconds_a_picture']:.3f} s after the passes"
+    found = measure(
+        cases,
+        lambda image: compute_class_maps(image, model, EVALUATION_SCALES),
+        presence,
+        read_outs_of_others(cases, model) if options.cross_validate else None,
     )
+    print(table(found["ways"]))
+    print(f"{found['segments_a_picture']:.2f} segments a picture")
+    if not options.cross_validate:  # whose scenes are described outside of what is timed
+        print(f"{found['seconds_a_picture']:.3f} s a picture after the passes")
     if presence:
         print(
             f"{found['right']} of {found['concerned']} segments that concern a listed synset have a right name"

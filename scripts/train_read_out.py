@@ -18,7 +18,7 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -158,16 +158,24 @@ def train_with_best(rows: Sequence[Example], seed: int) -> tuple[lightgbm.Booste
     return train(rows, best, seed), best
 
 
-def cross_validated(rows: Sequence[Example], parts: int, seed: int) -> list[Float64]:
-    """Return the probabilities of each example's regions by a read-out that never saw its photograph."""
+def kept_apart(
+    rows: Sequence[Example], parts: int, seed: int
+) -> Iterator[tuple[set[str], lightgbm.Booster, list[int]]]:
+    """Yield for each part the names of its photographs, and the read-out with its columns that never saw them."""
     groups = sorted({_group(r.image) for r in rows})
     order = np.random.default_rng(seed).permutation(len(groups))
     part = {group: int(order[i]) % parts for i, group in enumerate(groups)}
+    for number in range(parts):
+        model, best = train_with_best([r for r in rows if part[_group(r.image)] != number], seed)
+        yield {r.image for r in rows if part[_group(r.image)] == number}, model, best
+
+
+def cross_validated(rows: Sequence[Example], parts: int, seed: int) -> list[Float64]:
+    """Return the probabilities of each example's regions by a read-out that never saw its photograph."""
     answers: list[Float64] = [np.zeros(0)] * len(rows)
-    for held_out in range(parts):
-        model, best = train_with_best([r for r in rows if part[_group(r.image)] != held_out], seed)
+    for images, model, best in kept_apart(rows, parts, seed):
         for i, row in enumerate(rows):
-            if part[_group(row.image)] == held_out:
+            if row.image in images:
                 answers[i] = np.asarray(model.predict(row.features[:, best]), np.float64)
     return answers
 

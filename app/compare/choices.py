@@ -12,6 +12,7 @@ from app.state import comparison, session
 from app.state.comparison import Comparison
 from app.state.samples import SAMPLES
 from app.ui import notices, sample_label, synset_picker
+from app.ui.question import where
 from fcn_core.networks.zoo import model_spec, offered
 
 LabelVisibility = Literal["visible", "collapsed"]
@@ -108,7 +109,7 @@ def question(chosen: Comparison) -> str:
     first, second = (chosen.ontology[wnid].name for wnid in chosen.wnids)
     asked = {
         "Synsets": f"{first} or {second}: where, and how much?",
-        "Models": f"Where is the {first}, and do two networks agree?",
-        "Pictures": f"Where is the {first} in these two photos?",
+        "Models": f"{where(first)}, and do two networks agree?",
+        "Pictures": f"{where(first)} in these two photos?",
     }[chosen.compare]
     return asked[0].upper() + asked[1:]

@@ -11,6 +11,7 @@ from app.state.pictures import Picture
 from app.state.selection import Selection
 from app.state.view import View
 from app.ui import spoken
+from app.ui.question import where
 from fcn_core.pipeline import Analysis
 
 
@@ -43,7 +44,7 @@ def draw(chosen: Selection, view: View | None, analysis: Analysis | None) -> Non
     """Draw the question that the page answers, and say the answer to screen readers."""
     name = chosen.ontology[chosen.synset].name
     asked = bool(session.explore().choices.now.synset) or (view is not None and chosen.view == "Heatmap")
-    question = f"Where is the {name} in this photo?" if asked else "What is in this photo, and where?"
+    question = f"{where(name)} in this photo?" if asked else "What is in this photo, and where?"
     answer = "" if view is None or analysis is None else _answer(chosen, view, analysis, asked)
     st.html(f'<h1 class="fcn-question">{html.escape(question)}</h1>')
     spoken.announce(answer)
