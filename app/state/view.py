@@ -112,22 +112,39 @@ class View:
     def outlined(self, chosen: Selection, wnid: str, others: tuple[str, ...] = ()) -> Outlined:
         """Return the outlines of a synset, none if it is not there; its fine map is computed once at most.
 
-        A taught synset gives way to `others`: the network knows what they are, and not where it is.
+        Where masks overlap, a place belongs to the one of the synset and `others` that is most probably there: by its
+        presence times its fine map. A taught synset gives way to all others: the network knows what they are, and not
+        where it is.
         """
-        asked = replace(chosen, synset=wnid)
-        if wnid != chosen.synset:
-            asked = replace(asked, threshold=None, trace=False)
-        if taught_synset(self.ontology.class_ids(wnid), self.ontology) is None:
-            others = ()
+        asked = self._asked(chosen, wnid)
         kind = asked.kind if not asked.snap else "evidence"
         way = asked.snap, kind, asked.threshold, asked.trace, others
         identity = caches.identity(self.class_maps)
 
         def mask() -> NDArray[np.bool_]:
             own: NDArray[np.bool_] = self.analysis(asked).mask
-            return apart(own, [self.outlined(chosen, other).mask for other in others])
+            return apart(own, [self._lost(chosen, wnid, own, other) for other in others])
 
         return caches.outlined(self.job.key, identity, wnid, way, mask)
+
+    def _asked(self, chosen: Selection, wnid: str) -> Selection:
+        """Return the selection for a synset that is outlined; the threshold is that of the chosen synset alone."""
+        asked = replace(chosen, synset=wnid)
+        return asked if wnid == chosen.synset else replace(asked, threshold=None, trace=False)
+
+    def _lost(self, chosen: Selection, wnid: str, mask: NDArray[np.bool_], other: str) -> NDArray[np.bool_]:
+        """Return the pixels of a synset's mask that belong to another one."""
+        both: NDArray[np.bool_] = mask & self.outlined(chosen, other).mask
+        if self._taught(wnid) or not both.any():
+            return both
+        if self._taught(other):
+            return np.zeros_like(both)
+        own, there = (self.analysis(self._asked(chosen, each)) for each in (wnid, other))
+        lost: NDArray[np.bool_] = both & (there.presence * there.fine > own.presence * own.fine)
+        return lost
+
+    def _taught(self, wnid: str) -> bool:
+        return taught_synset(self.ontology.class_ids(wnid), self.ontology) is not None
 
     def _options(self, chosen: Selection) -> MapOptions:
         return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap, chosen.trace)

@@ -1,4 +1,4 @@
-"""What Explore outlines where things overlap: a person gives way to what the network has a class for."""
+"""What Explore outlines where things overlap: each place belongs to one thing, and a person gives way to all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from fcn_core.synsets.ontology import Ontology
 from tests.app.explore_page import large, opened, outlined
 
 pytestmark = pytest.mark.usefixtures("prepared_app")
-PERSON, HELMET = "n00007846", "n03379051"
+PERSON, HELMET, STETHOSCOPE = "n00007846", "n03379051", "n04317175"
+SHUTTLE, WEAPON = "n04266014", "n04565375"
 
 
 @pytest.fixture
@@ -42,6 +43,25 @@ def test_a_person_gives_way_to_what_else_is_outlined(view: View) -> None:
     np.testing.assert_array_equal(beside.mask, alone.mask & ~helmet.mask)
     np.testing.assert_array_equal(helmet.mask, view.outlined(chosen, HELMET).mask)
     assert beside.coverage == pytest.approx(beside.mask.mean())
+
+
+@pytest.mark.parametrize("pair", [(SHUTTLE, WEAPON), (WEAPON, SHUTTLE), (HELMET, STETHOSCOPE)])
+def test_a_place_belongs_to_what_is_most_probably_there(view: View, pair: tuple[str, str]) -> None:
+    chosen = replace(selection.default(), synset=PERSON)
+    alone = [view.outlined(chosen, wnid).mask for wnid in pair]
+    first, second = (view.outlined(chosen, wnid, (other,)).mask for wnid, other in (pair, (pair[1], pair[0])))
+    assert (alone[0] & alone[1]).any() and not (first & second).any()
+    np.testing.assert_array_equal(first | second, alone[0] | alone[1])
+    analyses = [view.analysis(replace(chosen, synset=wnid)) for wnid in pair]
+    ours, theirs = (each.presence * each.fine for each in analyses)
+    np.testing.assert_array_equal(first, alone[0] & ~(alone[1] & (theirs > ours)))
+
+
+def test_a_person_takes_nothing_from_others(view: View) -> None:
+    chosen = replace(selection.default(), synset=SHUTTLE)
+    alone = view.outlined(chosen, STETHOSCOPE).mask
+    assert (alone & view.outlined(chosen, PERSON).mask).any()
+    np.testing.assert_array_equal(view.outlined(chosen, STETHOSCOPE, (PERSON,)).mask, alone)
 
 
 @pytest.mark.parametrize(
