@@ -110,7 +110,7 @@ class View:
         )
 
     def outlined(self, chosen: Selection, wnid: str, others: tuple[str, ...] = ()) -> Outlined:
-        """Return the outlines of a synset, none if it is not there; its fine map is computed once at most.
+        """Return the outlines of a synset, none if it is not there; they are computed once.
 
         Where masks overlap, a place belongs to the one of the synset and `others` that is most probably there: by its
         presence times its fine map. A taught synset gives way to all others: the network knows what they are, and not
