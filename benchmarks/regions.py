@@ -47,11 +47,13 @@ from fcn_core.images.read import RGBImage, read_image
 from fcn_core.maps.findings import Finding
 from fcn_core.maps.fine_map import describe
 from fcn_core.maps.heatmap import ClassMap
+from fcn_core.maps.read_out import object_probability
 from fcn_core.maps.region_features import Scene, region_features
 from fcn_core.maps.segmentation import RegionScores, Segmentation, label_regions
 from fcn_core.maps.superpixels import segment
+from fcn_core.maps.taught import taught_synset
 from fcn_core.pipeline import compute_class_maps
-from fcn_core.synsets.ontology import Ontology
+from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.synsets.search import STARTING_POINTS
 
 FEW_CLASSES = 20
@@ -190,10 +192,15 @@ def read_outs_of_others(cases: Sequence[Case], model: Predictor) -> dict[str, Re
 
 
 def scores_by(read_out: ReadOut, image: RGBImage, class_maps: Mapping[str, ClassMap]) -> RegionScores:
-    """Return the function by which `label_regions` scores its regions."""
+    """Return the function by which `label_regions` scores its regions; a taught synset has its shipped read-out."""
     scene = describe(image.pixels, list(class_maps.values()))
     ontology = Ontology.load()
-    return lambda synset: read_out(scene, ontology.class_ids(synset.wnid))
+
+    def score(synset: Synset) -> NDArray[np.float64]:
+        ids = ontology.class_ids(synset.wnid)
+        return object_probability(scene, ids) if taught_synset(ids, ontology) else read_out(scene, ids)
+
+    return score
 
 
 def measure(

@@ -25,7 +25,7 @@ from fcn_core.maps.fine_map import fine_map
 from fcn_core.maps.heatmap import ClassMap, Heatmap, MapKind, combine, synset_heatmap
 from fcn_core.maps.presence import presences
 from fcn_core.maps.region import Box, boxes_of, hysteresis_mask, suggest_threshold, threshold_mask
-from fcn_core.maps.taught import LEAST_THRESHOLD, taught_synset
+from fcn_core.maps.taught import taught_synset
 from fcn_core.synsets.ontology import Ontology, Synset
 from fcn_core.system import memory
 
@@ -244,9 +244,8 @@ class Analysis:
 
     @property
     def suggested_threshold(self) -> float:
-        """Otsu's threshold of the fine map; for a taught synset that follows regions at least `LEAST_THRESHOLD`."""
-        found = suggest_threshold(self.at_working_size.fine)
-        return max(found, LEAST_THRESHOLD) if self.snapped and self.is_taught else found
+        """Otsu's threshold of the fine map."""
+        return suggest_threshold(self.at_working_size.fine)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:

@@ -3,10 +3,13 @@ r"""Learn the read-out of the fine map from photographs with masks, and write it
     python -m scripts.train_read_out INDEX.csv --model efficientnet-lite2 --out assets/read_outs/efficientnet-lite2.json
     python -m scripts.train_read_out INDEX.csv --model efficientnet-lite2 --model efficientnet-lite0 \
         --without-middle --out assets/read_outs/any.json
+    python -m scripts.train_read_out INDEX.csv --model efficientnet-lite2 --synset person \
+        --out assets/read_outs/person-efficientnet-lite2.json
 
 The index is that of ``evaluate``. Each row gives its regions as examples, with the share of the object in each; a row
-weighs 1 in sum. Rows are repeated with fewer scales, so that the read-out also serves those. Nothing of a photograph is
-written. Needs LightGBM (``pip install -r scripts/requirements.txt``).
+weighs 1 in sum. Rows are repeated with fewer scales, so that the read-out also serves those. The read-out of a taught
+synset is learned from ``scripts/outlines.json`` instead, outlines in photographs beside the index. Nothing of a
+photograph is written. Needs LightGBM (``pip install -r scripts/requirements.txt``).
 
 The cross-validation divides the photographs, not the rows: frames of one video stay together, and the features are
 chosen anew within each part.
@@ -18,12 +21,12 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightgbm
 import numpy as np
@@ -42,8 +45,11 @@ from fcn_core.maps.region_features import read_scene, region_features
 from fcn_core.pipeline import compute_class_maps
 from fcn_core.synsets.ontology import Ontology
 from scripts.boosted_trees_json import from_lightgbm
+from scripts.outlines import FILE as OUTLINES
+from scripts.outlines import Outline, read_outlines
 
 Float64 = NDArray[np.float64]
+_Value = TypeVar("_Value", bound=np.generic)
 
 _PARAMETERS = {
     "objective": "cross_entropy",
@@ -64,7 +70,8 @@ _FEATURES = 100  # as many are kept: those with the largest gain in a first trai
 _ALL: tuple[int, ...] = (0, 1, 2)
 _FEWER_SCALES: tuple[tuple[int, ...], ...] = ((0,), (1,), (0, 1))
 _WEIGHT_OF_FEWER = 0.3
-_THRESHOLDS = np.linspace(0, 1, 1001)
+_DRAWN = "COCO 2017, DAVIS 2016, Weizmann horses, Oxford-IIIT pets; none of them is part of this file"
+_OUTLINED = "COCO 2017 and ImageNet, outlined by other networks; none of them is part of this file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +103,7 @@ class Example:
 
 
 def examples(
-    cases: Sequence[Case], model: Predictor, *, middle: bool, fewer_scales: bool = True
+    cases: Sequence[Case | Outline], model: Predictor, *, middle: bool, fewer_scales: bool = True
 ) -> tuple[list[str], list[Example]]:
     """Return the names of the features, and the examples of all rows."""
     ontology = Ontology.load()
@@ -104,17 +111,17 @@ def examples(
     found: list[Example] = []
     image: RGBImage | None = None
     for case, before in zip(cases, [None, *cases], strict=False):
-        if case.mask is None:
+        if isinstance(case, Case) and case.mask is None:
             continue
         if image is None or before is None or before.image != case.image:
-            image = read_image(case.image)
+            image = case.picture() if isinstance(case, Outline) else read_image(case.image)
             maps = list(compute_class_maps(image, model, EVALUATION_SCALES).values())
             if not middle:
                 maps = [ClassMap(m.logits, m.cells, m.scale, m.seconds) for m in maps]
             whole = describe(image.pixels, maps)
             fewer = {chosen: [maps[i] for i in chosen] for chosen in _FEWER_SCALES if fewer_scales}
             scenes = {_ALL: whole} | {chosen: read_scene(whole.regions, few) for chosen, few in fewer.items()}
-        truth, valid = read_mask(case.mask, image.height, image.width, exif_orientation(case.image))
+        truth, valid = _mask(case, image)
         labels = _enlarged(whole.regions.labels, image.height, image.width)
         count = whole.regions.sizes.size
         inside, outside = (
@@ -130,12 +137,22 @@ def examples(
     return names, found
 
 
-def _enlarged(labels: NDArray[np.intp], height: int, width: int) -> NDArray[np.intp]:
+def _mask(case: Case | Outline, image: RGBImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the object's pixels, and those that are not void, at the size of the picture."""
+    if isinstance(case, Outline):
+        inside, valid = (_enlarged(each, image.height, image.width) for each in (case.inside, case.valid))
+        return inside, valid
+    if case.mask is None:
+        raise ValueError(f"Expected a row with a mask. Received one without: {case.name}")
+    return read_mask(case.mask, image.height, image.width, exif_orientation(case.image))
+
+
+def _enlarged(values: NDArray[_Value], height: int, width: int) -> NDArray[_Value]:
     rows, columns = (
         ((np.arange(pixels) + 0.5) * size / pixels).astype(np.intp)
-        for pixels, size in zip((height, width), labels.shape, strict=True)
+        for pixels, size in zip((height, width), values.shape, strict=True)
     )
-    enlarged: NDArray[np.intp] = labels[rows][:, columns]
+    enlarged: NDArray[_Value] = values[rows][:, columns]
     return enlarged
 
 
@@ -241,16 +258,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("index", type=Path)
     parser.add_argument("--model", action="append", required=True)
     parser.add_argument("--without-middle", action="store_true")
+    parser.add_argument("--synset", help="a taught synset, whose outlines are learned from")
     parser.add_argument("--divisions", type=int, default=3, help="number of cross-validations")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args(arguments)
-    cases = read_index(chosen.index)
+    synset = Ontology.load().find(chosen.synset).wnid if chosen.synset else None
+    cases = (
+        [outline for outline in read_outlines(chosen.index.parent) if outline.synset == synset]
+        if synset
+        else read_index(chosen.index)
+    )
     rows: list[Example] = []
     names: list[str] = []
     for name in chosen.model:
         names, found = examples(cases, load_model(name), middle=not chosen.without_middle)
         rows += found
-    write(chosen.out, names, rows, chosen.model, chosen.index, chosen.divisions)
+    learned = {"synset": synset} if synset else {}
+    source = OUTLINES if synset else chosen.index
+    write(chosen.out, names, rows, chosen.model, source, chosen.divisions, learned)
 
 
 def write(
@@ -260,8 +285,9 @@ def write(
     models: Sequence[str],
     index: Path,
     divisions: int,
+    learned: Mapping[str, str],
 ) -> None:
-    """Cross-validate, train on everything, and write the read-out."""
+    """Cross-validate, train on everything, and write the read-out, with what else is to be told of it."""
     whole = [i for i, r in enumerate(rows) if r.scales == _ALL]
     validated = []
     for seed in range(divisions):
@@ -275,13 +301,14 @@ def write(
     described = {
         "what": "Probability that a region of a picture belongs to a synset. Read by fcn_core.maps.read_out.",
         "layers": layers,
+        **learned,
         "provenance": {
             "made_by": "scripts/train_read_out.py",
             "date": date.today().isoformat(),
             "networks": list(models),
             "photographs": len({r.image for r in rows}),
             "rows": len(whole),
-            "sources": "COCO 2017, DAVIS 2016, Weizmann horses, Oxford-IIIT pets; none of them is part of this file",
+            "sources": _OUTLINED if learned else _DRAWN,
             "index_sha256": hashlib.sha256(index.read_bytes()).hexdigest(),
             "learner": f"LightGBM {version('lightgbm')}",
             "parameters": _PARAMETERS | {"rounds": _ROUNDS},

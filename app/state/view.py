@@ -113,8 +113,7 @@ class View:
         """Return the outlines of a synset, none if it is not there; they are computed once.
 
         Where masks overlap, a place belongs to the one of the synset and `others` that is most probably there: by its
-        presence times its fine map. A taught synset gives way to all others: the network knows what they are, and not
-        where it is.
+        presence times its fine map. But what lies for the most part on a person is worn or held, and keeps its place.
         """
         asked = self._asked(chosen, wnid)
         kind = asked.kind if not asked.snap else "evidence"
@@ -134,17 +133,20 @@ class View:
 
     def _lost(self, chosen: Selection, wnid: str, mask: NDArray[np.bool_], other: str) -> NDArray[np.bool_]:
         """Return the pixels of a synset's mask that belong to another one."""
-        both: NDArray[np.bool_] = mask & self.outlined(chosen, other).mask
-        if self._taught(wnid) or not both.any():
+        theirs = self.outlined(chosen, other).mask
+        both: NDArray[np.bool_] = mask & theirs
+        if not both.any() or self._is_on(theirs, both, wnid):
             return both
-        if self._taught(other):
+        if self._is_on(mask, both, other):
             return np.zeros_like(both)
         own, there = (self.analysis(self._asked(chosen, each)) for each in (wnid, other))
         lost: NDArray[np.bool_] = both & (there.presence * there.fine > own.presence * own.fine)
         return lost
 
-    def _taught(self, wnid: str) -> bool:
-        return taught_synset(self.ontology.class_ids(wnid), self.ontology) is not None
+    def _is_on(self, mask: NDArray[np.bool_], both: NDArray[np.bool_], wnid: str) -> bool:
+        """Return whether a mask, of which `both` is a person's as well, is of something on that person."""
+        is_taught = taught_synset(self.ontology.class_ids(wnid), self.ontology) is not None
+        return is_taught and 2 * int(both.sum()) >= int(mask.sum())
 
     def _options(self, chosen: Selection) -> MapOptions:
         return MapOptions(chosen.kind, self.job.fit, chosen.cut, chosen.snap, chosen.trace)

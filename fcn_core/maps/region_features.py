@@ -105,6 +105,11 @@ class Scene:
         """Names of the network's middle layers that the class maps hold."""
         return tuple(each.name for each in self.middle)
 
+    @property
+    def ontology(self) -> Ontology:
+        """Whose classes are the network's."""
+        return self.answers[0].class_map.outputs.ontology
+
 
 def read_scene(regions: Regions, class_maps: Sequence[ClassMap]) -> Scene:
     """Compute what does not depend on the synset."""

@@ -119,9 +119,6 @@ class Competition:
     uncertainty : float
         Probability that is added to that of each candidate in a region: what the network says of a region decides,
         but where it says next to nothing the fine map does.
-    taught : float
-        Factor on what the network says of a taught synset in a region: its odds are its own, so that it does not have
-        to share with the other classes.
     enclosed : float
         Share of a region's border from which one neighbouring label takes the region.
     smallest : float
@@ -131,7 +128,6 @@ class Competition:
     floor: float = 0.3
     relative: float = 0.5
     uncertainty: float = 0.02
-    taught: float = 0.4
     enclosed: float = 0.9
     smallest: float = 0.004
 
@@ -199,7 +195,7 @@ def label_regions(
         regions,
         [c.presence for c in competing],
         [scores(c.synset) for c in competing] if scores is not None else [],
-        [_probability(regions, scales, ontology.class_ids(c.synset.wnid), competition) for c in competing],
+        [_probability(regions, scales, ontology.class_ids(c.synset.wnid)) for c in competing],
         competition,
     )
     left = [number for number in range(1, len(competing) + 1) if (numbers == number).any()]
@@ -264,14 +260,11 @@ def _scores_of_read_out(regions: Regions, scales: Sequence[ClassMap], ontology: 
     return lambda synset: object_probability(scene, ontology.class_ids(synset.wnid))
 
 
-def _probability(
-    regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int], competition: Competition
-) -> Float64:
+def _probability(regions: Regions, scales: Sequence[ClassMap], class_ids: Sequence[int]) -> Float64:
     """Return the mean probability of a synset in each region over the scales, (n,)."""
     taught = taught_synset(class_ids, scales[0].outputs.ontology)
     maps = [synset_heatmap(m, class_ids) if taught is None else taught.heatmap(m) for m in scales]
-    probability = regions.mean(np.mean([place(each, *regions.labels.shape) for each in maps], axis=0))
-    return probability if taught is None else competition.taught * probability
+    return regions.mean(np.mean([place(each, *regions.labels.shape) for each in maps], axis=0))
 
 
 def _enclosed(regions: Regions, numbers: npt.NDArray[np.intp], share: float) -> npt.NDArray[np.intp]:

@@ -4,7 +4,7 @@ ImageNet has three classes of persons: ballplayer, groom and scuba diver. Yet th
 sunglasses, and where it sees them there is mostly a person. A taught synset is a weighted sum of how far each class
 stands above the others in a window of the picture. ``assets/taught.json`` holds the weights by class and how they were
 found; ``scripts/train_taught.py`` writes it, from photographs of which it is known whether the synset is there. Where
-it is was never taught; a cell's own sum tells it all the same.
+it is was taught from outlines (:mod:`fcn_core.maps.read_out`), which begin with each cell's own sum.
 """
 
 from __future__ import annotations
@@ -22,10 +22,6 @@ from fcn_core.maps.heatmap import ClassMap, Float32, Float64, Heatmap
 from fcn_core.maps.windows import terms_of
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system.assets import asset
-
-#: Least threshold of a taught synset's fine map: where it is was never taught, and Otsu's threshold alone floods, so a
-#: region must belong to it rather than not.
-LEAST_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, eq=False)

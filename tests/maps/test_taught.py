@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from fcn_core.maps.findings import Finding, findings
+from fcn_core.maps.findings import findings
 from fcn_core.maps.heatmap import ClassMap
 from fcn_core.maps.presence import ReadOut, presence, presences
-from fcn_core.maps.segmentation import COMPETITION, label_regions
-from fcn_core.maps.superpixels import segment
 from fcn_core.maps.taught import Taught, from_json, pool, taught_synset, taught_synsets
 from fcn_core.networks.geometry import CellAxis, CellGrid
 from fcn_core.synsets.class_labels import numbered
 from fcn_core.synsets.ontology import Ontology
 from fcn_core.system.assets import asset
 from tests.maps.hand_made import patches
-from tests.maps.test_segmentation import class_map, halves, two_fields
 
 PERSON, BALLPLAYER = "n00007846", "n09835506"
 JERSEY, SUNGLASSES, ESPRESSO, TABBY, EGYPTIAN_CAT = 610, 837, 967, 281, 285
@@ -202,23 +198,3 @@ def test_a_person_is_there_and_on_the_photograph_of_a_cat_is_none(chelsea, lite2
     cat = compute_class_maps(image_from_array(chelsea, "cat"), lite2, NOTEBOOK_SCALES[:2])
     assert presence(cat, "person") < 0.3
     assert "person" not in labels(cat)
-
-
-@pytest.mark.parametrize(("factor", "on_the_right"), [(1.0, "person"), (0.4, "Egyptian cat")])
-def test_a_taught_synset_does_not_take_the_regions_of_what_competes_in_the_softmax(
-    monkeypatch, factor, on_the_right
-):
-    everywhere = Taught(PERSON, frozenset(Ontology.load().class_ids(PERSON)), np.zeros(CLASSES), 1.0, 3.0)
-    monkeypatch.setattr("fcn_core.maps.taught.shipped", lambda: {PERSON: everywhere})
-    ontology, (left, right) = Ontology.load(), halves()
-    egyptian = ontology.classes[EGYPTIAN_CAT]
-    found = label_regions(
-        two_fields(),
-        [class_map({EGYPTIAN_CAT: np.where(right, 0.9, 1e-3), ESPRESSO: np.where(left, 0.9, 1e-3)})],
-        candidates=[Finding(ontology[PERSON], 0.9), Finding(ontology[egyptian], 0.9)],
-        scores=lambda synset: np.linspace(0.8, 0.9, segment(two_fields().pixels).sizes.size),
-        competition=replace(COMPETITION, taught=factor),
-    )
-    names = {s.label: ontology.label(s.synset.wnid) for s in found.segments}
-    labels_there = found.expand()[:, 240:]
-    assert names[int(np.bincount(labels_there.ravel()).argmax())] == on_the_right
