@@ -71,7 +71,7 @@ _ALL: tuple[int, ...] = (0, 1, 2)
 _FEWER_SCALES: tuple[tuple[int, ...], ...] = ((0,), (1,), (0, 1))
 _WEIGHT_OF_FEWER = 0.3
 _DRAWN = "COCO 2017, DAVIS 2016, Weizmann horses, Oxford-IIIT pets; none of them is part of this file"
-_OUTLINED = "COCO 2017 and ImageNet, outlined by other networks; none of them is part of this file"
+_OUTLINED = "COCO 2017 and ImageNet, outlined by another network; none of them is part of this file"
 
 
 @dataclass(frozen=True, eq=False)
