@@ -21,7 +21,7 @@ _SIDE = 320  # longest side of the picture that is divided
 _REGION_PIXELS = 36  # smallest number of pixels of a region, approximately
 _REGIONS = 500  # approximate number of regions of a picture
 _COMPACTNESS = 20.0  # how square the regions are
-_ITERATIONS = 5  # ten, the usual number, give masks no better and take twice as long
+_ITERATIONS = 5  # ten, the usual number, give masks hardly better and take twice as long
 
 
 @dataclass(frozen=True, eq=False)
