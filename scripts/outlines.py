@@ -1,7 +1,7 @@
-"""Further examples for the read-out of the fine map: outlines of things in photographs that came without masks.
+"""Outlines of taught synsets in photographs that came without masks: what their read-outs are learned from.
 
-``outlines.json`` says how they were made. Each is COCO's compressed run lengths at a small size; where the outline was
-in doubt, pixels are void. They help to learn; stated figures are of photographs whose masks were drawn by people.
+``outlines.json`` says how they were made: by another network, and looked at; nobody drew them. Each is COCO's
+compressed run lengths at a small size; where the outline was in doubt, pixels are void.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Explore outlines where things overlap: each place belongs to one thing, what a person wears to what is worn."""
+"""What Explore outlines where things overlap: each place belongs to one thing; a person gives way to what it wears."""
 
 from __future__ import annotations
 
