@@ -254,6 +254,40 @@ def test_the_focus_stays(visit: Visit, start: str) -> None:
         )
 
 
+RING_THAT_IS_CUT = """() => {
+    let control = document.activeElement
+    if (control === document.body) return null
+    while (control.shadowRoot?.activeElement) control = control.shadowRoot.activeElement
+    const above = element => element.parentElement ?? element.getRootNode().host
+    const box = control.getBoundingClientRect(), style = getComputedStyle(control)
+    const out = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset)
+    const sides = ({ top, right, bottom, left }, by = 0) => [left - by, top - by, -right - by, -bottom - by]
+    // A field shows the focus by its frame, a slider and a switch by what is drawn in place of the browser's.
+    const cut = control.localName === "input" ? [] : sides(box, out)
+    for (let around = above(control); cut.length && around !== document.body; around = above(around)) {
+        if (getComputedStyle(around).overflow === "visible") continue
+        const room = sides(around.getBoundingClientRect())
+        if (cut.some((side, n) => side < room[n] - .5)) return [control.outerHTML.slice(0, 200), style.outline, out]
+    }
+    const ringless = style.outlineStyle === "none" && style.boxShadow === "none"
+    return ringless && cut.length ? [control.outerHTML.slice(0, 200), "no ring"] : []
+}"""
+
+
+@pytest.mark.parametrize("start", ["/?how=true&scales=200x320", "/compare", "/learn?step=1"])
+def test_the_ring_around_what_has_the_focus_is_seen_whole(visit: Visit, start: str) -> None:
+    page = visit(start, width=390, wait=not start.startswith("/learn"))
+    settle(page)
+    seen = 0
+    while True:
+        page.keyboard.press("Tab")
+        if (cut := page.evaluate(RING_THAT_IS_CUT)) is None:  # the end of the page
+            break
+        assert cut == []
+        seen += 1
+    assert seen > 10
+
+
 def test_a_tab_that_is_disabled_for_a_moment_gets_the_focus_back(visit: Visit) -> None:
     """As Streamlit does with tabs, in the middle of a run that lasts."""
     page = visit("/?picture=coffee&scales=200x320&how=true")
