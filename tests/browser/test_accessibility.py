@@ -277,6 +277,8 @@ RING_THAT_IS_CUT = """() => {
 @pytest.mark.parametrize("start", ["/?how=true&scales=200x320", "/compare", "/learn?step=1"])
 def test_the_ring_around_what_has_the_focus_is_seen_whole(visit: Visit, start: str) -> None:
     page = visit(start, width=390, wait=not start.startswith("/learn"))
+    if start.startswith("/learn"):
+        expect(page.locator(".st-key-lesson-end")).to_be_attached()
     settle(page)
     seen = 0
     while True:

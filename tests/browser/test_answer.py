@@ -85,6 +85,7 @@ def test_a_name_on_the_photo_asks_for_that_thing_and_its_map_can_be_drawn_aside(
     view.get_by_role("radio", name="Heatmap").click()
     settle(page)
     over, slider = large(page).locator("img.over"), page.locator(".st-key-stage input[type=range]")
+    expect(slider).to_be_visible()
     assert over.evaluate("image => image.style.clipPath") == ""
     slider.press("Home")
     assert "100%" in over.evaluate("image => image.style.clipPath")
